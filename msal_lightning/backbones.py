@@ -1,0 +1,178 @@
+"""Networks from images to embeddings: everything below the head."""
+
+import difflib
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from msal_lightning.errors import UserError
+
+Stem = Literal["conv7", "conv3", "conv3_nopool"]
+
+
+class Backbone(nn.Module, ABC):
+    """Maps images (N, in_channels, H, W) to embeddings (N, out_features).
+
+    Attributes:
+        out_features: D, length of an embedding.
+    """
+
+    out_features: int
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (N, in_channels, H, W) to (N, out_features)."""
+
+
+class ResNet18(Backbone):
+    """ResNet-18 without pre-training, the paper's network (section 4.1).
+
+    [0] He et al., 2016, Deep Residual Learning for Image Recognition, arXiv 1512.03385
+
+    Args:
+        in_channels: colour channels of the images, from the data.
+        stem: the first layers. conv7: 7×7, stride 2, max-pool (the paper's MNIST and SVHN); conv3: 3×3, stride 1,
+            max-pool (its reference toolkit on CIFAR); conv3_nopool: 3×3, no pool (the usual ResNet-18 of CIFAR).
+    """
+
+    def __init__(self, in_channels: int, stem: Stem = "conv7") -> None:
+        super().__init__()
+        net = torchvision.models.resnet18(weights=None)
+        net.conv1 = (
+            nn.Conv2d(in_channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
+            if stem == "conv7"
+            else nn.Conv2d(in_channels, 64, kernel_size=3, stride=1, padding=1, bias=False)
+        )
+        nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")
+        if stem == "conv3_nopool":
+            net.maxpool = nn.Identity()
+        self.out_features: int = net.fc.in_features
+        net.fc = nn.Identity()
+        self.net = net
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (N, in_channels, H, W) to (N, 512)."""
+        embeddings: Tensor = self.net(images)
+        return embeddings
+
+
+class SmallCNN(Backbone):
+    """Three convolutions for images as small as 8×8 digits; trains in seconds on one CPU core.
+
+    Args:
+        in_channels: colour channels of the images, from the data.
+        width: channels of the first convolution; the embedding has 4 × width values.
+    """
+
+    def __init__(self, in_channels: int, width: int = 32) -> None:
+        super().__init__()
+        self.out_features = 4 * width
+        self.net = nn.Sequential(
+            *_block(in_channels, width),
+            *_block(width, 2 * width),
+            nn.MaxPool2d(2),
+            *_block(2 * width, 4 * width),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (N, in_channels, H, W) to (N, 4 × width)."""
+        embeddings: Tensor = self.net(images)
+        return embeddings
+
+
+def _block(in_channels: int, out_channels: int) -> tuple[nn.Module, nn.Module, nn.Module]:
+    convolution = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=False)
+    return convolution, nn.BatchNorm2d(out_channels), nn.ReLU()
+
+
+class TorchvisionBackbone(Backbone):
+    """Any classifier of torchvision by name, its last linear layer taken off.
+
+    Args:
+        in_channels: colour channels of the images, from the data. The first convolution is replaced where it expects
+            another number; pre-trained filters are then averaged over their colours.
+        architecture: a name of ``torchvision.models.list_models()``, ``efficientnet_b0`` for example.
+        weights: a local file with the whole network's state dict; none: random weights.
+
+    Raises:
+        UserError: unknown or unsuitable architecture, missing or foreign weights.
+    """
+
+    def __init__(self, in_channels: int, architecture: str, weights: str | None = None) -> None:
+        super().__init__()
+        net = _classifier(architecture)
+        if weights is not None:
+            _load(net, architecture, Path(weights))
+        _adapt_first_convolution(net, in_channels)
+        self.out_features = _take_off_last_linear(net, architecture)
+        self.net = net
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (N, in_channels, H, W) to (N, out_features)."""
+        embeddings: Tensor = self.net(images)
+        return embeddings
+
+
+_KEY = "model.backbone.init_args"
+
+
+def _classifier(architecture: str) -> nn.Module:
+    known = torchvision.models.list_models(module=torchvision.models)
+    if architecture not in known:
+        near = difflib.get_close_matches(architecture, known, n=3) or known[:3]
+        raise UserError(
+            f"expected {_KEY}.architecture to be a classifier of torchvision, got '{architecture}': "
+            f"did you mean {', '.join(near)}?"
+        )
+    net: nn.Module = torchvision.models.get_model(architecture, weights=None)
+    if hasattr(net, "aux_logits"):
+        net.aux_logits = False  # GoogLeNet and Inception would return a tuple while training
+    return net
+
+
+def _load(net: nn.Module, architecture: str, path: Path) -> None:
+    remedy = f"give {_KEY}.weights the state dict that torchvision publishes for {architecture}"
+    try:
+        net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except FileNotFoundError:
+        raise UserError(f"expected {_KEY}.weights to be a file, found none at '{path}': {remedy}") from None
+    except Exception as error:
+        first_line = str(error).splitlines()[0]
+        raise UserError(f"cannot use '{path}' as weights of {architecture} ({first_line}): {remedy}") from None
+
+
+def _adapt_first_convolution(net: nn.Module, in_channels: int) -> None:
+    name, old = next((name, m) for name, m in net.named_modules() if isinstance(m, nn.Conv2d))
+    if old.in_channels == in_channels:
+        return
+    new = nn.Conv2d(
+        in_channels,
+        old.out_channels,
+        kernel_size=old.kernel_size,  # type: ignore[arg-type]
+        stride=old.stride,  # type: ignore[arg-type]
+        padding=old.padding,  # type: ignore[arg-type]
+        bias=old.bias is not None,
+    )
+    with torch.no_grad():  # scaled, so that the layer's output keeps its size
+        new.weight.copy_(old.weight.mean(dim=1, keepdim=True) * (old.in_channels / in_channels))
+        if old.bias is not None and new.bias is not None:
+            new.bias.copy_(old.bias)
+    net.set_submodule(name, new)
+
+
+def _take_off_last_linear(net: nn.Module, architecture: str) -> int:
+    linears = [(name, m) for name, m in net.named_modules() if isinstance(m, nn.Linear) and m.out_features == 1000]
+    if not linears:
+        raise UserError(
+            f"{_KEY}.architecture '{architecture}' does not end in a linear layer, so it has no embedding: "
+            "choose another one, resnet50 for example"
+        )
+    name, last = linears[-1]
+    net.set_submodule(name, nn.Identity())
+    return last.in_features

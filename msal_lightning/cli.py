@@ -1,0 +1,103 @@
+"""The command line: ``python -m msal_lightning COMMAND``.
+
+Heavy imports happen inside the commands, so that light ones start at once.
+"""
+
+import sys
+from collections.abc import Callable
+
+from msal_lightning.errors import UserError
+
+
+def _fit(argv: list[str]) -> None:
+    """Run an active-learning loop, or go on with one that was interrupted."""
+    from msal_lightning.fit import fit
+
+    fit(argv)
+
+
+def _plot(argv: list[str]) -> None:
+    """Draw budget curves: accuracy over labels, one line a configuration with a band over its seeds."""
+    from jsonargparse import auto_cli
+
+    from msal_lightning.plots import plot
+
+    auto_cli(plot, args=argv, prog="python -m msal_lightning plot", as_positional=True)
+
+
+def _strategies(argv: list[str]) -> None:
+    """List the query strategies."""
+    from msal_lightning.catalog import strategies
+
+    strategies()
+
+
+def _datasets(argv: list[str]) -> None:
+    """List the datasets."""
+    from msal_lightning.catalog import datasets
+
+    datasets()
+
+
+COMMANDS: dict[str, Callable[[list[str]], None]] = {
+    "fit": _fit,
+    "plot": _plot,
+    "strategies": _strategies,
+    "datasets": _datasets,
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the words behind the program's name; those of the process by default.
+
+    Returns:
+        Exit code: 0, or 2 for a mistake that the user can mend.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_help())
+        return 0 if argv else 2
+    command, *rest = argv
+    try:
+        if command not in COMMANDS:
+            raise UserError(f"expected a command ({', '.join(COMMANDS)}), got '{command}'{_near(command)}")
+        if command in ("strategies", "datasets") and rest:
+            if rest[0] in ("-h", "--help"):
+                print(COMMANDS[command].__doc__)
+                return 0
+            raise UserError(f"'{command}' takes no arguments, got '{rest[0]}'")
+        COMMANDS[command](rest)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on after the last finished round", file=sys.stderr)
+        return 130
+    return 0
+
+
+def console() -> None:
+    """Entry point of the ``msal-lightning`` script."""
+    sys.path.insert(0, "")  # as `python -m` does: a strategy of your own in the current folder is found
+    sys.exit(main())
+
+
+def _near(command: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(command, COMMANDS, n=1)
+    return f": did you mean {near[0]}?" if near else ""
+
+
+def _help() -> str:
+    commands = "\n".join(f"  {name:12}{command.__doc__}" for name, command in COMMANDS.items())
+    return (
+        "usage: python -m msal_lightning COMMAND [options]\n\n"
+        "Maximally Separated Active Learning: train, query, label, repeat.\n\n"
+        f"{commands}\n\n"
+        "Start with:  python -m msal_lightning fit --config digits\n"
+        "Options of a command:  python -m msal_lightning COMMAND --help"
+    )

@@ -1,0 +1,68 @@
+"""Finding a configuration by its bare name."""
+
+import difflib
+from pathlib import Path
+
+import yaml
+
+from msal_lightning.errors import UserError
+
+
+def shipped_folder() -> Path:
+    """The configurations that come with the package: in the wheel, or in the checkout of an editable install."""
+    inside = Path(__file__).parent / "configs"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "configs"
+
+
+def find_config(name: str) -> Path:
+    """The file behind ``--config NAME``: in the current folder, in ``configs/``, then the shipped ones.
+
+    Args:
+        name: a path or bare name, with or without ``.yaml``.
+
+    Raises:
+        UserError: there is none, with near matches, or it is no readable YAML.
+    """
+    folders = (Path(), Path("configs"), shipped_folder())
+    candidates = [folder / file for folder in folders for file in (name, f"{name}.yaml", f"{name}.yml")]
+    path = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if path is None:
+        shipped = sorted(file.stem for file in shipped_folder().glob("*.yaml"))
+        near = difflib.get_close_matches(Path(name).stem, shipped, n=2, cutoff=0.5) or shipped
+        raise UserError(
+            f"expected --config to name a YAML file, found no '{name}' in the current folder, in configs/ or among the "
+            f"shipped ones: did you mean {' or '.join(near)}?"
+        )
+    _check(path)
+    return path
+
+
+def resolve_configs(argv: list[str]) -> list[str]:
+    """Replace the names behind ``--config`` and ``-c`` by paths."""
+    resolved: list[str] = []
+    for argument in argv:
+        if resolved and resolved[-1] in ("--config", "-c"):
+            resolved[-1:] = ["--config", str(find_config(argument))]
+        elif argument.startswith("--config="):
+            resolved += ["--config", str(find_config(argument.removeprefix("--config=")))]
+        else:
+            resolved.append(argument)
+    return resolved
+
+
+def _check(path: Path) -> None:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the configuration '{path}' ({error})") from None
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" at line {where.line + 1}" if where else ""
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise UserError(
+            f"cannot read the configuration '{path}' as YAML{line} ({problem}): correct that line"
+        ) from None
+    if not isinstance(content, dict):
+        raise UserError(
+            f"expected the configuration '{path}' to hold keys like seed, data and query, got {content!r:.40}"
+        )

@@ -1,0 +1,57 @@
+"""Training augmentation of a whole batch on its device, with randomness of its own for each image."""
+
+from abc import ABC, abstractmethod
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+
+class Augmentation(ABC):
+    """Changes training images; evaluation and the pool never see it."""
+
+    @abstractmethod
+    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
+        """Augment a batch.
+
+        Args:
+            images: (N, C, H, W) of any type, on any device.
+            generator: CPU stream of this epoch; the same one gives the same images on every device.
+
+        Returns:
+            (N, C, H, W) of the same type, on the same device.
+        """
+
+
+class CropFlip(Augmentation):
+    """Random crop out of the zero-padded image, then a horizontal flip: the usual CIFAR augmentation.
+
+    Args:
+        padding: pixels added on each side before the crop.
+        flip: probability of a horizontal flip.
+
+    Raises:
+        ValueError: negative padding or a probability outside [0, 1].
+    """
+
+    def __init__(self, padding: int = 4, flip: float = 0.5) -> None:
+        if padding < 0 or not 0 <= flip <= 1:
+            raise ValueError(
+                f"data.augmentation wants padding >= 0 and flip in [0, 1], got padding={padding} and flip={flip}"
+            )
+        self.padding = padding
+        self.flip = flip
+
+    def __call__(self, images: Tensor, generator: Generator) -> Tensor:  # noqa: D102
+        n, _, height, width = images.shape
+        shift = torch.randint(0, 2 * self.padding + 1, (2, n), generator=generator)
+        flip = torch.rand(n, generator=generator) < self.flip
+        shift, flip = shift.to(images.device, non_blocking=True), flip.to(images.device, non_blocking=True)
+
+        columns = torch.arange(width, device=images.device)
+        columns = torch.where(flip[:, None], columns.flip(0), columns) + shift[1][:, None]  # (N, W)
+        rows = torch.arange(height, device=images.device) + shift[0][:, None]  # (N, H)
+        padded = F.pad(images, [self.padding] * 4)
+        of = torch.arange(n, device=images.device)[:, None, None]
+        # indexing the channels-last view gathers whole pixels
+        return padded.permute(0, 2, 3, 1)[of, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)

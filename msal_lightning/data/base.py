@@ -1,0 +1,328 @@
+"""The data of an active-learning loop: one storage, two views, and the split as one integer array."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from msal_lightning.data.augment import Augmentation
+from msal_lightning.data.oracle import Oracle, SimulatedOracle
+from msal_lightning.errors import UserError
+from msal_lightning.streams import derive_seed, stream
+
+IN_POOL = -1
+"""``labeled_at`` of an image whose label was not bought yet."""
+UNKNOWN = -1
+"""The label of an image whose label was not bought yet."""
+
+
+class Images(NamedTuple):
+    """A set of images with their labels.
+
+    Attributes:
+        image: (N, C, H, W) uint8.
+        label: (N,) int64.
+    """
+
+    image: Tensor
+    label: Tensor
+
+
+class Batch(NamedTuple):
+    """What the model gets.
+
+    Attributes:
+        index: (B,) int64, dataset-absolute.
+        image: (B, C, H, W): uint8 from the loader, normalized float32 in the model.
+        label: (B,) int64; -1 for images of the pool.
+    """
+
+    index: Tensor
+    image: Tensor
+    label: Tensor
+
+
+class ActiveDataModule(LightningDataModule, ABC):
+    """Owns the images, the labeled and unlabeled indices, and every move between them.
+
+    A dataset is a subclass with class attributes ``mean``, ``std`` and ``class_names`` and one method, :meth:`load`.
+
+    The state is ``labeled_at`` (N,) int64: -1 in the pool, 0 in the initial set, k: trained on from round k. It is the
+    split, the history and the checkpoint. Indices are dataset-absolute everywhere.
+
+    Args:
+        root: folder of the data files; a download goes there.
+        batch_size: images per training step.
+        eval_batch_size: images per step of the test and of the pool pass; changes speed and memory, not results.
+        augmentation: what training images go through; the test set and the pool never do.
+
+    Attributes:
+        labeled_at: (N,) int64, see above.
+        labels: (N,) int64, known labels; -1 where none was bought.
+        oracle: answers for the labels.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    class_names: tuple[str, ...]
+
+    def __init__(
+        self,
+        root: str = "data",
+        batch_size: int = 128,
+        eval_batch_size: int = 500,
+        augmentation: Augmentation | None = None,
+    ) -> None:
+        super().__init__()
+        for name, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
+            if value < 1:
+                raise UserError(f"expected data.{name} to be at least 1, got {value}: 128 is a usual value")
+        self.root = root
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.augmentation = augmentation
+        self.seed = 0
+        self.round = 0
+        self._ready = False
+
+    @abstractmethod
+    def load(self) -> tuple[Images, Images]:
+        """Read the dataset.
+
+        Returns:
+            The images to learn from, initial set and pool together, and the test set.
+
+        Raises:
+            UserError: files are missing or damaged.
+        """
+
+    # ---------------------------------------------------------------- reading and starting
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the images once; Lightning calls this before each fit, test and predict."""
+        if self._ready:
+            return
+        learn, self.test = self.load()
+        self.images = learn.image
+        self.oracle: Oracle = SimulatedOracle(learn.label)
+        self.labeled_at = torch.full((len(learn.label),), IN_POOL)
+        self.labels = torch.full((len(learn.label),), UNKNOWN)
+        self._ready = True
+
+    @property
+    def name(self) -> str:
+        """What tables and run directories call the dataset."""
+        return type(self).__name__
+
+    @property
+    def num_classes(self) -> int:
+        """C."""
+        return len(self.class_names)
+
+    @property
+    def in_channels(self) -> int:
+        """Colour channels of an image."""
+        return len(self.mean)
+
+    @property
+    def labeled(self) -> Tensor:
+        """Indices of the labeled set, ascending."""
+        return (self.labeled_at >= 0).nonzero()[:, 0]
+
+    @property
+    def pool(self) -> Tensor:
+        """Indices of the pool, ascending."""
+        return (self.labeled_at == IN_POOL).nonzero()[:, 0]
+
+    def reset(self, seed: int) -> None:
+        """Forget all labels.
+
+        Args:
+            seed: the run's seed; keys every stream of the data from here on.
+        """
+        self.seed, self.round = seed, 0
+        self.oracle.handed_out = 0
+        self.labeled_at.fill_(IN_POOL)
+        self.labels.fill_(UNKNOWN)
+
+    def draw_initial(self, size: int) -> Tensor:
+        """Draw and label the initial set: uniformly, from the seed alone.
+
+        Args:
+            size: images in the initial set.
+
+        Returns:
+            (size,) int64, the indices drawn.
+        """
+        order = torch.randperm(len(self.labeled_at), generator=stream(self.seed, "split"))
+        initial = order[:size]
+        self._move(initial, 0, self.oracle.label(initial))
+        return initial
+
+    # ---------------------------------------------------------------- moves
+
+    def label(self, index: Tensor) -> Tensor:
+        """Buy labels: ask the oracle and move the images out of the pool, to be trained on from the next round.
+
+        Args:
+            index: (n,) int64 of images in the pool.
+
+        Returns:
+            (n,) int64, their labels.
+
+        Raises:
+            ValueError: an index twice, out of range, or not in the pool. Nothing is moved then.
+        """
+        self._check_in_pool(index)
+        labels = self.oracle.label(index)
+        self._move(index, self.round + 1, labels)
+        return labels
+
+    def restore(self, index: Tensor, labels: Tensor, labeled_at: int) -> None:
+        """Repeat a move that a round record holds, without asking the oracle again.
+
+        Args:
+            index: (n,) int64 of images in the pool.
+            labels: (n,) int64 that were bought for them.
+            labeled_at: 0 for the initial set, k for images trained on from round k.
+
+        Raises:
+            ValueError: as :meth:`label`.
+        """
+        self._check_in_pool(index)
+        self.oracle.handed_out += len(index)
+        self._move(index, labeled_at, labels)
+
+    def _check_in_pool(self, index: Tensor) -> None:
+        size = len(self.labeled_at)
+        if len(index.unique()) != len(index):
+            raise ValueError(f"label() got an index twice among {len(index)}: each image is bought once")
+        if len(index) and not 0 <= index.min() <= index.max() < size:
+            raise ValueError(f"label() got an index outside 0..{size - 1}: indices are dataset-absolute")
+        taken = index[self.labeled_at[index] != IN_POOL]
+        if len(taken):
+            raise ValueError(f"label() got {len(taken)} images that are not in the pool, index {int(taken[0])} first")
+
+    def _move(self, index: Tensor, labeled_at: int, labels: Tensor) -> None:
+        self.labeled_at[index] = labeled_at
+        self.labels[index] = labels
+
+    def state_dict(self) -> dict[str, Any]:
+        """The split, as tensors and integers, for Lightning's checkpoints."""
+        return {"labeled_at": self.labeled_at, "labels": self.labels, "round": self.round, "seed": self.seed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the split of a checkpoint.
+
+        Raises:
+            ValueError: it belongs to a dataset of another size.
+        """
+        self.setup()
+        if len(state_dict["labeled_at"]) != len(self.labeled_at):
+            raise ValueError(
+                f"expected the split of {len(self.labeled_at)} images, got one of {len(state_dict['labeled_at'])}: "
+                "the checkpoint belongs to another dataset"
+            )
+        self.labeled_at, self.labels = state_dict["labeled_at"].clone(), state_dict["labels"].clone()
+        self.round, self.seed = state_dict["round"], state_dict["seed"]
+        self.oracle.handed_out = len(self.labeled)
+
+    # ---------------------------------------------------------------- views and loaders
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """The labeled set in a new order each epoch, derived from (seed, round, epoch)."""
+        order = EpochBatches(self.labeled, self.batch_size, derive_seed(self.seed, "shuffle", self.round))
+        if self.trainer is not None:
+            # Lightning makes the iterator of the first resumed epoch before it calls set_epoch (issue 21938)
+            order.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
+        return _loader(View(self.images, self.labels), order)
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """The whole test set."""
+        return _loader(View(*self.test), self._in_order(torch.arange(len(self.test.label))))
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """The pool in ascending order of index; its labels are -1, whatever the truth."""
+        return _loader(View(self.images, self.labels), self._in_order(self.pool))
+
+    def _in_order(self, index: Tensor) -> list[Tensor]:
+        return list(index.split(self.eval_batch_size))
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """On the device: augment (training only), then scale to [0, 1] and normalize."""
+        image = batch.image
+        if self.augmentation is not None and self.trainer is not None and self.trainer.training:
+            image = self.augmentation(image, self._augment_stream())
+        mean = torch.tensor(self.mean, device=image.device).view(-1, 1, 1) * 255
+        std = torch.tensor(self.std, device=image.device).view(-1, 1, 1) * 255
+        return batch._replace(image=(image - mean) / std)
+
+    def _augment_stream(self) -> torch.Generator:
+        assert self.trainer is not None
+        key = (self.round, self.trainer.current_epoch, self.trainer.global_rank)
+        if getattr(self, "_augment", (None,))[0] != key:
+            self._augment = key, stream(self.seed, "augment", *key)
+        return self._augment[1]
+
+
+class View(Dataset[Batch]):
+    """Batches of uint8 images out of the one storage; ``view[indices]`` is a whole batch.
+
+    Args:
+        image: (N, C, H, W) uint8, shared, never copied.
+        label: (N,) int64, shared; -1 where unknown.
+    """
+
+    def __init__(self, image: Tensor, label: Tensor) -> None:
+        self.image = image
+        self.label = label
+
+    def __getitem__(self, index: Tensor) -> Batch:
+        return Batch(index, self.image[index], self.label[index])
+
+
+class EpochBatches(Sampler[Tensor]):
+    """Batches of indices in an order derived from (seed, epoch).
+
+    A last batch of one, on which BatchNorm fails, joins the batch before it; a single image is paired with itself.
+
+    Args:
+        index: (n,) int64.
+        batch_size: indices per batch.
+        seed: of the round's shuffle stream.
+    """
+
+    def __init__(self, index: Tensor, batch_size: int, seed: int) -> None:
+        self.index = index
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Move to an epoch; Lightning calls this before each one."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Tensor]:
+        order = torch.randperm(len(self.index), generator=stream(self.seed, "shuffle", self.epoch))
+        index = self.index[order]
+        if len(index) == 1:
+            index = index.repeat(2)
+        sizes = [self.batch_size] * (len(index) // self.batch_size)
+        if rest := len(index) % self.batch_size:
+            sizes.append(rest)
+        if len(sizes) > 1 and sizes[-1] == 1:
+            sizes[-2:] = [sizes[-2] + 1]
+        yield from index.split(sizes)
+
+    def __len__(self) -> int:
+        full, rest = divmod(len(self.index), self.batch_size)
+        return max(1, full + (rest > 1))
+
+
+def _loader(view: View, order: EpochBatches | list[Tensor]) -> DataLoader[Batch]:
+    # its own generator: making an iterator draws a seed, which must not come from the global stream
+    return DataLoader(view, batch_size=None, sampler=order, generator=torch.Generator())

@@ -1,0 +1,85 @@
+"""MNIST and the datasets that come in its file format."""
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchvision
+from torch import Tensor
+
+from msal_lightning.data.base import ActiveDataModule, Images
+from msal_lightning.data.download import fetch
+from msal_lightning.errors import UserError
+
+
+class MNIST(ActiveDataModule):
+    """Handwritten digits, 28×28 grey: 10 classes, 60,000 to learn from, 10,000 to test."""
+
+    mean = (0.1307,)
+    std = (0.3081,)
+    class_names = tuple("0123456789")
+    _torchvision: type[torchvision.datasets.MNIST] = torchvision.datasets.MNIST
+
+    def load(self) -> tuple[Images, Images]:
+        """Read the four IDX files, packed or not, from the root or torchvision's folder below it."""
+        found = self._find()
+        if found is None:
+            names = ", ".join(f"{name}.gz" for name in _FILES)
+            fetch(self, lambda: self._torchvision(self.root, download=True), f"{names} (packed or not)")
+            found = self._find()
+        if found is None:
+            raise UserError(f"{self.name} was downloaded, but its files are not below data.root '{self.root}'")
+        train_images, train_labels, test_images, test_labels = map(_read_idx, found)
+        learn = _pair(train_images, train_labels, found[0])
+        return learn, _pair(test_images, test_labels, found[2])
+
+    def _find(self) -> list[Path] | None:
+        root = Path(self.root)
+        for folder in (root / self.name / "raw", root / self.name, root):
+            found = [next(_present(folder / name), None) for name in _FILES]
+            if all(found):
+                return [path for path in found if path is not None]
+        return None
+
+
+class FashionMNIST(MNIST):
+    """Zalando's clothing articles, 28×28 grey, in MNIST's format and size: the stand-in for the MNIST protocol."""
+
+    mean = (0.2860,)
+    std = (0.3530,)
+    class_names = (
+        "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"
+    )  # fmt: skip
+    _torchvision = torchvision.datasets.FashionMNIST
+
+
+_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+
+def _present(path: Path) -> Iterator[Path]:
+    return (p for p in (path, path.with_name(f"{path.name}.gz")) if p.is_file())
+
+
+def _read_idx(path: Path) -> Tensor:
+    """The array of an IDX file of bytes: magic 00 00 08 ndim, then each dimension as big-endian int32, then the data."""
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        ndim = data[3]
+        shape = np.frombuffer(data, dtype=">i4", count=ndim, offset=4).astype(int)
+        array = np.frombuffer(data, dtype=np.uint8, offset=4 + 4 * ndim).reshape(shape)
+        if data[:3] != b"\x00\x00\x08":
+            raise ValueError("no IDX file of bytes")
+    except (OSError, EOFError, ValueError, IndexError, gzip.zlib.error) as error:  # type: ignore[attr-defined]
+        raise UserError(f"cannot read '{path}' as an IDX file ({error}): delete it and fetch it again") from None
+    return torch.from_numpy(array.copy())
+
+
+def _pair(image: Tensor, label: Tensor, path: Path) -> Images:
+    if image.ndim != 3 or label.ndim != 1 or len(image) != len(label):
+        raise UserError(
+            f"expected '{path}' and its label file to hold images (N, H, W) and labels (N,), got "
+            f"{tuple(image.shape)} and {tuple(label.shape)}: delete both and fetch them again"
+        )
+    return Images(image[:, None], label.long())

@@ -1,0 +1,181 @@
+"""What a person sees while the loop runs: a progress bar per phase, one line per round, the result at the end."""
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import rich
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from msal_lightning.runs import RoundRecord, aubc
+
+_PLAIN_SECONDS = 30  # without a terminal: one line for a phase that lasts longer than this, and every so often
+
+
+class RoundProgress(ProgressBar):
+    """One bar per phase of a round; without a terminal a plain line now and then.
+
+    Args:
+        round: k, shown in front.
+        last_round: shown behind it.
+    """
+
+    def __init__(self, round: int, last_round: int) -> None:
+        super().__init__()
+        self._title = f"round {round}/{last_round}"
+        self._enabled = True
+        self._progress: Progress | None = None
+        self._task = TaskID(0)
+        self._phase = ""
+        self._total: float | None = None
+        self._done = 0
+        self._last_line = 0.0
+
+    def disable(self) -> None:  # noqa: D102
+        self._enabled = False
+
+    def enable(self) -> None:  # noqa: D102
+        self._enabled = True
+
+    def _start(self, phase: str, total: float | None) -> None:
+        self._phase, self._total, self._done, self._last_line = phase, total, 0, time.monotonic()
+        console = rich.get_console()
+        if self._enabled and console.is_terminal:
+            columns = (
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                TextColumn("{task.percentage:>3.0f} %", markup=False),
+                TimeElapsedColumn(),
+                TextColumn("left", style="dim"),
+                TimeRemainingColumn(),
+            )
+            self._progress = Progress(*columns, console=console, transient=True)
+            self._progress.start()
+            self._task = self._progress.add_task(f"{self._title} {phase}", total=total)
+
+    def _advance(self, note: str = "") -> None:
+        self._done += 1
+        if self._progress is not None:
+            self._progress.update(self._task, completed=self._done, description=f"{self._title} {self._phase}{note}")
+        elif self._enabled and time.monotonic() - self._last_line > _PLAIN_SECONDS:
+            self._last_line = time.monotonic()
+            share = f" {self._done / self._total:.0%}" if self._total else ""
+            rich.print(f"{self._title} {self._phase}{note}{share}", flush=True)
+
+    def _stop(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
+        epochs = trainer.max_epochs or -1
+        self._start("fit", trainer.num_training_batches * epochs if epochs > 0 else None)
+
+    def on_train_batch_end(  # noqa: D102
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._advance(f" epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
+        self._stop()
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
+        self._start("test", sum(trainer.num_test_batches))
+
+    def on_test_batch_end(  # noqa: D102
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._advance()
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
+        self._stop()
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
+        self._start("pool", sum(trainer.num_predict_batches))
+
+    def on_predict_batch_end(  # noqa: D102
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._advance()
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
+        self._stop()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: D102
+        self._stop()
+
+
+class Display:
+    """Prints the run to the terminal.
+
+    Args:
+        console: rich's own by default.
+    """
+
+    _COLUMNS = (
+        ("round", 5),
+        ("labels", 7),
+        ("accuracy", 8),
+        ("balanced", 8),
+        ("pool error", 10),
+        ("fit s", 8),
+        ("query s", 8),
+    )
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or rich.get_console()
+
+    def start(self, title: str, records: list[RoundRecord]) -> None:
+        """Say what runs, and what an interrupted run has done already."""
+        self._print(title)
+        self._print("  ".join(f"{name:>{width}}" for name, width in self._COLUMNS), style="bold")
+        for record in records:
+            self.round(record)
+        if records:
+            self._print(f"(going on after round {records[-1].round})", style="dim")
+
+    def round(self, record: RoundRecord) -> None:
+        """One line for a finished round."""
+        balanced, error = record.metrics.get("balanced_accuracy"), record.pool_error
+        values = (
+            str(record.round),
+            str(record.num_labeled),
+            f"{record.accuracy:.4f}",
+            "–" if balanced is None else f"{balanced:.4f}",
+            "–" if error is None else f"{error:.4f}",
+            f"{record.seconds['fit']:.1f}",
+            f"{record.seconds['query']:.2f}",
+        )
+        self._print("  ".join(f"{value:>{width}}" for value, (_, width) in zip(values, self._COLUMNS, strict=True)))
+
+    def already_finished(self, path: Path) -> None:
+        """Nothing is left to do."""
+        self._print(f"The run in {path} is finished; start it anew with --overwrite.")
+
+    def finish(self, records: list[RoundRecord], path: Path) -> None:
+        """The result, and where it lies."""
+        area = aubc(records)
+        self._print(
+            f"AUBC {'–' if math.isnan(area) else f'{area:.4f}'}, final accuracy {records[-1].accuracy:.4f} "
+            f"with {records[-1].num_labeled} labels; results in {path}",
+            style="bold",
+        )
+
+    def _print(self, text: str, style: str | None = None) -> None:
+        self._console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,202 @@
+"""``fit``: from a configuration to a running loop."""
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from jsonargparse import SUPPRESS, ActionConfigFile, ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from msal_lightning.configs import resolve_configs
+from msal_lightning.data import ActiveDataModule
+from msal_lightning.errors import UserError
+from msal_lightning.loop import ActiveLoop
+from msal_lightning.mistakes import concrete_names, explain
+from msal_lightning.module import MSALClassifier
+from msal_lightning.quiet import quiet_lightning
+from msal_lightning.runs import RunDirectory
+from msal_lightning.strategies import Strategy
+from msal_lightning.tracking import CSVTracker, LightningTracker, Tracker, WandbTracker
+
+PROG = "python -m msal_lightning fit"
+DESCRIPTION = f"""\
+Run an active-learning loop, or go on with one that was interrupted: the same command does both.
+
+examples:
+  {PROG} --config digits
+  {PROG} --config digits --query Entropy --model.head linear --seed 3
+  {PROG} --config mnist --query.beta 10 --trainer.precision bf16-mixed --logger wandb
+  {PROG} --config my.yaml --print_config          the resolved configuration, without running it
+"""
+# What the loop gives each Trainer itself, or what would make a round silently incomplete
+_LOOP_OWNS = {
+    "logger",
+    "default_root_dir",
+    "enable_checkpointing",
+    "enable_model_summary",
+    "log_every_n_steps",
+    "limit_predict_batches",
+    "reload_dataloaders_every_n_epochs",
+}
+_TRAINER_HELP = {
+    "max_epochs": "epochs of each round's fit",
+    "precision": "32-true, bf16-mixed, or on a GPU 16-mixed; the head and all scores stay in float32",
+    "accelerator": "cpu, gpu, mps, or auto",
+    "devices": "one for now",
+    "callbacks": "your own, made anew for each round",
+    "gradient_clip_val": "largest norm of the gradient",
+    "deterministic": "refuse operations that differ between runs, on GPUs",
+}
+
+
+def fit(argv: list[str]) -> None:
+    """Parse, then run or resume the loop.
+
+    Args:
+        argv: options of the command.
+
+    Raises:
+        UserError: anything that the user can mend.
+    """
+    parser = build_parser()
+    config = parse(parser, argv)
+    with one_sentence(), quiet_lightning():
+        part = instantiate(parser, config, "data", "query", "model", "logger")
+
+    def new_model() -> MSALClassifier:
+        return MSALClassifier(part.data.num_classes, part.data.in_channels, **part.model)
+
+    def new_trainer(callbacks: list[Any], **settings: Any) -> Trainer:
+        own = instantiate(parser, config, "trainer").trainer.as_dict()  # fresh callbacks each time
+        theirs = own.pop("callbacks") or []
+        callbacks = [*(theirs if isinstance(theirs, list) else [theirs]), *callbacks]
+        trainer = Trainer(**{**own, **settings, "callbacks": callbacks})
+        if own["precision"] == "16-mixed" and trainer.strategy.root_device.type == "cpu":
+            raise UserError("trainer.precision 16-mixed needs a GPU, found a CPU: set it to bf16-mixed or 32-true")
+        return trainer
+
+    group = f"{part.data.name}-{part.query.name}-{config.model.head}"
+    path = Path(config.run_dir or Path("runs") / f"{group}-seed{config.seed}")
+    run = RunDirectory(path, yaml.safe_load(parser.dump(config)), config.overwrite)
+    tracker = _tracker(part.logger, run, group)
+    with one_sentence():
+        loop = ActiveLoop(
+            new_model, new_trainer, part.data, part.query, run, seed=config.seed, tracker=tracker, **config.loop
+        )
+    loop.run()
+
+
+def build_parser() -> ArgumentParser:
+    """The options of ``fit``, read off the signatures of the classes that they configure."""
+    parser = ArgumentParser(
+        prog=PROG,
+        usage="python -m msal_lightning fit --config NAME [--KEY VALUE ...]",
+        description=DESCRIPTION,
+        exit_on_error=False,
+        formatter_class=_Formatter,
+    )
+    parser.add_argument(
+        "-c",
+        "--config",
+        action=ActionConfigFile,
+        help="a YAML file, or the bare name of one in the current folder, in configs/ or among the shipped ones; "
+        "may be repeated, later ones win",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of every random draw")
+    parser.add_argument(
+        "--run_dir",
+        type=str | None,
+        default=None,
+        help="where the results go; runs/DATA-QUERY-HEAD-seedSEED by default",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="throw away what an earlier run left there")
+    parser.add_argument(
+        "--logger",
+        type=Literal["csv", "wandb"] | Logger,
+        default="csv",
+        help="csv: files only; wandb: Weights & Biases; or the class_path of any logger of Lightning",
+    )
+    loop_gets = {"new_model", "new_trainer", "data", "strategy", "run", "seed", "tracker"}
+    parser.add_class_arguments(ActiveLoop, "loop", skip=loop_gets, instantiate=False)
+    parser.add_subclass_arguments(Strategy, "query", required=True)
+    parser.add_subclass_arguments(ActiveDataModule, "data", required=True)
+    parser.add_class_arguments(MSALClassifier, "model", skip={"num_classes", "in_channels"}, instantiate=False)
+    parser.add_class_arguments(Trainer, "trainer", skip=_LOOP_OWNS, instantiate=False)
+    parser.set_defaults({"trainer.devices": 1})
+    _shorten_help(parser)
+    return parser
+
+
+def parse(parser: ArgumentParser, argv: list[str]) -> Namespace:
+    """The resolved configuration.
+
+    Raises:
+        UserError: what is wrong, in one sentence.
+    """
+    try:
+        config = parser.parse_args(resolve_configs(argv))
+    except ArgumentError as error:
+        raise UserError(explain(str(error), _keys(parser))) from None
+    if not any((config.trainer.max_epochs, config.trainer.max_time, config.trainer.max_steps > 0)):
+        raise UserError("expected trainer.max_epochs, got none: set how long each round trains, 20 for example")
+    return config
+
+
+def instantiate(parser: ArgumentParser, config: Namespace, *groups: str) -> Namespace:
+    """Fresh objects of some groups of a configuration."""
+    return parser.instantiate(Namespace({group: config[group] for group in groups}).clone())
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """Turn what constructors of ours and of Lightning say about their arguments into a user's error."""
+    try:
+        yield
+    except (ValueError, TypeError, MisconfigurationException, ArgumentError) as error:
+        raise UserError(" ".join(str(error).split())) from error
+
+
+def _tracker(logger: str | Logger, run: RunDirectory, group: str) -> Tracker:
+    if isinstance(logger, Logger):
+        return LightningTracker(logger)
+    return WandbTracker(run, group) if logger == "wandb" else CSVTracker(run)
+
+
+def _keys(parser: ArgumentParser) -> list[str]:
+    return [action.dest for action in parser._actions if "help" not in action.dest]
+
+
+class _Formatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """The examples as they are written; plain defaults, but no types and not the dozens of classes that torch offers."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        plain = isinstance(action.default, int | float | str) and not isinstance(action.default, bool)
+        text = (action.help or "").rstrip(".")
+        return f"{text} (default: {action.default})" if plain and action.default != SUPPRESS else text
+
+
+def _shorten_help(parser: ArgumentParser) -> None:
+    """Short titles, and of Trainer's 40 arguments the few that a loop usually sets; all are accepted."""
+    titles = {
+        "loop": "loop: how much is labeled, and when",
+        "query": "query: what chooses the images (--query.help NAME shows its options)",
+        "data": "data: the images (--data.help NAME shows its options)",
+        "model": "model: backbone, head and optimizer (--model.backbone.help NAME shows its options)",
+        "trainer": "trainer: any argument of lightning.pytorch.Trainer, for example",
+    }
+    for name, title in titles.items():
+        parser.groups[name].title = title
+    for action in parser._actions:
+        group, _, name = action.dest.partition(".")
+        if group == "trainer":
+            action.help = _TRAINER_HELP.get(name, SUPPRESS)
+        elif action.dest in ("loop", "model") or name.endswith("help") or action.dest == "print_config":
+            action.help = SUPPRESS
+        elif base := {"query": Strategy, "data": ActiveDataModule}.get(action.dest):
+            action.help = f"{', '.join(concrete_names(base))}, or the dotted path of your own class"
+            action.metavar = "NAME"

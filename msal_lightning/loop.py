@@ -1,0 +1,254 @@
+"""The active-learning loop: start here."""
+
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.seed import isolate_rng
+
+from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.display import Display, RoundProgress
+from msal_lightning.errors import UserError
+from msal_lightning.module import MSALClassifier
+from msal_lightning.query import Query
+from msal_lightning.quiet import quiet_lightning
+from msal_lightning.runs import Purchase, RoundRecord, RunDirectory, aubc
+from msal_lightning.selection import check_classes
+from msal_lightning.strategies.base import Strategy
+from msal_lightning.streams import EpochStreams, derive_seed, stream
+from msal_lightning.tracking import CSVTracker, Tracker
+
+
+class ActiveLoop:
+    """Fits, tests, queries and records, round after round, until the query budget is spent.
+
+    Every round has a fresh model, optimizer and Trainer. A round's record is what makes it final: a loop that was
+    interrupted goes on after the last recorded round and gives what it would have given uninterrupted.
+
+    Args:
+        new_model: makes a model with fresh weights from the global random state.
+        new_trainer: makes a Trainer from the keyword arguments that the loop sets (callbacks, logger, ...).
+        data: the images and their split.
+        strategy: chooses what to buy.
+        run: where the records go; its finished rounds are not done again.
+        initial_size: images in the initial set; all: learn from everything, query nothing (the paper's Full).
+        query_size: labels bought per round, the paper's b.
+        query_budget: labels bought in all beyond the initial set, the paper's Q.
+        seed: of every random draw.
+        pool_error: measure the error rate on the pool each round (Fig. 3), also where the query needs no pass over it.
+        tracker: where curves go; CSV files by default.
+
+    Raises:
+        UserError: sizes that don't fit the data or each other, or a strategy that doesn't fit the model.
+    """
+
+    def __init__(
+        self,
+        new_model: Callable[[], MSALClassifier],
+        new_trainer: Callable[..., Trainer],
+        data: ActiveDataModule,
+        strategy: Strategy,
+        run: RunDirectory,
+        *,
+        initial_size: int | Literal["all"],
+        query_size: int = 1,
+        query_budget: int = 0,
+        seed: int = 0,
+        pool_error: bool = False,
+        tracker: Tracker | None = None,
+    ) -> None:
+        self.new_model = new_model
+        self.new_trainer = new_trainer
+        self.data = data
+        self.strategy = strategy
+        self.run_directory = run
+        self.seed = seed
+        self.pool_error = pool_error
+        self.tracker = tracker or CSVTracker(run)
+        self.display = Display()
+
+        data.prepare_data()
+        data.setup()
+        self.label_counts = label_counts(len(data.labeled_at), initial_size, query_size, query_budget)
+        self._check()
+
+    def run(self) -> list[RoundRecord]:
+        """Do all rounds that are not done yet.
+
+        Returns:
+            The records of all rounds, from the first.
+        """
+        records = self.run_directory.open()
+        if len(records) < len(self.label_counts):
+            self._restore(records)
+            self.tracker.start(records)
+            self.display.start(self._title(), records)
+            for round in range(len(records), len(self.label_counts)):
+                record = self._round(round)
+                self.run_directory.commit(record)
+                self.tracker.log_round(record)
+                self.display.round(record)
+                records.append(record)
+            self.tracker.finish({"AUBC": aubc(records), "final_accuracy": records[-1].accuracy})
+        else:
+            self.display.already_finished(self.run_directory.path)
+        self.display.finish(records, self.run_directory.path)
+        return records
+
+    def _round(self, round: int) -> RoundRecord:
+        data, seconds = self.data, dict[str, float]()
+        data.round = round
+        initial = data.draw_initial(self.label_counts[0]) if round == 0 else None
+        num_labeled, num_pool = len(data.labeled), len(data.pool)
+        to_buy = dict(enumerate(b - a for a, b in pairwise(self.label_counts))).get(round, 0)  # none in the last round
+        query = Query(self.strategy, to_buy, stream(self.seed, "query", round))
+
+        with isolate_rng(), quiet_lightning():
+            seed_everything(derive_seed(self.seed, "init", round), verbose=False)
+            model = self.new_model()
+            trainer = self._new_trainer(
+                logger=self.tracker.logger(round),
+                callbacks=[EpochStreams(self.seed, round), query, RoundProgress(round, len(self.label_counts) - 1)],
+            )
+            with _timed(seconds, "fit"):
+                trainer.fit(model, datamodule=data)
+            with _timed(seconds, "test"):
+                metrics = trainer.test(model, datamodule=data, verbose=False)[0]
+            with _timed(seconds, "query"):
+                if num_pool and ((to_buy and self.strategy.needs) or self.pool_error):
+                    trainer.predict(model, datamodule=data, return_predictions=False)
+                if to_buy and not self.strategy.needs:
+                    query.without_pool_pass(data)
+
+        self._check_bill()
+        self.run_directory.save_model(trainer)
+        bought = data.labels[query.selection.index]
+        return RoundRecord(
+            round=round,
+            num_labeled=num_labeled,
+            num_pool=num_pool,
+            metrics={name: _float32(value) for name, value in metrics.items()},
+            seconds=seconds,
+            pool_error=query.pool_error,
+            class_counts=torch.bincount(bought, minlength=data.num_classes).tolist(),
+            bought=_purchase(query.selection.index, bought, query.selection.score),
+            initial=Purchase() if initial is None else _purchase(initial, data.labels[initial], None),
+            environment=_environment(trainer),
+        )
+
+    def _new_trainer(self, logger: Logger | bool, callbacks: list[Callback]) -> Trainer:
+        return self.new_trainer(
+            logger=logger,
+            callbacks=callbacks,
+            default_root_dir=self.run_directory.path,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            log_every_n_steps=1,  # the default of 50 warns in short rounds; nothing of ours is logged per step
+        )
+
+    def _restore(self, records: list[RoundRecord]) -> None:
+        self.data.reset(self.seed)
+        for record in records:
+            for purchase, trained_from in ((record.initial, 0), (record.bought, record.round + 1)):
+                try:
+                    self.data.restore(torch.tensor(purchase.index), torch.tensor(purchase.label), trained_from)
+                except ValueError as error:
+                    raise UserError(
+                        f"the record of round {record.round} in '{self.run_directory.path}' does not fit the data ({error}): "
+                        "was the dataset changed? Bring it back, or start anew with --overwrite"
+                    ) from None
+
+    def _check(self) -> None:
+        """Find mistakes before anything is written or trained."""
+        check_classes(self.strategy, self.data.num_classes)
+        with isolate_rng(), quiet_lightning():
+            head = self.new_model().head_name
+            processes = self._new_trainer(logger=False, callbacks=[]).world_size
+        if self.strategy.needs_prototypes and head != "prototype":
+            raise UserError(
+                f"query {self.strategy.name} needs prototypes, got model.head {head}: "
+                "set model.head to prototype, or query to Entropy, Margin or LeastConfidence"
+            )
+        if processes > 1:
+            raise UserError(
+                f"expected trainer.devices 1, got {processes} processes: the shares of a pool that is split over several are "
+                "not merged yet, so set trainer.devices to 1"
+            )
+
+    def _check_bill(self) -> None:
+        # what the oracle was asked for must be what was bought, or labels have leaked
+        if self.data.oracle.handed_out != len(self.data.labeled):
+            raise RuntimeError(
+                f"the oracle handed out {self.data.oracle.handed_out} labels, but {len(self.data.labeled)} were bought"
+            )
+
+    def _title(self) -> str:
+        counts = self.label_counts
+        return (
+            f"{self.data.name}, query {self.strategy.name}, seed {self.seed}: {counts[0]} to {counts[-1]} labels "
+            f"in {len(counts)} rounds, {len(self.data.labeled_at)} images to learn from"
+        )
+
+
+def label_counts(num_images: int, initial_size: int | Literal["all"], query_size: int, query_budget: int) -> list[int]:
+    """How many labels each round trains on: the initial set, then b more each time, up to initial + Q.
+
+    Args:
+        num_images: images to learn from, initial set and pool together.
+        initial_size: or all.
+        query_size: b.
+        query_budget: Q; the last query is smaller where b does not divide it.
+
+    Returns:
+        One number a round, rising.
+
+    Raises:
+        UserError: a size out of range.
+    """
+    if initial_size == "all":
+        return [num_images]
+    if not 1 <= initial_size <= num_images:
+        raise UserError(
+            f"expected loop.initial_size to be 1 to {num_images} (all images) or all, got {initial_size}: "
+            "the first model needs something to learn from"
+        )
+    if query_size < 1:
+        raise UserError(f"expected loop.query_size to be at least 1, got {query_size}: it is what one round buys")
+    left = num_images - initial_size
+    if not 0 <= query_budget <= left:
+        raise UserError(
+            f"expected loop.query_budget to be 0 to {left} (the pool after the initial set), got {query_budget}: "
+            "set it, or loop.initial_size, lower"
+        )
+    end = initial_size + query_budget
+    return [*range(initial_size, end, query_size), end]
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[phase] = time.perf_counter() - start
+
+
+def _purchase(index: torch.Tensor, label: torch.Tensor, score: torch.Tensor | None) -> Purchase:
+    return Purchase(index.tolist(), label.tolist(), None if score is None else [_float32(s) for s in score.tolist()])
+
+
+def _float32(value: float) -> float:
+    """The shortest decimal that is the same float32: 0.974 instead of 0.9739999771118164."""
+    return float(f"{value:.9g}") if float(torch.tensor(float(f"{value:.7g}"))) != value else float(f"{value:.7g}")
+
+
+def _environment(trainer: Trainer) -> dict[str, str]:
+    packages = {name: version(name) for name in ("msal_lightning", "lightning", "torch")}
+    device = trainer.strategy.root_device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} ({platform.machine()})"
+    return {"python": platform.python_version(), **packages, "device": name, "precision": str(trainer.precision)}

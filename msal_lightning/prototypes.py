@@ -1,0 +1,140 @@
+"""Maximally separated prototypes (Eq. 1) and what is computed from them.
+
+[0] Kasarla et al., 2022, Maximum Class Separation as Inductive Bias in One Matrix, arXiv 2206.08704
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# Up to here one matrix product beats the O(C) form on a CPU (batch 256: 0.3 ms against 0.6 ms at C = 128, 1.7 ms
+# against 1.5 ms at C = 512); beyond it the matrix costs C² memory and time.
+DENSE_UP_TO = 256
+
+
+def _scales(num_classes: int) -> Tensor:
+    """The diagonal ``s_r = sqrt(C/(C-1) · (k-r)/(k-r+1))`` of Eq. 1, float64, shape (C-1,), with ``k = C-1``."""
+    k = num_classes - 1
+    left = torch.arange(k, 0, -1, dtype=torch.float64)  # k - r
+    return (num_classes / k * left / (left + 1)).sqrt()
+
+
+def _check(num_classes: int, radius: float) -> None:
+    if num_classes < 2:
+        raise ValueError(f"num_classes must be at least 2, got {num_classes}: one class has nothing to be apart from")
+    if not (math.isfinite(radius) and radius > 0):
+        raise ValueError(f"radius must be a positive number, got {radius}: set model.radius to 1.0 or, for MNIST, 0.1")
+
+
+def simplex_prototypes(num_classes: int, radius: float = 1.0) -> Tensor:
+    """The C vertices of a regular simplex in C-1 dimensions: prototypes as far apart as they can be (Eq. 1).
+
+    Closed form of the paper's recursion: row r has ``s_r`` on the diagonal, ``-s_r/(k-r)`` to its right, 0 below.
+
+    Args:
+        num_classes: C, at least 2.
+        radius: length of each prototype, the paper's rho.
+
+    Returns:
+        (C-1, C) float64, one prototype a column: ``PᵀP`` is ``radius²`` on the diagonal, ``-radius²/(C-1)`` elsewhere.
+
+    Raises:
+        ValueError: fewer than two classes, or a radius that is not positive.
+    """
+    _check(num_classes, radius)
+    k = num_classes - 1
+    scale = _scales(num_classes)
+    right = scale / torch.arange(k, 0, -1, dtype=torch.float64)
+    prototypes = torch.triu(-right[:, None].expand(k, num_classes), diagonal=1)
+    prototypes.diagonal().copy_(scale)
+    return prototypes * radius
+
+
+class PrototypeHead(nn.Module):
+    """The fixed last layer: logits ``o = rho · Pᵀx``, nothing to train, always in float32.
+
+    With many classes P is never built: ``Pᵀx = [s·x, 0] + [0, cumsum(-s/(k-r)·x)]`` takes O(C) time and memory.
+
+    Args:
+        num_classes: C.
+        radius: the paper's rho.
+
+    Raises:
+        ValueError: fewer than two classes, or a radius that is not positive.
+    """
+
+    prototypes: Tensor | None
+    scale: Tensor
+    right: Tensor
+
+    def __init__(self, num_classes: int, radius: float = 1.0) -> None:
+        super().__init__()
+        _check(num_classes, radius)
+        self.num_classes = num_classes
+        self.radius = radius
+        # Not persistent: a checkpoint need not carry what follows from num_classes and radius.
+        if num_classes <= DENSE_UP_TO:
+            self.register_buffer("prototypes", simplex_prototypes(num_classes, radius).float(), persistent=False)
+        else:
+            self.prototypes = None
+            scale = _scales(num_classes) * radius
+            left = torch.arange(num_classes - 1, 0, -1, dtype=torch.float64)
+            self.register_buffer("scale", scale.float(), persistent=False)
+            self.register_buffer("right", (-scale / left).float(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of a batch.
+
+        Args:
+            x: (N, C-1) of any float type.
+
+        Returns:
+            (N, C) float32.
+        """
+        # The cosines of Eq. 2 decide between near neighbours: half precision would turn them into ties.
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.float()
+            if self.prototypes is not None:
+                return x @ self.prototypes
+            logits = F.pad((x * self.right).cumsum(dim=-1), (1, 0))  # (N, C)
+            logits[..., :-1].addcmul_(x, self.scale)
+            return logits
+
+    def extra_repr(self) -> str:
+        """What ``print(model)`` shows."""
+        return f"num_classes={self.num_classes}, radius={self.radius}"
+
+
+class LinearHead(nn.Linear):
+    """A trainable linear layer that computes in float32 under autocast, since all scores are in float32.
+
+    Args:
+        in_features: D, length of an embedding.
+        out_features: C for the linear head, C-1 below a :class:`PrototypeHead`.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map (N, D) of any float type to (N, out_features) float32."""
+        with torch.autocast(input.device.type, enabled=False):
+            return super().forward(input.float())
+
+
+def cosine_to_prototypes(logits: Tensor) -> Tensor:
+    """Cosine of each sample to every prototype (Eq. 2), from the logits of a :class:`PrototypeHead` alone.
+
+    Since ``PPᵀ = C/(C-1)·I``, ``‖o‖`` is ``‖x‖`` up to a constant and ``cos_c = sqrt(C/(C-1)) · o_c / ‖o‖``, whatever
+    the radius. Without prototypes the number has no meaning.
+
+    Args:
+        logits: (N, C) of a prototype head.
+
+    Returns:
+        (N, C) float32 in [-1, 1]; a row of zeros, which points nowhere, gives zeros.
+    """
+    logits = logits.float()
+    num_classes = logits.shape[-1]
+    # Divided by the largest first: squares of 1e-30 or 1e30 would leave the range of float32.
+    logits = logits / logits.abs().amax(dim=-1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
+    return (F.normalize(logits, dim=-1) * math.sqrt(num_classes / (num_classes - 1))).clamp(-1.0, 1.0)

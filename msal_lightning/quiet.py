@@ -1,0 +1,27 @@
+"""Keeps Lightning from saying the same things in every round."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_NOISE = (
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning's own call into torch (Lightning issue 21326)
+    r".*does not have many workers.*",  # the images lie in memory: workers would only copy them
+    r".*The anonymous setting has no effect.*",  # WandbLogger sets it itself
+)
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Hide Lightning's notes (devices found, tips, end of fit) and the warnings that say nothing here."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            for message in _NOISE:
+                warnings.filterwarnings("ignore", message=message)
+            yield
+    finally:
+        logger.setLevel(level)

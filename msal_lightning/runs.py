@@ -1,0 +1,269 @@
+"""The run directory: one atomic record a round is the truth, the CSV files are derived from the records."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning.pytorch import Trainer
+
+from msal_lightning.errors import UserError
+from msal_lightning.metrics import area_under_budget_curve
+
+FORMAT = 1
+"""Of a record; a change that an older version cannot read raises it."""
+
+_OWN = ("config.yaml", "rounds", "curve.csv", "ledger.csv", "checkpoints", "fits", "wandb", "wandb_id")
+# What a second command may change: none of it alters a result.
+_FREE = ("config", "overwrite", "run_dir", "logger", "data.init_args.root", "trainer.enable_progress_bar")
+
+
+@dataclass(frozen=True)
+class Purchase:
+    """Labels that came in together, in the order of their rank.
+
+    Attributes:
+        index: dataset-absolute.
+        label: what the oracle said.
+        score: of the query strategy; None where it has none.
+    """
+
+    index: list[int] = field(default_factory=list)
+    label: list[int] = field(default_factory=list)
+    score: list[float] | None = None
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """What one finished round was; enough to rebuild the split, the curve and the ledger.
+
+    Attributes:
+        round: k, from 0.
+        num_labeled: labels that the model of this round was trained on.
+        num_pool: images in the pool before the query.
+        metrics: on the test set; ``accuracy`` is always there.
+        seconds: per phase: fit, test, query.
+        pool_error: share of the pool that the model got wrong (Fig. 3); None where not known.
+        class_counts: labels bought per class by this round's query.
+        bought: by this round's query, trained on from round k+1.
+        initial: the initial set; empty but in round 0.
+        environment: versions and device.
+    """
+
+    round: int
+    num_labeled: int
+    num_pool: int
+    metrics: dict[str, float]
+    seconds: dict[str, float]
+    pool_error: float | None
+    class_counts: list[int]
+    bought: Purchase
+    initial: Purchase
+    environment: dict[str, str]
+
+    @property
+    def accuracy(self) -> float:
+        """On the test set."""
+        return self.metrics["accuracy"]
+
+
+def aubc(records: list[RoundRecord]) -> float:
+    """Area under the budget curve of a run; NaN for a single round."""
+    return area_under_budget_curve([r.num_labeled for r in records], [r.accuracy for r in records])
+
+
+class RunDirectory:
+    """The folder of one run; nothing is touched before :meth:`open`.
+
+    Args:
+        path: made when it is not there.
+        config: the whole resolved configuration, plain YAML values.
+        overwrite: throw away what a former run left in it.
+    """
+
+    def __init__(self, path: str | Path, config: Mapping[str, Any] | None = None, overwrite: bool = False) -> None:
+        self.path = Path(path)
+        self.config = dict(config or {})
+        self.overwrite = overwrite
+
+    def open(self) -> list[RoundRecord]:
+        """Make the folder, or find out how far an earlier run came.
+
+        Returns:
+            The records of all finished rounds, in order.
+
+        Raises:
+            UserError: it was made by another configuration, is no run directory, cannot be written, or a record is
+                damaged, changed by hand or missing.
+        """
+        try:
+            if self.overwrite:
+                self._clear()
+            self._check_config()
+            (self.path / "rounds").mkdir(parents=True, exist_ok=True)
+            if not (self.path / "config.yaml").exists():
+                write_atomically(self.path / "config.yaml", yaml.safe_dump(self.config, sort_keys=False))
+            return read_records(self.path)
+        except OSError as error:
+            raise UserError(
+                f"cannot write the run directory '{self.path}' ({error.strerror or error}): set run_dir to a folder of yours"
+            ) from None
+
+    @property
+    def name(self) -> str:
+        """Last part of the path."""
+        return self.path.name
+
+    def commit(self, record: RoundRecord) -> None:
+        """Make a round final: its record is there whole or not at all; then derive the CSV files anew."""
+        body = asdict(record)
+        text = json.dumps({"format": FORMAT, "digest": _digest(body), **body}, indent=1)
+        write_atomically(self.path / "rounds" / f"{record.round:03d}.json", text)
+        self.derive_tables()
+
+    def save_model(self, trainer: Trainer) -> None:
+        """Keep the weights of the latest round as ``checkpoints/model.ckpt``, whole or not at all."""
+        folder = self.path / "checkpoints"
+        folder.mkdir(exist_ok=True)
+        trainer.save_checkpoint(folder / ".model.part", weights_only=True)
+        (folder / ".model.part").replace(folder / "model.ckpt")
+
+    def derive_tables(self) -> None:
+        """Write ``curve.csv`` and ``ledger.csv`` from the records."""
+        records = read_records(self.path)
+        write_atomically(self.path / "curve.csv", _table([curve_row(record) for record in records]))
+        write_atomically(self.path / "ledger.csv", _table([row for record in records for row in _ledger_rows(record)]))
+
+    def _clear(self) -> None:
+        self._refuse_foreign()
+        for name in _OWN:
+            target = self.path / name
+            if target.is_dir():
+                shutil.rmtree(target)
+            else:
+                target.unlink(missing_ok=True)
+
+    def _check_config(self) -> None:
+        file = self.path / "config.yaml"
+        if not file.exists():
+            self._refuse_foreign()
+            return
+        try:
+            before = _flat(yaml.safe_load(file.read_text()) or {})
+        except yaml.YAMLError:
+            raise UserError(f"cannot read '{file}': choose another run_dir, or start anew with --overwrite") from None
+        now = _flat(self.config)
+        changed = [key for key in {**before, **now} if before.get(key) != now.get(key) and not key.startswith(_FREE)]
+        if changed:
+            shown = "; ".join(f"{key} was {before.get(key)}, now {now.get(key)}" for key in changed[:3])
+            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+            raise UserError(
+                f"run_dir '{self.path}' belongs to another configuration ({shown}{more}): "
+                "choose another run_dir, or start anew with --overwrite"
+            )
+
+    def _refuse_foreign(self) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"expected run_dir '{self.path}' to be a folder, found a file: choose another run_dir")
+        if self.path.is_dir() and any(self.path.iterdir()) and not (self.path / "config.yaml").exists():
+            raise UserError(f"run_dir '{self.path}' has files that are not from a run: choose another run_dir")
+
+
+def read_records(path: Path) -> list[RoundRecord]:
+    """All finished rounds of a run directory, in order.
+
+    Args:
+        path: the run directory.
+
+    Raises:
+        UserError: a record is damaged, changed by hand or missing; nothing is written.
+    """
+    files = sorted((path / "rounds").glob("[0-9]*.json"))
+    records = [_read(file) for file in files]
+    for k, record in enumerate(records):
+        if record.round != k:
+            raise UserError(
+                f"expected the record of round {k} in '{path / 'rounds'}', found round {record.round} next: put "
+                f"{k:03d}.json back, or delete the later ones to go on from round {k}"
+            )
+    return records
+
+
+def curve_row(record: RoundRecord) -> dict[str, Any]:
+    """One row of ``curve.csv``."""
+    return {
+        "round": record.round,
+        "num_labeled": record.num_labeled,
+        **record.metrics,
+        "pool_error": record.pool_error,
+        **{f"seconds_{phase}": round(seconds, 3) for phase, seconds in record.seconds.items()},
+    }
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file that is there whole or not at all, whatever happens meanwhile."""
+    part = path.with_name(f".{path.name}.part")
+    with part.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the rename itself
+    finally:
+        os.close(folder)
+
+
+def _read(file: Path) -> RoundRecord:
+    remedy = f"delete it and all later ones, and round {int(file.stem)} is done again"
+    try:
+        body = json.loads(file.read_text())
+        version, digest = body.pop("format"), body.pop("digest")
+    except (OSError, ValueError, KeyError, AttributeError):
+        raise UserError(f"the record '{file}' is damaged: {remedy}") from None
+    if version != FORMAT:
+        raise UserError(f"expected the record '{file}' in format {FORMAT}, got {version}: {remedy}")
+    if digest != _digest(body):
+        raise UserError(f"the record '{file}' was changed after it was written: {remedy}")
+    body["bought"], body["initial"] = Purchase(**body["bought"]), Purchase(**body["initial"])
+    return RoundRecord(**body)
+
+
+def _digest(body: dict[str, Any]) -> str:
+    return hashlib.blake2s(json.dumps(body, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def _ledger_rows(record: RoundRecord) -> list[dict[str, Any]]:
+    rows = []
+    for purchase, trained_from in ((record.initial, 0), (record.bought, record.round + 1)):
+        scores = purchase.score or [None] * len(purchase.index)
+        for rank, (index, label, score) in enumerate(zip(purchase.index, purchase.label, scores, strict=True)):
+            rows.append({"round": trained_from, "rank": rank, "index": index, "score": score, "label": label})
+    return rows
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    out = io.StringIO()
+    columns = list(rows[0]) if rows else []
+    writer = csv.DictWriter(out, fieldnames=columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)  # None becomes an empty field
+    return out.getvalue()
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

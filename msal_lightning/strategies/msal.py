@@ -1,0 +1,22 @@
+"""Maximally separated active learning, the uncertainty measure."""
+
+from torch import Tensor
+
+from msal_lightning.pool import PoolOutputs
+from msal_lightning.prototypes import cosine_to_prototypes
+from msal_lightning.strategies.base import ScoreStrategy
+
+
+class MSAL(ScoreStrategy):
+    """Images farthest in angle from their nearest prototype: ``1 - max_c cos_c`` (Eq. 2); prototype head only.
+
+    With two classes every cosine is ±1 and the score is constant, so three classes are the least.
+
+    [0] Kasarla et al., Maximally Separated Active Learning, Eq. 2
+    """
+
+    needs_prototypes = True
+    min_classes = 3
+
+    def score(self, pool: PoolOutputs, seed: int) -> Tensor:  # noqa: D102
+        return 1 - cosine_to_prototypes(pool.require("logits")).amax(dim=-1)

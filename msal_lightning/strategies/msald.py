@@ -1,0 +1,95 @@
+"""Maximally separated active learning with diversity."""
+
+import math
+
+import torch
+from torch import Generator, Tensor
+
+from msal_lightning.pool import PoolOutputs
+from msal_lightning.prototypes import cosine_to_prototypes
+from msal_lightning.strategies.base import ScoreStrategy, Strategy, by_score
+from msal_lightning.strategies.msal import MSAL
+
+
+class MSALD(Strategy):
+    """Of the beta·b most uncertain images, those closest to each prototype in turn (Algorithm 1); prototype head only.
+
+    Each class takes ``b // C`` rows; the remaining ``b mod C`` are the rows closest to their own nearest prototype, at
+    most one a class. Where classes run out of rows, the most uncertain rows fill the batch.
+
+    [0] Kasarla et al., Maximally Separated Active Learning, Algorithm 1
+
+    Args:
+        uncertainty: the score of the pre-filter: MSAL, or Entropy, Margin, LeastConfidence (Table 3).
+        beta: the pre-filter keeps ``ceil(beta·b)`` rows; at least 1. The paper: 5 for MNIST and SVHN, else 10.
+
+    Raises:
+        ValueError: beta below 1.
+    """
+
+    needs_prototypes = True
+
+    def __init__(self, uncertainty: ScoreStrategy = MSAL(), beta: float = 5.0) -> None:  # noqa: B008 - stateless
+        if not beta >= 1:
+            raise ValueError(f"query.beta must be at least 1, got {beta}: a shortlist smaller than b cannot fill it")
+        self.uncertainty = uncertainty
+        self.beta = beta
+        self.needs = uncertainty.needs | {"logits"}
+        self.min_classes = uncertainty.min_classes
+
+    @property
+    def name(self) -> str:
+        """MSALD, with the uncertainty behind it unless it is MSAL."""
+        return "MSALD" if type(self.uncertainty) is MSAL else f"MSALD-{self.uncertainty.name}"
+
+    def score(self, pool: PoolOutputs, seed: int) -> Tensor:  # noqa: D102
+        return self.uncertainty.score(pool, seed)
+
+    def shortlist_size(self, n: int) -> int:  # noqa: D102
+        return math.ceil(self.beta * n)
+
+    def select(self, shortlist: PoolOutputs, labeled: PoolOutputs | None, n: int, generator: Generator) -> Tensor:  # noqa: D102
+        logits = shortlist.require("logits").float()
+        num_classes = logits.shape[1]
+        # With two classes the cosine is the sign of the logit; rounding must not break those ties before the logit does.
+        cosine = logits.sign() if num_classes == 2 else cosine_to_prototypes(logits)
+        free = torch.ones(len(shortlist), dtype=torch.bool)
+        picks: list[Tensor] = []
+
+        def take(rows: Tensor) -> None:
+            picks.append(rows)
+            free[rows] = False
+
+        share = n // num_classes
+        for c in range(num_classes if share else 0):
+            order = _closest_first(cosine[:, c], logits[:, c])
+            take(order[free[order]][:share])
+
+        nearest = cosine.argmax(dim=1) if num_classes > 2 else logits.argmax(dim=1)
+        own = nearest[:, None]
+        order = _closest_first(cosine.gather(1, own)[:, 0], logits.gather(1, own)[:, 0])
+        order = order[free[order]]
+        take(order[_first_of_each(nearest[order])][: n - _count(picks)])
+
+        order = by_score(shortlist)
+        take(order[free[order]][: n - _count(picks)])
+        return torch.cat(picks)
+
+
+def _closest_first(cosine: Tensor, logit: Tensor) -> Tensor:
+    """Rows by falling cosine, ties by falling logit, then by lower row: (M,) int64."""
+    order = torch.argsort(logit, descending=True, stable=True)
+    return order[torch.argsort(cosine[order], descending=True, stable=True)]
+
+
+def _first_of_each(values: Tensor) -> Tensor:
+    """Positions at which a value occurs for the first time, ascending."""
+    order = torch.argsort(values, stable=True)
+    in_order = values[order]
+    new = torch.ones(len(values), dtype=torch.bool)
+    new[1:] = in_order[1:] != in_order[:-1]
+    return order[new].sort().values
+
+
+def _count(picks: list[Tensor]) -> int:
+    return sum(map(len, picks))

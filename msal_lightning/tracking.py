@@ -1,0 +1,133 @@
+"""Where the curves go: CSV files, Weights & Biases, or any logger of Lightning."""
+
+import os
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import wandb
+from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+
+from msal_lightning.errors import UserError
+from msal_lightning.runs import RoundRecord, RunDirectory, curve_row
+
+
+class Tracker(ABC):
+    """One for the whole loop: gives each fit its logger and draws the budget curve over the number of labels."""
+
+    @abstractmethod
+    def logger(self, round: int) -> Logger:
+        """The logger of one round's Trainer."""
+
+    def start(self, records: list[RoundRecord]) -> None:
+        """Called once before the first logger is asked for, with the rounds of an interrupted run."""
+
+    def log_round(self, record: RoundRecord) -> None:
+        """Add a point to the budget curve."""
+
+    def finish(self, summary: dict[str, float]) -> None:
+        """Called once at the end of the run, with AUBC and final accuracy."""
+
+
+class CSVTracker(Tracker):
+    """CSV files only, no account: ``curve.csv`` by the run directory, ``fits/version_K/metrics.csv`` for each fit.
+
+    Args:
+        run: the run directory.
+    """
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._run = run
+
+    def logger(self, round: int) -> Logger:  # noqa: D102
+        folder = self._run.path / "fits" / f"{round:03d}"
+        (folder / "metrics.csv").unlink(missing_ok=True)  # of an interrupted attempt at this round
+        return CSVLogger(self._run.path, name="fits", version=f"{round:03d}")
+
+
+class LightningTracker(Tracker):
+    """Any logger of Lightning, given by ``class_path``; the number of labels is the step of the budget curve.
+
+    Args:
+        logger: the logger, shared by all rounds.
+    """
+
+    def __init__(self, logger: Logger) -> None:
+        self._logger = logger
+
+    def logger(self, round: int) -> Logger:  # noqa: D102
+        return self._logger
+
+    def log_round(self, record: RoundRecord) -> None:  # noqa: D102
+        row = {name: value for name, value in _loop_row(record).items() if value is not None}
+        self._logger.log_metrics(row, step=record.num_labeled)
+
+    def finish(self, summary: dict[str, float]) -> None:  # noqa: D102
+        self._logger.log_hyperparams(summary)
+        self._logger.finalize("success")
+
+
+class WandbTracker(Tracker):
+    """One run of Weights & Biases for the whole loop; project, entity and mode come from W&B's own variables.
+
+    Args:
+        run: the run directory; keeps the run's id, so that a resumed loop goes on in the same W&B run.
+        group: runs that differ by seed only, ``<dataset>-<strategy>-<head>``.
+    """
+
+    def __init__(self, run: RunDirectory, group: str) -> None:
+        self._run = run
+        self._group = group
+
+    def start(self, records: list[RoundRecord]) -> None:
+        """Begin or go on, and log again what W&B does not have: all earlier rounds offline, none of them online.
+
+        Raises:
+            UserError: W&B wants an account.
+        """
+        try:
+            self._wandb = wandb.init(
+                project=os.environ.get("WANDB_PROJECT", "msal_lightning"),
+                group=self._group,
+                name=self._run.name,
+                id=_wandb_id(self._run.path),
+                dir=self._run.path,
+                config=self._run.config,
+                resume="allow",
+            )
+        except wandb.errors.UsageError as error:
+            raise UserError(
+                f"logger wandb cannot start ({str(error).splitlines()[0]}): run `wandb login` once, "
+                "set WANDB_MODE=offline, or set logger to csv"
+            ) from None
+        self._wandb.define_metric("loop/num_labeled")
+        self._wandb.define_metric("loop/*", step_metric="loop/num_labeled")
+        known = self._wandb.summary.get("loop/round", -1) if self._wandb.resumed else -1
+        for record in records[known + 1 :]:
+            self.log_round(record)
+
+    def logger(self, round: int) -> Logger:  # noqa: D102
+        # a prefix for each round: the steps of a fit start at 0 again and would overlap
+        return WandbLogger(experiment=self._wandb, prefix=f"round_{round:03d}")
+
+    def log_round(self, record: RoundRecord) -> None:  # noqa: D102
+        row: dict[str, Any] = {name: value for name, value in _loop_row(record).items() if value is not None}
+        if any(record.class_counts):
+            edges = list(range(len(record.class_counts) + 1))
+            row["loop/bought_per_class"] = wandb.Histogram(np_histogram=(record.class_counts, edges))
+        self._wandb.log(row)
+
+    def finish(self, summary: dict[str, float]) -> None:  # noqa: D102
+        self._wandb.summary.update(summary)
+        self._wandb.finish()
+
+
+def _loop_row(record: RoundRecord) -> dict[str, Any]:
+    return {f"loop/{name}": value for name, value in curve_row(record).items()}
+
+
+def _wandb_id(path: Path) -> str:
+    file = path / "wandb_id"
+    if not file.exists():
+        file.write_text(wandb.util.generate_id())
+    return file.read_text()
