@@ -132,7 +132,7 @@ def _classifier(architecture: str) -> nn.Module:
         )
     net: nn.Module = torchvision.models.get_model(architecture, weights=None)
     if hasattr(net, "aux_logits"):
-        net.aux_logits = False  # GoogLeNet and Inception would return a tuple while training
+        net.aux_logits = False  # type: ignore[assignment] # GoogLeNet and Inception would return a tuple while training
     return net
 
 

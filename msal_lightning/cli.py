@@ -18,11 +18,16 @@ def _fit(argv: list[str]) -> None:
 
 def _plot(argv: list[str]) -> None:
     """Draw budget curves: accuracy over labels, one line a configuration with a band over its seeds."""
-    from jsonargparse import auto_cli
+    import argparse
+
+    parser = argparse.ArgumentParser(prog="python -m msal_lightning plot", description=_plot.__doc__)
+    parser.add_argument("runs", nargs="+", help="run directories, or folders of them")
+    parser.add_argument("--out", default="budget_curves.png", help="the picture (default: %(default)s)")
+    options = parser.parse_args(argv)
 
     from msal_lightning.plots import plot
 
-    auto_cli(plot, args=argv, prog="python -m msal_lightning plot", as_positional=True)
+    plot(options.runs, options.out)
 
 
 def _strategies(argv: list[str]) -> None:

@@ -7,10 +7,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from jsonargparse import SUPPRESS, ActionConfigFile, ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
+from jsonargparse import (  # type: ignore[attr-defined]
+    SUPPRESS,
+    ActionConfigFile,
+    ArgumentError,
+    ArgumentParser,
+    DefaultHelpFormatter,
+    Namespace,
+)
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from msal_lightning.configs import resolve_configs
 from msal_lightning.data import ActiveDataModule
@@ -149,7 +156,9 @@ def parse(parser: ArgumentParser, argv: list[str]) -> Namespace:
 
 def instantiate(parser: ArgumentParser, config: Namespace, *groups: str) -> Namespace:
     """Fresh objects of some groups of a configuration."""
-    return parser.instantiate(Namespace({group: config[group] for group in groups}).clone())
+    chosen = Namespace(**{group: config[group] for group in groups})  # type: ignore[no-untyped-call]
+    objects: Namespace = parser.instantiate(chosen.clone())
+    return objects
 
 
 @contextmanager
@@ -158,7 +167,7 @@ def one_sentence() -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, MisconfigurationException, ArgumentError) as error:
-        raise UserError(" ".join(str(error).split())) from error
+        raise UserError(explain(str(error), ())) from error
 
 
 def _tracker(logger: str | Logger, run: RunDirectory, group: str) -> Tracker:
@@ -172,7 +181,7 @@ def _keys(parser: ArgumentParser) -> list[str]:
 
 
 class _Formatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """The examples as they are written; plain defaults, but no types and not the dozens of classes that torch offers."""
+    """The examples as they are written; plain defaults, but no types and none of the classes that torch offers."""
 
     def _get_help_string(self, action: argparse.Action) -> str:
         plain = isinstance(action.default, int | float | str) and not isinstance(action.default, bool)
@@ -189,11 +198,11 @@ def _shorten_help(parser: ArgumentParser) -> None:
         "model": "model: backbone, head and optimizer (--model.backbone.help NAME shows its options)",
         "trainer": "trainer: any argument of lightning.pytorch.Trainer, for example",
     }
-    for name, title in titles.items():
-        parser.groups[name].title = title
+    for name, group in (parser.groups or {}).items():
+        group.title = titles[name]
     for action in parser._actions:
-        group, _, name = action.dest.partition(".")
-        if group == "trainer":
+        section, _, name = action.dest.partition(".")
+        if section == "trainer":
             action.help = _TRAINER_HELP.get(name, SUPPRESS)
         elif action.dest in ("loop", "model") or name.endswith("help") or action.dest == "print_config":
             action.help = SUPPRESS

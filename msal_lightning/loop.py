@@ -161,8 +161,8 @@ class ActiveLoop:
                     self.data.restore(torch.tensor(purchase.index), torch.tensor(purchase.label), trained_from)
                 except ValueError as error:
                     raise UserError(
-                        f"the record of round {record.round} in '{self.run_directory.path}' does not fit the data ({error}): "
-                        "was the dataset changed? Bring it back, or start anew with --overwrite"
+                        f"the record of round {record.round} in '{self.run_directory.path}' does not fit the data "
+                        f"({error}): bring the former dataset back, or start anew with --overwrite"
                     ) from None
 
     def _check(self) -> None:
@@ -178,8 +178,8 @@ class ActiveLoop:
             )
         if processes > 1:
             raise UserError(
-                f"expected trainer.devices 1, got {processes} processes: the shares of a pool that is split over several are "
-                "not merged yet, so set trainer.devices to 1"
+                f"expected trainer.devices 1, got {processes} processes: a pool that is split over several is not "
+                "merged yet, so set trainer.devices to 1"
             )
 
     def _check_bill(self) -> None:

@@ -45,8 +45,8 @@ class AUBC(Metric):
         Raises:
             ValueError: not as many accuracies as label counts.
         """
-        labels = torch.atleast_1d(torch.as_tensor(num_labeled, dtype=torch.float64, device=self.device))
-        values = torch.atleast_1d(torch.as_tensor(accuracy, dtype=torch.float64, device=self.device))
+        labels = torch.as_tensor(num_labeled, dtype=torch.float64, device=self.device).reshape(-1)
+        values = torch.as_tensor(accuracy, dtype=torch.float64, device=self.device).reshape(-1)
         if labels.shape != values.shape:
             raise ValueError(f"expected one accuracy a label count, got {len(values)} for {len(labels)}")
         self.num_labeled.append(labels)

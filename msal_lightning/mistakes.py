@@ -6,6 +6,8 @@ import inspect
 import re
 from collections.abc import Iterable
 
+import torch
+
 from msal_lightning.backbones import Backbone
 from msal_lightning.data import ActiveDataModule, Augmentation
 from msal_lightning.strategies import ScoreStrategy, Strategy
@@ -17,6 +19,8 @@ _BASES: dict[str, type] = {
     "data": ActiveDataModule,
     "augmentation": Augmentation,
     "backbone": Backbone,
+    "optimizer": torch.optim.Optimizer,
+    "lr_scheduler": torch.optim.lr_scheduler.LRScheduler,
 }
 _WHAT = {
     "query": "strategy (list: `python -m msal_lightning strategies`)",
@@ -55,14 +59,14 @@ def explain(message: str, keys: Iterable[str]) -> str:
             return f"expected {key} to be {kind}, got '{got[0] if got else '?'}'"
     if literals := re.findall(r"Literal\[([^\]]+)\]", message):
         values = list(dict.fromkeys(v.strip(" '\"") for part in literals for v in part.split(",")))
-        number = "a number, " if "Expected a <class 'int'>" in message and "trainer" not in key else ""
+        number = "a number or " if "Expected a <class 'int'>" in message and "trainer" not in key else ""
         got_value = re.findall(r"(?:Got value|Given value): (.+)$", message, flags=re.MULTILINE)[-1]
-        return f"expected {key} to be {number}{', '.join(values)}, got '{got_value}'{_near(got_value, values)}"
+        return f"expected {key} to be {number}{' or '.join(values)}, got '{got_value}'{_near(got_value, values)}"
     if found := re.search(r"Expected a dot import path string: (\S+)", message):
         last = key.rpartition(".")[2]
         names = concrete_names(_BASES[last]) if last in _BASES else []
         what = _WHAT.get(last, "class that exists")
-        return f"expected {key} to name a {what}, got '{found[1]}'{_near(found[1], names)}"
+        return f"expected {key} to name a {what}, got '{found[1]}'{_near(found[1], names) or _choice(names)}"
     if found := re.search(r"class_path '([\w.]+)':\s+(No module named \S+|.*has no attribute.*)", message):
         return (
             f"cannot import {key} '{found[1]}' ({found[2]}): run from the folder that holds the module, or install it"
@@ -70,7 +74,13 @@ def explain(message: str, keys: Iterable[str]) -> str:
     if found := re.search(r"does not correspond to a subclass of (\w+)", message):
         got_value = re.findall(r"Given value: (.+)$", message, flags=re.MULTILINE)[-1]
         return f"expected {key} to be a subclass of {found[1]}, got '{got_value}'"
+    if found := re.search(r"Errors:\s+- (.+)\s+- Expected a <class 'NoneType'>", message):
+        return found[1]  # raised by a constructor, which says it in one sentence
     return " ".join(message.split())
+
+
+def _choice(known: list[str]) -> str:
+    return f": choose {', '.join(known)}, or the dotted path of your own class" if known else ""
 
 
 def _near(got: str, known: list[str], prefix: str = "") -> str:
@@ -81,10 +91,11 @@ def _near(got: str, known: list[str], prefix: str = "") -> str:
 
 def concrete_names(base: type) -> list[str]:
     """Names of the classes of the package that are below a base class and can be made."""
-    below = {sub for cls in base.__subclasses__() for sub in (cls, *cls.__subclasses__())}
-    return sorted(cls.__name__ for cls in below if not inspect.isabstract(cls) and not cls.__name__.startswith("_"))
+    direct: list[type] = base.__subclasses__()
+    names = {cls.__name__ for cls in direct if not inspect.isabstract(cls)}
+    return sorted(names.union(*(concrete_names(cls) for cls in direct)))
 
 
 def _options(class_path: str) -> list[str]:
     module, _, name = class_path.rpartition(".")
-    return [option for option in inspect.signature(getattr(importlib.import_module(module), name)).parameters]
+    return list(inspect.signature(getattr(importlib.import_module(module), name)).parameters)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -36,16 +36,18 @@ class PoolOutputs:
         Args:
             rows: (M,) int64, or (N,) bool.
         """
-        taken = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{name: None if value is None else value[rows] for name, value in taken.items()})
+        columns: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        taken: dict[str, Any] = {name: None if value is None else value[rows] for name, value in columns.items()}
+        return replace(self, **taken)
 
     @classmethod
     def cat(cls, parts: Sequence[Self]) -> Self:
         """One record of all parts, which have the same fields filled in."""
         if len(parts) == 1:
             return parts[0]
-        columns = {f.name: [getattr(part, f.name) for part in parts] for f in fields(cls)}
-        return cls(**{name: None if values[0] is None else torch.cat(values) for name, values in columns.items()})
+        columns: dict[str, Any] = {f.name: [getattr(part, f.name) for part in parts] for f in fields(cls)}
+        joined: dict[str, Any] = {name: None if v[0] is None else torch.cat(v) for name, v in columns.items()}
+        return cls(**joined)
 
     def probabilities(self) -> Tensor:
         """Softmax of the logits, (N, C) float32."""

@@ -9,6 +9,7 @@ _NOISE = (
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning's own call into torch (Lightning issue 21326)
     r".*does not have many workers.*",  # the images lie in memory: workers would only copy them
     r".*The anonymous setting has no effect.*",  # WandbLogger sets it itself
+    r"You passed `Trainer\(accelerator='cpu', precision='16-mixed'\)`",  # refused by `fit` with a sentence
 )
 
 

@@ -113,7 +113,7 @@ class RunDirectory:
             return read_records(self.path)
         except OSError as error:
             raise UserError(
-                f"cannot write the run directory '{self.path}' ({error.strerror or error}): set run_dir to a folder of yours"
+                f"cannot write run_dir '{self.path}' ({error.strerror or error}): set it to a folder of yours"
             ) from None
 
     @property
@@ -244,7 +244,7 @@ def _digest(body: dict[str, Any]) -> str:
 def _ledger_rows(record: RoundRecord) -> list[dict[str, Any]]:
     rows = []
     for purchase, trained_from in ((record.initial, 0), (record.bought, record.round + 1)):
-        scores = purchase.score or [None] * len(purchase.index)
+        scores: list[float] | list[None] = purchase.score or [None] * len(purchase.index)
         for rank, (index, label, score) in enumerate(zip(purchase.index, purchase.label, scores, strict=True)):
             rows.append({"round": trained_from, "rank": rank, "index": index, "score": score, "label": label})
     return rows

@@ -92,10 +92,14 @@ class RunningSelection:
         shortlist = shortlist.rows(shortlist.index.argsort())
         n = min(self.n, len(shortlist))
         rows = self.strategy.select(shortlist, labeled, n, self.generator)
-        if rows.shape != (n,) or len(rows.unique()) != n or (n and not 0 <= rows.min() <= rows.max() < len(shortlist)):
+        if (
+            rows.shape != (n,)
+            or len(torch.unique(rows)) != n
+            or (n and not 0 <= rows.min() <= rows.max() < len(shortlist))
+        ):
             raise RuntimeError(
                 f"{type(self.strategy).__name__}.select() must return {n} different rows below {len(shortlist)}, "
-                f"got {tuple(rows.shape)} with {len(rows.unique())} different ones"
+                f"got {tuple(rows.shape)} with {len(torch.unique(rows))} different ones"
             )
         chosen = shortlist.rows(rows)  # the one place where a row becomes an index
         return Selection(chosen.index, chosen.score)

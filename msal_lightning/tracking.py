@@ -1,10 +1,12 @@
 """Where the curves go: CSV files, Weights & Biases, or any logger of Lightning."""
 
 import os
+import uuid
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import wandb
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
@@ -102,7 +104,7 @@ class WandbTracker(Tracker):
             ) from None
         self._wandb.define_metric("loop/num_labeled")
         self._wandb.define_metric("loop/*", step_metric="loop/num_labeled")
-        known = self._wandb.summary.get("loop/round", -1) if self._wandb.resumed else -1
+        known = self._wandb.summary.get("loop/round", -1) if self._wandb.resumed else -1  # type: ignore[no-untyped-call]
         for record in records[known + 1 :]:
             self.log_round(record)
 
@@ -114,7 +116,9 @@ class WandbTracker(Tracker):
         row: dict[str, Any] = {name: value for name, value in _loop_row(record).items() if value is not None}
         if any(record.class_counts):
             edges = list(range(len(record.class_counts) + 1))
-            row["loop/bought_per_class"] = wandb.Histogram(np_histogram=(record.class_counts, edges))
+            row["loop/bought_per_class"] = wandb.Histogram(
+                np_histogram=(np.array(record.class_counts), np.array(edges))
+            )
         self._wandb.log(row)
 
     def finish(self, summary: dict[str, float]) -> None:  # noqa: D102
@@ -129,5 +133,5 @@ def _loop_row(record: RoundRecord) -> dict[str, Any]:
 def _wandb_id(path: Path) -> str:
     file = path / "wandb_id"
     if not file.exists():
-        file.write_text(wandb.util.generate_id())
+        file.write_text(uuid.uuid4().hex[:8])
     return file.read_text()

@@ -41,7 +41,7 @@ class Batch(NamedTuple):
         label: (B,) int64; -1 for images of the pool.
     """
 
-    index: Tensor
+    index: Tensor  # type: ignore[assignment] # hides tuple.index, which nobody asks of a batch
     image: Tensor
     label: Tensor
 
@@ -78,9 +78,10 @@ class ActiveDataModule(LightningDataModule, ABC):
         augmentation: Augmentation | None = None,
     ) -> None:
         super().__init__()
-        for name, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
-            if value < 1:
-                raise UserError(f"expected data.{name} to be at least 1, got {value}: 128 is a usual value")
+        for key, value, least in (("batch_size", batch_size, 2), ("eval_batch_size", eval_batch_size, 1)):
+            if value < least:  # BatchNorm cannot train on one image
+                raise UserError(f"expected data.{key} to be at least {least}, got {value}: 128 is a usual value")
+        self.name: str = type(self).__name__
         self.root = root
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
@@ -112,11 +113,6 @@ class ActiveDataModule(LightningDataModule, ABC):
         self.labeled_at = torch.full((len(learn.label),), IN_POOL)
         self.labels = torch.full((len(learn.label),), UNKNOWN)
         self._ready = True
-
-    @property
-    def name(self) -> str:
-        """What tables and run directories call the dataset."""
-        return type(self).__name__
 
     @property
     def num_classes(self) -> int:
@@ -199,7 +195,7 @@ class ActiveDataModule(LightningDataModule, ABC):
 
     def _check_in_pool(self, index: Tensor) -> None:
         size = len(self.labeled_at)
-        if len(index.unique()) != len(index):
+        if len(torch.unique(index)) != len(index):
             raise ValueError(f"label() got an index twice among {len(index)}: each image is bought once")
         if len(index) and not 0 <= index.min() <= index.max() < size:
             raise ValueError(f"label() got an index outside 0..{size - 1}: indices are dataset-absolute")
@@ -238,7 +234,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         order = EpochBatches(self.labeled, self.batch_size, derive_seed(self.seed, "shuffle", self.round))
         if self.trainer is not None:
             # Lightning makes the iterator of the first resumed epoch before it calls set_epoch (issue 21938)
-            order.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
+            order.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
         return _loader(View(self.images, self.labels), order)
 
     def test_dataloader(self) -> DataLoader[Batch]:
@@ -250,7 +246,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         return _loader(View(self.images, self.labels), self._in_order(self.pool))
 
     def _in_order(self, index: Tensor) -> list[Tensor]:
-        return list(index.split(self.eval_batch_size))
+        return list(torch.split(index, self.eval_batch_size))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """On the device: augment (training only), then scale to [0, 1] and normalize."""
@@ -316,7 +312,7 @@ class EpochBatches(Sampler[Tensor]):
             sizes.append(rest)
         if len(sizes) > 1 and sizes[-1] == 1:
             sizes[-2:] = [sizes[-2] + 1]
-        yield from index.split(sizes)
+        yield from torch.split(index, sizes)
 
     def __len__(self) -> int:
         full, rest = divmod(len(self.index), self.batch_size)

@@ -20,9 +20,8 @@ class CIFAR100(ActiveDataModule):
         try:
             train, test = dataset(self.root, train=True), dataset(self.root, train=False)
         except RuntimeError:  # not there, or damaged
-            fetch(
-                self, lambda: dataset(self.root, download=True), "cifar-100-python (unpacked cifar-100-python.tar.gz)"
-            )
+            expected = "the folder cifar-100-python (cifar-100-python.tar.gz unpacked)"
+            fetch(self, lambda: dataset(self.root, download=True), expected)
             train, test = dataset(self.root, train=True), dataset(self.root, train=False)
         self.class_names = tuple(train.classes)
         return _images(train), _images(test)

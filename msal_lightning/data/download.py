@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 _TIMEOUT = 20  # seconds without a byte: a network that swallows packets must not hang the run
 
 
-def fetch(data: "ActiveDataModule", download: Callable[[], object], files: str) -> None:
+def fetch(data: "ActiveDataModule", download: Callable[[], object], expected: str) -> None:
     """Download a dataset into its root.
 
     Args:
         data: the dataset, for its name and root.
         download: does it, torchvision's class for example.
-        files: what was looked for, for the error message.
+        expected: which files were looked for and where, for the error message.
 
     Raises:
         UserError: the root cannot be written, or the download failed.
@@ -39,13 +39,14 @@ def fetch(data: "ActiveDataModule", download: Callable[[], object], files: str) 
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_TIMEOUT)
     try:
-        with open(os.devnull, "w") as silent, contextlib.redirect_stdout(silent):
+        with Path(os.devnull).open("w") as silent, contextlib.redirect_stdout(silent):
             download()
     except Exception as error:  # torchvision raises whatever its mirrors give it
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
-            f"expected {files} in data.root '{root.resolve()}' or '{data.name}' below it, found none, and the download "
-            f"failed ({reason}): put the files there, or set data.root to the folder that has them"
+            f"expected {expected} in data.root '{root.resolve()}', found none, and the download failed "
+            f"({reason:.160}): "
+            "put the files there, or set data.root to the folder that has them"
         ) from None
     finally:
         socket.setdefaulttimeout(before)

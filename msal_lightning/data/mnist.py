@@ -26,8 +26,8 @@ class MNIST(ActiveDataModule):
         """Read the four IDX files, packed or not, from the root or torchvision's folder below it."""
         found = self._find()
         if found is None:
-            names = ", ".join(f"{name}.gz" for name in _FILES)
-            fetch(self, lambda: self._torchvision(self.root, download=True), f"{names} (packed or not)")
+            expected = f"{', '.join(_FILES)} (with or without .gz, there or in {self.name}/raw)"
+            fetch(self, lambda: self._torchvision(self.root, download=True), expected)
             found = self._find()
         if found is None:
             raise UserError(f"{self.name} was downloaded, but its files are not below data.root '{self.root}'")
@@ -63,7 +63,7 @@ def _present(path: Path) -> Iterator[Path]:
 
 
 def _read_idx(path: Path) -> Tensor:
-    """The array of an IDX file of bytes: magic 00 00 08 ndim, then each dimension as big-endian int32, then the data."""
+    """The array of an IDX file of bytes: magic 00 00 08 ndim, each dimension as big-endian int32, then the data."""
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         ndim = data[3]

@@ -14,4 +14,5 @@ class Entropy(ScoreStrategy):
     """
 
     def score(self, pool: PoolOutputs, seed: int) -> Tensor:  # noqa: D102
-        return torch.special.entr(pool.probabilities()).sum(dim=-1)  # entr(0) = 0, where p·log(p) would be NaN
+        entropies: Tensor = torch.special.entr(pool.probabilities())  # entr(0) = 0, where p·log(p) would be NaN
+        return entropies.sum(dim=-1)

@@ -51,7 +51,7 @@ class MSALD(Strategy):
     def select(self, shortlist: PoolOutputs, labeled: PoolOutputs | None, n: int, generator: Generator) -> Tensor:  # noqa: D102
         logits = shortlist.require("logits").float()
         num_classes = logits.shape[1]
-        # With two classes the cosine is the sign of the logit; rounding must not break those ties before the logit does.
+        # With two classes the cosine is the sign of the logit; rounding must not break those ties first.
         cosine = logits.sign() if num_classes == 2 else cosine_to_prototypes(logits)
         free = torch.ones(len(shortlist), dtype=torch.bool)
         picks: list[Tensor] = []

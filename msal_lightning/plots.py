@@ -1,0 +1,103 @@
+"""Pictures of runs."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import rich
+import yaml
+from matplotlib.figure import Figure
+
+from msal_lightning.errors import UserError
+from msal_lightning.runs import RoundRecord, aubc, read_records
+
+_LEGEND_ROWS = 8
+
+
+def plot(runs: list[str], out: str = "budget_curves.png") -> None:
+    """Draw budget curves: test accuracy over the number of labels.
+
+    Runs that differ in seed only become one line, their mean, in a band from the lowest to the highest.
+
+    Args:
+        runs: run directories, or folders of them.
+        out: the picture; its ending sets the format (png, svg, pdf).
+    """
+    groups = collect([Path(run) for run in runs])
+    figure = budget_curves(groups)
+    try:
+        figure.savefig(out, dpi=200)
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot write the picture '{out}' ({error}): set --out to a file like curves.png") from None
+    plt.close(figure)
+    rich.print(f"{sum(map(len, groups.values()))} runs drawn in {out}")
+
+
+def collect(paths: Sequence[Path]) -> dict[str, list[list[RoundRecord]]]:
+    """The finished rounds of all runs in some folders, grouped by query and head.
+
+    Args:
+        paths: run directories, or folders of them.
+
+    Raises:
+        UserError: a folder has no runs, or a group's runs are of different datasets.
+    """
+    groups: dict[str, list[list[RoundRecord]]] = defaultdict(list)
+    datasets: dict[str, Path] = {}
+    for path in paths:
+        folders = [file.parent for file in sorted([*path.glob("config.yaml"), *path.glob("*/config.yaml")])]
+        if not folders:
+            raise UserError(f"expected '{path}' to be a run directory or a folder of them, found no config.yaml in it")
+        for folder in folders:
+            config = yaml.safe_load((folder / "config.yaml").read_text())
+            datasets[_last_word(config["data"])] = folder
+            if records := read_records(folder):
+                groups[f"{_query_name(config['query'])}, {config['model']['head']} head"].append(records)
+    if len(datasets) > 1:
+        raise UserError(
+            f"expected runs on one dataset, got {' and '.join(datasets)} "
+            f"({' and '.join(str(folder) for folder in datasets.values())}): draw them one by one"
+        )
+    return dict(groups)
+
+
+def budget_curves(groups: Mapping[str, list[list[RoundRecord]]]) -> Figure:
+    """One line per group: mean accuracy over its seeds, in a band from the lowest to the highest.
+
+    Args:
+        groups: name to runs; the runs of a group need not have come equally far.
+    """
+    figure, axes = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
+    ranked = sorted(groups.items(), key=lambda item: -float(np.mean([aubc(run) for run in item[1]])))
+    for name, runs in ranked:
+        rounds = min(map(len, runs))
+        labels = [record.num_labeled for record in runs[0][:rounds]]
+        accuracy = np.array([[record.accuracy for record in run[:rounds]] for run in runs])  # (seeds, rounds)
+        area = np.mean([aubc(run[:rounds]) for run in runs])
+        seeds = f"{len(runs)} seeds" if len(runs) > 1 else "1 seed"
+        (line,) = axes.plot(
+            labels, accuracy.mean(0), marker="o", markersize=3, label=f"{name} (AUBC {area:.3f}, {seeds})"
+        )
+        axes.fill_between(labels, accuracy.min(0), accuracy.max(0), color=line.get_color(), alpha=0.15, linewidth=0)
+    axes.set(xlabel="labels", ylabel="test accuracy")
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(groups) <= _LEGEND_ROWS:
+        axes.legend(loc="lower right", frameon=False, fontsize="small")
+    else:
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize="small")
+    return figure
+
+
+def _query_name(query: dict[str, object]) -> str:
+    name = _last_word(query)
+    options = query.get("init_args") or {}
+    assert isinstance(options, dict)
+    uncertainty = options.get("uncertainty")
+    return f"{name}({_last_word(uncertainty)})" if uncertainty and _last_word(uncertainty) != "MSAL" else name
+
+
+def _last_word(component: dict[str, object]) -> str:
+    return str(component["class_path"]).rpartition(".")[2]
