@@ -3,7 +3,7 @@
 import difflib
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torchvision
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from msal_lightning.errors import UserError
 
 Stem = Literal["conv7", "conv3", "conv3_nopool"]
+_KEY = "model.backbone.init_args"
 
 
 class Backbone(nn.Module, ABC):
@@ -37,10 +38,15 @@ class ResNet18(Backbone):
         in_channels: colour channels of the images, from the data.
         stem: the first layers. conv7: 7×7, stride 2, max-pool (the paper's MNIST and SVHN); conv3: 3×3, stride 1,
             max-pool (its reference toolkit on CIFAR); conv3_nopool: 3×3, no pool (the usual ResNet-18 of CIFAR).
+
+    Raises:
+        ValueError: another stem.
     """
 
     def __init__(self, in_channels: int, stem: Stem = "conv7") -> None:
         super().__init__()
+        if stem not in get_args(Stem):
+            raise ValueError(f"expected {_KEY}.stem to be one of {', '.join(get_args(Stem))}, got '{stem}'")
         net = torchvision.models.resnet18(weights=None)
         net.conv1 = (
             nn.Conv2d(in_channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
@@ -119,9 +125,6 @@ class TorchvisionBackbone(Backbone):
         return embeddings
 
 
-_KEY = "model.backbone.init_args"
-
-
 def _classifier(architecture: str) -> nn.Module:
     known = torchvision.models.list_models(module=torchvision.models)
     if architecture not in known:
@@ -143,8 +146,8 @@ def _load(net: nn.Module, architecture: str, path: Path) -> None:
     except FileNotFoundError:
         raise UserError(f"expected {_KEY}.weights to be a file, found none at '{path}': {remedy}") from None
     except Exception as error:
-        first_line = str(error).splitlines()[0]
-        raise UserError(f"cannot use '{path}' as weights of {architecture} ({first_line}): {remedy}") from None
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise UserError(f"cannot use '{path}' as weights of {architecture} ({reason:.160}): {remedy}") from None
 
 
 def _adapt_first_convolution(net: nn.Module, in_channels: int) -> None:

@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
         argv: the words behind the program's name; those of the process by default.
 
     Returns:
-        Exit code: 0, or 2 for a mistake that the user can mend.
+        Exit code: 0, 2 for a mistake that the user can mend, 130 after Ctrl-C.
     """
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("-h", "--help"):
@@ -79,9 +79,17 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on after the last finished round", file=sys.stderr)
-        return 130
+        return _interrupted()
+    except SystemExit as exit:
+        if isinstance(exit.__context__, KeyboardInterrupt):  # Lightning turns Ctrl-C into exit code 1
+            return _interrupted()
+        raise
     return 0
+
+
+def _interrupted() -> int:
+    print("interrupted: the same command goes on after the last finished round", file=sys.stderr)
+    return 130
 
 
 def console() -> None:

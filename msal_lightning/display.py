@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import rich
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -16,7 +15,7 @@ from msal_lightning.runs import RoundRecord, aubc
 _PLAIN_SECONDS = 30  # without a terminal: one line for a phase that lasts longer than this, and every so often
 
 
-class RoundProgress(ProgressBar):
+class RoundProgress(Callback):
     """One bar per phase of a round; without a terminal a plain line now and then.
 
     Args:
@@ -25,9 +24,7 @@ class RoundProgress(ProgressBar):
     """
 
     def __init__(self, round: int, last_round: int) -> None:
-        super().__init__()
         self._title = f"round {round}/{last_round}"
-        self._enabled = True
         self._progress: Progress | None = None
         self._task = TaskID(0)
         self._phase = ""
@@ -35,16 +32,10 @@ class RoundProgress(ProgressBar):
         self._done = 0
         self._last_line = 0.0
 
-    def disable(self) -> None:  # noqa: D102
-        self._enabled = False
-
-    def enable(self) -> None:  # noqa: D102
-        self._enabled = True
-
     def _start(self, phase: str, total: float | None) -> None:
         self._phase, self._total, self._done, self._last_line = phase, total, 0, time.monotonic()
         console = rich.get_console()
-        if self._enabled and console.is_terminal:
+        if console.is_terminal:
             columns = (
                 TextColumn("{task.description}", markup=False),
                 BarColumn(),
@@ -61,7 +52,7 @@ class RoundProgress(ProgressBar):
         self._done += 1
         if self._progress is not None:
             self._progress.update(self._task, completed=self._done, description=f"{self._title} {self._phase}{note}")
-        elif self._enabled and time.monotonic() - self._last_line > _PLAIN_SECONDS:
+        elif time.monotonic() - self._last_line > _PLAIN_SECONDS:
             self._last_line = time.monotonic()
             share = f" {self._done / self._total:.0%}" if self._total else ""
             rich.print(f"{self._title} {self._phase}{note}{share}", flush=True)

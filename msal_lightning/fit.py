@@ -46,6 +46,7 @@ _LOOP_OWNS = {
     "default_root_dir",
     "enable_checkpointing",
     "enable_model_summary",
+    "enable_progress_bar",
     "log_every_n_steps",
     "limit_predict_batches",
     "reload_dataloaders_every_n_epochs",

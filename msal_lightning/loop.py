@@ -150,6 +150,7 @@ class ActiveLoop:
             default_root_dir=self.run_directory.path,
             enable_checkpointing=False,
             enable_model_summary=False,
+            enable_progress_bar=False,  # RoundProgress shows one bar per phase
             log_every_n_steps=1,  # the default of 50 warns in short rounds; nothing of ours is logged per step
         )
 
@@ -157,8 +158,9 @@ class ActiveLoop:
         self.data.reset(self.seed)
         for record in records:
             for purchase, trained_from in ((record.initial, 0), (record.bought, record.round + 1)):
+                index, label = (torch.tensor(column, dtype=torch.int64) for column in (purchase.index, purchase.label))
                 try:
-                    self.data.restore(torch.tensor(purchase.index), torch.tensor(purchase.label), trained_from)
+                    self.data.restore(index, label, trained_from)
                 except ValueError as error:
                     raise UserError(
                         f"the record of round {record.round} in '{self.run_directory.path}' does not fit the data "

@@ -13,7 +13,6 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from msal_lightning.backbones import Backbone, ResNet18
 from msal_lightning.data.base import Batch
-from msal_lightning.pool import PoolOutputs
 from msal_lightning.prototypes import LinearHead, PrototypeHead
 
 
@@ -34,10 +33,10 @@ class MSALClassifier(LightningModule):
         dropout: probability of dropping an embedding's value before the head while training. Above 0 and the same for
             all strategies, so that MC-dropout strategies start from the same model as the others.
         optimizer: any class of torch.optim, with its options.
-        lr_scheduler: any class of torch.optim.lr_scheduler, stepped once an epoch.
+        lr_scheduler: any class of torch.optim.lr_scheduler that needs no metric, stepped once an epoch.
 
     Raises:
-        ValueError: a radius, dropout or number of classes out of range.
+        ValueError: a radius, dropout or number of classes out of range, or an unknown head.
     """
 
     def __init__(
@@ -54,16 +53,19 @@ class MSALClassifier(LightningModule):
         super().__init__()
         if not 0 <= dropout < 1:
             raise ValueError(f"model.dropout must be at least 0 and below 1, got {dropout}: 0.2 is the default")
+        if head not in ("prototype", "linear"):
+            raise ValueError(f"expected model.head to be prototype or linear, got '{head}'")
         self.head_name = head
         # channels_last: convolutions in this layout are 1.3-1.4 times as fast on CPUs, and what tensor cores want
         self.backbone = backbone(in_channels).to(memory_format=torch.channels_last)
         self.dropout = nn.Dropout(dropout)
         width: int = self.backbone.out_features
-        self.head: nn.Module = (
-            nn.Sequential(LinearHead(width, num_classes - 1), PrototypeHead(num_classes, radius))
-            if head == "prototype"
-            else LinearHead(width, num_classes)
-        )
+        self.head: nn.Module
+        if head == "prototype":
+            prototypes = PrototypeHead(num_classes, radius)
+            self.head = nn.Sequential(LinearHead(width, num_classes - 1), prototypes)
+        else:
+            self.head = LinearHead(width, num_classes)
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler
         self.test_metrics = MetricCollection(
@@ -96,10 +98,16 @@ class MSALClassifier(LightningModule):
         self.log("test_loss", F.cross_entropy(logits, batch.label), batch_size=len(batch.label))
         self.log_dict(self.test_metrics, on_epoch=True, batch_size=len(batch.label))
 
-    def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> PoolOutputs:
-        """All that a strategy may ask for, by dataset index; labels are neither here nor needed."""
+    def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
+        """All that a strategy may ask for, by dataset index; labels are neither here nor needed.
+
+        Returns:
+            ``index`` (B,) int64, ``logits`` (B, C) and ``embeddings`` (B, D) float32: fields of
+            :class:`~msal_lightning.pool.PoolOutputs`.
+        """
         embeddings = self.embed(batch.image)
-        return PoolOutputs(index=batch.index, logits=self.head(self.dropout(embeddings)), embeddings=embeddings.float())
+        logits = self.head(self.dropout(embeddings))
+        return {"index": batch.index, "logits": logits, "embeddings": embeddings.float()}
 
     def configure_optimizers(self) -> Any:
         """The optimizer over what is trainable, and the schedule if there is one."""

@@ -57,11 +57,11 @@ class Query(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Take what the strategy needs off the device, and count errors."""
-        index = outputs.index.cpu()
+        index = outputs["index"].cpu()
         if self.n:
-            needed = {name: outputs.require(name).cpu() for name in self.strategy.needs}
+            needed = {name: outputs[name].cpu() for name in self.strategy.needs}
             self._running.add(PoolOutputs(index=index, **needed))
-        errors = _data(trainer).oracle.count_errors(index, outputs.require("logits").argmax(dim=1).cpu())
+        errors = _data(trainer).oracle.count_errors(index, outputs["logits"].argmax(dim=1).cpu())
         self._seen += len(index)
         self._wrong = None if self._wrong is None or errors is None else self._wrong + errors
 

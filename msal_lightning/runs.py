@@ -22,7 +22,7 @@ FORMAT = 1
 
 _OWN = ("config.yaml", "rounds", "curve.csv", "ledger.csv", "checkpoints", "fits", "wandb", "wandb_id")
 # What a second command may change: none of it alters a result.
-_FREE = ("config", "overwrite", "run_dir", "logger", "data.init_args.root", "trainer.enable_progress_bar")
+_FREE = ("config", "overwrite", "run_dir", "logger", "data.init_args.root")
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,8 @@ class RunDirectory:
         try:
             if self.overwrite:
                 self._clear()
-            self._check_config()
+            else:
+                self._check_config()
             (self.path / "rounds").mkdir(parents=True, exist_ok=True)
             if not (self.path / "config.yaml").exists():
                 write_atomically(self.path / "config.yaml", yaml.safe_dump(self.config, sort_keys=False))
@@ -227,7 +228,7 @@ def _read(file: Path) -> RoundRecord:
     try:
         body = json.loads(file.read_text())
         version, digest = body.pop("format"), body.pop("digest")
-    except (OSError, ValueError, KeyError, AttributeError):
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
         raise UserError(f"the record '{file}' is damaged: {remedy}") from None
     if version != FORMAT:
         raise UserError(f"expected the record '{file}' in format {FORMAT}, got {version}: {remedy}")

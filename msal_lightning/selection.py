@@ -54,7 +54,7 @@ class RunningSelection:
         Raises:
             UserError: too few classes for the strategy, or a score that is not finite.
         """
-        if not len(batch):
+        if not len(batch) or not self.n:
             return
         if batch.logits is not None:
             check_classes(self.strategy, batch.logits.shape[1])

@@ -89,6 +89,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         self.seed = 0
         self.round = 0
         self._ready = False
+        self._augment: tuple[tuple[int, ...], torch.Generator] | None = None
 
     @abstractmethod
     def load(self) -> tuple[Images, Images]:
@@ -108,6 +109,13 @@ class ActiveDataModule(LightningDataModule, ABC):
         if self._ready:
             return
         learn, self.test = self.load()
+        for images in (learn, self.test):
+            low, high = int(images.label.min()), int(images.label.max())
+            if low < 0 or high >= self.num_classes:
+                raise UserError(
+                    f"expected the labels of {self.name} to be 0 to {self.num_classes - 1}, got {low} "
+                    f"to {high}: check the files in data.root '{self.root}'"
+                )
         self.images = learn.image
         self.oracle: Oracle = SimulatedOracle(learn.label)
         self.labeled_at = torch.full((len(learn.label),), IN_POOL)
@@ -153,7 +161,13 @@ class ActiveDataModule(LightningDataModule, ABC):
 
         Returns:
             (size,) int64, the indices drawn.
+
+        Raises:
+            ValueError: fewer than one or more than there are, or drawn already.
         """
+        num_images, num_labeled = len(self.labeled_at), len(self.labeled)
+        if not 1 <= size <= num_images or num_labeled:
+            raise ValueError(f"cannot draw {size} of {num_images} images, {num_labeled} are labeled already")
         order = torch.randperm(len(self.labeled_at), generator=stream(self.seed, "split"))
         initial = order[:size]
         self._move(initial, 0, self.oracle.label(initial))
@@ -187,8 +201,10 @@ class ActiveDataModule(LightningDataModule, ABC):
             labeled_at: 0 for the initial set, k for images trained on from round k.
 
         Raises:
-            ValueError: as :meth:`label`.
+            ValueError: as :meth:`label`, or not one label an index, or a negative round.
         """
+        if len(labels) != len(index) or labeled_at < 0:
+            raise ValueError(f"restore() got {len(labels)} labels for {len(index)} images in round {labeled_at}")
         self._check_in_pool(index)
         self.oracle.handed_out += len(index)
         self._move(index, labeled_at, labels)
@@ -209,7 +225,8 @@ class ActiveDataModule(LightningDataModule, ABC):
 
     def state_dict(self) -> dict[str, Any]:
         """The split, as tensors and integers, for Lightning's checkpoints."""
-        return {"labeled_at": self.labeled_at, "labels": self.labels, "round": self.round, "seed": self.seed}
+        split = {"labeled_at": self.labeled_at.clone(), "labels": self.labels.clone()}
+        return {**split, "round": self.round, "seed": self.seed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the split of a checkpoint.
@@ -231,6 +248,7 @@ class ActiveDataModule(LightningDataModule, ABC):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """The labeled set in a new order each epoch, derived from (seed, round, epoch)."""
+        self._augment = None  # the stream starts anew with each fit
         order = EpochBatches(self.labeled, self.batch_size, derive_seed(self.seed, "shuffle", self.round))
         if self.trainer is not None:
             # Lightning makes the iterator of the first resumed epoch before it calls set_epoch (issue 21938)
@@ -260,7 +278,7 @@ class ActiveDataModule(LightningDataModule, ABC):
     def _augment_stream(self) -> torch.Generator:
         assert self.trainer is not None
         key = (self.round, self.trainer.current_epoch, self.trainer.global_rank)
-        if getattr(self, "_augment", (None,))[0] != key:
+        if self._augment is None or self._augment[0] != key:
             self._augment = key, stream(self.seed, "augment", *key)
         return self._augment[1]
 

@@ -67,7 +67,7 @@ def _read_idx(path: Path) -> Tensor:
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         ndim = data[3]
-        shape = np.frombuffer(data, dtype=">i4", count=ndim, offset=4).astype(int)
+        shape = np.frombuffer(data, dtype=">u4", count=ndim, offset=4).astype(int)
         array = np.frombuffer(data, dtype=np.uint8, offset=4 + 4 * ndim).reshape(shape)
         if data[:3] != b"\x00\x00\x08":
             raise ValueError("no IDX file of bytes")

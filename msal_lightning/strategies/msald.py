@@ -30,8 +30,8 @@ class MSALD(Strategy):
     needs_prototypes = True
 
     def __init__(self, uncertainty: ScoreStrategy = MSAL(), beta: float = 5.0) -> None:  # noqa: B008 - stateless
-        if not beta >= 1:
-            raise ValueError(f"query.beta must be at least 1, got {beta}: a shortlist smaller than b cannot fill it")
+        if not 1 <= beta < math.inf:
+            raise ValueError(f"query.beta must be a number of at least 1, got {beta}: fewer rows cannot fill b")
         self.uncertainty = uncertainty
         self.beta = beta
         self.needs = uncertainty.needs | {"logits"}
@@ -65,7 +65,7 @@ class MSALD(Strategy):
             order = _closest_first(cosine[:, c], logits[:, c])
             take(order[free[order]][:share])
 
-        nearest = cosine.argmax(dim=1) if num_classes > 2 else logits.argmax(dim=1)
+        nearest = logits.argmax(dim=1)  # of the cosine too, which rises with the logit but is rounded once more
         own = nearest[:, None]
         order = _closest_first(cosine.gather(1, own)[:, 0], logits.gather(1, own)[:, 0])
         order = order[free[order]]

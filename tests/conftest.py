@@ -1,0 +1,123 @@
+"""Fixtures that several test files share."""
+
+import gzip
+import os
+import socket
+import struct
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+
+torch.set_num_threads(1)  # tiny models gain nothing from a second thread, and lose much on a busy machine
+os.environ["OMP_NUM_THREADS"] = "1"  # of the commands that tests start
+
+IDX_NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+
+@pytest.fixture(autouse=True)
+def wandb_disabled(monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Every connection fails at once, as on a machine without a network."""
+
+    def refuse(*args, **kwargs):
+        raise OSError("Network is unreachable")
+
+    for name in ("socket", "create_connection", "getaddrinfo"):
+        monkeypatch.setattr(socket, name, refuse)
+
+
+@pytest.fixture
+def make_trainer():
+    """``make_trainer(max_epochs=2)``: a Trainer on the CPU that writes nothing."""
+    return partial(
+        Trainer,
+        accelerator="cpu",
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+class Recorder(LightningModule):
+    """Learns nothing and keeps the batches of each phase, as the model gets them."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.seen = {"fit": [], "test": [], "predict": []}
+
+    def training_step(self, batch, batch_idx):
+        self.seen["fit"].append(batch)
+        return self.weight * 1.0
+
+    def test_step(self, batch, batch_idx):
+        self.seen["test"].append(batch)
+
+    def predict_step(self, batch, batch_idx):
+        self.seen["predict"].append(batch)
+        return batch.index
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@pytest.fixture
+def recorder():
+    """``recorder()``: a model whose ``seen`` holds the batches of fit, test and predict."""
+    return Recorder
+
+
+@pytest.fixture
+def write_idx():
+    """``write_idx(folder, *arrays, packed=True)``: the four files of MNIST's format; returns their paths.
+
+    The arrays are uint8: train images (N, H, W), train labels (N,), test images, test labels.
+    """
+
+    def write(folder, *arrays, packed=True):
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = []
+        for name, array in zip(IDX_NAMES, arrays, strict=True):
+            data = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
+            path = folder / (f"{name}.gz" if packed else name)
+            path.write_bytes(gzip.compress(data) if packed else data)
+            paths.append(path)
+        return paths
+
+    return write
+
+
+@pytest.fixture
+def idx_root(tmp_path, write_idx):
+    """``idx_root(n_train, n_test)``: a new folder with the files of a small dataset that a model can learn.
+
+    Class c is noise with a bright block at place c of a 4×4 grid.
+    """
+
+    def make(n_train=200, n_test=100, *, size=16, num_classes=10, packed=True, folder="", seed=0) -> Path:
+        rng = np.random.default_rng(seed)
+        root = tmp_path / f"idx{len(list(tmp_path.glob('idx*')))}"
+        arrays = []
+        for n in (n_train, n_test):
+            label = (np.arange(n) % num_classes).astype(np.uint8)
+            rng.shuffle(label)
+            image = rng.integers(0, 100, (n, size, size), dtype=np.uint8)
+            block = size // 4
+            for one, c in zip(image, label, strict=True):
+                top, left = c // 4 * block, c % 4 * block
+                one[top : top + block, left : left + block] += 150
+            arrays += [image, label]
+        write_idx(root / folder, *arrays, packed=packed)
+        return root
+
+    return make

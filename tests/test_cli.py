@@ -1,0 +1,240 @@
+"""The command line, as a person uses it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from msal_lightning.cli import COMMANDS, main
+from msal_lightning.runs import read_records
+
+TINY = [
+    "--config", "digits", "--trainer.max_epochs", "1", "--trainer.accelerator", "cpu", "--loop.query_budget", "80",
+    "--model.backbone.width", "4",
+]  # fmt: skip
+
+
+def in_process(*arguments, cwd, **environment):
+    command = [sys.executable, "-m", "msal_lightning", *arguments]
+    return subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, env={**os.environ, **environment}, check=False
+    )
+
+
+MISTAKES = {
+    "unknown strategy": (["--query", "Entropyy"], "Entropyy.*did you mean Entropy"),
+    "strategy in other case": (["--query", "msal"], "did you mean MSAL"),
+    "unknown option of a strategy": (["--query.beeta", "3"], "no option 'beeta': did you mean beta"),
+    "strategy without a score": (["--query.uncertainty", "Random"], "query.uncertainty.*'Random': choose Entropy"),
+    "beta below 1": (["--query.beta", "0.5"], "query.beta must be a number of at least 1, got 0.5"),
+    "module that is not there": (["--query", "no.such.Thing"], "cannot import query"),
+    "class that is no strategy": (["--query", "torch.nn.Linear"], "subclass of Strategy"),
+    "unknown dataset": (["--data", "Digit"], "did you mean Digits"),
+    "unknown configuration": (["--config", "digts"], "did you mean digits"),
+    "query size 0": (["--loop.query_size", "0"], "loop.query_size to be at least 1, got 0"),
+    "query size negative": (["--loop.query_size", "-3"], "loop.query_size to be at least 1, got -3"),
+    "query size no number": (["--loop.query_size", "x"], "loop.query_size to be an integer, got 'x'"),
+    "budget beyond the pool": (["--loop.query_budget", "2000"], "loop.query_budget to be 0 to 1257.*got 2000"),
+    "no initial set": (["--loop.initial_size", "0"], "loop.initial_size to be 1 to 1297"),
+    "initial set no number": (["--loop.initial_size", "some"], "loop.initial_size to be a number or all"),
+    "MSAL on a linear head": (["--query", "MSAL", "--model.head", "linear"], "MSAL needs prototypes.*model.head"),
+    "unknown head": (["--model.head", "lin"], "model.head to be prototype or linear, got 'lin'"),
+    "radius": (["--model.radius", "-1"], "model.radius"),
+    "dropout": (["--model.dropout", "1.5"], "model.dropout"),
+    "misspelt key": (["--loop.qurey_size", "3"], "did you mean --loop.query_size"),
+    "misspelt group": (["--lop.query_size", "3"], "unknown option '--lop.query_size': did you mean --loop.query_size"),
+    "unknown backbone": (["--model.backbone", "Foo"], "model.backbone.*choose ResNet18, SmallCNN"),
+    "unknown optimizer": (["--model.optimizer", "Adamm"], "did you mean Adam"),
+    "learning rate no number": (["--model.optimizer.lr", "x"], "model.optimizer.lr to be a number, got 'x'"),
+    "precision": (["--trainer.precision", "foo"], "trainer.precision to be .*bf16-mixed"),
+    "16 bit on a CPU": (["--trainer.precision", "16-mixed"], "16-mixed needs a GPU"),
+    "accelerator": (["--trainer.accelerator", "foo"], "accelerator"),
+    "several devices": (["--trainer.devices", "2"], "trainer.devices 1, got 2"),
+    "no epochs": (["--trainer.max_epochs", "null"], "trainer.max_epochs"),
+    "batch size": (["--data.batch_size", "1"], "data.batch_size to be at least 2"),
+    "logger": (["--logger", "foo"], "logger to be csv or wandb"),
+    "files missing, no network": (
+        ["--data", "MNIST", "--data.root", "{tmp}"],
+        "train-images.*MNIST/raw.*download failed",
+    ),
+    "data root not usable": (["--data", "MNIST", "--data.root", "/proc/x"], "data.root '/proc/x'"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_one_sentence_and_exit_code_2(arguments, message, tmp_path, capsys, no_network):
+    arguments = [argument.format(tmp=tmp_path / "nothing") for argument in arguments]
+    assert main(["fit", *TINY, "--run_dir", str(tmp_path / "run"), *arguments]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert re.search(message, err), err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("loop: {query_sizee: 3}", "unknown key 'loop.query_sizee': did you mean loop.query_size"),
+        ("lop: {query_size: 3}", "unknown key 'lop.query_size': did you mean loop.query_size"),
+        ("model: {bakbone: SmallCNN}", "unknown key 'model.bakbone': did you mean model.backbone"),
+        ("query: {class_path: MSALD, init_args: {beeta: 3}}", "no option 'beeta'"),
+        ("query: Foo", "query to name a strategy"),
+        ("data: {class_path: Digits, init_args: {augmentation: Foo}}", "data.augmentation.*choose CropFlip"),
+    ],
+)
+def test_a_mistake_in_a_file_is_one_sentence(text, message, tmp_path, capsys):
+    (tmp_path / "my.yaml").write_text(text)
+    assert main(["fit", *TINY, "--config", str(tmp_path / "my.yaml"), "--run_dir", str(tmp_path / "run")]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert re.search(message, err), err
+
+
+def test_required_keys_name_a_remedy(capsys):
+    assert main(["fit", "--seed", "3"]) == 2
+    assert "--config digits" in capsys.readouterr().err
+
+
+def test_unknown_command(capsys):
+    assert main(["ftt"]) == 2
+    assert "did you mean fit?" in capsys.readouterr().err
+
+
+def test_help_names_every_command(capsys):
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"  {name} " in out for name in COMMANDS)
+
+
+def test_help_of_fit_is_short_and_has_no_class_lists(capsys):
+    with pytest.raises(SystemExit) as exit:
+        main(["fit", "--help"])
+    assert exit.value.code == 0
+    out = capsys.readouterr().out
+    assert len(out.splitlines()) < 110
+    assert "known subclasses" not in out
+    for option in ("--config", "--loop.query_budget", "--query NAME", "--model.head", "--trainer.precision"):
+        assert option in out
+
+
+@pytest.mark.parametrize(
+    ("command", "names"), [("strategies", ["MSALD", "Random"]), ("datasets", ["Digits", "CIFAR100"])]
+)
+def test_lists_have_one_line_each_and_import_no_torch(command, names, tmp_path):
+    code = f"import sys; from msal_lightning.cli import main; main(['{command}']); sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    for name in names:
+        assert [line for line in lines if line.startswith(f"{name} ") and line.rstrip().endswith(".")]
+
+
+def test_lists_are_complete():
+    from msal_lightning import data, strategies
+    from msal_lightning.catalog import classes
+    from msal_lightning.mistakes import concrete_names
+
+    def ours(package):
+        return set(package.__all__)
+
+    assert set(classes("strategies", "Strategy")) == set(concrete_names(strategies.Strategy)) & ours(strategies)
+    assert set(classes("data", "ActiveDataModule")) == set(concrete_names(data.ActiveDataModule)) & ours(data)
+
+
+def test_a_normal_run_says_what_it_did_and_nothing_else(tmp_path):
+    done = in_process("fit", *TINY, "--run_dir", "out", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("Digits, query MSALD, seed 0: 40 to 120 labels in 3 rounds")
+    assert [line.split()[:2] for line in lines[2:5]] == [["0", "40"], ["1", "80"], ["2", "120"]]
+    assert re.fullmatch(r"AUBC 0\.\d{4}, final accuracy 0\.\d{4} with 120 labels; results in out", lines[5])
+
+    again = in_process("fit", *TINY, "--run_dir", "out", cwd=tmp_path)
+    assert again.returncode == 0
+    assert again.stdout.splitlines()[0] == "The run in out is finished; start it anew with --overwrite."
+    assert again.stdout.splitlines()[1] == lines[5]
+
+
+def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(tmp_path):
+    arguments = ["fit", *TINY, "--trainer.max_epochs", "40", "--run_dir", "out"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "msal_lightning", *arguments],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    while not (tmp_path / "out" / "rounds" / "000.json").exists() and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130
+    assert err.decode() == "interrupted: the same command goes on after the last finished round\n"
+    done = len(read_records(tmp_path / "out"))
+    assert 1 <= done < 3
+    resumed = in_process(*arguments, cwd=tmp_path)
+    assert resumed.returncode == 0
+    assert f"(going on after round {done - 1})" in resumed.stdout
+    assert len(read_records(tmp_path / "out")) == 3
+
+
+def test_configurations_merge_and_keys_override(tmp_path, capsys):
+    (tmp_path / "a.yaml").write_text("seed: 5\nloop: {query_size: 7}\n")
+    arguments = ["--config", "digits", "--config", str(tmp_path / "a.yaml"), "--query", "MSALD", "--query.beta", "9"]
+    with pytest.raises(SystemExit):
+        main(["fit", *arguments, "--model.head", "linear", "--loop.query_budget", "14", "--print_config"])
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert config["seed"] == 5
+    assert config["loop"]["query_size"] == 7
+    assert config["loop"]["query_budget"] == 14
+    assert config["loop"]["initial_size"] == 40
+    assert config["query"]["init_args"]["beta"] == 9
+    assert config["model"]["head"] == "linear"
+
+
+def test_the_saved_configuration_runs_again_to_the_same_ledger(tmp_path):
+    assert main(["fit", *TINY, "--seed", "4", "--run_dir", str(tmp_path / "a")]) == 0
+    assert main(["fit", "--config", str(tmp_path / "a" / "config.yaml"), "--run_dir", str(tmp_path / "b")]) == 0
+    assert (tmp_path / "a" / "ledger.csv").read_bytes() == (tmp_path / "b" / "ledger.csv").read_bytes()
+
+
+def test_a_run_directory_of_another_configuration_is_refused(tmp_path, capsys):
+    assert main(["fit", *TINY, "--run_dir", str(tmp_path / "a")]) == 0
+    capsys.readouterr()
+    assert main(["fit", *TINY, "--query.beta", "6", "--run_dir", str(tmp_path / "a")]) == 2
+    assert "query.init_args.beta was 5.0, now 6.0" in capsys.readouterr().err
+    assert main(["fit", *TINY, "--query.beta", "6", "--run_dir", str(tmp_path / "a"), "--overwrite"]) == 0
+
+
+def test_the_default_run_directory_names_what_ran(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["fit", *TINY, "--query.uncertainty", "Entropy", "--seed", "2", "--loop.query_budget", "40"]) == 0
+    assert (tmp_path / "runs" / "Digits-MSALD-Entropy-prototype-seed2" / "ledger.csv").exists()
+
+
+def test_a_strategy_and_callbacks_of_your_own(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from msal_lightning import ScoreStrategy\n"
+        "from lightning.pytorch import Callback\n"
+        "class Oldest(ScoreStrategy):\n"
+        "    '''The lowest index first.'''\n"
+        "    def score(self, pool, seed):\n"
+        "        return -pool.index.float()\n"
+        "class Count(Callback):\n"
+        "    def __init__(self): self.fits = 0\n"
+        "    def on_fit_start(self, trainer, pl_module):\n"
+        "        self.fits += 1\n"
+        "        print('fits', self.fits)\n"
+    )
+    done = in_process("fit", *TINY, "--query", "mine.Oldest", "--trainer.callbacks+", "mine.Count", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("fits 1") == 3  # a fresh one each round
+    records = read_records(tmp_path / "runs" / "Digits-Oldest-prototype-seed0")
+    free = sorted(set(range(1297)) - set(records[0].initial.index))
+    assert records[0].bought.index == free[:40]

@@ -1,0 +1,57 @@
+"""What a person sees."""
+
+import io
+
+import pytest
+import rich
+from rich.console import Console
+
+from msal_lightning.display import Display, RoundProgress
+from msal_lightning.runs import Purchase, RoundRecord
+
+
+class Fit:
+    """The part of a Trainer that the bar reads."""
+
+    max_epochs = 3
+    num_training_batches = 4
+    current_epoch = 0
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    monkeypatch.setattr(rich, "get_console", lambda: console)
+    return console.file
+
+
+@pytest.fixture
+def pipe(monkeypatch):
+    console = Console(file=io.StringIO(), force_terminal=False, width=100)
+    monkeypatch.setattr(rich, "get_console", lambda: console)
+    return console.file
+
+
+def ride(progress):
+    progress.on_train_start(Fit, None)
+    for _ in range(12):
+        progress.on_train_batch_end(Fit, None, None, None, 0)
+    progress.on_train_end(Fit, None)
+
+
+def test_a_terminal_gets_a_bar(terminal):
+    ride(RoundProgress(2, 9))
+    assert "round 2/9 fit epoch 1/3" in terminal.getvalue()
+    assert "100 %" in terminal.getvalue()
+
+
+def test_a_pipe_gets_no_control_characters(pipe):
+    ride(RoundProgress(2, 9))
+    assert "\x1b" not in pipe.getvalue()
+
+
+def test_a_round_is_one_line_with_a_dash_for_what_nobody_knows():
+    console = Console(file=io.StringIO(), width=100)
+    seconds = {"fit": 12.34, "test": 1.0, "query": 0.567}
+    Display(console).round(RoundRecord(3, 160, 90, {"accuracy": 0.97}, seconds, None, [], Purchase(), Purchase(), {}))
+    assert console.file.getvalue().split() == ["3", "160", "0.9700", "–", "–", "12.3", "0.57"]

@@ -1,0 +1,270 @@
+"""The loop as a whole: what it buys, what it writes, and what it gives when it is interrupted."""
+
+import csv
+import math
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+
+from msal_lightning import ActiveLoop, MSALClassifier, RunDirectory
+from msal_lightning.backbones import SmallCNN
+from msal_lightning.data import Digits
+from msal_lightning.errors import UserError
+from msal_lightning.loop import label_counts
+from msal_lightning.strategies import MSAL, MSALD, Entropy, Margin, Random
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.fixture
+def make_loop(tmp_path):
+    """A loop of three rounds (40, 80, 105 labels) that takes a second."""
+
+    def make(name, strategy=None, *, seed=0, head="prototype", model=MSALClassifier, precision="32-true", **options):
+        sizes = {"initial_size": 40, "query_size": 40, "query_budget": 65} | options
+        return ActiveLoop(
+            lambda: model(10, 1, lambda channels: SmallCNN(channels, width=4), head=head),
+            lambda **settings: Trainer(max_epochs=2, accelerator="cpu", precision=precision, **settings),
+            Digits(batch_size=32),
+            strategy or MSALD(),
+            RunDirectory(tmp_path / name),
+            seed=seed,
+            **sizes,
+        )
+
+    return make
+
+
+def rows(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def without_seconds(path):
+    return [{key: value for key, value in row.items() if not key.startswith("seconds")} for row in rows(path)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((1000, 40, 40, 120), [40, 80, 120, 160]),
+        ((1000, 40, 50, 120), [40, 90, 140, 160]),  # b does not divide Q: the last query is smaller
+        ((1000, 40, 500, 120), [40, 160]),
+        ((1000, 40, 40, 0), [40]),
+        ((100, 40, 60, 60), [40, 100]),  # buys the whole pool
+        ((100, "all", 40, 60), [100]),
+        ((60000, 500, 250, 10000), [500 + 250 * k for k in range(41)]),  # Table 1, MNIST
+    ],
+)
+def test_label_counts(arguments, expected):
+    assert label_counts(*arguments) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key"),
+    [
+        ((100, 0, 10, 10), "loop.initial_size"),
+        ((100, 101, 10, 0), "loop.initial_size"),
+        ((100, 40, 0, 10), "loop.query_size"),
+        ((100, 40, -1, 10), "loop.query_size"),
+        ((100, 40, 10, 61), "loop.query_budget"),
+        ((100, 40, 10, -1), "loop.query_budget"),
+    ],
+)
+def test_sizes_out_of_range_are_refused(arguments, key):
+    with pytest.raises(UserError, match=key):
+        label_counts(*arguments)
+
+
+def test_rounds_train_on_the_budget_and_the_last_one_buys_nothing(make_loop):
+    loop = make_loop("a")
+    records = loop.run()
+    assert [record.num_labeled for record in records] == [40, 80, 105]
+    assert [record.num_pool for record in records] == [1257, 1217, 1192]
+    assert [len(record.bought.index) for record in records] == [40, 25, 0]
+    assert len(records[0].initial.index) == 40
+    assert not records[1].initial.index
+    assert loop.data.oracle.handed_out == 105 == len(loop.data.labeled)
+    assert [sum(record.class_counts) for record in records] == [40, 25, 0]
+
+
+def test_labeled_at_and_ledger_tell_the_same_history(make_loop, tmp_path):
+    loop = make_loop("a")
+    loop.run()
+    ledger = rows(tmp_path / "a" / "ledger.csv")
+    assert [int(row["round"]) for row in ledger] == [0] * 40 + [1] * 40 + [2] * 25
+    assert [int(row["rank"]) for row in ledger] == [*range(40), *range(40), *range(25)]
+    for row in ledger:
+        assert loop.data.labeled_at[int(row["index"])] == int(row["round"])
+        assert loop.data.labels[int(row["index"])] == int(row["label"])
+    assert all(row["score"] == "" for row in ledger[:40])
+    assert all(0 <= float(row["score"]) <= 2 for row in ledger[40:])
+    truth = Digits().load()[0].label
+    assert all(truth[int(row["index"])] == int(row["label"]) for row in ledger)
+
+
+def test_a_seed_decides_everything(make_loop, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        make_loop(name, seed=seed).run()
+    a, b, c = ((tmp_path / name / "ledger.csv").read_bytes() for name in "abc")
+    assert a == b
+    assert a != c
+    assert without_seconds(tmp_path / "a" / "curve.csv") == without_seconds(tmp_path / "b" / "curve.csv")
+
+
+def test_strategies_of_a_seed_share_initial_set_and_first_model(make_loop):
+    first = {type(s).__name__: make_loop(type(s).__name__, s).run()[0] for s in (MSALD(), MSAL(), Entropy(), Random())}
+    assert len({tuple(record.initial.index) for record in first.values()}) == 1
+    assert len({record.metrics["test_loss"] for record in first.values()}) == 1
+    linear = make_loop("linear", Random(), head="linear").run()[0]
+    assert linear.initial == first["Random"].initial
+    assert linear.metrics["test_loss"] != first["Random"].metrics["test_loss"]
+
+
+@pytest.mark.parametrize("strategy", [MSALD(), Random()], ids=lambda s: s.name)
+@pytest.mark.parametrize("dies_in", [0, 1, 2])
+def test_an_interrupted_loop_ends_like_an_uninterrupted_one(make_loop, tmp_path, strategy, dies_in):
+    class Mortal(MSALClassifier):
+        def on_train_epoch_end(self):
+            if self.trainer.datamodule.round == dies_in and self.current_epoch == 1:
+                raise KilledError
+
+    whole = make_loop("whole", strategy)
+    whole.run()
+    with pytest.raises(KilledError):
+        make_loop("broken", strategy, model=Mortal).run()
+    assert len(list((tmp_path / "broken" / "rounds").glob("*.json"))) == dies_in
+    resumed = make_loop("broken", strategy)
+    resumed.run()
+
+    assert (tmp_path / "broken" / "ledger.csv").read_bytes() == (tmp_path / "whole" / "ledger.csv").read_bytes()
+    assert without_seconds(tmp_path / "broken" / "curve.csv") == without_seconds(tmp_path / "whole" / "curve.csv")
+    assert resumed.data.oracle.handed_out == 105
+    weights = [torch.load(tmp_path / name / "checkpoints" / "model.ckpt")["state_dict"] for name in ("whole", "broken")]
+    assert all(torch.equal(a, b) for a, b in zip(*(w.values() for w in weights), strict=True))
+
+
+def test_a_finished_loop_is_not_run_again(make_loop, tmp_path, capsys):
+    before = make_loop("a").run()
+    times = {file: file.stat().st_mtime_ns for file in (tmp_path / "a").rglob("*") if file.is_file()}
+    capsys.readouterr()
+    assert make_loop("a").run() == before
+    assert "is finished" in capsys.readouterr().out
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "a").rglob("*") if file.is_file()} == times
+
+
+def test_every_round_has_a_fresh_model_and_optimizer(make_loop):
+    seen = []
+
+    class Witness(MSALClassifier):
+        def on_train_start(self):
+            state = self.optimizers().optimizer.state
+            seen.append((self, [p.detach().clone() for p in self.parameters()], len(state)))
+
+    make_loop("a", model=Witness).run()
+    models, weights, optimizer_states = zip(*seen, strict=True)
+    assert len({id(model) for model in models}) == 3
+    assert optimizer_states == (0, 0, 0)
+    torch.manual_seed(0)
+    fresh = MSALClassifier(10, 1, lambda channels: SmallCNN(channels, width=4))
+    for start in weights:  # BatchNorm at its initial values: nothing is carried over
+        assert all(torch.all(p == 1) for p, (n, _) in zip(start, fresh.named_parameters(), strict=True) if ".1.w" in n)
+
+
+def test_pool_error_is_the_share_of_wrong_predictions_on_the_pool(make_loop, tmp_path):
+    loop = make_loop("a", Random(), pool_error=True)
+    records = loop.run()
+    assert all(record.pool_error is not None for record in records)
+
+    model = loop.new_model()
+    model.load_state_dict(torch.load(tmp_path / "a" / "checkpoints" / "model.ckpt")["state_dict"])
+    model.eval()
+    images, truth = Digits().load()[0]
+    wrong = 0
+    for index in loop.data.pool.tolist():
+        pixels = (images[index].float() / 255 - 0.305) / 0.376
+        wrong += int(model(pixels[None]).argmax() != truth[index])
+    assert records[-1].pool_error == wrong / 1192
+
+
+def test_pool_error_is_known_where_the_query_saw_the_pool(make_loop):
+    assert [r.pool_error is None for r in make_loop("entropy", Entropy()).run()] == [False, False, True]
+    assert [r.pool_error is None for r in make_loop("random", Random()).run()] == [True, True, True]
+
+
+def test_random_needs_no_forward_pass_over_the_pool(make_loop):
+    class Blind(MSALClassifier):
+        def predict_step(self, *_):
+            raise AssertionError("the pool was looked at")
+
+    assert len(make_loop("a", Random(), model=Blind).run()) == 3
+
+
+def test_all_images_in_the_initial_set_is_one_fit(make_loop):
+    (record,) = make_loop("full", initial_size="all").run()
+    assert record.num_labeled == 1297
+    assert record.num_pool == 0
+    assert not record.bought.index
+
+
+def test_the_whole_pool_can_be_bought(make_loop):
+    records = make_loop("a", Margin(), initial_size=1200, query_size=60, query_budget=97).run()
+    assert [len(record.bought.index) for record in records] == [60, 37, 0]
+    assert records[-1].num_pool == 0
+
+
+def test_half_precision_keeps_scores_in_float32(make_loop):
+    records = make_loop("a", Entropy(), precision="bf16-mixed").run()
+    scores = torch.tensor(records[0].bought.score)
+    assert len(scores.bfloat16().unique()) < len(scores.unique())  # finer than bfloat16 could be
+
+
+def test_global_randomness_is_left_alone(make_loop):
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    make_loop("a").run()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_strategy_without_prototypes_is_refused_before_anything_is_written(make_loop, tmp_path):
+    with pytest.raises(UserError, match=r"MSAL needs prototypes, got model.head linear"):
+        make_loop("a", MSAL(), head="linear")
+    assert not (tmp_path / "a").exists()
+
+
+def test_labels_that_leak_stop_the_loop(make_loop):
+    loop = make_loop("a")
+
+    class Peeking(Entropy):
+        def score(self, pool, seed):
+            loop.data.oracle.label(pool.index)
+            return super().score(pool, seed)
+
+    loop.strategy = Peeking()
+    with pytest.raises(RuntimeError, match="handed out"):
+        loop.run()
+
+
+def test_a_diverged_model_is_named(make_loop):
+    class Diverged(MSALClassifier):
+        def forward(self, images):
+            return super().forward(images) * math.nan
+
+        def predict_step(self, batch, batch_idx):
+            outputs = super().predict_step(batch, batch_idx)
+            return {**outputs, "logits": outputs["logits"] * math.nan}
+
+    with pytest.raises(UserError, match=r"diverged; lower model.optimizer"):
+        make_loop("a", model=Diverged).run()
+
+
+def test_labels_count_twice_nowhere_with_a_changed_dataset(make_loop, tmp_path):
+    make_loop("a").run()
+    (tmp_path / "a" / "rounds" / "002.json").unlink()
+    loop = make_loop("a")
+    loop.data.labeled_at = loop.data.labeled_at[:30].clone()
+    with pytest.raises(UserError, match="does not fit the data"):
+        loop.run()
