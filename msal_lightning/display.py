@@ -77,15 +77,7 @@ class RoundProgress(Callback):
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
         self._start("test", sum(trainer.num_test_batches))
 
-    def on_test_batch_end(  # noqa: D102
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def on_test_batch_end(self, *args: Any, **kwargs: Any) -> None:  # noqa: D102
         self._advance()
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
@@ -94,15 +86,7 @@ class RoundProgress(Callback):
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
         self._start("pool", sum(trainer.num_predict_batches))
 
-    def on_predict_batch_end(  # noqa: D102
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def on_predict_batch_end(self, *args: Any, **kwargs: Any) -> None:  # noqa: D102
         self._advance()
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
@@ -130,7 +114,8 @@ class Display:
     )
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or rich.get_console()
+        shared = rich.get_console()  # in a notebook it would put each line into a paragraph of its own
+        self._console = console or (Console(force_jupyter=False) if shared.is_jupyter else shared)
 
     def start(self, title: str, records: list[RoundRecord]) -> None:
         """Say what runs, and what an interrupted run has done already."""

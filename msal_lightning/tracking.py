@@ -32,7 +32,7 @@ class Tracker(ABC):
 
 
 class CSVTracker(Tracker):
-    """CSV files only, no account: ``curve.csv`` by the run directory, ``fits/version_K/metrics.csv`` for each fit.
+    """CSV files only, no account: ``curve.csv`` by the run directory, ``fits/KKK/metrics.csv`` for each fit.
 
     Args:
         run: the run directory.

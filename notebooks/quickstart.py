@@ -1,0 +1,101 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Quickstart
+#
+# Active learning in one sentence: train on few labels, let the model choose which images to label next, repeat. Here
+# MSAL-D chooses handwritten digits that come with scikit-learn, and Random shows what choosing is worth.
+
+# %%
+from pathlib import Path
+from tempfile import mkdtemp
+
+import torch
+from lightning.pytorch import Trainer
+
+from msal_lightning import ActiveLoop, MSALClassifier, RunDirectory
+from msal_lightning.backbones import SmallCNN
+from msal_lightning.data import Digits
+from msal_lightning.strategies import MSALD, Random, Strategy
+
+runs = Path(mkdtemp())
+
+# %% [markdown]
+# ## The parts
+#
+# A model with fixed, maximally separated prototypes as its last layer, made anew for each round; a Trainer, made anew
+# too; the images; a strategy; and a folder for the results.
+
+
+# %%
+def make_loop(strategy: Strategy, seed: int = 0) -> ActiveLoop:
+    return ActiveLoop(
+        new_model=lambda: MSALClassifier(num_classes=10, in_channels=1, backbone=lambda c: SmallCNN(c, width=16)),
+        new_trainer=lambda **settings: Trainer(max_epochs=30, accelerator="cpu", **settings),
+        data=Digits(batch_size=32),
+        strategy=strategy,
+        run=RunDirectory(runs / f"{strategy.name}-seed{seed}"),
+        initial_size=40,
+        query_size=40,
+        query_budget=120,
+        seed=seed,
+    )
+
+
+loop = make_loop(MSALD())
+msald = loop.run()
+
+# %%
+random = make_loop(Random()).run()
+
+# %% [markdown]
+# ## The curve
+#
+# Both start from the same 40 images and the same first model: the difference is the choice alone.
+
+# %%
+from msal_lightning.plots import budget_curves
+
+_ = budget_curves({"MSAL-D": [msald], "Random": [random]})
+
+# %% [markdown]
+# ## What was bought
+#
+# `labeled_at` is the whole history: −1 in the pool, 0 in the initial set, k for images trained on from round k.
+
+# %%
+import matplotlib.pyplot as plt
+
+data = loop.data
+chosen = torch.tensor(msald[0].bought.index)
+figure, axes = plt.subplots(4, 10, figsize=(8, 3.6), layout="constrained")
+for cell, index in zip(axes.flat, chosen, strict=True):
+    cell.imshow(data.images[index, 0], cmap="gray_r")
+    cell.set_title(f"{data.labels[index]}", fontsize=8)
+    cell.axis("off")
+_ = figure.suptitle("bought by the first query, with the label that came back")
+
+# %%
+{k: int((data.labeled_at == k).sum()) for k in range(-1, 4)}
+
+# %% [markdown]
+# ## The trained model
+#
+# The weights of the last finished round lie in the run directory.
+
+# %%
+model = loop.new_model()
+checkpoint = torch.load(runs / "MSALD-seed0" / "checkpoints" / "model.ckpt", weights_only=True)
+model.load_state_dict(checkpoint["state_dict"])
+model.eval()
+images = (data.test.image / 255 - data.mean[0]) / data.std[0]
+with torch.inference_mode():
+    accuracy = (model(images).argmax(dim=1) == data.test.label).float().mean()
+assert abs(float(accuracy) - msald[-1].accuracy) < 1e-6
+accuracy

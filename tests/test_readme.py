@@ -1,0 +1,60 @@
+"""What the README says is true."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from msal_lightning.catalog import classes
+from msal_lightning.cli import COMMANDS, main
+from msal_lightning.configs import shipped_folder
+from msal_lightning.fit import build_parser, parse
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+COMMAND_LINES = re.findall(r"python -m msal_lightning ([^`#&\n]+)", README)
+
+
+def test_every_command_line_parses():
+    assert len(COMMAND_LINES) > 8
+    for line in COMMAND_LINES:
+        command, *arguments = shlex.split(line)
+        assert command in COMMANDS
+        if command == "fit" and "mine." not in line:
+            parse(build_parser(), [a for a in arguments if a not in ("--print_config", "--help")])
+
+
+def test_tables_name_every_strategy_and_configuration():
+    for name in classes("strategies", "Strategy"):
+        assert f"| `{name}` |" in README
+    for file in shipped_folder().glob("*.yaml"):
+        assert f"| `{file.stem}` |" in README
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+def test_the_loop_in_python_runs(tmp_path):
+    done = subprocess.run([sys.executable, "-c", PYTHON[0]], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert re.search(r"\[\(40, 0\.\d+\), \(80, 0\.\d+\), \(120, 0\.\d+\)\]", done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("block", "arguments"), [(1, ["--query", "mine.Loudest"]), (2, ["--data", "mine.Noise", "--query", "Entropy"])]
+)
+def test_your_own_classes_run(block, arguments, tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(PYTHON[block])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    tiny = ["--trainer.max_epochs", "1", "--trainer.accelerator", "cpu", "--loop.query_budget", "40"]
+    assert main(["fit", "--config", "digits", *arguments, *tiny]) == 0
+    monkeypatch.delitem(sys.modules, "mine")
