@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
-from itertools import pairwise
 from typing import Literal
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import Logger
@@ -107,7 +107,8 @@ class ActiveLoop:
         data.round = round
         initial = data.draw_initial(self.label_counts[0]) if round == 0 else None
         num_labeled, num_pool = len(data.labeled), len(data.pool)
-        to_buy = dict(enumerate(b - a for a, b in pairwise(self.label_counts))).get(round, 0)  # none in the last round
+        is_last = round == len(self.label_counts) - 1
+        to_buy = 0 if is_last else self.label_counts[round + 1] - num_labeled
         query = Query(self.strategy, to_buy, stream(self.seed, "query", round))
 
         with isolate_rng(), quiet_lightning():
@@ -246,7 +247,7 @@ def _purchase(index: torch.Tensor, label: torch.Tensor, score: torch.Tensor | No
 
 def _float32(value: float) -> float:
     """The shortest decimal that is the same float32: 0.974 instead of 0.9739999771118164."""
-    return float(f"{value:.9g}") if float(torch.tensor(float(f"{value:.7g}"))) != value else float(f"{value:.7g}")
+    return float(str(np.float32(value)))
 
 
 def _environment(trainer: Trainer) -> dict[str, str]:

@@ -12,7 +12,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from msal_lightning.backbones import Backbone, ResNet18
-from msal_lightning.data.base import Batch
+from msal_lightning.data.views import Batch
 from msal_lightning.prototypes import LinearHead, PrototypeHead
 
 

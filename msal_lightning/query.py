@@ -6,7 +6,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Generator, Tensor
 
-from msal_lightning.data.base import ActiveDataModule, Batch
+from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.data.views import Batch
 from msal_lightning.errors import UserError
 from msal_lightning.pool import OUTPUTS, PoolOutputs
 from msal_lightning.selection import RunningSelection, Selection

@@ -1,16 +1,16 @@
-"""The data of an active-learning loop: one storage, two views, and the split as one integer array."""
+"""The data of an active-learning loop: one storage, and the split as one integer array."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader
 
 from msal_lightning.data.augment import Augmentation
 from msal_lightning.data.oracle import Oracle, SimulatedOracle
+from msal_lightning.data.views import Batch, EpochBatches, Images, View
 from msal_lightning.errors import UserError
 from msal_lightning.streams import derive_seed, stream
 
@@ -18,32 +18,6 @@ IN_POOL = -1
 """``labeled_at`` of an image whose label was not bought yet."""
 UNKNOWN = -1
 """The label of an image whose label was not bought yet."""
-
-
-class Images(NamedTuple):
-    """A set of images with their labels.
-
-    Attributes:
-        image: (N, C, H, W) uint8.
-        label: (N,) int64.
-    """
-
-    image: Tensor
-    label: Tensor
-
-
-class Batch(NamedTuple):
-    """What the model gets.
-
-    Attributes:
-        index: (B,) int64, dataset-absolute.
-        image: (B, C, H, W): uint8 from the loader, normalized float32 in the model.
-        label: (B,) int64; -1 for images of the pool.
-    """
-
-    index: Tensor  # type: ignore[assignment] # hides tuple.index, which nobody asks of a batch
-    image: Tensor
-    label: Tensor
 
 
 class ActiveDataModule(LightningDataModule, ABC):
@@ -281,60 +255,6 @@ class ActiveDataModule(LightningDataModule, ABC):
         if self._augment is None or self._augment[0] != key:
             self._augment = key, stream(self.seed, "augment", *key)
         return self._augment[1]
-
-
-class View(Dataset[Batch]):
-    """Batches of uint8 images out of the one storage; ``view[indices]`` is a whole batch.
-
-    Args:
-        image: (N, C, H, W) uint8, shared, never copied.
-        label: (N,) int64, shared; -1 where unknown.
-    """
-
-    def __init__(self, image: Tensor, label: Tensor) -> None:
-        self.image = image
-        self.label = label
-
-    def __getitem__(self, index: Tensor) -> Batch:
-        return Batch(index, self.image[index], self.label[index])
-
-
-class EpochBatches(Sampler[Tensor]):
-    """Batches of indices in an order derived from (seed, epoch).
-
-    A last batch of one, on which BatchNorm fails, joins the batch before it; a single image is paired with itself.
-
-    Args:
-        index: (n,) int64.
-        batch_size: indices per batch.
-        seed: of the round's shuffle stream.
-    """
-
-    def __init__(self, index: Tensor, batch_size: int, seed: int) -> None:
-        self.index = index
-        self.batch_size = batch_size
-        self.seed = seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Move to an epoch; Lightning calls this before each one."""
-        self.epoch = epoch
-
-    def __iter__(self) -> Iterator[Tensor]:
-        order = torch.randperm(len(self.index), generator=stream(self.seed, "shuffle", self.epoch))
-        index = self.index[order]
-        if len(index) == 1:
-            index = index.repeat(2)
-        sizes = [self.batch_size] * (len(index) // self.batch_size)
-        if rest := len(index) % self.batch_size:
-            sizes.append(rest)
-        if len(sizes) > 1 and sizes[-1] == 1:
-            sizes[-2:] = [sizes[-2] + 1]
-        yield from torch.split(index, sizes)
-
-    def __len__(self) -> int:
-        full, rest = divmod(len(self.index), self.batch_size)
-        return max(1, full + (rest > 1))
 
 
 def _loader(view: View, order: EpochBatches | list[Tensor]) -> DataLoader[Batch]:

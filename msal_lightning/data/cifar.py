@@ -3,8 +3,9 @@
 import torch
 import torchvision
 
-from msal_lightning.data.base import ActiveDataModule, Images
+from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.download import fetch
+from msal_lightning.data.views import Images
 
 
 class CIFAR100(ActiveDataModule):

@@ -4,7 +4,8 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from msal_lightning.data.base import ActiveDataModule, Images
+from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.data.views import Images
 
 
 class Digits(ActiveDataModule):

@@ -9,8 +9,9 @@ import torch
 import torchvision
 from torch import Tensor
 
-from msal_lightning.data.base import ActiveDataModule, Images
+from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.download import fetch
+from msal_lightning.data.views import Images
 from msal_lightning.errors import UserError
 
 

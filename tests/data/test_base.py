@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from msal_lightning.backbones import SmallCNN
 from msal_lightning.data import CIFAR100, Batch, Digits, FashionMNIST
-from msal_lightning.data.base import IN_POOL, UNKNOWN, EpochBatches
+from msal_lightning.data.base import IN_POOL, UNKNOWN
+from msal_lightning.data.views import EpochBatches
 from msal_lightning.errors import UserError
 from msal_lightning.loop import ActiveLoop
 from msal_lightning.module import MSALClassifier

@@ -1,0 +1,90 @@
+"""Views of the images: what a loader reads, and in which order."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from msal_lightning.streams import stream
+
+
+class Images(NamedTuple):
+    """A set of images with their labels.
+
+    Attributes:
+        image: (N, C, H, W) uint8.
+        label: (N,) int64.
+    """
+
+    image: Tensor
+    label: Tensor
+
+
+class Batch(NamedTuple):
+    """What the model gets.
+
+    Attributes:
+        index: (B,) int64, dataset-absolute.
+        image: (B, C, H, W): uint8 from the loader, normalized float32 in the model.
+        label: (B,) int64; -1 for images of the pool.
+    """
+
+    index: Tensor  # type: ignore[assignment] # hides tuple.index, which nobody asks of a batch
+    image: Tensor
+    label: Tensor
+
+
+class View(Dataset[Batch]):
+    """Batches of uint8 images out of the one storage; ``view[indices]`` is a whole batch.
+
+    Args:
+        image: (N, C, H, W) uint8, shared, never copied.
+        label: (N,) int64, shared; -1 where unknown.
+    """
+
+    def __init__(self, image: Tensor, label: Tensor) -> None:
+        self.image = image
+        self.label = label
+
+    def __getitem__(self, index: Tensor) -> Batch:
+        return Batch(index, self.image[index], self.label[index])
+
+
+class EpochBatches(Sampler[Tensor]):
+    """Batches of indices in an order derived from (seed, epoch).
+
+    A last batch of one, on which BatchNorm fails, joins the batch before it; a single image is paired with itself.
+
+    Args:
+        index: (n,) int64.
+        batch_size: indices per batch.
+        seed: of the round's shuffle stream.
+    """
+
+    def __init__(self, index: Tensor, batch_size: int, seed: int) -> None:
+        self.index = index
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Move to an epoch; Lightning calls this before each one."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Tensor]:
+        order = torch.randperm(len(self.index), generator=stream(self.seed, "shuffle", self.epoch))
+        index = self.index[order]
+        if len(index) == 1:
+            index = index.repeat(2)
+        sizes = [self.batch_size] * (len(index) // self.batch_size)
+        if rest := len(index) % self.batch_size:
+            sizes.append(rest)
+        if len(sizes) > 1 and sizes[-1] == 1:
+            sizes[-2:] = [sizes[-2] + 1]
+        yield from torch.split(index, sizes)
+
+    def __len__(self) -> int:
+        full, rest = divmod(len(self.index), self.batch_size)
+        return max(1, full + (rest > 1))
