@@ -72,10 +72,15 @@ class SmallCNN(Backbone):
     Args:
         in_channels: colour channels of the images, from the data.
         width: channels of the first convolution; the embedding has 4 × width values.
+
+    Raises:
+        ValueError: a width below 1.
     """
 
     def __init__(self, in_channels: int, width: int = 32) -> None:
         super().__init__()
+        if width < 1:
+            raise ValueError(f"expected {_KEY}.width to be at least 1, got {width}: 32 is the default")
         self.out_features = 4 * width
         self.net = nn.Sequential(
             *_block(in_channels, width),

@@ -49,8 +49,13 @@ _LOOP_OWNS = {
     "enable_progress_bar",
     "log_every_n_steps",
     "limit_predict_batches",
+    "limit_test_batches",
+    "overfit_batches",
+    "fast_dev_run",
+    "barebones",
     "reload_dataloaders_every_n_epochs",
 }
+_PRECISIONS = ("None", "32", "32-true", "bf16", "bf16-mixed", "16", "16-mixed")
 _TRAINER_HELP = {
     "max_epochs": "epochs of each round's fit",
     "precision": "32-true, bf16-mixed, or on a GPU 16-mixed; the head and all scores stay in float32",
@@ -83,14 +88,21 @@ def fit(argv: list[str]) -> None:
         own = instantiate(parser, config, "trainer").trainer.as_dict()  # fresh callbacks each time
         theirs = own.pop("callbacks") or []
         callbacks = [*(theirs if isinstance(theirs, list) else [theirs]), *callbacks]
+        if str(own["precision"]) not in _PRECISIONS:
+            raise UserError(
+                f"expected trainer.precision to be 32-true, bf16-mixed or 16-mixed, got {own['precision']}: "
+                "weights and scores stay in float32"
+            )
         trainer = Trainer(**{**own, **settings, "callbacks": callbacks})
-        if own["precision"] == "16-mixed" and trainer.strategy.root_device.type == "cpu":
+        if str(own["precision"]) in ("16", "16-mixed") and trainer.strategy.root_device.type == "cpu":
             raise UserError("trainer.precision 16-mixed needs a GPU, found a CPU: set it to bf16-mixed or 32-true")
         return trainer
 
     group = f"{part.data.name}-{part.query.name}-{config.model.head}"
     path = Path(config.run_dir or Path("runs") / f"{group}-seed{config.seed}")
-    run = RunDirectory(path, yaml.safe_load(parser.dump(config)), config.overwrite)
+    resolved = yaml.safe_load(parser.dump(config))
+    del resolved["overwrite"]  # the saved configuration repeats the run; it must not erase it
+    run = RunDirectory(path, resolved, config.overwrite)
     tracker = _tracker(part.logger, run, group)
     with one_sentence():
         loop = ActiveLoop(
@@ -106,6 +118,7 @@ def build_parser() -> ArgumentParser:
         usage="python -m msal_lightning fit --config NAME [--KEY VALUE ...]",
         description=DESCRIPTION,
         exit_on_error=False,
+        allow_abbrev=False,
         formatter_class=_Formatter,
     )
     parser.add_argument(
@@ -151,7 +164,9 @@ def parse(parser: ArgumentParser, argv: list[str]) -> Namespace:
     except ArgumentError as error:
         raise UserError(explain(str(error), _keys(parser))) from None
     if not any((config.trainer.max_epochs, config.trainer.max_time, config.trainer.max_steps > 0)):
-        raise UserError("expected trainer.max_epochs, got none: set how long each round trains, 20 for example")
+        raise UserError(
+            f"expected trainer.max_epochs to be the length of each fit, got {config.trainer.max_epochs}: 20 is usual"
+        )
     return config
 
 

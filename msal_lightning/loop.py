@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -77,7 +77,11 @@ class ActiveLoop:
         data.prepare_data()
         data.setup()
         self.label_counts = label_counts(len(data.labeled_at), initial_size, query_size, query_budget)
-        self._check()
+        head = self._check()
+        if not run.config:  # from Python: enough to tell another run by
+            sizes = {"initial_size": initial_size, "query_size": query_size, "query_budget": query_budget}
+            query, model = _describe(strategy), {"head": head}
+            run.config = {"seed": seed, "loop": sizes, "query": query, "data": _describe(data), "model": model}
 
     def run(self) -> list[RoundRecord]:
         """Do all rounds that are not done yet.
@@ -86,6 +90,11 @@ class ActiveLoop:
             The records of all rounds, from the first.
         """
         records = self.run_directory.open()
+        if [record.num_labeled for record in records] != self.label_counts[: len(records)]:
+            raise UserError(
+                f"the rounds in run_dir '{self.run_directory.path}' are of other sizes than loop.* gives: choose "
+                "another run_dir, or start anew with --overwrite"
+            )
         if len(records) < len(self.label_counts):
             self._restore(records)
             self.tracker.start(records)
@@ -168,11 +177,14 @@ class ActiveLoop:
                         f"({error}): bring the former dataset back, or start anew with --overwrite"
                     ) from None
 
-    def _check(self) -> None:
-        """Find mistakes before anything is written or trained."""
+    def _check(self) -> str:
+        """Find mistakes before anything is written or trained; returns the name of the model's head."""
         check_classes(self.strategy, self.data.num_classes)
         with isolate_rng(), quiet_lightning():
-            head = self.new_model().head_name
+            model = self.new_model()
+            model.configure_optimizers()
+            Query(self.strategy, 0, stream(self.seed, "query", 0))
+            head = model.head_name
             processes = self._new_trainer(logger=False, callbacks=[]).world_size
         if self.strategy.needs_prototypes and head != "prototype":
             raise UserError(
@@ -184,6 +196,7 @@ class ActiveLoop:
                 f"expected trainer.devices 1, got {processes} processes: a pool that is split over several is not "
                 "merged yet, so set trainer.devices to 1"
             )
+        return head
 
     def _check_bill(self) -> None:
         # what the oracle was asked for must be what was bought, or labels have leaked
@@ -232,6 +245,14 @@ def label_counts(num_images: int, initial_size: int | Literal["all"], query_size
         )
     end = initial_size + query_budget
     return [*range(initial_size, end, query_size), end]
+
+
+def _describe(component: object) -> dict[str, Any]:
+    """Class and plain options of a strategy or dataset, in the form of a configuration."""
+    plain = {k: v for k, v in vars(component).items() if isinstance(v, bool | int | float | str) and k[0] != "_"}
+    nested = {k: _describe(v) for k, v in vars(component).items() if isinstance(v, Strategy)}
+    options = {**plain, **nested} if isinstance(component, Strategy) else {}
+    return {"class_path": f"{type(component).__module__}.{type(component).__qualname__}", "init_args": options}
 
 
 @contextmanager

@@ -39,6 +39,8 @@ def explain(message: str, keys: Iterable[str]) -> str:
     key = ".".join(re.findall(r'Parser key "([\w.]+)"', message))
     known = sorted(keys)
 
+    if (found := re.search(r"required: (.+)", message)) and key:
+        return f"{key} needs a value for {found[1]}: set {key}.{found[1].split(',')[0]}"
     if found := re.search(r"required: (.+)", message):
         return f"expected values for {found[1]}: name a configuration that has them, --config digits for example"
     if found := re.search(r"unrecognized arguments: (.+)", message):
@@ -60,7 +62,7 @@ def explain(message: str, keys: Iterable[str]) -> str:
     if literals := re.findall(r"Literal\[([^\]]+)\]", message):
         values = list(dict.fromkeys(v.strip(" '\"") for part in literals for v in part.split(",")))
         number = "a number or " if "Expected a <class 'int'>" in message and "trainer" not in key else ""
-        got_value = re.findall(r"(?:Got value|Given value): (.+)$", message, flags=re.MULTILINE)[-1]
+        got_value = re.findall(r"(?:Got value|Given value): (.+?)(?:\. Got value.*)?$", message, flags=re.MULTILINE)[-1]
         return f"expected {key} to be {number}{' or '.join(values)}, got '{got_value}'{_near(got_value, values)}"
     if found := re.search(r"Expected a dot import path string: (\S+)", message):
         last = key.rpartition(".")[2]

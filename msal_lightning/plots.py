@@ -11,9 +11,10 @@ import yaml
 from matplotlib.figure import Figure
 
 from msal_lightning.errors import UserError
-from msal_lightning.runs import RoundRecord, aubc, read_records
+from msal_lightning.runs import RoundRecord, aubc, flatten, is_free, read_records
 
 _LEGEND_ROWS = 8
+Method = tuple[tuple[str, str], ...]  # a flattened configuration but for the seed and what alters no result
 
 
 def plot(runs: list[str], out: str = "budget_curves.png") -> None:
@@ -36,31 +37,53 @@ def plot(runs: list[str], out: str = "budget_curves.png") -> None:
 
 
 def collect(paths: Sequence[Path]) -> dict[str, list[list[RoundRecord]]]:
-    """The finished rounds of all runs in some folders, grouped by query and head.
+    """The finished rounds of all runs in some folders, grouped by what made them: runs of a group differ in seed only.
 
     Args:
         paths: run directories, or folders of them.
 
     Raises:
-        UserError: a folder has no runs, or a group's runs are of different datasets.
+        UserError: a folder has no runs, or the runs are of different datasets.
     """
-    groups: dict[str, list[list[RoundRecord]]] = defaultdict(list)
-    datasets: dict[str, Path] = {}
-    for path in paths:
-        folders = [file.parent for file in sorted([*path.glob("config.yaml"), *path.glob("*/config.yaml")])]
-        if not folders:
-            raise UserError(f"expected '{path}' to be a run directory or a folder of them, found no config.yaml in it")
-        for folder in folders:
-            config = yaml.safe_load((folder / "config.yaml").read_text())
-            datasets[_last_word(config["data"])] = folder
-            if records := read_records(folder):
-                groups[f"{_query_name(config['query'])}, {config['model']['head']} head"].append(records)
+    folders = {file.parent.resolve(): file.parent for path in paths for file in _config_files(path)}
+    configs = {folder: flatten(yaml.safe_load((folder / "config.yaml").read_text())) for folder in folders.values()}
+    datasets = {_last_word(config.get("data.class_path")): folder for folder, config in configs.items()}
     if len(datasets) > 1:
         raise UserError(
             f"expected runs on one dataset, got {' and '.join(datasets)} "
             f"({' and '.join(str(folder) for folder in datasets.values())}): draw them one by one"
         )
-    return dict(groups)
+
+    methods: dict[Method, list[list[RoundRecord]]] = defaultdict(list)
+    for folder, config in configs.items():
+        if records := read_records(folder):
+            key = tuple((k, str(v)) for k, v in sorted(config.items()) if k != "seed" and not is_free(k))
+            methods[key].append(records)
+    if not methods:
+        raise UserError(
+            f"expected runs with finished rounds in {', '.join(map(str, paths))}, found none: run `fit` first"
+        )
+    return _named(methods)
+
+
+def _config_files(path: Path) -> list[Path]:
+    files = sorted([*path.glob("config.yaml"), *path.glob("*/config.yaml")])
+    if not files:
+        raise UserError(f"expected '{path}' to be a run directory or a folder of them, found no config.yaml in it")
+    return files
+
+
+def _named(
+    methods: Mapping[tuple[tuple[str, str], ...], list[list[RoundRecord]]],
+) -> dict[str, list[list[RoundRecord]]]:
+    """Name each method by query and head, and by the keys in which it differs from others of that name."""
+    names = {key: _name(dict(key)) for key in methods}
+    named = {}
+    for key, runs in methods.items():
+        others = [dict(other) for other in methods if names[other] == names[key]]
+        differing = [f"{k}={v}" for k, v in key if any(other.get(k) != v for other in others)]
+        named[", ".join([names[key], *differing])] = runs
+    return named
 
 
 def budget_curves(groups: Mapping[str, list[list[RoundRecord]]]) -> Figure:
@@ -91,13 +114,12 @@ def budget_curves(groups: Mapping[str, list[list[RoundRecord]]]) -> Figure:
     return figure
 
 
-def _query_name(query: dict[str, object]) -> str:
-    name = _last_word(query)
-    options = query.get("init_args") or {}
-    assert isinstance(options, dict)
-    uncertainty = options.get("uncertainty")
-    return f"{name}({_last_word(uncertainty)})" if uncertainty and _last_word(uncertainty) != "MSAL" else name
+def _name(config: Mapping[str, str]) -> str:
+    query = _last_word(config.get("query.class_path"))
+    uncertainty = _last_word(config.get("query.init_args.uncertainty.class_path"))
+    query += f"({uncertainty})" if uncertainty not in ("", "MSAL") else ""
+    return f"{query}, {config.get('model.head')} head"
 
 
-def _last_word(component: dict[str, object]) -> str:
-    return str(component["class_path"]).rpartition(".")[2]
+def _last_word(class_path: str | None) -> str:
+    return (class_path or "").rpartition(".")[2]

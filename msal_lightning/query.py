@@ -59,7 +59,7 @@ class Query(Callback):
     ) -> None:
         """Take what the strategy needs off the device, and count errors."""
         index = outputs["index"].cpu()
-        if self.n:
+        if self.n and self.strategy.needs:
             needed = {name: outputs[name].cpu() for name in self.strategy.needs}
             self._running.add(PoolOutputs(index=index, **needed))
         errors = _data(trainer).oracle.count_errors(index, outputs["logits"].argmax(dim=1).cpu())
@@ -79,7 +79,6 @@ class Query(Callback):
         Args:
             data: owns the pool.
         """
-        self._running = RunningSelection(self.strategy, self.n, self._running.generator)
         self._running.add(PoolOutputs(index=data.pool))
         self._buy(data)
 

@@ -9,20 +9,22 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from lightning.pytorch import Trainer
 
 from msal_lightning.errors import UserError
 from msal_lightning.metrics import area_under_budget_curve
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
 
 FORMAT = 1
 """Of a record; a change that an older version cannot read raises it."""
 
 _OWN = ("config.yaml", "rounds", "curve.csv", "ledger.csv", "checkpoints", "fits", "wandb", "wandb_id")
 # What a second command may change: none of it alters a result.
-_FREE = ("config", "overwrite", "run_dir", "logger", "data.init_args.root")
+_FREE = ("config", "overwrite", "run_dir", "logger", "data.init_args.root", "data.init_args.eval_batch_size")
 
 
 @dataclass(frozen=True)
@@ -104,14 +106,25 @@ class RunDirectory:
                 damaged, changed by hand or missing.
         """
         try:
+            self._refuse_foreign()
             if self.overwrite:
                 self._clear()
-            else:
-                self._check_config()
-            (self.path / "rounds").mkdir(parents=True, exist_ok=True)
+            records = read_records(self.path)
+            changed = self._changed_keys()
+            if records and changed:
+                raise UserError(
+                    f"run_dir '{self.path}' belongs to another configuration ({_say(changed)}): "
+                    "choose another run_dir, or start anew with --overwrite"
+                )
+            if changed:  # no round was finished, so there is nothing to mix with
+                self._clear()
+            self.path.mkdir(parents=True, exist_ok=True)
             if not (self.path / "config.yaml").exists():
                 write_atomically(self.path / "config.yaml", yaml.safe_dump(self.config, sort_keys=False))
-            return read_records(self.path)
+            (self.path / "rounds").mkdir(exist_ok=True)
+            if records:
+                self.derive_tables()  # in case the last run ended between its last record and its tables
+            return records
         except OSError as error:
             raise UserError(
                 f"cannot write run_dir '{self.path}' ({error.strerror or error}): set it to a folder of yours"
@@ -129,7 +142,7 @@ class RunDirectory:
         write_atomically(self.path / "rounds" / f"{record.round:03d}.json", text)
         self.derive_tables()
 
-    def save_model(self, trainer: Trainer) -> None:
+    def save_model(self, trainer: "Trainer") -> None:
         """Keep the weights of the latest round as ``checkpoints/model.ckpt``, whole or not at all."""
         folder = self.path / "checkpoints"
         folder.mkdir(exist_ok=True)
@@ -139,42 +152,51 @@ class RunDirectory:
     def derive_tables(self) -> None:
         """Write ``curve.csv`` and ``ledger.csv`` from the records."""
         records = read_records(self.path)
-        write_atomically(self.path / "curve.csv", _table([curve_row(record) for record in records]))
-        write_atomically(self.path / "ledger.csv", _table([row for record in records for row in _ledger_rows(record)]))
+        tables = {
+            "curve.csv": [curve_row(record) for record in records],
+            "ledger.csv": [row for record in records for row in _ledger_rows(record)],
+        }
+        for name, rows in tables.items():
+            file, text = self.path / name, _table(rows)
+            if not file.exists() or file.read_text() != text:
+                write_atomically(file, text)
 
     def _clear(self) -> None:
-        self._refuse_foreign()
-        for name in _OWN:
+        for name in reversed(_OWN):  # config.yaml, by which a run directory is known, goes last
             target = self.path / name
             if target.is_dir():
                 shutil.rmtree(target)
             else:
                 target.unlink(missing_ok=True)
 
-    def _check_config(self) -> None:
+    def _changed_keys(self) -> dict[str, tuple[Any, Any]]:
+        """Keys whose values differ from those that made the folder, each with both."""
         file = self.path / "config.yaml"
-        if not file.exists():
-            self._refuse_foreign()
-            return
         try:
-            before = _flat(yaml.safe_load(file.read_text()) or {})
-        except yaml.YAMLError:
-            raise UserError(f"cannot read '{file}': choose another run_dir, or start anew with --overwrite") from None
-        now = _flat(self.config)
-        changed = [key for key in {**before, **now} if before.get(key) != now.get(key) and not key.startswith(_FREE)]
-        if changed:
-            shown = "; ".join(f"{key} was {before.get(key)}, now {now.get(key)}" for key in changed[:3])
-            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-            raise UserError(
-                f"run_dir '{self.path}' belongs to another configuration ({shown}{more}): "
-                "choose another run_dir, or start anew with --overwrite"
-            )
+            before = flatten(yaml.safe_load(file.read_text())) if file.exists() else {}
+        except (yaml.YAMLError, AttributeError):
+            before = {"config.yaml": "damaged"}
+        now = flatten(self.config)
+        keys = [key for key in {**before, **now} if before.get(key) != now.get(key) and not is_free(key)]
+        return {key: (before.get(key), now.get(key)) for key in keys}
 
     def _refuse_foreign(self) -> None:
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"expected run_dir '{self.path}' to be a folder, found a file: choose another run_dir")
-        if self.path.is_dir() and any(self.path.iterdir()) and not (self.path / "config.yaml").exists():
+        if not self.path.exists() or (self.path / "config.yaml").exists():
+            return
+        if any(entry.name not in _OWN and not entry.name.endswith(".part") for entry in self.path.iterdir()):
             raise UserError(f"run_dir '{self.path}' has files that are not from a run: choose another run_dir")
+
+
+def is_free(key: str) -> bool:
+    """Whether a key of the flattened configuration may change between two commands: it alters no result."""
+    return key.split(".")[0] in _FREE or key in _FREE
+
+
+def _say(changed: dict[str, tuple[Any, Any]]) -> str:
+    shown = "; ".join(f"{key} was {before}, now {now}" for key, (before, now) in list(changed.items())[:3])
+    return shown + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
 
 
 def read_records(path: Path) -> list[RoundRecord]:
@@ -186,7 +208,7 @@ def read_records(path: Path) -> list[RoundRecord]:
     Raises:
         UserError: a record is damaged, changed by hand or missing; nothing is written.
     """
-    files = sorted((path / "rounds").glob("[0-9]*.json"))
+    files = sorted((f for f in (path / "rounds").glob("*.json") if f.stem.isdigit()), key=lambda f: int(f.stem))
     records = [_read(file) for file in files]
     for k, record in enumerate(records):
         if record.round != k:
@@ -260,11 +282,12 @@ def _table(rows: list[dict[str, Any]]) -> str:
     return out.getvalue()
 
 
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested configuration with dotted keys: ``{"a": {"b": 1}}`` becomes ``{"a.b": 1}``."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping) and value:
-            flat.update(_flat(value, f"{prefix}{key}."))
+            flat.update(flatten(value, f"{prefix}{key}."))
         else:
             flat[f"{prefix}{key}"] = value
     return flat

@@ -60,6 +60,8 @@ class RunningSelection:
             check_classes(self.strategy, batch.logits.shape[1])
         if self.size is not None:
             score = self.strategy.score(batch, self.generator.initial_seed()).float()
+            if score.shape != (len(batch),):
+                raise RuntimeError(f"{self.strategy.name}.score() must give ({len(batch)},), got {tuple(score.shape)}")
             if not torch.isfinite(score).all():
                 raise UserError(
                     f"expected finite scores, got {int((~torch.isfinite(score)).sum())} that are not from "

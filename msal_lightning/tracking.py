@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import wandb
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
 from msal_lightning.errors import UserError
 from msal_lightning.runs import RoundRecord, RunDirectory, curve_row
+
+_MOST_BINS = 512  # of a histogram, W&B's own limit
 
 
 class Tracker(ABC):
@@ -87,6 +88,8 @@ class WandbTracker(Tracker):
         Raises:
             UserError: W&B wants an account.
         """
+        import wandb  # half a second that runs without it need not pay
+
         try:
             self._wandb = wandb.init(
                 project=os.environ.get("WANDB_PROJECT", "msal_lightning"),
@@ -114,7 +117,9 @@ class WandbTracker(Tracker):
 
     def log_round(self, record: RoundRecord) -> None:  # noqa: D102
         row: dict[str, Any] = {name: value for name, value in _loop_row(record).items() if value is not None}
-        if any(record.class_counts):
+        if any(record.class_counts) and len(record.class_counts) <= _MOST_BINS:
+            import wandb
+
             edges = list(range(len(record.class_counts) + 1))
             row["loop/bought_per_class"] = wandb.Histogram(
                 np_histogram=(np.array(record.class_counts), np.array(edges))

@@ -52,6 +52,16 @@ MISTAKES = {
     "unknown optimizer": (["--model.optimizer", "Adamm"], "did you mean Adam"),
     "learning rate no number": (["--model.optimizer.lr", "x"], "model.optimizer.lr to be a number, got 'x'"),
     "precision": (["--trainer.precision", "foo"], "trainer.precision to be .*bf16-mixed"),
+    "half precision weights": (["--trainer.precision", "bf16-true"], "trainer.precision to be 32-true, bf16-mixed"),
+    "abbreviated key": (["--trainer.max_epoch", "3"], "did you mean --trainer.max_epochs"),
+    "a Trainer argument that would cut rounds short": (["--trainer.fast_dev_run", "true"], "unknown option"),
+    "learning rate below 0": (["--model.optimizer.lr", "-1"], "[Ii]nvalid learning rate"),
+    "width 0": (["--model.backbone.width", "0"], "width to be at least 1"),
+    "unknown stem": (["--model.backbone", "ResNet18", "--model.backbone.stem", "conv9"], "conv7 or .*, got 'conv9'"),
+    "option that a class needs": (
+        ["--model.lr_scheduler", "torch.optim.lr_scheduler.StepLR"],
+        "set model.lr_scheduler.step_size",
+    ),
     "16 bit on a CPU": (["--trainer.precision", "16-mixed"], "16-mixed needs a GPU"),
     "accelerator": (["--trainer.accelerator", "foo"], "accelerator"),
     "several devices": (["--trainer.devices", "2"], "trainer.devices 1, got 2"),
@@ -199,9 +209,10 @@ def test_configurations_merge_and_keys_override(tmp_path, capsys):
 
 
 def test_the_saved_configuration_runs_again_to_the_same_ledger(tmp_path):
-    assert main(["fit", *TINY, "--seed", "4", "--run_dir", str(tmp_path / "a")]) == 0
+    assert main(["fit", *TINY, "--seed", "4", "--run_dir", str(tmp_path / "a"), "--overwrite"]) == 0
     assert main(["fit", "--config", str(tmp_path / "a" / "config.yaml"), "--run_dir", str(tmp_path / "b")]) == 0
     assert (tmp_path / "a" / "ledger.csv").read_bytes() == (tmp_path / "b" / "ledger.csv").read_bytes()
+    assert "overwrite" not in yaml.safe_load((tmp_path / "a" / "config.yaml").read_text())  # it must not erase the run
 
 
 def test_a_run_directory_of_another_configuration_is_refused(tmp_path, capsys):

@@ -261,6 +261,18 @@ def test_a_diverged_model_is_named(make_loop):
         make_loop("a", model=Diverged).run()
 
 
+def test_another_loop_does_not_go_on_with_a_run(make_loop):
+    make_loop("a").run()
+    with pytest.raises(UserError, match=r"query.class_path was .*MSALD, now .*Entropy"):
+        make_loop("a", Entropy()).run()
+    with pytest.raises(UserError, match=r"query.init_args.beta was 5.0, now 7"):
+        make_loop("a", MSALD(beta=7)).run()
+    with pytest.raises(UserError, match=r"seed was 0, now 1"):
+        make_loop("a", seed=1).run()
+    with pytest.raises(UserError, match=r"loop.query_size was 40, now 30"):
+        make_loop("a", query_size=30).run()
+
+
 def test_labels_count_twice_nowhere_with_a_changed_dataset(make_loop, tmp_path):
     make_loop("a").run()
     (tmp_path / "a" / "rounds" / "002.json").unlink()

@@ -55,6 +55,30 @@ def test_lines_are_means_in_a_band_from_lowest_to_highest(runs):
     assert axes.get_legend().get_texts()[0].get_text() == "MSALD, prototype head (AUBC 0.600, 2 seeds)"
 
 
+def test_runs_that_differ_in_more_than_the_seed_are_not_averaged(tmp_path):
+    for beta in (5, 10):
+        config = {
+            "seed": beta,
+            "data": {"class_path": "msal_lightning.data.Digits"},
+            "query": {"class_path": "msal_lightning.strategies.MSALD", "init_args": {"beta": beta}},
+            "model": {"head": "prototype"},
+        }
+        run = RunDirectory(tmp_path / str(beta), config)
+        run.open()
+        run.commit(RoundRecord(0, 10, 90, {"accuracy": 0.5}, {"fit": 1.0}, None, [], Purchase(), Purchase(), {}))
+    groups = collect([tmp_path, tmp_path / "5"])  # the same run twice is one run
+    assert {name: len(group) for name, group in groups.items()} == {
+        "MSALD, prototype head, query.init_args.beta=5": 1,
+        "MSALD, prototype head, query.init_args.beta=10": 1,
+    }
+
+
+def test_runs_without_a_finished_round_are_named(tmp_path):
+    RunDirectory(tmp_path / "run", {"seed": 0}).open()
+    with pytest.raises(UserError, match="finished rounds"):
+        collect([tmp_path])
+
+
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
 def test_command_writes_the_picture(runs, ending):
     assert main(["plot", str(runs), "--out", str(runs / f"curves.{ending}")]) == 0

@@ -1,12 +1,25 @@
 """The run directory: atomic records, derived tables, and refusing what does not belong."""
 
 import csv
+import hashlib
 import json
+from dataclasses import asdict
 
 import pytest
+import yaml
 
 from msal_lightning.errors import UserError
 from msal_lightning.runs import Purchase, RoundRecord, RunDirectory, aubc, read_records, write_atomically
+
+
+def sealed(one):
+    body = asdict(one)
+    return {
+        "format": 1,
+        "digest": hashlib.blake2s(json.dumps(body, sort_keys=True).encode(), digest_size=8).hexdigest(),
+        **body,
+    }
+
 
 CONFIG = {"seed": 0, "run_dir": None, "logger": "csv", "query": {"class_path": "MSALD", "init_args": {"beta": 5.0}}}
 
@@ -112,8 +125,37 @@ def test_overwrite_starts_anew_but_leaves_strangers_alone(run):
     assert RunDirectory(run.path, other, overwrite=True).open() == []
     assert (run.path / "notes.txt").read_text() == "mine"
     assert not (run.path / "ledger.csv").exists()
-    with pytest.raises(UserError, match="seed was 1, now 0"):
-        RunDirectory(run.path, CONFIG).open()
+    assert yaml.safe_load((run.path / "config.yaml").read_text())["seed"] == 1
+
+
+def test_without_a_finished_round_the_configuration_may_change(tmp_path):
+    RunDirectory(tmp_path / "run", {**CONFIG, "seed": 1}).open()
+    assert RunDirectory(tmp_path / "run", CONFIG).open() == []
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text()) == CONFIG
+
+
+@pytest.mark.parametrize("left", [["rounds"], ["rounds", ".config.yaml.part"], ["checkpoints", "curve.csv"]])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_a_kill_while_opening_leaves_is_no_obstacle(tmp_path, left, overwrite):
+    for name in left:
+        path = tmp_path / "run" / name
+        path.parent.mkdir(exist_ok=True)
+        path.mkdir() if "." not in name else path.write_text("")
+    assert RunDirectory(tmp_path / "run", CONFIG, overwrite=overwrite).open() == []
+
+
+def test_stale_tables_are_mended(run):
+    expected = (run.path / "curve.csv").read_text()
+    (run.path / "curve.csv").write_text("round\n0\n")
+    RunDirectory(run.path, CONFIG).open()
+    assert (run.path / "curve.csv").read_text() == expected
+
+
+def test_rounds_are_in_order_of_their_number(run):
+    for k in range(3, 1002):
+        (run.path / "rounds" / f"{k:03d}.json").write_text(json.dumps(sealed(record(k))))
+    (run.path / "rounds" / "001 copy.json").write_text("mine")
+    assert [r.round for r in read_records(run.path)] == list(range(1002))
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

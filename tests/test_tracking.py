@@ -119,6 +119,17 @@ def test_wandb_without_an_account_says_what_to_do(tmp_path):
     assert "WANDB_MODE=offline" in done.stderr.splitlines()[-1]
 
 
+def test_wandb_takes_more_classes_than_a_histogram_has_bins(tmp_path, offline):
+    directory = RunDirectory(tmp_path / "run", {"seed": 0})
+    directory.open()
+    tracker = WandbTracker(directory, "group")
+    tracker.start([])
+    counts = [1] * 1000
+    tracker.log_round(RoundRecord(0, 10, 9, {"accuracy": 0.1}, {"fit": 1.0}, None, counts, Purchase(), Purchase(), {}))
+    tracker.finish({"AUBC": 0.1})
+    assert curve(read_wandb(tmp_path / "run")) == [(10, 0.1)]
+
+
 def test_csv_keeps_the_losses_of_each_fit(tmp_path):
     assert main(["fit", *TINY, "--run_dir", str(tmp_path / "run")]) == 0
     for k in range(3):

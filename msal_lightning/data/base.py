@@ -84,6 +84,13 @@ class ActiveDataModule(LightningDataModule, ABC):
             return
         learn, self.test = self.load()
         for images in (learn, self.test):
+            shape = tuple(images.image.shape)
+            fits = len(shape) == 4 and shape[1] == self.in_channels and 0 < shape[0] == len(images.label)
+            if images.image.dtype != torch.uint8 or not fits:
+                raise UserError(
+                    f"expected {self.name}.load() to give uint8 images (N, {self.in_channels}, H, W) and N labels, got "
+                    f"{images.image.dtype} {shape} and {len(images.label)}: correct it, or mean and std"
+                )
             low, high = int(images.label.min()), int(images.label.max())
             if low < 0 or high >= self.num_classes:
                 raise UserError(

@@ -1,6 +1,7 @@
 """MNIST and the datasets that come in its file format."""
 
 import gzip
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,7 +61,7 @@ _FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx
 
 
 def _present(path: Path) -> Iterator[Path]:
-    return (p for p in (path, path.with_name(f"{path.name}.gz")) if p.is_file())
+    return (p for p in (path, path.with_name(f"{path.name}.gz")) if os.path.isfile(p))  # noqa: PTH113 - Path.is_file raises without permission
 
 
 def _read_idx(path: Path) -> Tensor:

@@ -54,7 +54,7 @@ class Strategy(ABC):
 
         Args:
             shortlist: M rows in ascending order of index, with ``score`` where :meth:`score` was called.
-            labeled: the same outputs of the labeled set, where asked for.
+            labeled: the same outputs of the labeled set; None from the loop, until a strategy can ask for them.
             n: how many, at most M.
             generator: the round's query stream.
 

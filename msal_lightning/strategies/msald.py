@@ -53,7 +53,7 @@ class MSALD(Strategy):
         num_classes = logits.shape[1]
         # With two classes the cosine is the sign of the logit; rounding must not break those ties first.
         cosine = logits.sign() if num_classes == 2 else cosine_to_prototypes(logits)
-        free = torch.ones(len(shortlist), dtype=torch.bool)
+        free = torch.ones(len(shortlist), dtype=torch.bool, device=logits.device)
         picks: list[Tensor] = []
 
         def take(rows: Tensor) -> None:
@@ -86,7 +86,7 @@ def _first_of_each(values: Tensor) -> Tensor:
     """Positions at which a value occurs for the first time, ascending."""
     order = torch.argsort(values, stable=True)
     in_order = values[order]
-    new = torch.ones(len(values), dtype=torch.bool)
+    new = torch.ones(len(values), dtype=torch.bool, device=values.device)
     new[1:] = in_order[1:] != in_order[:-1]
     return order[new].sort().values
 

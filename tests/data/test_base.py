@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msal_lightning.backbones import SmallCNN
 from msal_lightning.data import CIFAR100, Batch, Digits, FashionMNIST
 from msal_lightning.data.base import IN_POOL, UNKNOWN
-from msal_lightning.data.views import EpochBatches
+from msal_lightning.data.views import EpochBatches, Images
 from msal_lightning.errors import UserError
 from msal_lightning.loop import ActiveLoop
 from msal_lightning.module import MSALClassifier
@@ -462,3 +462,23 @@ def test_mean_and_std_are_those_of_the_digits():
     pixels = data.images.double() / 255
     assert float(pixels.mean()) == pytest.approx(data.mean[0], abs=2e-3)
     assert float(pixels.std()) == pytest.approx(data.std[0], abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        torch.zeros(5, 8, 8, dtype=torch.uint8),
+        torch.zeros(5, 3, 8, 8, dtype=torch.uint8),
+        torch.zeros(5, 1, 8, 8),
+        torch.zeros(4, 1, 8, 8, dtype=torch.uint8),
+        torch.zeros(0, 1, 8, 8, dtype=torch.uint8),
+    ],
+)
+def test_images_that_a_dataset_should_not_give_are_named(image):
+    class Mine(Digits):
+        def load(self):
+            good = Images(torch.zeros(5, 1, 8, 8, dtype=torch.uint8), torch.zeros(5, dtype=torch.int64))
+            return good, Images(image, good.label[: 5 if len(image) else 0])
+
+    with pytest.raises(UserError, match=r"expected Mine\.load\(\) to give uint8 images"):
+        Mine().setup()
