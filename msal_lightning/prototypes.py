@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Up to here one matrix product beats the O(C) form on a CPU (batch 256: 0.3 ms against 0.6 ms at C = 128, 1.7 ms
-# against 1.5 ms at C = 512); beyond it the matrix costs C² memory and time.
+# Up to here one matrix product is as fast as the O(C) form; beyond it the matrix costs C² memory and time. By
+# benchmarks/prototype_head.py on two CPU cores, batch 256: 0.08 ms against 0.16 ms at C = 128, 0.23 against 0.19 at
+# C = 256, 0.86 against 0.22 at C = 512.
 DENSE_UP_TO = 256
 
 

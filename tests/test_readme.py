@@ -14,7 +14,7 @@ from msal_lightning.configs import shipped_folder
 from msal_lightning.fit import build_parser, parse
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text().replace("\\\n", " ")  # continued lines are one
 PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 COMMAND_LINES = re.findall(r"python -m msal_lightning ([^`#&\n]+)", README)
 

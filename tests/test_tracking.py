@@ -5,6 +5,7 @@ import os
 import struct
 import subprocess
 import sys
+import time
 from itertools import pairwise
 
 import pytest
@@ -22,14 +23,26 @@ TINY = [
 
 
 def read_wandb(folder):
-    """All records of the one offline run in a folder; the file is a LevelDB log of protocol buffers."""
+    """All records of the one offline run in a folder, once its writer, a process of its own, has written the last."""
     (file,) = folder.glob("wandb/offline-run-*/run-*.wandb")
-    data, position, part, records = file.read_bytes(), 7, b"", []
+    for _ in range(200):
+        records = parse_wandb(file.read_bytes())
+        if any(record.WhichOneof("record_type") == "exit" for record in records):
+            return records
+        time.sleep(0.1)
+    raise AssertionError(f"{file} never ended")
+
+
+def parse_wandb(data):
+    """The records of a LevelDB log of protocol buffers, as far as it is written."""
+    position, part, records = 7, b"", []
     while position + 7 <= len(data):
         if 32768 - position % 32768 < 7:
             position += 32768 - position % 32768
             continue
         _, length, kind = struct.unpack_from("<IHB", data, position)
+        if position + 7 + length > len(data):
+            break
         part += data[position + 7 : position + 7 + length]
         position += 7 + length
         if kind in (1, 4):  # full, last
