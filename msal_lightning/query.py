@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Generator, Tensor
+from torch import Generator
 
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.views import Batch
@@ -26,7 +26,6 @@ class Query(Callback):
 
     Attributes:
         selection: what was chosen, best first.
-        labels: (n,) int64, what was bought for it.
         pool_error: share of the pool that the model got wrong before the query (Fig. 3); None where nobody knows.
 
     Raises:
@@ -42,7 +41,6 @@ class Query(Callback):
         self.strategy = strategy
         self.n = n
         self.selection = Selection(torch.empty(0, dtype=torch.int64), None)
-        self.labels: Tensor = torch.empty(0, dtype=torch.int64)
         self.pool_error: float | None = None
         self._running = RunningSelection(strategy, n, generator)
         self._seen = 0
@@ -84,7 +82,7 @@ class Query(Callback):
 
     def _buy(self, data: ActiveDataModule) -> None:
         self.selection = self._running.finish()
-        self.labels = data.label(self.selection.index)
+        data.label(self.selection.index)
 
 
 def _data(trainer: Trainer) -> ActiveDataModule:

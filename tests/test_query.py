@@ -49,7 +49,7 @@ def test_buys_what_select_indices_chooses(make_trainer, data, model, strategy):
     query = query_by_trainer(make_trainer, Query(strategy, 25, stream(0, "query", 0)), model, data)
     assert query.selection.index.tolist() == expected.tolist()
     truth = Digits().load()[0].label
-    assert query.labels.tolist() == truth[expected].tolist()
+    assert data.labels[expected].tolist() == truth[expected].tolist()
     assert (data.labeled_at[expected] == 1).all()
     assert len(data.labeled) == 65
 
