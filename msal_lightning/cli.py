@@ -30,6 +30,13 @@ def _plot(argv: list[str]) -> None:
     plot(options.runs, options.out)
 
 
+def _check_strategy(argv: list[str]) -> int:
+    """Check that a strategy keeps to the contract; your own too, by its dotted path."""
+    from msal_lightning.check import check
+
+    return check(argv)
+
+
 def _strategies(argv: list[str]) -> None:
     """List the query strategies."""
     from msal_lightning.catalog import strategies
@@ -44,9 +51,10 @@ def _datasets(argv: list[str]) -> None:
     datasets()
 
 
-COMMANDS: dict[str, Callable[[list[str]], None]] = {
+COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "fit": _fit,
     "plot": _plot,
+    "check-strategy": _check_strategy,
     "strategies": _strategies,
     "datasets": _datasets,
 }
@@ -59,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
         argv: the words behind the program's name; those of the process by default.
 
     Returns:
-        Exit code: 0, 2 for a mistake that the user can mend, 130 after Ctrl-C.
+        Exit code: 0, 1 for a check that failed, 2 for a mistake that the user can mend, 130 after Ctrl-C.
     """
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("-h", "--help"):
@@ -74,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
                 print(COMMANDS[command].__doc__)
                 return 0
             raise UserError(f"'{command}' takes no arguments, got '{rest[0]}'")
-        COMMANDS[command](rest)
+        return COMMANDS[command](rest) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -84,7 +92,6 @@ def main(argv: list[str] | None = None) -> int:
         if isinstance(exit.__context__, KeyboardInterrupt):  # Lightning turns Ctrl-C into exit code 1
             return _interrupted()
         raise
-    return 0
 
 
 def _interrupted() -> int:
@@ -106,7 +113,7 @@ def _near(command: str) -> str:
 
 
 def _help() -> str:
-    commands = "\n".join(f"  {name:12}{command.__doc__}" for name, command in COMMANDS.items())
+    commands = "\n".join(f"  {name:16}{command.__doc__}" for name, command in COMMANDS.items())
     return (
         "usage: python -m msal_lightning COMMAND [options]\n\n"
         "Maximally Separated Active Learning: train, query, label, repeat.\n\n"

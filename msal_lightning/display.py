@@ -138,7 +138,13 @@ class Display:
             f"{record.seconds['fit']:.1f}",
             f"{record.seconds['query']:.2f}",
         )
-        self._print("  ".join(f"{value:>{width}}" for value, (_, width) in zip(values, self._COLUMNS, strict=True)))
+        line = "  ".join(f"{value:>{width}}" for value, (_, width) in zip(values, self._COLUMNS, strict=True))
+        if record.pseudo_labels:
+            wrong = record.pseudo_labels.wrong
+            line += f"  +{len(record.pseudo_labels.index)} pseudo-labels" + (
+                "" if wrong is None else f", {wrong} wrong"
+            )
+        self._print(line)
 
     def already_finished(self, path: Path) -> None:
         """Nothing is left to do."""

@@ -19,6 +19,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger
 
+from msal_lightning.another_class import drop_options_of_another_class
 from msal_lightning.configs import resolve_configs
 from msal_lightning.data import ActiveDataModule
 from msal_lightning.errors import UserError
@@ -113,6 +114,7 @@ def fit(argv: list[str]) -> None:
 
 def build_parser() -> ArgumentParser:
     """The options of ``fit``, read off the signatures of the classes that they configure."""
+    drop_options_of_another_class()
     parser = ArgumentParser(
         prog=PROG,
         usage="python -m msal_lightning fit --config NAME [--KEY VALUE ...]",

@@ -19,10 +19,10 @@ from msal_lightning.errors import UserError
 from msal_lightning.module import MSALClassifier
 from msal_lightning.query import Query
 from msal_lightning.quiet import quiet_lightning
-from msal_lightning.runs import Purchase, RoundRecord, RunDirectory, aubc
+from msal_lightning.runs import PseudoLabels, Purchase, RoundRecord, RunDirectory, aubc
 from msal_lightning.selection import check_classes
 from msal_lightning.strategies.base import Strategy
-from msal_lightning.streams import EpochStreams, derive_seed, stream
+from msal_lightning.streams import EpochStreams, derive_seed
 from msal_lightning.tracking import CSVTracker, Tracker
 
 
@@ -118,7 +118,7 @@ class ActiveLoop:
         num_labeled, num_pool = len(data.labeled), len(data.pool)
         is_last = round == len(self.label_counts) - 1
         to_buy = 0 if is_last else self.label_counts[round + 1] - num_labeled
-        query = Query(self.strategy, to_buy, stream(self.seed, "query", round))
+        query = Query(self.strategy, to_buy, self.seed, round)
 
         with isolate_rng(), quiet_lightning():
             seed_everything(derive_seed(self.seed, "init", round), verbose=False)
@@ -150,6 +150,7 @@ class ActiveLoop:
             class_counts=torch.bincount(bought, minlength=data.num_classes).tolist(),
             bought=_purchase(query.selection.index, bought, query.selection.score),
             initial=Purchase() if initial is None else _purchase(initial, data.labels[initial], None),
+            pseudo_labels=_pseudo_labels(query),
             environment=_environment(trainer),
         )
 
@@ -176,6 +177,9 @@ class ActiveLoop:
                         f"the record of round {record.round} in '{self.run_directory.path}' does not fit the data "
                         f"({error}): bring the former dataset back, or start anew with --overwrite"
                     ) from None
+        if records and (pseudo := records[-1].pseudo_labels):
+            index, label = (torch.tensor(column, dtype=torch.int64) for column in (pseudo.index, pseudo.label))
+            self.data.set_pseudo_labels(index, label)
 
     def _check(self) -> str:
         """Find mistakes before anything is written or trained; returns the name of the model's head."""
@@ -183,7 +187,7 @@ class ActiveLoop:
         with isolate_rng(), quiet_lightning():
             model = self.new_model()
             model.configure_optimizers()
-            Query(self.strategy, 0, stream(self.seed, "query", 0))
+            Query(self.strategy, 0, self.seed, 0).prepare(model)
             head = model.head_name
             processes = self._new_trainer(logger=False, callbacks=[]).world_size
         if self.strategy.needs_prototypes and head != "prototype":
@@ -264,6 +268,13 @@ def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
 
 def _purchase(index: torch.Tensor, label: torch.Tensor, score: torch.Tensor | None) -> Purchase:
     return Purchase(index.tolist(), label.tolist(), None if score is None else [_float32(s) for s in score.tolist()])
+
+
+def _pseudo_labels(query: Query) -> PseudoLabels | None:
+    if query.selection.pseudo_labels is None:
+        return None
+    index, label = query.selection.pseudo_labels
+    return PseudoLabels(index.tolist(), label.tolist(), query.wrong_pseudo_labels)
 
 
 def _float32(value: float) -> float:

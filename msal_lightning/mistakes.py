@@ -69,6 +69,10 @@ def explain(message: str, keys: Iterable[str]) -> str:
         names = concrete_names(_BASES[last]) if last in _BASES else []
         what = _WHAT.get(last, "class that exists")
         return f"expected {key} to name a {what}, got '{found[1]}'{_near(found[1], names) or _choice(names)}"
+    if found := re.search(r"instantiatable class, but ([\w.]+) is abstract", message):
+        last = key.rpartition(".")[2]
+        names = concrete_names(_BASES[last]) if last in _BASES else []
+        return f"expected {key} to name a class that can be made, got '{found[1]}', which is abstract{_choice(names)}"
     if found := re.search(r"class_path '([\w.]+)':\s+(No module named \S+|.*has no attribute.*)", message):
         return (
             f"cannot import {key} '{found[1]}' ({found[2]}): run from the folder that holds the module, or install it"
@@ -92,10 +96,15 @@ def _near(got: str, known: list[str], prefix: str = "") -> str:
 
 
 def concrete_names(base: type) -> list[str]:
-    """Names of the classes of the package that are below a base class and can be made."""
-    direct: list[type] = base.__subclasses__()
-    names = {cls.__name__ for cls in direct if not inspect.isabstract(cls)}
-    return sorted(names.union(*(concrete_names(cls) for cls in direct)))
+    """Names of the classes below a base class that can be made and come with the same package as it."""
+    package = base.__module__.partition(".")[0]
+
+    def below(cls: type) -> set[type]:
+        direct: list[type] = cls.__subclasses__()
+        return set(direct).union(*map(below, direct))
+
+    theirs = (cls for cls in below(base) if cls.__module__.partition(".")[0] == package)
+    return sorted({cls.__name__ for cls in theirs if not inspect.isabstract(cls)})
 
 
 def _options(class_path: str) -> list[str]:

@@ -1,18 +1,19 @@
 """The model: backbone → embedding → head, its loss, its metrics, and the only forward pass over the pool."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from msal_lightning.backbones import Backbone, ResNet18
 from msal_lightning.data.views import Batch
+from msal_lightning.errors import UserError
 from msal_lightning.prototypes import LinearHead, PrototypeHead
 
 
@@ -66,6 +67,7 @@ class MSALClassifier(LightningModule):
             self.head = nn.Sequential(LinearHead(width, num_classes - 1), prototypes)
         else:
             self.head = LinearHead(width, num_classes)
+        self._dropout_masks: Tensor | None = None
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler
         self.test_metrics = MetricCollection(
@@ -98,16 +100,40 @@ class MSALClassifier(LightningModule):
         self.log("test_loss", F.cross_entropy(logits, batch.label), batch_size=len(batch.label))
         self.log_dict(self.test_metrics, on_epoch=True, batch_size=len(batch.label))
 
+    def draw_dropout_masks(self, generators: Sequence[Generator]) -> None:
+        """Let :meth:`predict_step` give ``mc_logits`` too, of one pass with dropout on for each generator.
+
+        A pass has one mask, whatever the image: it is one model drawn from the posterior, and neither batches nor ranks
+        change it. The backbone still runs once and in evaluation mode; only the head runs T times.
+
+        Args:
+            generators: T of them; none: no such passes.
+
+        Raises:
+            UserError: there is no dropout before the head.
+        """
+        keep = 1 - self.dropout.p
+        if generators and keep == 1:
+            raise UserError(
+                "expected model.dropout to be above 0 for a query with passes of dropout, got 0: set it to 0.2"
+            )
+        shape = (self.backbone.out_features,)
+        masks = [torch.bernoulli(torch.full(shape, keep), generator=generator) / keep for generator in generators]
+        self._dropout_masks = torch.stack(masks).to(self.device) if masks else None
+
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
         """All that a strategy may ask for, by dataset index; labels are neither here nor needed.
 
         Returns:
-            ``index`` (B,) int64, ``logits`` (B, C) and ``embeddings`` (B, D) float32: fields of
+            ``index`` (B,) int64, ``logits`` (B, C) and ``embeddings`` (B, D) float32, after
+            :meth:`draw_dropout_masks` also ``mc_logits`` (T, B, C): fields of
             :class:`~msal_lightning.pool.PoolOutputs`.
         """
-        embeddings = self.embed(batch.image)
-        logits = self.head(self.dropout(embeddings))
-        return {"index": batch.index, "logits": logits, "embeddings": embeddings.float()}
+        embeddings = self.embed(batch.image).float()
+        outputs = {"index": batch.index, "logits": self.head(self.dropout(embeddings)), "embeddings": embeddings}
+        if self._dropout_masks is not None:
+            outputs["mc_logits"] = torch.stack([self.head(embeddings * mask) for mask in self._dropout_masks])
+        return outputs
 
     def configure_optimizers(self) -> Any:
         """The optimizer over what is trainable, and the schedule if there is one."""

@@ -4,14 +4,15 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Generator
 
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.views import Batch
 from msal_lightning.errors import UserError
+from msal_lightning.module import MSALClassifier
 from msal_lightning.pool import OUTPUTS, PoolOutputs
 from msal_lightning.selection import RunningSelection, Selection
 from msal_lightning.strategies.base import Strategy
+from msal_lightning.streams import stream
 
 
 class Query(Callback):
@@ -22,29 +23,50 @@ class Query(Callback):
     Args:
         strategy: what scores and selects.
         n: how many labels to buy; 0: only look at the pool.
-        generator: the round's query stream.
+        seed: the run's seed; keys the query and the dropout stream.
+        round: k, the round whose model is asked.
 
     Attributes:
         selection: what was chosen, best first.
         pool_error: share of the pool that the model got wrong before the query (Fig. 3); None where nobody knows.
+        wrong_pseudo_labels: how many pseudo-labels are wrong; None where there are none or nobody knows.
 
     Raises:
         UserError: the strategy needs an output that the model does not give.
     """
 
-    def __init__(self, strategy: Strategy, n: int, generator: Generator) -> None:
-        if unknown := strategy.needs - OUTPUTS:
-            raise UserError(
-                f"{strategy.name}.needs names {', '.join(sorted(unknown))}, but the model gives "
-                f"{', '.join(sorted(OUTPUTS))}: correct the strategy's needs"
-            )
+    def __init__(self, strategy: Strategy, n: int, seed: int, round: int) -> None:
+        check_needs(strategy)
         self.strategy = strategy
         self.n = n
         self.selection = Selection(torch.empty(0, dtype=torch.int64), None)
         self.pool_error: float | None = None
-        self._running = RunningSelection(strategy, n, generator)
+        self.wrong_pseudo_labels: int | None = None
+        self._key = seed, round
+        self._running = RunningSelection(strategy, n, stream(seed, "query", round), round)
+        self._labeled: list[PoolOutputs] = []
         self._seen = 0
         self._wrong: int | None = 0
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Before the loaders are made: ask for the labeled set where the strategy wants it."""
+        if stage == "predict":
+            _data(trainer).predict_labeled = bool(self.n) and self.strategy.needs_labeled
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Turn on the passes with dropout that the strategy wants."""
+        if self.n:
+            self.prepare(_model(pl_module))
+
+    def prepare(self, model: MSALClassifier) -> None:
+        """Ask a model for the passes with dropout that the strategy wants.
+
+        Raises:
+            UserError: the model has no dropout.
+        """
+        seed, round = self._key
+        passes = range(self.strategy.mc_samples)
+        model.draw_dropout_masks([stream(seed, "dropout", round, t) for t in passes])
 
     def on_predict_batch_end(
         self,
@@ -58,14 +80,18 @@ class Query(Callback):
         """Take what the strategy needs off the device, and count errors."""
         index = outputs["index"].cpu()
         if self.n and self.strategy.needs:
-            needed = {name: outputs[name].cpu() for name in self.strategy.needs}
-            self._running.add(PoolOutputs(index=index, **needed))
+            needed = PoolOutputs(index=index, **{name: outputs[name].cpu() for name in self.strategy.needs})
+            if dataloader_idx:
+                self._labeled.append(needed)
+                return
+            self._running.add(needed)
         errors = _data(trainer).oracle.count_errors(index, outputs["logits"].argmax(dim=1).cpu())
         self._seen += len(index)
         self._wrong = None if self._wrong is None or errors is None else self._wrong + errors
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Select and buy."""
+        _model(pl_module).draw_dropout_masks([])
         if self._seen and self._wrong is not None:
             self.pool_error = self._wrong / self._seen
         if self.n and self.strategy.needs:
@@ -81,8 +107,32 @@ class Query(Callback):
         self._buy(data)
 
     def _buy(self, data: ActiveDataModule) -> None:
-        self.selection = self._running.finish()
+        self.selection = self._running.finish(PoolOutputs.cat(self._labeled) if self._labeled else None)
+        self._labeled = []
         data.label(self.selection.index)
+        if self.selection.pseudo_labels is None:
+            data.clear_pseudo_labels()
+        else:
+            data.set_pseudo_labels(*self.selection.pseudo_labels)
+            self.wrong_pseudo_labels = data.oracle.count_errors(*self.selection.pseudo_labels)
+
+
+def check_needs(strategy: Strategy) -> None:
+    """Refuse a strategy that asks for what the model does not give.
+
+    Raises:
+        UserError: what it should say instead.
+    """
+    if unknown := strategy.needs - OUTPUTS:
+        raise UserError(
+            f"{strategy.name}.needs names {', '.join(sorted(unknown))}, but the model gives "
+            f"{', '.join(sorted(OUTPUTS))}: correct the strategy's needs"
+        )
+    if ("mc_logits" in strategy.needs) != (strategy.mc_samples > 0):
+        raise UserError(
+            f"{strategy.name}.needs and mc_samples disagree, got needs {', '.join(sorted(strategy.needs))} and "
+            f"mc_samples {strategy.mc_samples}: name mc_logits and a number of passes, or neither"
+        )
 
 
 def _data(trainer: Trainer) -> ActiveDataModule:
@@ -90,3 +140,9 @@ def _data(trainer: Trainer) -> ActiveDataModule:
     if not isinstance(data, ActiveDataModule):
         raise TypeError("Query needs trainer.predict(model, datamodule=...) with an ActiveDataModule")
     return data
+
+
+def _model(module: LightningModule) -> MSALClassifier:
+    if not isinstance(module, MSALClassifier):
+        raise TypeError(f"Query needs an MSALClassifier, got {type(module).__name__}")
+    return module

@@ -19,7 +19,7 @@ from msal_lightning.metrics import area_under_budget_curve
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
-FORMAT = 1
+FORMAT = 2
 """Of a record; a change that an older version cannot read raises it."""
 
 _OWN = ("config.yaml", "rounds", "curve.csv", "ledger.csv", "checkpoints", "fits", "wandb", "wandb_id")
@@ -43,6 +43,21 @@ class Purchase:
 
 
 @dataclass(frozen=True)
+class PseudoLabels:
+    """Predictions that the next fit trains on as if they were labels.
+
+    Attributes:
+        index: dataset-absolute.
+        label: what the model predicted.
+        wrong: how many of them are wrong; None where nobody knows.
+    """
+
+    index: list[int] = field(default_factory=list)
+    label: list[int] = field(default_factory=list)
+    wrong: int | None = None
+
+
+@dataclass(frozen=True)
 class RoundRecord:
     """What one finished round was; enough to rebuild the split, the curve and the ledger.
 
@@ -57,6 +72,7 @@ class RoundRecord:
         bought: by this round's query, trained on from round k+1.
         initial: the initial set; empty but in round 0.
         environment: versions and device.
+        pseudo_labels: made by this round's query, trained on in round k+1 only; None where the strategy makes none.
     """
 
     round: int
@@ -69,6 +85,7 @@ class RoundRecord:
     bought: Purchase
     initial: Purchase
     environment: dict[str, str]
+    pseudo_labels: PseudoLabels | None = None  # since format 2
 
     @property
     def accuracy(self) -> float:
@@ -221,11 +238,13 @@ def read_records(path: Path) -> list[RoundRecord]:
 
 def curve_row(record: RoundRecord) -> dict[str, Any]:
     """One row of ``curve.csv``."""
+    pseudo = record.pseudo_labels
     return {
         "round": record.round,
         "num_labeled": record.num_labeled,
         **record.metrics,
         "pool_error": record.pool_error,
+        **({} if pseudo is None else {"pseudo_labels": len(pseudo.index), "pseudo_wrong": pseudo.wrong}),
         **{f"seconds_{phase}": round(seconds, 3) for phase, seconds in record.seconds.items()},
     }
 
@@ -252,11 +271,13 @@ def _read(file: Path) -> RoundRecord:
         version, digest = body.pop("format"), body.pop("digest")
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         raise UserError(f"the record '{file}' is damaged: {remedy}") from None
-    if version != FORMAT:
+    if version not in (1, FORMAT):
         raise UserError(f"expected the record '{file}' in format {FORMAT}, got {version}: {remedy}")
     if digest != _digest(body):
         raise UserError(f"the record '{file}' was changed after it was written: {remedy}")
     body["bought"], body["initial"] = Purchase(**body["bought"]), Purchase(**body["initial"])
+    if pseudo := body.get("pseudo_labels"):
+        body["pseudo_labels"] = PseudoLabels(**pseudo)
     return RoundRecord(**body)
 
 

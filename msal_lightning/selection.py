@@ -10,7 +10,8 @@ import torch
 from torch import Generator, Tensor
 
 from msal_lightning.errors import UserError
-from msal_lightning.pool import PoolOutputs
+from msal_lightning.hidden import labels_hidden
+from msal_lightning.pool import OUTPUTS, PoolOutputs
 from msal_lightning.strategies.base import Strategy, by_score
 
 
@@ -21,10 +22,13 @@ class Selection:
     Attributes:
         index: (n,) int64, dataset-absolute.
         score: (n,) float32; None for a strategy without a score.
+        pseudo_labels: (m,) indices that were not chosen and (m,) int64 predictions for them, for the next fit; None
+            for a strategy that makes none.
     """
 
     index: Tensor
     score: Tensor | None
+    pseudo_labels: tuple[Tensor, Tensor] | None = None
 
 
 class RunningSelection:
@@ -37,15 +41,18 @@ class RunningSelection:
         strategy: what scores and selects.
         n: how many to select; a pool of fewer rows is taken whole.
         generator: the round's query stream; its initial seed is the seed of stochastic scores.
+        round: k, for strategies with pseudo-labels.
     """
 
-    def __init__(self, strategy: Strategy, n: int, generator: Generator) -> None:
+    def __init__(self, strategy: Strategy, n: int, generator: Generator, round: int = 0) -> None:
         self.strategy = strategy
         self.n = n
         self.generator = generator
+        self.round = round
         self.size = strategy.shortlist_size(n)
         self._parts: list[PoolOutputs] = []
         self._held = 0
+        self._pseudo: list[tuple[Tensor, Tensor]] = []
         self._cut = -torch.inf  # once the shortlist was full: no row below this score can enter it
 
     def add(self, batch: PoolOutputs) -> None:
@@ -59,23 +66,19 @@ class RunningSelection:
         if batch.logits is not None:
             check_classes(self.strategy, batch.logits.shape[1])
         if self.size is not None:
-            score = self.strategy.score(batch, self.generator.initial_seed()).float()
-            if score.shape != (len(batch),):
-                raise RuntimeError(f"{self.strategy.name}.score() must give ({len(batch)},), got {tuple(score.shape)}")
-            if not torch.isfinite(score).all():
-                raise UserError(
-                    f"expected finite scores, got {int((~torch.isfinite(score)).sum())} that are not from "
-                    f"{self.strategy.name}: the model has probably diverged; lower model.optimizer.init_args.lr"
-                )
-            batch = replace(batch, score=score)
-            if self._cut > -torch.inf:
-                batch = batch.rows(score >= self._cut)
-        self._parts.append(batch)
-        self._held += len(batch)
-        if (
-            self.size is not None and self._held >= 2 * self.size + 4096
-        ):  # 4096: small shortlists are not cut each batch
-            self._shrink(self.size)
+            batch = replace(batch, score=self._score(batch))
+        with labels_hidden():
+            pseudo = self.strategy.pseudo_labels(batch, self.round)
+        if pseudo is not None:
+            sure = pseudo >= 0
+            self._pseudo.append((batch.index[sure], pseudo[sure]))
+        self._keep(batch)
+
+    def merge(self, other: "RunningSelection") -> None:
+        """Take over what another one holds of another part of the pool: the same as adding that part here."""
+        self._pseudo += other._pseudo
+        for part in other._parts:
+            self._keep(part)
 
     def finish(self, labeled: PoolOutputs | None = None) -> Selection:
         """Select from what was added.
@@ -91,28 +94,84 @@ class RunningSelection:
         if self.size is not None:
             self._shrink(self.size)
         shortlist = PoolOutputs.cat(self._parts)
-        shortlist = shortlist.rows(shortlist.index.argsort())
+        self._parts = []  # where every row is kept, a second copy would cost as much as the pool
+        shortlist = _in_order(shortlist)
+        labeled = None if labeled is None else _in_order(labeled)
+        for outputs in (shortlist, labeled):
+            self._check_finite(outputs)
         n = min(self.n, len(shortlist))
-        rows = self.strategy.select(shortlist, labeled, n, self.generator)
-        if (
-            rows.shape != (n,)
-            or len(torch.unique(rows)) != n
-            or (n and not 0 <= rows.min() <= rows.max() < len(shortlist))
-        ):
-            raise RuntimeError(
-                f"{type(self.strategy).__name__}.select() must return {n} different rows below {len(shortlist)}, "
-                f"got {tuple(rows.shape)} with {len(torch.unique(rows))} different ones"
-            )
+        with labels_hidden():
+            rows = self.strategy.select(shortlist, labeled, n, self.generator)
+        self._check_rows(rows, n, len(shortlist))
         chosen = shortlist.rows(rows)  # the one place where a row becomes an index
-        return Selection(chosen.index, chosen.score)
+        return Selection(chosen.index, chosen.score, self._pseudo_labels(chosen.index))
+
+    def _score(self, batch: PoolOutputs) -> Tensor:
+        with labels_hidden():
+            score = self.strategy.score(batch, self.generator.initial_seed()).float()
+        if score.shape != (len(batch),):
+            raise RuntimeError(f"{self.strategy.name}.score() must give ({len(batch)},), got {tuple(score.shape)}")
+        if not torch.isfinite(score).all():
+            raise UserError(
+                f"expected finite scores, got {int((~torch.isfinite(score)).sum())} that are not from "
+                f"{self.strategy.name}: {_DIVERGED}"
+            )
+        return score
+
+    def _keep(self, batch: PoolOutputs) -> None:
+        if self._cut > -torch.inf:
+            batch = batch.rows(batch.require("score") >= self._cut)
+        self._parts.append(batch)
+        self._held += len(batch)
+        # 4096: small shortlists are not cut each batch
+        if self.size is not None and self._held >= 2 * self.size + 4096:
+            self._shrink(self.size)
+
+    def _check_finite(self, outputs: PoolOutputs | None) -> None:
+        for name in OUTPUTS if outputs is not None else ():
+            values = getattr(outputs, name)
+            if values is not None and not torch.isfinite(values).all():
+                raise UserError(
+                    f"expected finite {name} for query {self.strategy.name}, got some that are not: {_DIVERGED}"
+                )
+
+    def _check_rows(self, rows: Tensor, n: int, size: int) -> None:
+        name = f"{type(self.strategy).__name__}.select()"
+        if rows.shape != (n,) or rows.dtype != torch.int64:
+            raise RuntimeError(f"{name} must return ({n},) int64 rows, got {tuple(rows.shape)} {rows.dtype}")
+        if n and not 0 <= rows.min() <= rows.max() < size:
+            raise RuntimeError(
+                f"{name} must return rows of the shortlist, 0 to {size - 1}, got {int(rows.min())} to "
+                f"{int(rows.max())}: dataset indices are not rows"
+            )
+        if len(torch.unique(rows)) != n:
+            raise RuntimeError(f"{name} must return {n} different rows, got {len(torch.unique(rows))} different ones")
+
+    def _pseudo_labels(self, bought: Tensor) -> tuple[Tensor, Tensor] | None:
+        if not self._pseudo:
+            return None
+        index, labels = (torch.cat(column) for column in zip(*self._pseudo, strict=True))
+        keep = ~torch.isin(index, bought)
+        index, labels = index[keep], labels[keep]
+        order = index.argsort()
+        return index[order], labels[order]
 
     def _shrink(self, size: int) -> None:
         held = PoolOutputs.cat(self._parts)
         if len(held) > size:
-            held = held.rows(held.index.argsort())  # so that ties of the score break by lower index
+            held = _in_order(held)  # so that ties of the score break by lower index
             held = held.rows(by_score(held)[:size])
             self._cut = float(held.require("score")[-1])
         self._parts, self._held = [held], len(held)
+
+
+_DIVERGED = "the model has probably diverged; lower model.optimizer.init_args.lr"
+
+
+def _in_order(outputs: PoolOutputs) -> PoolOutputs:
+    """Rows in ascending order of index; no copy where they are already."""
+    index = outputs.index
+    return outputs if bool((index[1:] > index[:-1]).all()) else outputs.rows(index.argsort())
 
 
 def select_indices(

@@ -7,8 +7,11 @@ the same for every strategy, and round 0 of two strategies with the same head tr
 import hashlib
 from typing import Literal
 
+import numpy as np
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
-from torch import Generator
+from numpy.typing import NDArray
+from torch import Generator, Tensor
 
 Purpose = Literal["split", "init", "shuffle", "augment", "dropout", "query"]
 
@@ -31,6 +34,30 @@ def derive_seed(seed: int, purpose: Purpose, *key: int) -> int:
 def stream(seed: int, purpose: Purpose, *key: int) -> Generator:
     """A CPU generator at the start of the stream of :func:`derive_seed`."""
     return Generator().manual_seed(derive_seed(seed, purpose, *key))
+
+
+def noise_of_rows(seed: int, index: Tensor) -> Tensor:
+    """One uniform draw for each image, from (seed, index) alone: batches, order and ranks don't matter.
+
+    [0] Steele, Lea and Flood, 2014, Fast Splittable Pseudorandom Number Generators, OOPSLA (SplitMix64)
+
+    Args:
+        seed: of the query stream.
+        index: (N,) int64, dataset-absolute.
+
+    Returns:
+        (N,) float64 in (0, 1).
+    """
+    start = _mix(np.array([seed], dtype=np.uint64))
+    bits = _mix(start + index.numpy().astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+    return torch.from_numpy(((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)
+
+
+def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return z
 
 
 class EpochStreams(Callback):

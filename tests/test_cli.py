@@ -30,7 +30,7 @@ MISTAKES = {
     "unknown strategy": (["--query", "Entropyy"], "Entropyy.*did you mean Entropy"),
     "strategy in other case": (["--query", "msal"], "did you mean MSAL"),
     "unknown option of a strategy": (["--query.beeta", "3"], "no option 'beeta': did you mean beta"),
-    "strategy without a score": (["--query.uncertainty", "Random"], "query.uncertainty.*'Random': choose Entropy"),
+    "strategy without a score": (["--query.uncertainty", "Random"], "query.uncertainty.*'Random': choose BALD"),
     "beta below 1": (["--query.beta", "0.5"], "query.beta must be a number of at least 1, got 0.5"),
     "module that is not there": (["--query", "no.such.Thing"], "cannot import query"),
     "class that is no strategy": (["--query", "torch.nn.Linear"], "subclass of Strategy"),

@@ -11,6 +11,7 @@ from msal_lightning import ActiveLoop, MSALClassifier, RunDirectory
 from msal_lightning.backbones import SmallCNN
 from msal_lightning.data import Digits
 from msal_lightning.errors import UserError
+from msal_lightning.hidden import HiddenLabelsError
 from msal_lightning.loop import label_counts
 from msal_lightning.strategies import MSAL, MSALD, Entropy, Margin, Random
 
@@ -235,7 +236,7 @@ def test_a_strategy_without_prototypes_is_refused_before_anything_is_written(mak
     assert not (tmp_path / "a").exists()
 
 
-def test_labels_that_leak_stop_the_loop(make_loop):
+def test_a_strategy_that_reads_labels_stops_the_loop(make_loop):
     loop = make_loop("a")
 
     class Peeking(Entropy):
@@ -244,8 +245,18 @@ def test_labels_that_leak_stop_the_loop(make_loop):
             return super().score(pool, seed)
 
     loop.strategy = Peeking()
-    with pytest.raises(RuntimeError, match="handed out"):
+    with pytest.raises(HiddenLabelsError, match="labels were read while the query was computed"):
         loop.run()
+
+
+def test_labels_that_leak_past_the_strategy_stop_the_loop(make_loop):
+    class Leaking(MSALClassifier):
+        def predict_step(self, batch, batch_idx):
+            self.trainer.datamodule.oracle.label(batch.index[:1])
+            return super().predict_step(batch, batch_idx)
+
+    with pytest.raises(RuntimeError, match="handed out"):
+        make_loop("a", model=Leaking).run()
 
 
 def test_a_diverged_model_is_named(make_loop):

@@ -46,7 +46,7 @@ def outputs_by_hand(model, data):
 def test_buys_what_select_indices_chooses(make_trainer, data, model, strategy):
     whole_pool = outputs_by_hand(model, data)
     expected = select_indices(strategy, [whole_pool], None, 25, stream(0, "query", 0))
-    query = query_by_trainer(make_trainer, Query(strategy, 25, stream(0, "query", 0)), model, data)
+    query = query_by_trainer(make_trainer, Query(strategy, 25, 0, 0), model, data)
     assert query.selection.index.tolist() == expected.tolist()
     truth = Digits().load()[0].label
     assert data.labels[expected].tolist() == truth[expected].tolist()
@@ -57,19 +57,19 @@ def test_buys_what_select_indices_chooses(make_trainer, data, model, strategy):
 def test_counts_errors_on_the_pool_before_the_query(make_trainer, data, model):
     predictions = outputs_by_hand(model, data).logits.argmax(dim=1)
     wrong = int((predictions != Digits().load()[0].label[data.pool]).sum())
-    query = query_by_trainer(make_trainer, Query(Margin(), 25, stream(0, "query", 0)), model, data)
+    query = query_by_trainer(make_trainer, Query(Margin(), 25, 0, 0), model, data)
     assert query.pool_error == wrong / 1257
 
 
 def test_without_budget_it_only_looks(make_trainer, data, model):
-    query = query_by_trainer(make_trainer, Query(Margin(), 0, stream(0, "query", 0)), model, data)
+    query = query_by_trainer(make_trainer, Query(Margin(), 0, 0, 0), model, data)
     assert query.pool_error is not None
     assert len(query.selection.index) == 0
     assert len(data.labeled) == 40
 
 
 def test_random_buys_without_a_pass(data):
-    query = Query(Random(), 30, stream(0, "query", 0))
+    query = Query(Random(), 30, 0, 0)
     query.without_pool_pass(data)
     assert len(set(query.selection.index.tolist())) == 30
     assert query.selection.score is None
@@ -77,7 +77,7 @@ def test_random_buys_without_a_pass(data):
 
 
 def test_more_than_the_pool_buys_all_of_it(data):
-    query = Query(Random(), 5000, stream(0, "query", 0))
+    query = Query(Random(), 5000, 0, 0)
     query.without_pool_pass(data)
     assert len(query.selection.index) == 1257
     assert len(data.pool) == 0
@@ -88,7 +88,7 @@ def test_a_need_that_no_model_meets_is_named():
         needs = frozenset({"logits", "gradients"})
 
     with pytest.raises(UserError, match=r"Wants.needs names gradients"):
-        Query(Wants(), 5, stream(0, "query", 0))
+        Query(Wants(), 5, 0, 0)
 
 
 def test_only_what_was_declared_is_handed_over(make_trainer, data, model):
@@ -98,4 +98,4 @@ def test_only_what_was_declared_is_handed_over(make_trainer, data, model):
             pool.require("embeddings")
 
     with pytest.raises(LookupError, match="add 'embeddings' to the strategy's needs"):
-        query_by_trainer(make_trainer, Query(Careless(), 5, stream(0, "query", 0)), model, data)
+        query_by_trainer(make_trainer, Query(Careless(), 5, 0, 0), model, data)

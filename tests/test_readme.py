@@ -48,7 +48,7 @@ def test_the_loop_in_python_runs(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("block", "arguments"), [(1, ["--query", "mine.Loudest"]), (2, ["--data", "mine.Noise", "--query", "Entropy"])]
+    ("block", "arguments"), [(1, ["--query", "mine.SecondGuess"]), (2, ["--data", "mine.Noise", "--query", "Entropy"])]
 )
 def test_your_own_classes_run(block, arguments, tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(PYTHON[block])

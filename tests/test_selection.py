@@ -32,7 +32,7 @@ class Broken(Strategy):
     """Returns the rows that it was made with."""
 
     def __init__(self, rows):
-        self.rows = torch.tensor(rows, dtype=torch.int64)
+        self.rows = torch.tensor(rows) if rows else torch.empty(0, dtype=torch.int64)
 
     def shortlist_size(self, n):
         return None
@@ -158,12 +158,20 @@ def test_diverged_logits_are_refused():
 
 
 @pytest.mark.parametrize(
-    "rows",
-    [[0, 1, 1], [0, 1, 10], [0, 1, -1], [0, 1], [0, 1, 2, 3], [], [[0, 1, 2]]],
-    ids=["twice", "too-high", "negative", "too-few", "too-many", "none", "two-dimensional"],
+    ("rows", "expected"),
+    [
+        pytest.param([0, 1, 1], "3 different rows, got 2", id="twice"),
+        pytest.param([0, 1, 10], "rows of the shortlist, 0 to 9, got 0 to 10", id="too-high"),
+        pytest.param([0, 1, -1], "rows of the shortlist, 0 to 9, got -1 to 1", id="negative"),
+        pytest.param([0, 1], r"\(3,\) int64 rows, got \(2,\)", id="too-few"),
+        pytest.param([0, 1, 2, 3], r"\(3,\) int64 rows, got \(4,\)", id="too-many"),
+        pytest.param([], r"\(3,\) int64 rows, got \(0,\)", id="none"),
+        pytest.param([[0, 1, 2]], r"\(3,\) int64 rows, got \(1, 3\)", id="two-dimensional"),
+        pytest.param([0.0, 1.0, 2.0], r"\(3,\) int64 rows, got \(3,\) torch.float32", id="not-integers"),
+    ],
 )
-def test_rows_against_the_contract_are_refused(rows):
-    with pytest.raises(RuntimeError, match=r"Broken\.select\(\) must return 3 different rows below 10"):
+def test_rows_against_the_contract_are_refused(rows, expected):
+    with pytest.raises(RuntimeError, match=rf"Broken\.select\(\) must return {expected}"):
         selected(Broken(rows), [PoolOutputs(torch.arange(10))], 3)
 
 

@@ -12,6 +12,7 @@ from msal_lightning.data.augment import Augmentation
 from msal_lightning.data.oracle import Oracle, SimulatedOracle
 from msal_lightning.data.views import Batch, EpochBatches, Images, View
 from msal_lightning.errors import UserError
+from msal_lightning.hidden import refuse_if_hidden
 from msal_lightning.streams import derive_seed, stream
 
 IN_POOL = -1
@@ -36,7 +37,8 @@ class ActiveDataModule(LightningDataModule, ABC):
 
     Attributes:
         labeled_at: (N,) int64, see above.
-        labels: (N,) int64, known labels; -1 where none was bought.
+        pseudo_labels: indices and labels of images of the pool that the next fit trains on as if they were labeled.
+        predict_labeled: a pool pass goes over the labeled set too, as its second loader.
         oracle: answers for the labels.
     """
 
@@ -62,6 +64,8 @@ class ActiveDataModule(LightningDataModule, ABC):
         self.augmentation = augmentation
         self.seed = 0
         self.round = 0
+        self.predict_labeled = False
+        self.clear_pseudo_labels()
         self._ready = False
         self._augment: tuple[tuple[int, ...], torch.Generator] | None = None
 
@@ -100,7 +104,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         self.images = learn.image
         self.oracle: Oracle = SimulatedOracle(learn.label)
         self.labeled_at = torch.full((len(learn.label),), IN_POOL)
-        self.labels = torch.full((len(learn.label),), UNKNOWN)
+        self._labels = torch.full((len(learn.label),), UNKNOWN)
         self._ready = True
 
     @property
@@ -112,6 +116,16 @@ class ActiveDataModule(LightningDataModule, ABC):
     def in_channels(self) -> int:
         """Colour channels of an image."""
         return len(self.mean)
+
+    @property
+    def labels(self) -> Tensor:
+        """Known labels, (N,) int64; -1 where none was bought.
+
+        Raises:
+            HiddenLabelsError: a query is being computed.
+        """
+        refuse_if_hidden()
+        return self._labels
 
     @property
     def labeled(self) -> Tensor:
@@ -132,7 +146,8 @@ class ActiveDataModule(LightningDataModule, ABC):
         self.seed, self.round = seed, 0
         self.oracle.handed_out = 0
         self.labeled_at.fill_(IN_POOL)
-        self.labels.fill_(UNKNOWN)
+        self._labels.fill_(UNKNOWN)
+        self.clear_pseudo_labels()
 
     def draw_initial(self, size: int) -> Tensor:
         """Draw and label the initial set: uniformly, from the seed alone.
@@ -202,12 +217,31 @@ class ActiveDataModule(LightningDataModule, ABC):
 
     def _move(self, index: Tensor, labeled_at: int, labels: Tensor) -> None:
         self.labeled_at[index] = labeled_at
-        self.labels[index] = labels
+        self._labels[index] = labels
+
+    def set_pseudo_labels(self, index: Tensor, labels: Tensor) -> None:
+        """Train the next fit on predictions too, in place of those set before; no image changes its place.
+
+        Args:
+            index: (n,) int64 of images in the pool.
+            labels: (n,) int64, what was predicted.
+
+        Raises:
+            ValueError: an index twice, out of range, or not in the pool.
+        """
+        self._check_in_pool(index)
+        self.pseudo_labels = index, labels
+
+    def clear_pseudo_labels(self) -> None:
+        """Train the next fit on bought labels only."""
+        self.pseudo_labels = torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64)
 
     def state_dict(self) -> dict[str, Any]:
         """The split, as tensors and integers, for Lightning's checkpoints."""
         split = {"labeled_at": self.labeled_at.clone(), "labels": self.labels.clone()}
-        return {**split, "round": self.round, "seed": self.seed}
+        index, labels = self.pseudo_labels
+        pseudo = {"pseudo_index": index.clone(), "pseudo_labels": labels.clone()}
+        return {**split, **pseudo, "round": self.round, "seed": self.seed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the split of a checkpoint.
@@ -221,28 +255,38 @@ class ActiveDataModule(LightningDataModule, ABC):
                 f"expected the split of {len(self.labeled_at)} images, got one of {len(state_dict['labeled_at'])}: "
                 "the checkpoint belongs to another dataset"
             )
-        self.labeled_at, self.labels = state_dict["labeled_at"].clone(), state_dict["labels"].clone()
+        self.labeled_at, self._labels = state_dict["labeled_at"].clone(), state_dict["labels"].clone()
+        self.pseudo_labels = state_dict["pseudo_index"].clone(), state_dict["pseudo_labels"].clone()
         self.round, self.seed = state_dict["round"], state_dict["seed"]
         self.oracle.handed_out = len(self.labeled)
 
     # ---------------------------------------------------------------- views and loaders
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """The labeled set in a new order each epoch, derived from (seed, round, epoch)."""
+        """The labeled set and the pseudo-labels in a new order each epoch, derived from (seed, round, epoch)."""
         self._augment = None  # the stream starts anew with each fit
-        order = EpochBatches(self.labeled, self.batch_size, derive_seed(self.seed, "shuffle", self.round))
+        index, predicted = self.pseudo_labels
+        labels = self.labels
+        if len(index):
+            labels = labels.clone()
+            labels[index] = predicted
+        order = EpochBatches(
+            torch.cat([self.labeled, index]), self.batch_size, derive_seed(self.seed, "shuffle", self.round)
+        )
         if self.trainer is not None:
             # Lightning makes the iterator of the first resumed epoch before it calls set_epoch (issue 21938)
             order.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
-        return _loader(View(self.images, self.labels), order)
+        return _loader(View(self.images, labels), order)
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """The whole test set."""
         return _loader(View(*self.test), self._in_order(torch.arange(len(self.test.label))))
 
-    def predict_dataloader(self) -> DataLoader[Batch]:
-        """The pool in ascending order of index; its labels are -1, whatever the truth."""
-        return _loader(View(self.images, self.labels), self._in_order(self.pool))
+    def predict_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
+        """The pool in ascending order of index, its labels -1; with ``predict_labeled`` the labeled set too."""
+        view = View(self.images, self.labels)
+        pool = _loader(view, self._in_order(self.pool))
+        return [pool, _loader(view, self._in_order(self.labeled))] if self.predict_labeled else pool
 
     def _in_order(self, index: Tensor) -> list[Tensor]:
         return list(torch.split(index, self.eval_batch_size))

@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor
 
+from msal_lightning.hidden import refuse_if_hidden
+
 
 class Oracle(ABC):
     """Answers for the labels of the pool; each answer costs budget.
@@ -43,11 +45,17 @@ class SimulatedOracle(Oracle):
     """
 
     def __init__(self, labels: Tensor) -> None:
-        self._labels = labels
+        self.__labels = labels
+
+    @property
+    def _labels(self) -> Tensor:
+        refuse_if_hidden()
+        return self.__labels
 
     def label(self, index: Tensor) -> Tensor:  # noqa: D102
+        labels = self._labels[index]
         self.handed_out += len(index)
-        return self._labels[index]
+        return labels
 
     def count_errors(self, index: Tensor, predictions: Tensor) -> int:  # noqa: D102
         return int((self._labels[index] != predictions).sum())

@@ -1,11 +1,59 @@
 """Query strategies, one small class an idea; ``python -m msal_lightning strategies`` lists them."""
 
-from msal_lightning.strategies.base import ScoreStrategy, Strategy
+from msal_lightning.strategies.badge import BADGE
+from msal_lightning.strategies.bald import BALD
+from msal_lightning.strategies.base import (
+    MCUncertainty,
+    PrefilterStrategy,
+    ProbabilityUncertainty,
+    ScoreStrategy,
+    Strategy,
+    Uncertainty,
+)
+from msal_lightning.strategies.batchbald import BatchBALD
+from msal_lightning.strategies.ceal import CEAL
+from msal_lightning.strategies.dbal import DBAL
 from msal_lightning.strategies.entropy import Entropy
+from msal_lightning.strategies.kcenter import KCenter
+from msal_lightning.strategies.kmeans import KMeans
+from msal_lightning.strategies.kmeans_faiss import KMeansFaiss
 from msal_lightning.strategies.least_confidence import LeastConfidence
 from msal_lightning.strategies.margin import Margin
+from msal_lightning.strategies.mean_std import MeanSTD
 from msal_lightning.strategies.msal import MSAL
 from msal_lightning.strategies.msald import MSALD
+from msal_lightning.strategies.probcover import ProbCover
 from msal_lightning.strategies.random import Random
+from msal_lightning.strategies.stochastic import PowerAcquisition, SoftmaxAcquisition, StochasticAcquisition
+from msal_lightning.strategies.typiclust import TypiClust
+from msal_lightning.strategies.variation_ratio import VariationRatio
 
-__all__ = ["MSAL", "MSALD", "Entropy", "LeastConfidence", "Margin", "Random", "ScoreStrategy", "Strategy"]
+__all__ = [
+    "BADGE",
+    "BALD",
+    "CEAL",
+    "DBAL",
+    "MSAL",
+    "MSALD",
+    "BatchBALD",
+    "Entropy",
+    "KCenter",
+    "KMeans",
+    "KMeansFaiss",
+    "LeastConfidence",
+    "MCUncertainty",
+    "Margin",
+    "MeanSTD",
+    "PowerAcquisition",
+    "PrefilterStrategy",
+    "ProbCover",
+    "ProbabilityUncertainty",
+    "Random",
+    "ScoreStrategy",
+    "SoftmaxAcquisition",
+    "StochasticAcquisition",
+    "Strategy",
+    "TypiClust",
+    "Uncertainty",
+    "VariationRatio",
+]

@@ -4,10 +4,10 @@ from torch import Tensor
 
 from msal_lightning.pool import PoolOutputs
 from msal_lightning.prototypes import cosine_to_prototypes
-from msal_lightning.strategies.base import ScoreStrategy
+from msal_lightning.strategies.base import Uncertainty
 
 
-class MSAL(ScoreStrategy):
+class MSAL(Uncertainty):
     """Images farthest in angle from their nearest prototype: ``1 - max_c cos_c`` (Eq. 2); prototype head only.
 
     With two classes every cosine is ±1 and the score is constant, so three classes are the least.

@@ -1,17 +1,15 @@
 """Maximally separated active learning with diversity."""
 
-import math
-
 import torch
 from torch import Generator, Tensor
 
 from msal_lightning.pool import PoolOutputs
 from msal_lightning.prototypes import cosine_to_prototypes
-from msal_lightning.strategies.base import ScoreStrategy, Strategy, by_score
+from msal_lightning.strategies.base import PrefilterStrategy, ScoreStrategy, by_score
 from msal_lightning.strategies.msal import MSAL
 
 
-class MSALD(Strategy):
+class MSALD(PrefilterStrategy):
     """Of the beta·b most uncertain images, those closest to each prototype in turn (Algorithm 1); prototype head only.
 
     Each class takes ``b // C`` rows; the remaining ``b mod C`` are the rows closest to their own nearest prototype, at
@@ -20,7 +18,7 @@ class MSALD(Strategy):
     [0] Kasarla et al., Maximally Separated Active Learning, Algorithm 1
 
     Args:
-        uncertainty: the score of the pre-filter: MSAL, or Entropy, Margin, LeastConfidence (Table 3).
+        uncertainty: the score of the pre-filter: MSAL, Entropy, Margin, LeastConfidence (Table 3), or any other score.
         beta: the pre-filter keeps ``ceil(beta·b)`` rows; at least 1. The paper: 5 for MNIST and SVHN, else 10.
 
     Raises:
@@ -30,23 +28,12 @@ class MSALD(Strategy):
     needs_prototypes = True
 
     def __init__(self, uncertainty: ScoreStrategy = MSAL(), beta: float = 5.0) -> None:  # noqa: B008 - stateless
-        if not 1 <= beta < math.inf:
-            raise ValueError(f"query.beta must be a number of at least 1, got {beta}: fewer rows cannot fill b")
-        self.uncertainty = uncertainty
-        self.beta = beta
-        self.needs = uncertainty.needs | {"logits"}
-        self.min_classes = uncertainty.min_classes
+        super().__init__(uncertainty, beta, "logits")
 
     @property
     def name(self) -> str:
         """MSALD, with the uncertainty behind it unless it is MSAL."""
         return "MSALD" if type(self.uncertainty) is MSAL else f"MSALD-{self.uncertainty.name}"
-
-    def score(self, pool: PoolOutputs, seed: int) -> Tensor:  # noqa: D102
-        return self.uncertainty.score(pool, seed)
-
-    def shortlist_size(self, n: int) -> int:  # noqa: D102
-        return math.ceil(self.beta * n)
 
     def select(self, shortlist: PoolOutputs, labeled: PoolOutputs | None, n: int, generator: Generator) -> Tensor:  # noqa: D102
         logits = shortlist.require("logits").float()

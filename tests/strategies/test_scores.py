@@ -1,12 +1,10 @@
-"""Every score against a loop over rows in plain Python, and the contract of every strategy in the package."""
+"""Every score of one pass against a loop over rows in plain Python; what the package exports."""
 
 import importlib
 import inspect
 import math
 import pkgutil
-from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
@@ -30,7 +28,6 @@ def concrete(cls):
 
 
 ALL = sorted(concrete(Strategy), key=lambda cls: cls.__name__)
-WITH_CLASSES = [(cls, count) for cls in ALL for count in (2, 5) if count >= cls().min_classes]
 SCORES = [cls for cls in ALL if issubclass(cls, ScoreStrategy) and cls().needs == {"logits"}]
 
 
@@ -77,28 +74,6 @@ def head_logits(rows, num_classes, seed=0, scale=3.0):
 
 def scores(cls, logits):
     return cls().score(PoolOutputs(torch.arange(len(logits)), logits=logits), seed=0)
-
-
-def make_pool(strategy, rows, num_classes, seed=0):
-    """A pool with what the strategy declares and nothing else."""
-    outputs = {
-        "logits": head_logits(rows, num_classes, seed),
-        "embeddings": torch.randn(rows, 6, generator=torch.Generator().manual_seed(seed + 1)),
-    }
-    return PoolOutputs(3 + 2 * torch.arange(rows), **{name: outputs[name] for name in strategy.needs})
-
-
-def make_labeled(strategy, num_classes):
-    return make_pool(strategy, 12, num_classes, seed=100) if getattr(strategy, "needs_labeled", False) else None
-
-
-def shortlist_of(strategy, pool, n):
-    size = strategy.shortlist_size(n)
-    if size is None:
-        return pool
-    pool = replace(pool, score=strategy.score(pool, 0))
-    best = sorted(range(len(pool)), key=lambda row: (-pool.score[row].item(), row))[:size]
-    return pool.rows(torch.tensor(sorted(best)))
 
 
 def generator(seed=7):
@@ -182,7 +157,7 @@ def test_planted_uncertain_rows_come_first(cls):
     assert sorted(select_indices(cls(), [pool], None, 4, generator()).tolist()) == planted
 
 
-# The contract of every strategy
+# What is in the package
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.rpartition(".")[2])
@@ -193,54 +168,14 @@ def test_module_has_its_class_exported(module):
         for name, value in vars(module).items()
         if inspect.isclass(value) and value.__module__ == module.__name__ and not name.startswith("_")
     ]
-    assert public
+    assert public or module.__name__.rpartition(".")[2].startswith("_")
     assert set(public) <= set(exported)
     assert all(getattr(msal_lightning.strategies, name) is getattr(module, name) for name in public)
-
-
-@pytest.mark.parametrize(("cls", "num_classes"), WITH_CLASSES)
-@pytest.mark.parametrize("n", [1, 7, 40])
-def test_select_gives_different_rows_from_the_declared_needs(cls, num_classes, n):
-    strategy = cls()
-    shortlist = shortlist_of(strategy, make_pool(strategy, 60, num_classes), n)
-    before = [value.clone() for value in vars(shortlist).values() if value is not None]
-    labeled = make_labeled(strategy, num_classes)
-    rows = strategy.select(shortlist, labeled, n, generator())
-    assert rows.dtype == torch.int64
-    assert rows.shape == (n,)
-    assert len(set(rows.tolist())) == n
-    assert set(rows.tolist()) <= set(range(len(shortlist)))
-    assert torch.equal(rows, strategy.select(shortlist, labeled, n, generator()))
-    after = [value for value in vars(shortlist).values() if value is not None]
-    assert all(map(torch.equal, before, after))
-
-
-@pytest.mark.parametrize(("cls", "num_classes"), WITH_CLASSES)
-@pytest.mark.parametrize("rows", [1, 2, 23])
-def test_as_many_as_there_are_takes_every_row_once(cls, num_classes, rows):
-    strategy = cls()
-    pool, labeled = make_pool(strategy, rows, num_classes), make_labeled(strategy, num_classes)
-    shortlist = shortlist_of(strategy, pool, rows)
-    assert sorted(strategy.select(shortlist, labeled, rows, generator()).tolist()) == list(range(rows))
-    for n in (rows, rows + 5):
-        assert sorted(select_indices(strategy, [pool], labeled, n, generator()).tolist()) == pool.index.tolist()
 
 
 @pytest.mark.parametrize("cls", [cls for cls in ALL if cls().min_classes > 2])
 def test_too_few_classes_are_refused(cls):
     strategy = cls()
-    pool = make_pool(strategy, 20, strategy.min_classes - 1)
+    pool = PoolOutputs(torch.arange(20), logits=head_logits(20, strategy.min_classes - 1))
     with pytest.raises(UserError, match=f"needs at least {strategy.min_classes} classes"):
         select_indices(strategy, [pool], None, 3, generator())
-
-
-@pytest.mark.parametrize("cls", ALL)
-def test_global_randomness_is_left_alone(cls):
-    strategy = cls()
-    pool, labeled = make_pool(strategy, 60, 5), make_labeled(strategy, 5)
-    before, before_numpy = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    first = select_indices(strategy, [pool], labeled, 9, generator())
-    assert torch.equal(torch.get_rng_state(), before)
-    assert np.array_equal(np.random.get_state()[1], before_numpy)  # noqa: NPY002
-    torch.rand(3)
-    assert torch.equal(first, select_indices(strategy, [pool], labeled, 9, generator()))

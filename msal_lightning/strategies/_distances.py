@@ -1,0 +1,53 @@
+"""Distances between many embeddings, in blocks, so that memory does not grow with their product."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+_BLOCK = 8_000_000  # distances at a time, 32 MB
+
+
+def blocks(num_rows: int, num_columns: int) -> Iterator[slice]:
+    """Slices of rows, each small enough for a matrix of distances to all columns."""
+    step = max(1, _BLOCK // max(1, num_columns))
+    return (slice(start, start + step) for start in range(0, num_rows, step))
+
+
+def distance_to_nearest(x: Tensor, centers: Tensor) -> Tensor:
+    """Euclidean distance of each row to its nearest center.
+
+    Args:
+        x: (N, D).
+        centers: (K, D), K at least 1.
+
+    Returns:
+        (N,).
+    """
+    return torch.cat([torch.cdist(x[part], centers).amin(dim=1) for part in blocks(len(x), len(centers))])
+
+
+def nearest_rows(x: Tensor, centers: Tensor) -> Tensor:
+    """For each center in turn, the nearest row that no center before it took.
+
+    Args:
+        x: (N, D).
+        centers: (K, D), K at most N.
+
+    Returns:
+        (K,) int64 rows of x, none twice; ties by lower row.
+    """
+    nearest = torch.cat([torch.cdist(centers[part], x).argmin(dim=1) for part in blocks(len(centers), len(x))])
+    taken = torch.zeros(len(x), dtype=torch.bool)
+    for k, row in enumerate(nearest.tolist()):
+        if taken[row]:
+            row = int(torch.cdist(centers[k : k + 1], x)[0].masked_fill(taken, torch.inf).argmin())
+        nearest[k] = row
+        taken[row] = True
+    return nearest
+
+
+def centered(x: Tensor) -> Tensor:
+    """Rows moved so that their mean is 0, in float32: distances stay, and lose fewer digits to rounding."""
+    x = x.float()
+    return x - x.mean(dim=0)

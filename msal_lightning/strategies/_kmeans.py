@@ -1,0 +1,33 @@
+"""k-means by scikit-learn, reproducible."""
+
+import warnings
+
+import torch
+from torch import Generator, Tensor
+
+
+def kmeans(x: Tensor, k: int, generator: Generator, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Cluster rows.
+
+    Args:
+        x: (N, D) float32.
+        k: number of clusters, at most N.
+        generator: seeds the initial centers.
+        weight: (N,) float32, at least 0; equal weights by default.
+
+    Returns:
+        Centers (k, D) float32, and the cluster of each row (N,) int64.
+    """
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
+
+    seed = int(torch.randint(2**31 - 1, (), generator=generator))
+    sample_weight = weight.numpy() if weight is not None and weight.sum() > 0 else None
+    model = KMeans(k, n_init=1, random_state=seed)
+    # Threads add up their parts of a center in the order in which they finish: the sum of two parts is the same either
+    # way, of three it is not, and a seed would no longer give the same ledger.
+    with warnings.catch_warnings(), threadpool_limits(2, user_api="openmp"):
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different rows than clusters
+        label = model.fit_predict(x.numpy(), sample_weight=sample_weight)
+    return torch.from_numpy(model.cluster_centers_), torch.from_numpy(label).long()

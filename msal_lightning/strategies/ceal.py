@@ -1,0 +1,64 @@
+"""Cost-effective active learning: pseudo-labels for what the model is sure of."""
+
+import torch
+from torch import Generator, Tensor
+
+from msal_lightning.pool import PoolOutputs
+from msal_lightning.strategies.base import Strategy, Uncertainty, by_score
+from msal_lightning.strategies.entropy import Entropy
+from msal_lightning.strategies.msal import MSAL
+
+
+class CEAL(Strategy):
+    """Buys the most uncertain images; the most certain train the next fit with the label that the model predicts.
+
+    Certain is an uncertainty below ``max(0, threshold - round · decay)``. Pseudo-labels cost no budget, are thrown away
+    after the fit that used them, and never enter the labeled set.
+
+    [0] Wang et al., 2016, Cost-Effective Active Learning for Deep Image Classification, arXiv 1701.03551
+
+    Args:
+        uncertainty: Entropy, in nats (Table 2), or MSAL, ``1 - max cos`` (Table 4).
+        threshold: the paper's delta, at round 0.
+        decay: subtracted from it once a round.
+
+    Raises:
+        ValueError: another uncertainty, or a negative threshold or decay.
+    """
+
+    def __init__(
+        self,
+        uncertainty: Uncertainty = Entropy(),  # noqa: B008 - stateless
+        threshold: float = 0.05,
+        decay: float = 0.0033,
+    ) -> None:
+        if type(uncertainty) not in (Entropy, MSAL):
+            raise ValueError(
+                f"query.uncertainty of CEAL must be Entropy or MSAL, got {uncertainty.name}: the threshold has a "
+                "meaning for these two only"
+            )
+        for key, value in (("threshold", threshold), ("decay", decay)):
+            if not 0 <= value < torch.inf:
+                raise ValueError(f"query.{key} must be a number of at least 0, got {value}: see CEAL's defaults")
+        self.uncertainty = uncertainty
+        self.threshold = threshold
+        self.decay = decay
+        self._build_on(uncertainty, "logits")
+
+    @property
+    def name(self) -> str:
+        """CEAL with its uncertainty."""
+        return f"CEAL-{self.uncertainty.name}"
+
+    def score(self, pool: PoolOutputs, seed: int) -> Tensor:  # noqa: D102
+        return self.uncertainty.score(pool, seed)
+
+    def shortlist_size(self, n: int) -> int:  # noqa: D102
+        return n
+
+    def select(self, shortlist: PoolOutputs, labeled: PoolOutputs | None, n: int, generator: Generator) -> Tensor:  # noqa: D102
+        return by_score(shortlist)[:n]
+
+    def pseudo_labels(self, pool: PoolOutputs, round: int) -> Tensor:  # noqa: D102
+        sure = pool.require("score") < max(0.0, self.threshold - round * self.decay)
+        return torch.where(sure, pool.require("logits").argmax(dim=-1), -1)

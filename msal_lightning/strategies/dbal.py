@@ -1,0 +1,36 @@
+"""Diverse mini-batch active learning."""
+
+from torch import Generator, Tensor
+
+from msal_lightning.pool import PoolOutputs
+from msal_lightning.strategies._distances import centered, nearest_rows
+from msal_lightning.strategies._kmeans import kmeans
+from msal_lightning.strategies.base import PrefilterStrategy, Uncertainty
+from msal_lightning.strategies.margin import Margin
+
+
+class DBAL(PrefilterStrategy):
+    """Of the beta·b most uncertain images, the nearest to each of b centers of a k-means weighted by uncertainty.
+
+    [0] Zhdanov, 2019, Diverse Mini-batch Active Learning, arXiv 1901.05954
+
+    Args:
+        uncertainty: weight of an image, and the score of the pre-filter.
+        beta: the pre-filter keeps ``ceil(beta·b)`` images; at least 1.
+
+    Raises:
+        ValueError: beta below 1.
+    """
+
+    def __init__(self, uncertainty: Uncertainty = Margin(), beta: float = 10.0) -> None:  # noqa: B008 - stateless
+        super().__init__(uncertainty, beta, "embeddings")
+
+    @property
+    def name(self) -> str:
+        """DBAL, with the uncertainty behind it unless it is Margin."""
+        return "DBAL" if self.uncertainty.name == "Margin" else f"DBAL-{self.uncertainty.name}"
+
+    def select(self, shortlist: PoolOutputs, labeled: PoolOutputs | None, n: int, generator: Generator) -> Tensor:  # noqa: D102
+        embeddings = centered(shortlist.require("embeddings"))
+        centers, _ = kmeans(embeddings, n, generator, weight=shortlist.require("score"))
+        return nearest_rows(embeddings, centers)
