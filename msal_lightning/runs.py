@@ -296,7 +296,7 @@ def _ledger_rows(record: RoundRecord) -> list[dict[str, Any]]:
 
 def _table(rows: list[dict[str, Any]]) -> str:
     out = io.StringIO()
-    columns = list(rows[0]) if rows else []
+    columns = list(dict.fromkeys(column for row in rows for column in row))
     writer = csv.DictWriter(out, fieldnames=columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)  # None becomes an empty field

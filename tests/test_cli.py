@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from msal_lightning.cli import COMMANDS, main
+from msal_lightning.fit import build_parser, instantiate, parse
 from msal_lightning.runs import read_records
 
 TINY = [
@@ -30,6 +31,16 @@ MISTAKES = {
     "unknown strategy": (["--query", "Entropyy"], "Entropyy.*did you mean Entropy"),
     "strategy in other case": (["--query", "msal"], "did you mean MSAL"),
     "unknown option of a strategy": (["--query.beeta", "3"], "no option 'beeta': did you mean beta"),
+    "dropout passes without dropout": (["--query", "BALD", "--model.dropout", "0"], "model.dropout to be above 0"),
+    "one dropout pass": (["--query", "BALD", "--query.mc_samples", "1"], "query.mc_samples must be at least 2, got 1"),
+    "CEAL with another score": (
+        ["--query", "CEAL", "--query.uncertainty", "Margin"],
+        "must be Entropy or MSAL, got Mar",
+    ),
+    "MSAL inside on a linear head": (
+        ["--query", "DBAL", "--query.uncertainty", "MSAL", "--model.head", "linear"],
+        "DBAL-MSAL needs prototypes, got model.head linear",
+    ),
     "strategy without a score": (["--query.uncertainty", "Random"], "query.uncertainty.*'Random': choose BALD"),
     "beta below 1": (["--query.beta", "0.5"], "query.beta must be a number of at least 1, got 0.5"),
     "module that is not there": (["--query", "no.such.Thing"], "cannot import query"),
@@ -249,3 +260,31 @@ def test_a_strategy_and_callbacks_of_your_own(tmp_path):
     records = read_records(tmp_path / "runs" / "Digits-Oldest-prototype-seed0")
     free = sorted(set(range(1297)) - set(records[0].initial.index))
     assert records[0].bought.index == free[:40]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "options"),
+    [
+        (["--query", "MSALD"], "MSALD", {"beta": 5.0}),  # as digits.yaml has it
+        (["--query.beta", "7"], "MSALD", {"beta": 7.0}),
+        (["--query", "DBAL"], "DBAL", {"beta": 10.0}),
+        (["--query", "CEAL"], "CEAL-Entropy", {"threshold": 0.05}),
+        (["--query", "DBAL", "--query.uncertainty", "Entropy"], "DBAL-Entropy", {"beta": 10.0}),
+        (["--query", "PowerAcquisition", "--query.uncertainty", "Margin"], "PowerMargin", {"beta": 1.0}),
+        (["--query.uncertainty", "Margin", "--query.uncertainty.mc_samples", "3"], "MSALD-MarginD", {"beta": 5.0}),
+    ],
+)
+def test_another_class_starts_from_its_own_defaults(arguments, name, options):
+    parser = build_parser()
+    strategy = instantiate(parser, parse(parser, ["--config", "digits", *arguments]), "query").query
+    assert strategy.name == name
+    assert {key: getattr(strategy, key) for key in options} == options
+
+
+def test_another_class_in_a_later_file_starts_from_its_own_defaults(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("query: DBAL\nmodel: {optimizer: torch.optim.SGD}\n")
+    config = parse(build_parser(), ["--config", "digits", "--config", str(file)])
+    assert config.query.init_args.beta == 10.0
+    assert config.model.optimizer.init_args.lr == 1e-3
+    assert config.model.optimizer.init_args.fused is None

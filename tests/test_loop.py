@@ -13,7 +13,19 @@ from msal_lightning.data import Digits
 from msal_lightning.errors import UserError
 from msal_lightning.hidden import HiddenLabelsError
 from msal_lightning.loop import label_counts
-from msal_lightning.strategies import MSAL, MSALD, Entropy, Margin, Random
+from msal_lightning.strategies import (
+    BADGE,
+    BALD,
+    CEAL,
+    DBAL,
+    MSAL,
+    MSALD,
+    Entropy,
+    KCenter,
+    Margin,
+    PowerAcquisition,
+    Random,
+)
 
 
 class KilledError(Exception):
@@ -125,8 +137,17 @@ def test_strategies_of_a_seed_share_initial_set_and_first_model(make_loop):
     assert linear.metrics["test_loss"] != first["Random"].metrics["test_loss"]
 
 
-@pytest.mark.parametrize("strategy", [MSALD(), Random()], ids=lambda s: s.name)
-@pytest.mark.parametrize("dies_in", [0, 1, 2])
+SURE = CEAL(MSAL(), threshold=0.9)  # sure of much, after two epochs
+
+
+@pytest.mark.parametrize(
+    ("strategy", "dies_in"),
+    [
+        *((strategy, round) for strategy in (MSALD(), Random(), SURE) for round in (0, 1, 2)),
+        *((strategy, 2) for strategy in (BADGE(), BALD(), KCenter(), DBAL(), PowerAcquisition())),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
 def test_an_interrupted_loop_ends_like_an_uninterrupted_one(make_loop, tmp_path, strategy, dies_in):
     class Mortal(MSALClassifier):
         def on_train_epoch_end(self):
@@ -146,6 +167,29 @@ def test_an_interrupted_loop_ends_like_an_uninterrupted_one(make_loop, tmp_path,
     assert resumed.data.oracle.handed_out == 105
     weights = [torch.load(tmp_path / name / "checkpoints" / "model.ckpt")["state_dict"] for name in ("whole", "broken")]
     assert all(torch.equal(a, b) for a, b in zip(*(w.values() for w in weights), strict=True))
+
+
+def test_pseudo_labels_stand_in_the_record_and_train_one_fit(make_loop, tmp_path, capsys):
+    trained = []
+
+    class Counts(MSALClassifier):
+        def on_train_start(self):
+            trained.append(len(self.trainer.datamodule.train_dataloader().sampler.index))
+
+    records = make_loop("a", SURE, model=Counts).run()
+    pseudo = [record.pseudo_labels for record in records]
+    assert pseudo[2] is None  # no query after the last round
+    assert len(pseudo[0].index) > 20
+    assert trained == [40, 80 + len(pseudo[0].index), 105 + len(pseudo[1].index)]
+    truth = Digits().load()[0].label
+    for record in records[:2]:
+        index, label = record.pseudo_labels.index, record.pseudo_labels.label
+        assert record.pseudo_labels.wrong == sum(int(truth[i]) != c for i, c in zip(index, label, strict=True))
+        assert not set(index) & set(record.bought.index)
+    assert [record.num_labeled for record in records] == [40, 80, 105]
+    curve = rows(tmp_path / "a" / "curve.csv")
+    assert [row["pseudo_labels"] for row in curve] == [str(len(pseudo[0].index)), str(len(pseudo[1].index)), ""]
+    assert f"+{len(pseudo[0].index)} pseudo-labels, {pseudo[0].wrong} wrong" in capsys.readouterr().out
 
 
 def test_a_finished_loop_is_not_run_again(make_loop, tmp_path, capsys):

@@ -9,7 +9,7 @@ from msal_lightning.data import Digits
 from msal_lightning.errors import UserError
 from msal_lightning.pool import PoolOutputs
 from msal_lightning.quiet import quiet_lightning
-from msal_lightning.strategies import MSALD, Entropy, Margin, Random
+from msal_lightning.strategies import BALD, CEAL, MSALD, Entropy, KCenter, Margin, Random
 from msal_lightning.streams import stream
 
 
@@ -34,12 +34,31 @@ def query_by_trainer(make_trainer, query, model, data):
     return query
 
 
-def outputs_by_hand(model, data):
+def outputs_by_hand(model, data, index=None):
     images, _ = Digits().load()[0]
+    index = data.pool.clone() if index is None else index
     model.eval()
     with torch.no_grad():
-        embeddings = model.embed((images[data.pool].float() / 255 - 0.305) / 0.376)
-        return PoolOutputs(index=data.pool.clone(), logits=model.head(embeddings), embeddings=embeddings)
+        embeddings = model.embed((images[index].float() / 255 - 0.305) / 0.376)
+        return PoolOutputs(index, logits=model.head(embeddings), embeddings=embeddings)
+
+
+class Keeper(Entropy):
+    """Buys by entropy over dropout passes, and keeps what it saw."""
+
+    def __init__(self, mc_samples=4):
+        super().__init__(mc_samples)
+        self.seen = []
+
+    def score(self, pool, seed):
+        self.seen.append(pool)
+        return super().score(pool, seed)
+
+
+def passes_of(make_trainer, model, data, mc_samples=4, seed=0, round=0):
+    strategy = Keeper(mc_samples)
+    query_by_trainer(make_trainer, Query(strategy, 5, seed, round), model, data)
+    return PoolOutputs.cat(strategy.seen).mc_logits
 
 
 @pytest.mark.parametrize("strategy", [MSALD(), Margin(), MSALD(Entropy(), beta=3)], ids=lambda s: s.name)
@@ -99,3 +118,161 @@ def test_only_what_was_declared_is_handed_over(make_trainer, data, model):
 
     with pytest.raises(LookupError, match="add 'embeddings' to the strategy's needs"):
         query_by_trainer(make_trainer, Query(Careless(), 5, 0, 0), model, data)
+
+
+# Passes with dropout
+
+
+def test_a_pass_is_the_head_behind_one_mask_for_all_images(make_trainer, data, model):
+    whole_pool = outputs_by_hand(model, data)
+    passes = passes_of(make_trainer, model, data)
+    assert passes.shape == (4, 1257, 10)
+    for t in range(4):
+        kept = torch.bernoulli(torch.full((16,), 0.8), generator=stream(0, "dropout", 0, t)) > 0
+        assert 0 < kept.sum() < 16
+        with torch.no_grad():
+            expected = model.head(torch.where(kept, whole_pool.embeddings / 0.8, 0))
+        torch.testing.assert_close(passes[t], expected)
+
+
+def test_passes_depend_on_seed_and_round_but_not_on_batches(make_trainer, data, model):
+    first = passes_of(make_trainer, model, data)
+    data.labeled_at[data.labeled_at == 1] = -1
+    data.eval_batch_size = 31
+    torch.testing.assert_close(passes_of(make_trainer, model, data), first)
+    for key in ({"seed": 1}, {"round": 1}):
+        data.labeled_at[data.labeled_at >= 1] = -1
+        assert not torch.allclose(passes_of(make_trainer, model, data, **key), first)
+
+
+def test_many_passes_average_to_the_model_without_dropout(make_trainer, data, model):
+    linear = MSALClassifier(10, 1, lambda channels: SmallCNN(channels, width=4), head="linear", dropout=0.3)
+    expected = outputs_by_hand(linear, data).logits
+    passes = passes_of(make_trainer, linear, data, mc_samples=2000)
+    assert ((passes.mean(dim=0) - expected).abs() < 5 * passes.std(dim=0) / 2000**0.5).all()
+
+
+class WithInnerDropout(SmallCNN):
+    """A backbone with dropout of its own, which stays off, and BatchNorm."""
+
+    def forward(self, images):
+        return torch.nn.functional.dropout(super().forward(images), 0.5, self.training)
+
+
+def test_only_the_dropout_before_the_head_is_random_and_no_buffer_changes(make_trainer, data):
+    model = MSALClassifier(10, 1, lambda channels: WithInnerDropout(channels, width=4))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    first = passes_of(make_trainer, model, data)
+    data.labeled_at[data.labeled_at == 1] = -1
+    assert torch.equal(passes_of(make_trainer, model, data), first)
+    after = model.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_the_backbone_runs_once_whatever_the_number_of_passes(make_trainer, data, model):
+    calls = []
+    model.backbone.register_forward_hook(lambda *_: calls.append(1))
+    passes_of(make_trainer, model, data, mc_samples=50)
+    assert len(calls) == 13  # batches of 100
+
+
+def test_passes_end_with_the_query(make_trainer, data, model):
+    passes_of(make_trainer, model, data)
+    seen = []
+
+    class Looks(Margin):
+        def score(self, pool, seed):
+            seen.append(pool.mc_logits)
+            return super().score(pool, seed)
+
+    query_by_trainer(make_trainer, Query(Looks(), 5, 0, 0), model, data)
+    assert seen
+    assert all(mc_logits is None for mc_logits in seen)
+
+
+def test_a_model_without_dropout_is_an_error_with_the_key(make_trainer, data):
+    model = MSALClassifier(10, 1, lambda channels: SmallCNN(channels, width=4), dropout=0.0)
+    with pytest.raises(UserError, match=r"model\.dropout to be above 0.*set it to 0\.2"):
+        query_by_trainer(make_trainer, Query(BALD(), 5, 0, 0), model, data)
+
+
+def test_passes_that_nobody_needs_are_refused():
+    class Wants(Entropy):
+        needs = frozenset({"mc_logits"})
+
+    with pytest.raises(UserError, match="needs and mc_samples disagree"):
+        Query(Wants(), 5, 0, 0)
+
+
+# The labeled set
+
+
+def test_a_strategy_gets_the_labeled_set_if_it_wants_it(make_trainer, data, model):
+    whole_pool, labeled = outputs_by_hand(model, data), outputs_by_hand(model, data, data.labeled)
+    expected = select_indices(KCenter(), [whole_pool], labeled, 25, stream(0, "query", 0))
+    wrong = int((whole_pool.logits.argmax(dim=1) != Digits().load()[0].label[data.pool]).sum())
+    query = query_by_trainer(make_trainer, Query(KCenter(), 25, 0, 0), model, data)
+    assert query.selection.index.tolist() == expected.tolist()
+    assert query.pool_error == wrong / 1257  # the labeled set does not count
+    without = select_indices(KCenter(), [whole_pool], None, 25, stream(0, "query", 0))
+    assert without.tolist() != expected.tolist()
+
+
+def test_the_labeled_set_is_not_predicted_for_others(make_trainer, data, model):
+    query_by_trainer(make_trainer, Query(KCenter(), 5, 0, 0), model, data)
+    seen = []
+    model.backbone.register_forward_hook(lambda _, images, __: seen.append(len(images[0])))
+    query_by_trainer(make_trainer, Query(Margin(), 5, 0, 0), model, data)
+    assert sum(seen) == len(data.labeled_at) - 45
+
+
+# Pseudo-labels
+
+
+def test_sure_predictions_train_the_next_fit(make_trainer, data, model):
+    data.round = 1
+    whole_pool = outputs_by_hand(model, data)
+    p = whole_pool.logits.double().softmax(dim=1)
+    entropy, predicted = -(p * p.log()).sum(dim=1), p.argmax(dim=1)
+    values = entropy.sort().values
+    below = 400 + int((values[401:801] - values[400:800]).argmax())  # the widest gap: no rounding decides
+    in_the_middle = values[below : below + 2].mean().item()
+    strategy = CEAL(threshold=in_the_middle + 0.5, decay=0.5)
+    query = query_by_trainer(make_trainer, Query(strategy, 25, 0, 1), model, data)
+
+    bought = set(query.selection.index.tolist())
+    pairs = zip(whole_pool.index.tolist(), entropy.tolist(), predicted.tolist(), strict=True)
+    expected = {index: label for index, value, label in pairs if value < in_the_middle and index not in bought}
+    assert 370 < len(expected) < 802
+    index, labels = data.pseudo_labels
+    assert dict(zip(index.tolist(), labels.tolist(), strict=True)) == expected
+    truth = Digits().load()[0].label
+    assert query.wrong_pseudo_labels == sum(int(truth[i]) != label for i, label in expected.items())
+
+    assert (data.labeled_at[index] == -1).all()
+    assert (data.labels[index] == -1).all()
+    assert data.oracle.handed_out == 65
+    batches = list(data.train_dataloader())
+    trained = {int(i): int(c) for batch in batches for i, c in zip(batch.index, batch.label, strict=True)}
+    assert trained == expected | {int(i): int(truth[i]) for i in data.labeled}
+
+
+def test_pseudo_labels_last_for_one_fit(make_trainer, data, model):
+    query_by_trainer(make_trainer, Query(CEAL(threshold=3.0), 25, 0, 0), model, data)
+    assert len(data.pseudo_labels[0])
+    split = data.state_dict()
+    query_by_trainer(make_trainer, Query(Margin(), 25, 0, 1), model, data)
+    assert not len(data.pseudo_labels[0])
+    again = Digits()
+    again.load_state_dict(split)
+    assert again.pseudo_labels[0].tolist() == split["pseudo_index"].tolist()
+    again.reset(0)
+    assert not len(again.pseudo_labels[0])
+
+
+def test_without_sure_predictions_there_are_none(make_trainer, data, model):
+    query = query_by_trainer(make_trainer, Query(CEAL(threshold=0.05, decay=0.0033), 25, 0, 100), model, data)
+    assert query.selection.pseudo_labels is not None
+    assert not len(query.selection.pseudo_labels[0])
+    assert query.wrong_pseudo_labels == 0

@@ -3,19 +3,28 @@
 import csv
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import yaml
 
 from msal_lightning.errors import UserError
-from msal_lightning.runs import Purchase, RoundRecord, RunDirectory, aubc, read_records, write_atomically
+from msal_lightning.runs import (
+    FORMAT,
+    PseudoLabels,
+    Purchase,
+    RoundRecord,
+    RunDirectory,
+    aubc,
+    read_records,
+    write_atomically,
+)
 
 
 def sealed(one):
     body = asdict(one)
     return {
-        "format": 1,
+        "format": FORMAT,
         "digest": hashlib.blake2s(json.dumps(body, sort_keys=True).encode(), digest_size=8).hexdigest(),
         **body,
     }
@@ -91,6 +100,22 @@ def test_damaged_records_are_named_and_nothing_is_lost(run, damage):
     with pytest.raises(UserError, match=r"rounds/001\.json.*delete it"):
         RunDirectory(run.path, CONFIG).open()
     assert {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()} == before
+
+
+def test_a_record_of_the_first_format_is_read(run):
+    file = run.path / "rounds" / "002.json"
+    body = json.loads(file.read_text())
+    for key in ("format", "digest", "pseudo_labels"):
+        del body[key]
+    digest = hashlib.blake2s(json.dumps(body, sort_keys=True).encode(), digest_size=8).hexdigest()
+    file.write_text(json.dumps({"format": 1, "digest": digest, **body}))
+    assert read_records(run.path)[2] == record(2, accuracy=0.7)
+
+
+def test_pseudo_labels_come_back_as_they_were(run):
+    pseudo = PseudoLabels([4, 9], [1, 0], 1)
+    run.commit(replace(record(3), pseudo_labels=pseudo))
+    assert read_records(run.path)[3].pseudo_labels == pseudo
 
 
 def test_a_record_of_a_newer_format_is_refused(run):
