@@ -37,17 +37,17 @@ class Grey(ActiveDataModule):
 def seconds(model: MSALClassifier, data: ActiveDataModule, mc_samples: int) -> float:
     """One query."""
     data.reset(0)
-    trainer = Trainer(
-        accelerator="auto",
-        devices=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[Query(Margin(mc_samples), 100, 0, 0)],
-    )
-    start = time.perf_counter()
     with quiet_lightning():
+        trainer = Trainer(
+            accelerator="auto",
+            devices=1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            callbacks=[Query(Margin(mc_samples), 100, 0, 0)],
+        )
+        start = time.perf_counter()
         trainer.predict(model, datamodule=data, return_predictions=False)
     return time.perf_counter() - start
 

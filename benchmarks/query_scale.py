@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 
@@ -57,15 +58,24 @@ def held(strategy: Strategy, num_classes: int, rows: int, first: int, width: int
     generator = torch.Generator().manual_seed(first)
     centers = torch.randn(num_classes, width, generator=torch.Generator().manual_seed(1))
     true = torch.randint(num_classes, (rows,), generator=generator)
-    embeddings = torch.randn(rows, width, generator=generator).mul_(2).add_(centers[true])
-    outputs = {"embeddings": embeddings, "logits": embeddings @ centers.T / 100}
+    embeddings, logits = torch.empty(rows, width), torch.empty(rows, num_classes)
+    for part in torch.split(torch.arange(rows), 1_000):  # in parts: making the pool must not be the peak
+        embeddings[part] = centers[true[part]] + 2 * torch.randn(len(part), width, generator=generator)
+        logits[part] = embeddings[part] @ centers.T / 100
+    outputs = {"embeddings": embeddings, "logits": logits}
     needs = {name: outputs[name] for name in strategy.needs}
     return PoolOutputs(torch.arange(first, first + rows), **needs)
 
 
 def peak() -> float:
-    """Largest memory of this process so far, MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    """Largest memory of this process so far, MB; Linux only."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+
+def current() -> float:
+    """Memory of this process now, MB; Linux only."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6
 
 
 def measure(name: str) -> None:
@@ -78,14 +88,14 @@ def measure(name: str) -> None:
         for _ in stream():
             pass
         making = time.perf_counter() - start
-        before, start = peak(), time.perf_counter()
+        before, start = current(), time.perf_counter()
         select_indices(STREAMING[name], stream(), None, 500, generator)
         seconds, memory = time.perf_counter() - start - making, peak() - before
     else:
         strategy, num_classes = HELD[name]
         pool = held(strategy, num_classes, 60_000, 1_000)
         labeled = held(strategy, num_classes, 1_000, 0) if strategy.needs_labeled else None
-        before, start = peak(), time.perf_counter()
+        before, start = current(), time.perf_counter()
         select_indices(strategy, [pool], labeled, 250, generator)
         seconds, memory = time.perf_counter() - start, peak() - before
     print(f"{name:20} {seconds:10.2f} {memory:10.0f}")

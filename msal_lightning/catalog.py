@@ -3,8 +3,17 @@
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 PACKAGE = Path(__file__).parent
+DATASETS_USAGE = """python -m msal_lightning datasets [--root FOLDER]
+       python -m msal_lightning datasets prepare NAME [--data.KEY VALUE ...]
+       python -m msal_lightning datasets show NAME [--out FILE] [--data.KEY VALUE ...]
+
+Without a word: list the datasets, and whether their files lie in FOLDER (default: data).
+prepare: fetch, verify and read a dataset, so that the first run need not.
+show: draw some images of each class, to see that labels and colours are right.
+"""
 
 
 def classes(folder: str, root: str) -> dict[str, str]:
@@ -42,13 +51,41 @@ def strategies() -> None:
     _show(classes("strategies", "Strategy"))
 
 
-def datasets() -> None:
-    """List the datasets (--data NAME)."""
-    _show(classes("data", "ActiveDataModule"))
+def datasets(root: str) -> None:
+    """List the datasets (--data NAME).
+
+    Args:
+        root: where their files may lie.
+    """
+    rows = {}
+    for name, sentence in classes("data", "ActiveDataModule").items():
+        files, source = literal("data", name, "files"), literal("data", name, "source")
+        there = not files or any((Path(root) / file).exists() for file in files)
+        rows[name] = f"{'on disk' if there else 'missing'}  {sentence}" + (f" From {source}." if source else "")
+    _show(rows)
+
+
+def literal(folder: str, name: str, attribute: str) -> Any:
+    """The value of a class attribute that is written as a literal, in the class or its parents; None without.
+
+    Args:
+        folder: of the package.
+        name: of the class.
+        attribute: of the class.
+    """
+    nodes = {node.name: node for file in (PACKAGE / folder).glob("*.py") for node in _class_nodes(file)}
+    while name in nodes:
+        for item in nodes[name].body:
+            if isinstance(item, ast.Assign | ast.AnnAssign) and item.value is not None:
+                targets = item.targets if isinstance(item, ast.Assign) else [item.target]
+                if any(isinstance(target, ast.Name) and target.id == attribute for target in targets):
+                    return ast.literal_eval(item.value)
+        name = next((base.id for base in nodes[name].bases if isinstance(base, ast.Name)), "")
+    return None
 
 
 def _class_nodes(file: Path) -> Iterator[ast.ClassDef]:
-    return (node for node in ast.parse(file.read_text()).body if isinstance(node, ast.ClassDef))
+    return (node for node in ast.parse(file.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef))
 
 
 def _methods(node: ast.ClassDef) -> dict[str, bool]:

@@ -45,10 +45,22 @@ def _strategies(argv: list[str]) -> None:
 
 
 def _datasets(argv: list[str]) -> None:
-    """List the datasets."""
-    from msal_lightning.catalog import datasets
+    """List the datasets; `prepare NAME` fetches one, `show NAME` draws some of its images."""
+    if argv and argv[0] in ("prepare", "show"):
+        from msal_lightning import datasets as command
 
-    datasets()
+        (command.prepare if argv[0] == "prepare" else command.show)(argv[1:])
+        return
+    import argparse
+
+    from msal_lightning.catalog import DATASETS_USAGE, datasets
+
+    parser = argparse.ArgumentParser(usage=DATASETS_USAGE, allow_abbrev=False)
+    parser.add_argument("--root", default="data")
+    options, rest = parser.parse_known_args(argv)
+    if rest:
+        raise UserError(f"'datasets' knows prepare and show, got '{rest[0]}'")
+    datasets(options.root)
 
 
 COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
@@ -77,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if command not in COMMANDS:
             raise UserError(f"expected a command ({', '.join(COMMANDS)}), got '{command}'{_near(command)}")
-        if command in ("strategies", "datasets") and rest:
+        if command == "strategies" and rest:
             if rest[0] in ("-h", "--help"):
                 print(COMMANDS[command].__doc__)
                 return 0

@@ -52,7 +52,7 @@ def resolve_configs(argv: list[str]) -> list[str]:
 
 def _check(path: Path) -> None:
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the configuration '{path}' ({error})") from None
     except yaml.YAMLError as error:

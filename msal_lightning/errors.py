@@ -6,3 +6,7 @@ class UserError(Exception):
 
     The sentence says what was expected, what was got and the remedy, and names the config key.
     """
+
+    def __init__(self, message: str) -> None:
+        # from a worker process it comes back wrapped into the traceback of that process
+        super().__init__(message.rpartition("UserError: ")[2].strip() if message.startswith("Caught ") else message)

@@ -39,6 +39,7 @@ examples:
   {PROG} --config digits
   {PROG} --config digits --query Entropy --model.head linear --seed 3
   {PROG} --config mnist --query.beta 10 --trainer.precision bf16-mixed --logger wandb
+  {PROG} --config cifar100 --plan                 rounds, steps, memory and time, without running it
   {PROG} --config my.yaml --print_config          the resolved configuration, without running it
 """
 # What the loop gives each Trainer itself, or what would make a round silently incomplete
@@ -102,14 +103,24 @@ def fit(argv: list[str]) -> None:
     group = f"{part.data.name}-{part.query.name}-{config.model.head}"
     path = Path(config.run_dir or Path("runs") / f"{group}-seed{config.seed}")
     resolved = yaml.safe_load(parser.dump(config))
-    del resolved["overwrite"]  # the saved configuration repeats the run; it must not erase it
+    del resolved["overwrite"], resolved["plan"]  # the saved configuration repeats the run; it must not erase it
     run = RunDirectory(path, resolved, config.overwrite)
     tracker = _tracker(part.logger, run, group)
     with one_sentence():
         loop = ActiveLoop(
             new_model, new_trainer, part.data, part.query, run, seed=config.seed, tracker=tracker, **config.loop
         )
-    loop.run()
+    if config.plan:
+        _plan(loop, config.trainer.max_epochs, config.trainer.max_steps)
+    else:
+        loop.run()
+
+
+def _plan(loop: ActiveLoop, max_epochs: int | None, max_steps: int) -> None:
+    from msal_lightning.plan import make_plan, measure, show
+
+    print(loop.title)
+    show(make_plan(loop, max_epochs, max_steps), measure(loop))
 
 
 def build_parser() -> ArgumentParser:
@@ -138,6 +149,7 @@ def build_parser() -> ArgumentParser:
         help="where the results go; runs/DATA-QUERY-HEAD-seedSEED by default",
     )
     parser.add_argument("--overwrite", action="store_true", help="throw away what an earlier run left there")
+    parser.add_argument("--plan", action="store_true", help="say what would be done and about how long; train nothing")
     parser.add_argument(
         "--logger",
         type=Literal["csv", "wandb"] | Logger,

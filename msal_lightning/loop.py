@@ -42,6 +42,8 @@ class ActiveLoop:
         query_size: labels bought per round, the paper's b.
         query_budget: labels bought in all beyond the initial set, the paper's Q.
         seed: of every random draw.
+        pool_limit: score a random subset of this many pool images each round, for pools too large to score whole; none:
+            the whole pool.
         pool_error: measure the error rate on the pool each round (Fig. 3), also where the query needs no pass over it.
         tracker: where curves go; CSV files by default.
 
@@ -61,6 +63,7 @@ class ActiveLoop:
         query_size: int = 1,
         query_budget: int = 0,
         seed: int = 0,
+        pool_limit: int | None = None,
         pool_error: bool = False,
         tracker: Tracker | None = None,
     ) -> None:
@@ -76,12 +79,24 @@ class ActiveLoop:
 
         data.prepare_data()
         data.setup()
-        self.label_counts = label_counts(len(data.labeled_at), initial_size, query_size, query_budget)
+        data.reset(seed)
+        data.pool_limit = pool_limit
+        self.label_counts = label_counts(len(data.pool), initial_size, query_size, query_budget)
+        if pool_limit is not None and pool_limit < query_size:
+            raise UserError(
+                f"expected loop.pool_limit to be at least loop.query_size ({query_size}), got {pool_limit}: a query "
+                "chooses among the images that it scores"
+            )
         head = self._check()
         if not run.config:  # from Python: enough to tell another run by
             sizes = {"initial_size": initial_size, "query_size": query_size, "query_budget": query_budget}
-            query, model = _describe(strategy), {"head": head}
-            run.config = {"seed": seed, "loop": sizes, "query": query, "data": _describe(data), "model": model}
+            run.config = {
+                "seed": seed,
+                "loop": {**sizes, "pool_limit": pool_limit},
+                "query": _describe(strategy),
+                "data": {**_describe(data), "imbalance": data.imbalance},
+                "model": {"head": head},
+            }
 
     def run(self) -> list[RoundRecord]:
         """Do all rounds that are not done yet.
@@ -98,7 +113,7 @@ class ActiveLoop:
         if len(records) < len(self.label_counts):
             self._restore(records)
             self.tracker.start(records)
-            self.display.start(self._title(), records)
+            self.display.start(self.title, records)
             for round in range(len(records), len(self.label_counts)):
                 record = self._round(round)
                 self.run_directory.commit(record)
@@ -116,6 +131,7 @@ class ActiveLoop:
         data.round = round
         initial = data.draw_initial(self.label_counts[0]) if round == 0 else None
         num_labeled, num_pool = len(data.labeled), len(data.pool)
+        learn = torch.cat([data.labeled, data.pool])
         is_last = round == len(self.label_counts) - 1
         to_buy = 0 if is_last else self.label_counts[round + 1] - num_labeled
         query = Query(self.strategy, to_buy, self.seed, round)
@@ -144,12 +160,14 @@ class ActiveLoop:
             round=round,
             num_labeled=num_labeled,
             num_pool=num_pool,
+            num_scored=query.seen,
             metrics={name: _float32(value) for name, value in metrics.items()},
             seconds=seconds,
             pool_error=query.pool_error,
             class_counts=torch.bincount(bought, minlength=data.num_classes).tolist(),
-            bought=_purchase(query.selection.index, bought, query.selection.score),
-            initial=Purchase() if initial is None else _purchase(initial, data.labels[initial], None),
+            bought=_purchase(data, query.selection.index, query.selection.score),
+            initial=Purchase() if initial is None else _purchase(data, initial, None),
+            learn_class_counts=data.oracle.count_classes(learn, data.num_classes) if round == 0 else None,
             pseudo_labels=_pseudo_labels(query),
             environment=_environment(trainer),
         )
@@ -209,12 +227,24 @@ class ActiveLoop:
                 f"the oracle handed out {self.data.oracle.handed_out} labels, but {len(self.data.labeled)} were bought"
             )
 
-    def _title(self) -> str:
+    @property
+    def title(self) -> str:
+        """What runs, in a line or two."""
         counts = self.label_counts
+        learn = torch.cat([self.data.labeled, self.data.pool])
         return (
             f"{self.data.name}, query {self.strategy.name}, seed {self.seed}: {counts[0]} to {counts[-1]} labels "
-            f"in {len(counts)} rounds, {len(self.data.labeled_at)} images to learn from"
+            f"in {len(counts)} rounds, {len(learn):,} images to learn from{self._long_tail(learn)}"
         )
+
+    def _long_tail(self, learn: torch.Tensor) -> str:
+        sizes = self.data.oracle.count_classes(learn, self.data.num_classes)
+        if self.data.imbalance is None or sizes is None:
+            return ""
+        shown = [str(size) for size in sizes]
+        if len(shown) > 12:
+            shown[6:-6] = ["…"]
+        return f"\nlong tail {self.data.imbalance}: {' '.join(shown)} images per class"
 
 
 def label_counts(num_images: int, initial_size: int | Literal["all"], query_size: int, query_budget: int) -> list[int]:
@@ -266,8 +296,9 @@ def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
     seconds[phase] = time.perf_counter() - start
 
 
-def _purchase(index: torch.Tensor, label: torch.Tensor, score: torch.Tensor | None) -> Purchase:
-    return Purchase(index.tolist(), label.tolist(), None if score is None else [_float32(s) for s in score.tolist()])
+def _purchase(data: ActiveDataModule, index: torch.Tensor, score: torch.Tensor | None) -> Purchase:
+    scores = None if score is None else [_float32(s) for s in score.tolist()]
+    return Purchase(index.tolist(), data.labels[index].tolist(), scores, data.paths(index))
 
 
 def _pseudo_labels(query: Query) -> PseudoLabels | None:

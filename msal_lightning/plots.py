@@ -46,7 +46,10 @@ def collect(paths: Sequence[Path]) -> dict[str, list[list[RoundRecord]]]:
         UserError: a folder has no runs, or the runs are of different datasets.
     """
     folders = {file.parent.resolve(): file.parent for path in paths for file in _config_files(path)}
-    configs = {folder: flatten(yaml.safe_load((folder / "config.yaml").read_text())) for folder in folders.values()}
+    configs = {
+        folder: flatten(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
+        for folder in folders.values()
+    }
     datasets = {_last_word(config.get("data.class_path")): folder for folder, config in configs.items()}
     if len(datasets) > 1:
         raise UserError(

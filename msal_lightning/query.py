@@ -29,6 +29,7 @@ class Query(Callback):
     Attributes:
         selection: what was chosen, best first.
         pool_error: share of the pool that the model got wrong before the query (Fig. 3); None where nobody knows.
+        seen: images of the pool that the model looked at.
         wrong_pseudo_labels: how many pseudo-labels are wrong; None where there are none or nobody knows.
 
     Raises:
@@ -45,7 +46,7 @@ class Query(Callback):
         self._key = seed, round
         self._running = RunningSelection(strategy, n, stream(seed, "query", round), round)
         self._labeled: list[PoolOutputs] = []
-        self._seen = 0
+        self.seen = 0
         self._wrong: int | None = 0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -86,14 +87,14 @@ class Query(Callback):
                 return
             self._running.add(needed)
         errors = _data(trainer).oracle.count_errors(index, outputs["logits"].argmax(dim=1).cpu())
-        self._seen += len(index)
+        self.seen += len(index)
         self._wrong = None if self._wrong is None or errors is None else self._wrong + errors
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Select and buy."""
         _model(pl_module).draw_dropout_masks([])
-        if self._seen and self._wrong is not None:
-            self.pool_error = self._wrong / self._seen
+        if self.seen and self._wrong is not None:
+            self.pool_error = self._wrong / self.seen
         if self.n and self.strategy.needs:
             self._buy(_data(trainer))
 

@@ -24,7 +24,16 @@ FORMAT = 2
 
 _OWN = ("config.yaml", "rounds", "curve.csv", "ledger.csv", "checkpoints", "fits", "wandb", "wandb_id")
 # What a second command may change: none of it alters a result.
-_FREE = ("config", "overwrite", "run_dir", "logger", "data.init_args.root", "data.init_args.eval_batch_size")
+_FREE = (
+    "config",
+    "overwrite",
+    "run_dir",
+    "logger",
+    "data.init_args.root",
+    "data.init_args.eval_batch_size",
+    "data.init_args.in_memory",
+    "data.init_args.num_workers",
+)
 
 
 @dataclass(frozen=True)
@@ -35,11 +44,13 @@ class Purchase:
         index: dataset-absolute.
         label: what the oracle said.
         score: of the query strategy; None where it has none.
+        path: of the files; None for a dataset that is not made of files.
     """
 
     index: list[int] = field(default_factory=list)
     label: list[int] = field(default_factory=list)
     score: list[float] | None = None
+    path: list[str] | None = None  # since format 2
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,7 @@ class RoundRecord:
         round: k, from 0.
         num_labeled: labels that the model of this round was trained on.
         num_pool: images in the pool before the query.
+        num_scored: of these, how many the model looked at: all, or loop.pool_limit, or none for Random.
         metrics: on the test set; ``accuracy`` is always there.
         seconds: per phase: fit, test, query.
         pool_error: share of the pool that the model got wrong (Fig. 3); None where not known.
@@ -72,6 +84,7 @@ class RoundRecord:
         bought: by this round's query, trained on from round k+1.
         initial: the initial set; empty but in round 0.
         environment: versions and device.
+        learn_class_counts: images to learn from per class, in the record of round 0; None where nobody knows.
         pseudo_labels: made by this round's query, trained on in round k+1 only; None where the strategy makes none.
     """
 
@@ -85,7 +98,9 @@ class RoundRecord:
     bought: Purchase
     initial: Purchase
     environment: dict[str, str]
-    pseudo_labels: PseudoLabels | None = None  # since format 2
+    pseudo_labels: PseudoLabels | None = None  # from here on since format 2
+    num_scored: int | None = None
+    learn_class_counts: list[int] | None = None
 
     @property
     def accuracy(self) -> float:
@@ -175,7 +190,7 @@ class RunDirectory:
         }
         for name, rows in tables.items():
             file, text = self.path / name, _table(rows)
-            if not file.exists() or file.read_text() != text:
+            if not file.exists() or file.read_text(encoding="utf-8") != text:
                 write_atomically(file, text)
 
     def _clear(self) -> None:
@@ -190,7 +205,7 @@ class RunDirectory:
         """Keys whose values differ from those that made the folder, each with both."""
         file = self.path / "config.yaml"
         try:
-            before = flatten(yaml.safe_load(file.read_text())) if file.exists() else {}
+            before = flatten(yaml.safe_load(file.read_text(encoding="utf-8"))) if file.exists() else {}
         except (yaml.YAMLError, AttributeError):
             before = {"config.yaml": "damaged"}
         now = flatten(self.config)
@@ -252,7 +267,7 @@ def curve_row(record: RoundRecord) -> dict[str, Any]:
 def write_atomically(path: Path, text: str) -> None:
     """Write a file that is there whole or not at all, whatever happens meanwhile."""
     part = path.with_name(f".{path.name}.part")
-    with part.open("w") as file:
+    with part.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -267,7 +282,7 @@ def write_atomically(path: Path, text: str) -> None:
 def _read(file: Path) -> RoundRecord:
     remedy = f"delete it and all later ones, and round {int(file.stem)} is done again"
     try:
-        body = json.loads(file.read_text())
+        body = json.loads(file.read_text(encoding="utf-8"))
         version, digest = body.pop("format"), body.pop("digest")
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         raise UserError(f"the record '{file}' is damaged: {remedy}") from None
@@ -290,7 +305,8 @@ def _ledger_rows(record: RoundRecord) -> list[dict[str, Any]]:
     for purchase, trained_from in ((record.initial, 0), (record.bought, record.round + 1)):
         scores: list[float] | list[None] = purchase.score or [None] * len(purchase.index)
         for rank, (index, label, score) in enumerate(zip(purchase.index, purchase.label, scores, strict=True)):
-            rows.append({"round": trained_from, "rank": rank, "index": index, "score": score, "label": label})
+            row = {"round": trained_from, "rank": rank, "index": index, "score": score, "label": label}
+            rows.append(row if purchase.path is None else {**row, "path": purchase.path[rank]})
     return rows
 
 

@@ -123,6 +123,8 @@ class RunningSelection:
             batch = batch.rows(batch.require("score") >= self._cut)
         self._parts.append(batch)
         self._held += len(batch)
+        if self.size is not None and len(self._parts) > _MOST_PARTS:
+            self._parts = [PoolOutputs.cat(self._parts)]
         # 4096: small shortlists are not cut each batch
         if self.size is not None and self._held >= 2 * self.size + 4096:
             self._shrink(self.size)
@@ -165,6 +167,7 @@ class RunningSelection:
         self._parts, self._held = [held], len(held)
 
 
+_MOST_PARTS = 8  # a few rows kept of each batch would lie in holes of freed batches, and the memory would not shrink
 _DIVERGED = "the model has probably diverged; lower model.optimizer.init_args.lr"
 
 

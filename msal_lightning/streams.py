@@ -49,8 +49,9 @@ def noise_of_rows(seed: int, index: Tensor) -> Tensor:
         (N,) float64 in (0, 1).
     """
     start = _mix(np.array([seed], dtype=np.uint64))
-    bits = _mix(start + index.numpy().astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
-    return torch.from_numpy(((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)
+    bits = _mix(start + (index.numpy().astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15))
+    # 52 bits: the half above the 53rd would round up to 1
+    return torch.from_numpy(((bits >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52)
 
 
 def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -17,6 +17,8 @@ from msal_lightning.streams import derive_seed, stream
 
 IN_POOL = -1
 """``labeled_at`` of an image whose label was not bought yet."""
+NOT_IN_POOL = -2
+"""``labeled_at`` of an image that a long-tailed version of the dataset leaves out."""
 UNKNOWN = -1
 """The label of an image whose label was not bought yet."""
 
@@ -25,26 +27,34 @@ class ActiveDataModule(LightningDataModule, ABC):
     """Owns the images, the labeled and unlabeled indices, and every move between them.
 
     A dataset is a subclass with class attributes ``mean``, ``std`` and ``class_names`` and one method, :meth:`load`.
+    For the list of datasets it may say, in literals, which ``files`` below the root tell that it is there (any of them)
+    and its ``source``.
 
-    The state is ``labeled_at`` (N,) int64: -1 in the pool, 0 in the initial set, k: trained on from round k. It is the
-    split, the history and the checkpoint. Indices are dataset-absolute everywhere.
+    The state is ``labeled_at`` (N,) int64: -1 in the pool, 0 in the initial set, k: trained on from round k, -2: left
+    out of a long-tailed version. It is the split, the history and the checkpoint. Indices are dataset-absolute.
 
     Args:
         root: folder of the data files; a download goes there.
         batch_size: images per training step.
         eval_batch_size: images per step of the test and of the pool pass; changes speed and memory, not results.
         augmentation: what training images go through; the test set and the pool never do.
+        imbalance: of a long-tailed version (Table 5): images of the last class over images of the first, falling
+            exponentially in between; drawn by the run's seed, the test set stays whole. None: the dataset as it is.
 
     Attributes:
         labeled_at: (N,) int64, see above.
         pseudo_labels: indices and labels of images of the pool that the next fit trains on as if they were labeled.
         predict_labeled: a pool pass goes over the labeled set too, as its second loader.
+        pool_limit: a pool pass goes over a random subset of this size, another one each round; None: the whole pool.
+        num_workers: processes that read batches; 0 for images in memory.
         oracle: answers for the labels.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
     class_names: tuple[str, ...]
+    files: tuple[str, ...] = ()
+    source: str = ""
 
     def __init__(
         self,
@@ -52,8 +62,13 @@ class ActiveDataModule(LightningDataModule, ABC):
         batch_size: int = 128,
         eval_batch_size: int = 500,
         augmentation: Augmentation | None = None,
+        imbalance: float | None = None,
     ) -> None:
         super().__init__()
+        if imbalance is not None and not 0 < imbalance <= 1:
+            raise UserError(
+                f"expected data.imbalance to be above 0 and at most 1, got {imbalance}: 0.01 is the paper's"
+            )
         for key, value, least in (("batch_size", batch_size, 2), ("eval_batch_size", eval_batch_size, 1)):
             if value < least:  # BatchNorm cannot train on one image
                 raise UserError(f"expected data.{key} to be at least {least}, got {value}: 128 is a usual value")
@@ -62,6 +77,9 @@ class ActiveDataModule(LightningDataModule, ABC):
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.augmentation = augmentation
+        self.imbalance = imbalance
+        self.pool_limit: int | None = None
+        self.num_workers = 0
         self.seed = 0
         self.round = 0
         self.predict_labeled = False
@@ -86,8 +104,21 @@ class ActiveDataModule(LightningDataModule, ABC):
         """Read the images once; Lightning calls this before each fit, test and predict."""
         if self._ready:
             return
-        learn, self.test = self.load()
-        for images in (learn, self.test):
+        learn, self.test = self.read()
+        self.images = learn.image
+        self.oracle: Oracle = SimulatedOracle(learn.label)
+        self.labeled_at = torch.full((len(learn.label),), IN_POOL)
+        self._labels = torch.full((len(learn.label),), UNKNOWN)
+        self._ready = True
+
+    def read(self) -> tuple[Images, Images]:
+        """What :meth:`load` gives, checked.
+
+        Raises:
+            UserError: files are missing or damaged, or shapes, types or labels don't fit.
+        """
+        learn, test = self.load()
+        for images in (learn, test):
             shape = tuple(images.image.shape)
             fits = len(shape) == 4 and shape[1] == self.in_channels and 0 < shape[0] == len(images.label)
             if images.image.dtype != torch.uint8 or not fits:
@@ -101,11 +132,7 @@ class ActiveDataModule(LightningDataModule, ABC):
                     f"expected the labels of {self.name} to be 0 to {self.num_classes - 1}, got {low} "
                     f"to {high}: check the files in data.root '{self.root}'"
                 )
-        self.images = learn.image
-        self.oracle: Oracle = SimulatedOracle(learn.label)
-        self.labeled_at = torch.full((len(learn.label),), IN_POOL)
-        self._labels = torch.full((len(learn.label),), UNKNOWN)
-        self._ready = True
+        return learn, test
 
     @property
     def num_classes(self) -> int:
@@ -137,6 +164,23 @@ class ActiveDataModule(LightningDataModule, ABC):
         """Indices of the pool, ascending."""
         return (self.labeled_at == IN_POOL).nonzero()[:, 0]
 
+    @property
+    def scored(self) -> Tensor:
+        """Indices of the pool that a pool pass goes over, ascending: all, or this round's random ``pool_limit``."""
+        pool = self.pool
+        if self.pool_limit is None or len(pool) <= self.pool_limit:
+            return pool
+        drawn = torch.randperm(len(pool), generator=stream(self.seed, "query", self.round, 1))[: self.pool_limit]
+        return pool[drawn.sort().values]
+
+    def paths(self, index: Tensor) -> list[str] | None:
+        """Where images lie on disk, for the ledger; None for a dataset that is not made of files.
+
+        Args:
+            index: (n,) int64, dataset-absolute.
+        """
+        return None
+
     def reset(self, seed: int) -> None:
         """Forget all labels.
 
@@ -146,6 +190,9 @@ class ActiveDataModule(LightningDataModule, ABC):
         self.seed, self.round = seed, 0
         self.oracle.handed_out = 0
         self.labeled_at.fill_(IN_POOL)
+        if self.imbalance is not None:
+            keep = self.oracle.long_tail(self.imbalance, self.num_classes, stream(seed, "split", 1))
+            self.labeled_at[~keep] = NOT_IN_POOL
         self._labels.fill_(UNKNOWN)
         self.clear_pseudo_labels()
 
@@ -161,11 +208,10 @@ class ActiveDataModule(LightningDataModule, ABC):
         Raises:
             ValueError: fewer than one or more than there are, or drawn already.
         """
-        num_images, num_labeled = len(self.labeled_at), len(self.labeled)
-        if not 1 <= size <= num_images or num_labeled:
-            raise ValueError(f"cannot draw {size} of {num_images} images, {num_labeled} are labeled already")
-        order = torch.randperm(len(self.labeled_at), generator=stream(self.seed, "split"))
-        initial = order[:size]
+        pool, num_labeled = self.pool, len(self.labeled)
+        if not 1 <= size <= len(pool) or num_labeled:
+            raise ValueError(f"cannot draw {size} of {len(pool)} images, {num_labeled} are labeled already")
+        initial = pool[torch.randperm(len(pool), generator=stream(self.seed, "split"))[:size]]
         self._move(initial, 0, self.oracle.label(initial))
         return initial
 
@@ -276,17 +322,28 @@ class ActiveDataModule(LightningDataModule, ABC):
         if self.trainer is not None:
             # Lightning makes the iterator of the first resumed epoch before it calls set_epoch (issue 21938)
             order.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
-        return _loader(View(self.images, labels), order)
+        return self._loader(View(self.images, labels), order)
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """The whole test set."""
-        return _loader(View(*self.test), self._in_order(torch.arange(len(self.test.label))))
+        return self._loader(View(*self.test), self._in_order(torch.arange(len(self.test.label))))
 
     def predict_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
         """The pool in ascending order of index, its labels -1; with ``predict_labeled`` the labeled set too."""
         view = View(self.images, self.labels)
-        pool = _loader(view, self._in_order(self.pool))
-        return [pool, _loader(view, self._in_order(self.labeled))] if self.predict_labeled else pool
+        pool = self._loader(view, self._in_order(self.scored))
+        return [pool, self._loader(view, self._in_order(self.labeled))] if self.predict_labeled else pool
+
+    def _loader(self, view: View, order: EpochBatches | list[Tensor]) -> DataLoader[Batch]:
+        # its own generator: making an iterator draws a seed, which must not come from the global stream
+        return DataLoader(
+            view,
+            batch_size=None,
+            sampler=order,
+            generator=torch.Generator(),
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+        )
 
     def _in_order(self, index: Tensor) -> list[Tensor]:
         return list(torch.split(index, self.eval_batch_size))
@@ -306,8 +363,3 @@ class ActiveDataModule(LightningDataModule, ABC):
         if self._augment is None or self._augment[0] != key:
             self._augment = key, stream(self.seed, "augment", *key)
         return self._augment[1]
-
-
-def _loader(view: View, order: EpochBatches | list[Tensor]) -> DataLoader[Batch]:
-    # its own generator: making an iterator draws a seed, which must not come from the global stream
-    return DataLoader(view, batch_size=None, sampler=order, generator=torch.Generator())

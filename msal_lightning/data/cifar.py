@@ -1,4 +1,4 @@
-"""CIFAR-100."""
+"""CIFAR-10 and CIFAR-100."""
 
 import torch
 import torchvision
@@ -8,24 +8,39 @@ from msal_lightning.data.download import fetch
 from msal_lightning.data.views import Images
 
 
-class CIFAR100(ActiveDataModule):
+class CIFAR10(ActiveDataModule):
+    """Tiny photographs, 32×32 colour: 10 classes, 50,000 to learn from, 10,000 to test."""
+
+    mean = (0.4914, 0.4822, 0.4465)
+    std = (0.2470, 0.2435, 0.2616)
+    class_names: tuple[str, ...] = (
+        "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"
+    )  # fmt: skip
+    files: tuple[str, ...] = ("cifar-10-batches-py",)
+    source = "https://www.cs.toronto.edu/~kriz/cifar.html"
+    _torchvision: type[torchvision.datasets.CIFAR10] = torchvision.datasets.CIFAR10
+
+    def load(self) -> tuple[Images, Images]:
+        """Read torchvision's files; the names of the classes come with them."""
+        dataset = self._torchvision
+        try:
+            train, test = dataset(self.root, train=True), dataset(self.root, train=False)
+        except RuntimeError:  # not there, or damaged
+            expected = f"the folder {self.files[0]} ({dataset.filename} unpacked, from {self.source})"
+            fetch(self, lambda: dataset(self.root, download=True), expected)
+            train, test = dataset(self.root, train=True), dataset(self.root, train=False)
+        self.class_names = tuple(train.classes)
+        return _images(train), _images(test)
+
+
+class CIFAR100(CIFAR10):
     """Tiny photographs, 32×32 colour: 100 classes, 50,000 to learn from, 10,000 to test."""
 
     mean = (0.5071, 0.4867, 0.4408)
     std = (0.2675, 0.2565, 0.2761)
     class_names = tuple(str(c) for c in range(100))
-
-    def load(self) -> tuple[Images, Images]:
-        """Read torchvision's files; the names of the classes come with them."""
-        dataset = torchvision.datasets.CIFAR100
-        try:
-            train, test = dataset(self.root, train=True), dataset(self.root, train=False)
-        except RuntimeError:  # not there, or damaged
-            expected = "the folder cifar-100-python (cifar-100-python.tar.gz unpacked)"
-            fetch(self, lambda: dataset(self.root, download=True), expected)
-            train, test = dataset(self.root, train=True), dataset(self.root, train=False)
-        self.class_names = tuple(train.classes)
-        return _images(train), _images(test)
+    files = ("cifar-100-python",)
+    _torchvision = torchvision.datasets.CIFAR100
 
 
 def _images(dataset: torchvision.datasets.CIFAR10) -> Images:

@@ -14,6 +14,7 @@ class Digits(ActiveDataModule):
     mean = (0.305,)
     std = (0.376,)
     class_names = tuple("0123456789")
+    source = "scikit-learn"
 
     def load(self) -> tuple[Images, Images]:
         """Split off 500 stratified test images, the same for every seed."""

@@ -1,11 +1,19 @@
 """Fetching a dataset, or saying in one sentence why it cannot be had."""
 
 import contextlib
+import hashlib
 import os
 import socket
+import sys
+import urllib.error
+import urllib.request
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import rich
+from rich.progress import DownloadColumn, Progress
 
 from msal_lightning.errors import UserError
 
@@ -15,13 +23,74 @@ if TYPE_CHECKING:
 _TIMEOUT = 20  # seconds without a byte: a network that swallows packets must not hang the run
 
 
-def fetch(data: "ActiveDataModule", download: Callable[[], object], expected: str) -> None:
+def download_file(data: "ActiveDataModule", url: str, md5: str, file: Path) -> None:
+    """Download a file into a dataset's root, with a progress bar; a broken download is gone on with.
+
+    Args:
+        data: the dataset, for its name and root.
+        url: where from.
+        md5: of the whole file.
+        file: where to.
+
+    Raises:
+        UserError: the root cannot be written, the download failed, or the checksum is wrong.
+    """
+    part = file.with_name(f"{file.name}.part")
+
+    def download() -> None:
+        _download(url, part)
+        if _md5(part) != md5:
+            part.unlink()
+            raise OSError(f"the file from {url} has another checksum than {md5}")
+        part.replace(file)
+
+    fetch(data, download, f"{file.name} (from {url})", silent=False)
+
+
+def _download(url: str, part: Path) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        response = urllib.request.urlopen(request, timeout=_TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise
+        return  # nothing is missing; the checksum decides
+    console = rich.get_console()
+    with (
+        response,
+        part.open("ab" if response.status == HTTPStatus.PARTIAL_CONTENT else "wb") as out,
+        Progress(
+            *Progress.get_default_columns(),
+            DownloadColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        ) as progress,
+    ):
+        start = out.tell()
+        length = response.headers.get("Content-Length")
+        task = progress.add_task(part.stem, completed=start, total=start + int(length) if length else None)
+        while block := response.read(2**20):
+            out.write(block)
+            progress.advance(task, len(block))
+        if length and out.tell() - start < int(length):
+            raise OSError("the connection ended early: the same command goes on with the download")
+
+
+def _md5(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def fetch(data: "ActiveDataModule", download: Callable[[], object], expected: str, silent: bool = True) -> None:
     """Download a dataset into its root.
 
     Args:
         data: the dataset, for its name and root.
         download: does it, torchvision's class for example.
         expected: which files were looked for and where, for the error message.
+        silent: keep what it prints to itself.
 
     Raises:
         UserError: the root cannot be written, or the download failed.
@@ -39,7 +108,7 @@ def fetch(data: "ActiveDataModule", download: Callable[[], object], expected: st
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_TIMEOUT)
     try:
-        with Path(os.devnull).open("w") as silent, contextlib.redirect_stdout(silent):
+        with Path(os.devnull).open("w") as nothing, contextlib.redirect_stdout(nothing if silent else sys.stdout):
             download()
     except Exception as error:  # torchvision raises whatever its mirrors give it
         reason = " ".join(str(error).split()) or type(error).__name__

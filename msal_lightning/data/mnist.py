@@ -22,6 +22,13 @@ class MNIST(ActiveDataModule):
     mean = (0.1307,)
     std = (0.3081,)
     class_names = tuple("0123456789")
+    files = (
+        "MNIST/raw/train-images-idx3-ubyte",
+        "MNIST/raw/train-images-idx3-ubyte.gz",
+        "train-images-idx3-ubyte",
+        "train-images-idx3-ubyte.gz",
+    )
+    source = "http://yann.lecun.com/exdb/mnist, by torchvision's mirrors"
     _torchvision: type[torchvision.datasets.MNIST] = torchvision.datasets.MNIST
 
     def load(self) -> tuple[Images, Images]:
@@ -54,6 +61,13 @@ class FashionMNIST(MNIST):
     class_names = (
         "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"
     )  # fmt: skip
+    files = (
+        "FashionMNIST/raw/train-images-idx3-ubyte",
+        "FashionMNIST/raw/train-images-idx3-ubyte.gz",
+        "train-images-idx3-ubyte",
+        "train-images-idx3-ubyte.gz",
+    )
+    source = "https://github.com/zalandoresearch/fashion-mnist"
     _torchvision = torchvision.datasets.FashionMNIST
 
 

@@ -1,13 +1,28 @@
 """Views of the images: what a loader reads, and in which order."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from msal_lightning.streams import stream
+
+
+class ImageStore(Protocol):
+    """Images that can be asked for by index: a tensor, or files that are decoded when asked for."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """(N, C, H, W)."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """uint8."""
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        """The images at (B,) int64 indices: (B, C, H, W) uint8."""
 
 
 class Images(NamedTuple):
@@ -18,7 +33,7 @@ class Images(NamedTuple):
         label: (N,) int64.
     """
 
-    image: Tensor
+    image: ImageStore
     label: Tensor
 
 
@@ -44,7 +59,7 @@ class View(Dataset[Batch]):
         label: (N,) int64, shared; -1 where unknown.
     """
 
-    def __init__(self, image: Tensor, label: Tensor) -> None:
+    def __init__(self, image: ImageStore, label: Tensor) -> None:
         self.image = image
         self.label = label
 

@@ -23,7 +23,9 @@ def kmeans(x: Tensor, k: int, generator: Generator, weight: Tensor | None = None
     from threadpoolctl import threadpool_limits
 
     seed = int(torch.randint(2**31 - 1, (), generator=generator))
-    sample_weight = weight.numpy() if weight is not None and weight.sum() > 0 else None
+    largest = float(weight.max()) if weight is not None and len(weight) else 0.0
+    # over the largest: only ratios count, and sums of tiny weights would leave the range of float32
+    sample_weight = (weight.double() / largest).numpy() if weight is not None and largest > 0 else None
     model = KMeans(k, n_init=1, random_state=seed)
     # Threads add up their parts of a center in the order in which they finish: the sum of two parts is the same either
     # way, of three it is not, and a seed would no longer give the same ledger.

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from msal_lightning.pool import PoolOutputs
-from msal_lightning.strategies.base import MCUncertainty
+from msal_lightning.strategies.base import MCUncertainty, mean_over_passes
 
 
 class BALD(MCUncertainty):
@@ -18,7 +18,7 @@ class BALD(MCUncertainty):
     def score(self, pool: PoolOutputs, seed: int) -> Tensor:  # noqa: D102
         probabilities = pool.mc_probabilities()
         # entr(0) = 0: passes that are certain of different classes disagree most, and must not become NaN
-        of_mean = torch.special.entr(probabilities.mean(dim=0)).sum(dim=-1)
-        mean_of = torch.special.entr(probabilities).sum(dim=-1).mean(dim=0)
+        of_mean = torch.special.entr(mean_over_passes(probabilities)).sum(dim=-1)
+        mean_of = mean_over_passes(torch.special.entr(probabilities).sum(dim=-1))
         information: Tensor = of_mean - mean_of
         return information.clamp_min(0)  # rounding

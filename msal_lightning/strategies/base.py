@@ -131,7 +131,7 @@ class ProbabilityUncertainty(Uncertainty):
         return f"{type(self).__name__}D" if self.mc_samples else type(self).__name__
 
     def score(self, pool: PoolOutputs, seed: int) -> Tensor:  # noqa: D102
-        return self.of(pool.mc_probabilities().mean(dim=0) if self.mc_samples else pool.probabilities())
+        return self.of(mean_over_passes(pool.mc_probabilities()) if self.mc_samples else pool.probabilities())
 
     @abstractmethod
     def of(self, probabilities: Tensor) -> Tensor:
@@ -193,6 +193,17 @@ def check_mc_samples(mc_samples: int, expected: str) -> None:
     """
     if mc_samples < 2:
         raise ValueError(f"query.mc_samples must be {expected}, got {mc_samples}: 10 is usual")
+
+
+def mean_over_passes(values: Tensor) -> Tensor:
+    """Mean over the first axis: (T, N, ...) to (N, ...).
+
+    Pass by pass, since a sum of torch's adds in an order that depends on N, and a row's score would on its batch.
+    """
+    total = values[0].clone()
+    for one in values[1:]:
+        total += one
+    return total / len(values)
 
 
 def by_score(pool: PoolOutputs) -> Tensor:

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from msal_lightning.pool import PoolOutputs
-from msal_lightning.strategies.base import MCUncertainty
+from msal_lightning.strategies.base import MCUncertainty, mean_over_passes
 
 
 class MeanSTD(MCUncertainty):
@@ -14,4 +14,6 @@ class MeanSTD(MCUncertainty):
     """
 
     def score(self, pool: PoolOutputs, seed: int) -> Tensor:  # noqa: D102
-        return pool.mc_probabilities().std(dim=0, correction=0).mean(dim=-1)
+        probabilities = pool.mc_probabilities()
+        variance = mean_over_passes((probabilities - mean_over_passes(probabilities)).square())
+        return variance.sqrt().mean(dim=-1)

@@ -57,8 +57,10 @@ class ProbCover(Strategy):
         gain = _count_within(x, x[~covered], cosine)
         free = torch.ones(len(x), dtype=torch.bool)
         picks: list[int] = []
-        while len(picks) < n and not covered.all():
-            row = int(gain.masked_fill(~free, -1).argmax())
+        while len(picks) < n:
+            most, row = (int(value) for value in gain.masked_fill(~free, -1).max(dim=0))
+            if most < 1:
+                break
             new = ~covered & (x @ x[row] >= cosine)
             picks.append(row)
             free[row] = False
@@ -95,7 +97,7 @@ def pure_radius(x: Tensor, num_classes: int, purity: float, generator: Generator
     finite = to_other[torch.isfinite(to_other)].sort().values
     if not len(finite):
         return 2.0  # a single cluster: every ball is pure
-    smallest = finite[min(len(finite) - 1, int((1 - purity) * len(finite)))]
+    smallest = finite[min(len(finite) - 1, int((1 - purity) * len(finite) + 1e-9))]
     return max(float(smallest) * (1 - 1e-6), 1e-6)
 
 

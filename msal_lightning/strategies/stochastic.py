@@ -64,8 +64,10 @@ class PowerAcquisition(StochasticAcquisition):
         return f"Power{self.uncertainty.name}"
 
     def log_weight(self, uncertainty: Tensor) -> Tensor:  # noqa: D102
-        # where the model is certain the weight is 0: its rows come last, in random order
-        return self.beta * uncertainty.double().clamp_min(torch.finfo(torch.float32).tiny).log()
+        # Where the model is certain the weight is 0: below that of every other row, and finite, so that the noise still
+        # puts them in random order. The smallest float32 is e^-103.
+        log = torch.where(uncertainty > 0, uncertainty.double().log(), -104.0)
+        return self.beta * log - torch.where(uncertainty > 0, 0.0, 1000.0)
 
 
 class SoftmaxAcquisition(StochasticAcquisition):

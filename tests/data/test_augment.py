@@ -1,10 +1,13 @@
 """The augmentation against one image at a time, and that training images alone go through it."""
 
+import math
+
 import pytest
 import torch
 import torchvision.transforms.functional as TF
 
-from msal_lightning.data import Batch, CropFlip, Digits
+from msal_lightning.data import Batch, CropFlip, Digits, RotateFlip
+from msal_lightning.data.augment import rotate
 from msal_lightning.streams import stream
 
 
@@ -200,3 +203,45 @@ def test_resumed_fit_sees_what_an_uninterrupted_one_sees(make_trainer, recorder,
         assert torch.equal(got.index, expected.index)
         assert torch.equal(got.label, expected.label)
         assert torch.equal(got.image, expected.image)
+
+
+# RotateFlip
+
+
+def test_rotation_is_torchvisions_for_the_same_angles():
+    batch = images(40, 3, 64, 64)
+    angle = (2 * torch.rand(40, generator=generator(2)) - 1) * 20
+    flip = torch.rand(40, generator=generator(3)) < 0.5
+    got = rotate(batch, torch.deg2rad(angle), flip)
+    expected = torch.stack([TF.rotate(image, degrees.item()) for image, degrees in zip(batch, angle, strict=True)])
+    expected[flip] = expected[flip].flip(3)
+    assert got.dtype == torch.uint8
+    assert (got != expected).any(dim=1).float().mean() < 1e-3  # pixels halfway between two, where rounding decides
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 7)])
+def test_right_angles_by_hand(size):
+    batch = torch.arange(2 * size[0] * size[1]).view(2, 1, *size)
+    no, yes = torch.tensor([False, False]), torch.tensor([True, True])
+    assert torch.equal(rotate(batch, torch.zeros(2), no), batch)
+    assert torch.equal(rotate(batch, torch.zeros(2), yes), batch.flip(3))
+    assert torch.equal(rotate(batch, torch.full((2,), math.pi), no), batch.flip(2, 3))
+    if size[0] == size[1]:
+        assert torch.equal(rotate(batch, torch.full((2,), math.pi / 2), no), batch.rot90(1, (2, 3)))
+
+
+def test_rotate_flip_draws_for_each_image_from_its_stream():
+    batch = torch.randint(1, 256, (1, 3, 16, 16), dtype=torch.uint8).expand(64, -1, -1, -1)
+    augmentation = RotateFlip(20.0)
+    first = augmentation(batch, generator(1))
+    assert torch.equal(first, augmentation(batch, generator(1)))
+    assert not torch.equal(first, augmentation(batch, generator(2)))
+    assert len({image.numpy().tobytes() for image in first}) > 45
+    assert torch.equal(RotateFlip(0.0, 0.0)(batch, torch.Generator()), batch)
+    assert torch.equal(RotateFlip(0.0, 1.0)(batch, torch.Generator()), batch.flip(3))
+
+
+@pytest.mark.parametrize("options", [{"degrees": -1}, {"degrees": 181}, {"flip": 1.1}, {"flip": -0.1}])
+def test_rotate_flip_refuses_what_has_no_meaning(options):
+    with pytest.raises(ValueError, match=r"degrees in \[0, 180\] and flip in \[0, 1\]"):
+        RotateFlip(**options)

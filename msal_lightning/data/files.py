@@ -1,0 +1,182 @@
+"""Image files: decoding one, many at once, or whenever they are asked for."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, Literal, TypeVar
+
+import numpy as np
+import rich
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from rich.progress import Progress
+from torch import Tensor
+
+from msal_lightning.errors import UserError
+
+T = TypeVar("T")
+R = TypeVar("R")
+_NAMED = 5  # bad files that a message names
+
+
+class ImageFiles:
+    """Image files that look like one tensor (N, C, size, size) uint8; whoever asks for some has them decoded.
+
+    Args:
+        paths: of the files.
+        size: pixels of a side.
+        channels: 3: RGB; 1: grey.
+    """
+
+    dtype = torch.uint8
+
+    def __init__(self, paths: Sequence[Path], size: int, channels: int) -> None:
+        self.paths = [str(path) for path in paths]
+        self.size = size
+        self.channels = channels
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, C, size, size)."""
+        return len(self.paths), self.channels, self.size, self.size
+
+    @property
+    def num_bytes(self) -> int:
+        """Of the tensor that they would be."""
+        return len(self.paths) * self.channels * self.size**2
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        """Decode the images at (B,) indices: (B, C, size, size).
+
+        Raises:
+            UserError: a file cannot be read.
+        """
+        images = torch.empty((len(index), *self.shape[1:]), dtype=torch.uint8)
+        for place, row in enumerate(index.tolist()):
+            images[place] = torch.from_numpy(self._decode(self.paths[row]))
+        return images
+
+    def load(self) -> Tensor:
+        """Decode all: (N, C, size, size).
+
+        Raises:
+            UserError: a file cannot be read.
+        """
+        return decode_all(((path, path) for path in self.paths), len(self.paths), self.size, self.channels)
+
+    def readable(self) -> Tensor:
+        """Which files can be decoded, by trying it: (N,) bool."""
+
+        def can(path: str) -> bool:
+            try:
+                self._decode(path)
+            except UserError:
+                return False
+            return True
+
+        return torch.tensor([*in_threads(can, self.paths, len(self.paths), "checking images")], dtype=torch.bool)
+
+    def _decode(self, path: str) -> NDArray[np.uint8]:
+        return decode(path, path, self.size, self.channels)
+
+
+def decode_all(sources: Iterable[tuple[str, str | BinaryIO]], count: int, size: int, channels: int = 3) -> Tensor:
+    """Decode images straight into one tensor.
+
+    Args:
+        sources: name, and path or open file, of each; read as they are needed.
+        count: how many.
+        size: pixels of a side.
+        channels: 3: RGB; 1: grey.
+
+    Returns:
+        (count, C, size, size) uint8.
+
+    Raises:
+        UserError: one cannot be read.
+    """
+    images = torch.empty((count, channels, size, size), dtype=torch.uint8)
+
+    def one(source: tuple[str, str | BinaryIO]) -> NDArray[np.uint8]:
+        return decode(*source, size, channels)
+
+    for row, image in enumerate(in_threads(one, sources, count, "reading images")):
+        images[row] = torch.from_numpy(image)
+    return images
+
+
+def in_threads(work: Callable[[T], R], items: Iterable[T], count: int, what: str) -> Iterator[R]:
+    """Results in order, with a progress bar; the decoders of Pillow let other threads run."""
+    console = rich.get_console()
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        Progress(console=console, transient=True, disable=not console.is_terminal) as progress,
+    ):
+        task = progress.add_task(what, total=count)
+        for part in batched(items, 512):
+            yield from pool.map(work, part)
+            progress.advance(task, len(part))
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of that many items, the last one shorter."""
+    iterator = iter(items)
+    while part := list(islice(iterator, size)):
+        yield part
+
+
+def decode(name: str, source: str | BinaryIO, size: int, channels: int) -> NDArray[np.uint8]:
+    """Read an image: turned upright, its shorter side scaled to ``size``, its center cut out.
+
+    Args:
+        name: for the error message.
+        source: path or open file, in any format that Pillow reads.
+        size: pixels of a side; an image that has this size is taken as it is.
+        channels: 3: RGB; 1: grey; transparency is dropped.
+
+    Returns:
+        (C, size, size) uint8.
+
+    Raises:
+        UserError: it is no image, or damaged.
+    """
+    mode: Literal["L", "RGB"] = "L" if channels == 1 else "RGB"
+    try:
+        with Image.open(source) as file:
+            file.draft(mode, (size, size))  # JPEG can be decoded at half or a quarter of its size
+            image = ImageOps.exif_transpose(file)
+            if image.mode == "F":
+                raise ValueError("its pixels are floating-point numbers of an unknown range")
+            if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off at 255
+                image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+            if "transparency" in image.info:
+                image = image.convert("RGBA")
+            image = image.convert(mode)
+        if image.size != (size, size):
+            image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow's readers raise
+        remedy = "replace or delete it, or set data.on_error to skip" if isinstance(source, str) else "fetch it again"
+        raise UserError(f"cannot read the image '{name}' ({' '.join(str(error).split()):.120}): {remedy}") from None
+    pixels = np.array(image)  # a copy: what Pillow gives is not writable
+    return np.ascontiguousarray(pixels[None] if channels == 1 else pixels.transpose(2, 0, 1))
+
+
+def free_memory() -> int:
+    """Bytes of memory that are free or can be freed at once, as far as the system says."""
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return 1024 * int(next(line.split()[1] for line in lines if line.startswith("MemAvailable:")))
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):  # not on every system
+        return 8 * 2**30
+
+
+def name_some(paths: Sequence[str]) -> str:
+    """The first few names, and how many more."""
+    rest = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+    return ", ".join(f"'{path}'" for path in paths[:_NAMED]) + rest

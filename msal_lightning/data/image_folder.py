@@ -1,0 +1,253 @@
+"""Your own images."""
+
+import csv
+import os
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torchvision.datasets.folder import IMG_EXTENSIONS
+
+from msal_lightning.data.augment import Augmentation
+from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.data.files import ImageFiles, free_memory, name_some
+from msal_lightning.data.views import Images
+from msal_lightning.errors import UserError
+
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_GREY = ((0.5,), (0.25,))
+
+
+class ImageFolder(ActiveDataModule):
+    """Your own images: a sub-folder for each class, or a CSV file with the columns path and label.
+
+    Other files than images, and those whose names begin with a dot, are left out. Images of any size, grey, with
+    transparency or a palette are converted.
+
+    Args:
+        root: folder with a sub-folder for each class, or the one that the paths of the CSV file start from.
+        csv: file with the columns path and label, and perhaps split with train or test; its order is the order of
+            the indices. None: the sub-folders of root.
+        test_root: folder of the test set, a sub-folder for each class.
+        test_fraction: share of each class that is held out as the test set, without test_root and split.
+        test_seed: draws it; not the run's seed, so that all runs are tested on the same images.
+        size: pixels of a side: the shorter side is scaled to it and the center cut out.
+        channels: 3: RGB; 1: grey.
+        mean: of each channel, 0 to 1; that of ImageNet, or 0.5 for grey.
+        std: of each channel; that of ImageNet, or 0.25 for grey.
+        in_memory: true: decode all images once; false: whenever they are needed; auto: in memory if that takes less
+            than half of what is free.
+        num_workers: processes that decode from disk; one a CPU, at most 8, by default.
+        on_error: what to do about images that cannot be read: raise an error, or skip them; to find them, skip has
+            to decode every image before the run.
+        batch_size: images per training step.
+        eval_batch_size: images per step of the test and of the pool pass.
+        augmentation: what training images go through.
+        imbalance: of a long-tailed version.
+
+    Raises:
+        UserError: an option out of range.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        csv: str | None = None,
+        test_root: str | None = None,
+        test_fraction: float = 0.2,
+        test_seed: int = 0,
+        size: int = 224,
+        channels: Literal[1, 3] = 3,
+        mean: list[float] | None = None,
+        std: list[float] | None = None,
+        in_memory: bool | Literal["auto"] = "auto",
+        num_workers: int | None = None,
+        on_error: Literal["raise", "skip"] = "raise",
+        batch_size: int = 128,
+        eval_batch_size: int = 500,
+        augmentation: Augmentation | None = None,
+        imbalance: float | None = None,
+    ) -> None:
+        super().__init__(root, batch_size, eval_batch_size, augmentation, imbalance)
+        if not 0 < test_fraction < 1:
+            raise UserError(f"expected data.test_fraction to be between 0 and 1, got {test_fraction}: 0.2 is usual")
+        if size < 1:
+            raise UserError(f"expected data.size to be at least 1 pixel, got {size}: 224 is usual")
+        usual = _GREY if channels == 1 else _IMAGENET
+        self.mean, self.std = tuple(mean or usual[0]), tuple(std or usual[1])
+        for key, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != channels:
+                raise UserError(f"expected data.{key} to have {channels} values, one a channel, got {list(values)}")
+        if min(self.std) <= 0:
+            raise UserError(f"expected data.std to be above 0, got {list(self.std)}: it divides the images")
+        if num_workers is not None and num_workers < 0:
+            raise UserError(
+                f"expected data.num_workers to be at least 0, got {num_workers}: leave it out for one a CPU"
+            )
+        self.csv, self.test_root = csv, test_root
+        self.test_fraction, self.test_seed = test_fraction, test_seed
+        self.size, self.channels = size, channels
+        self.memory, self.workers, self.on_error = in_memory, num_workers, on_error
+        self.class_names = ()
+
+    def load(self) -> tuple[Images, Images]:
+        """List the files, then decode them or leave them on disk.
+
+        Raises:
+            UserError: what is wrong with the folder, the CSV file or an image.
+        """
+        where = f"data.root '{self.root}'" if self.csv is None else f"data.csv '{self.csv}'"
+        found = _from_folder(Path(self.root), where) if self.csv is None else _from_csv(Path(self.csv), Path(self.root))
+        if self.on_error == "skip":
+            found = self._without_unreadable(found)
+        learn, test = [item for item in found if not item.is_test], [item for item in found if item.is_test]
+        self.class_names = _class_names(learn, where)
+        if self.test_root is not None:
+            where = f"data.test_root '{self.test_root}'"
+            test = _from_folder(Path(self.test_root), where)
+            test = self._without_unreadable(test) if self.on_error == "skip" else test
+        elif not test:
+            learn, test = self._hold_out(learn)
+        if not test:
+            raise UserError(f"expected test images in {where}, found none: add some, or leave data.test_root out")
+        if unknown := sorted({item.label for item in test} - set(self.class_names)):
+            raise UserError(
+                f"expected the classes to test in {where} to be among those to learn, got {name_some(unknown)} too: "
+                "rename or leave them out"
+            )
+        self._paths = [str(item.path) for item in learn]
+        files = [ImageFiles([item.path for item in part], self.size, self.channels) for part in (learn, test)]
+        labels = [self._labels_of(part) for part in (learn, test)]
+        if self._decide(sum(part.num_bytes for part in files)):
+            loaded = [Images(part.load(), label) for part, label in zip(files, labels, strict=True)]
+            return loaded[0], loaded[1]
+        return Images(files[0], labels[0]), Images(files[1], labels[1])
+
+    def paths(self, index: Tensor) -> list[str]:  # noqa: D102
+        relative = (os.path.relpath(self._paths[row], self.root) for row in index.tolist())
+        return [path.encode(errors="backslashreplace").decode() for path in relative]  # a name need not be text
+
+    def _hold_out(self, items: list["_Item"]) -> tuple[list["_Item"], list["_Item"]]:
+        generator = torch.Generator().manual_seed(self.test_seed)
+        is_test = [False] * len(items)
+        rows_of = defaultdict[str, list[int]](list)
+        for row, item in enumerate(items):
+            rows_of[item.label].append(row)
+        for name in self.class_names:
+            rows = rows_of[name]
+            if len(rows) < 2:
+                raise UserError(
+                    f"expected at least two images a class to hold out data.test_fraction, got one of '{name}': add "
+                    "images, or give a data.test_root"
+                )
+            wanted = min(max(1, round(self.test_fraction * len(rows))), len(rows) - 1)
+            for row in torch.randperm(len(rows), generator=generator)[:wanted].tolist():
+                is_test[rows[row]] = True
+        pairs = list(zip(items, is_test, strict=True))
+        return [item for item, held in pairs if not held], [item for item, held in pairs if held]
+
+    def _without_unreadable(self, items: list["_Item"]) -> list["_Item"]:
+        readable = ImageFiles([item.path for item in items], self.size, self.channels).readable().tolist()
+        bad = [str(item.path) for item, fine in zip(items, readable, strict=True) if not fine]
+        kept = [item for item, fine in zip(items, readable, strict=True) if fine]
+        if bad:
+            print(f"{len(bad)} of {len(items)} images cannot be read and are left out: {name_some(bad)}")
+        if lost := sorted({item.label for item in items} - {item.label for item in kept}):
+            raise UserError(f"found no image that can be read of {name_some(lost)}: replace them, or leave them out")
+        return kept
+
+    def _labels_of(self, items: list["_Item"]) -> Tensor:
+        number = {name: c for c, name in enumerate(self.class_names)}
+        return torch.tensor([number[item.label] for item in items], dtype=torch.int64)
+
+    def _decide(self, num_bytes: int) -> bool:
+        free = free_memory()
+        in_memory = num_bytes < free / 2 if self.memory == "auto" else bool(self.memory)
+        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        usual = min(8, cpus)
+        self.num_workers = 0 if in_memory else usual if self.workers is None else self.workers
+        by = f"by {self.num_workers} processes" if self.num_workers else "as they are needed"
+        where = "kept in memory" if in_memory else f"decoded from disk {by}"
+        print(f"images: {num_bytes / 1e9:.3f} GB, {free / 1e9:.1f} GB of memory are free: {where}")
+        return in_memory
+
+
+@dataclass(frozen=True)
+class _Item:
+    path: Path
+    label: str
+    is_test: bool = False
+
+
+def _from_folder(root: Path, where: str) -> list[_Item]:
+    if not root.is_dir():
+        raise UserError(f"expected {where} to be a folder with a sub-folder for each class, found none: correct it")
+    classes = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    names = {entry.name for entry in classes}
+    if "train" in names and names & {"test", "val"}:
+        raise UserError(
+            f"expected a sub-folder for each class in {where}, got train and a test set: set data.root to "
+            f"'{root / 'train'}' and data.test_root to the other one"
+        )
+    items = [_Item(path, folder.name) for folder in classes for path in _images_below(folder)]
+    if empty := sorted(names - {item.label for item in items}):
+        raise UserError(f"found no images in {name_some(empty)} of {where}: add some, or delete the folder")
+    return items
+
+
+def _images_below(folder: Path) -> list[Path]:
+    found = []
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        visible = (Path(parent) / name for name in files if not name.startswith("."))
+        found += [path for path in visible if path.suffix.lower() in IMG_EXTENSIONS and path.is_file()]
+    return sorted(found)
+
+
+def _from_csv(file: Path, root: Path) -> list[_Item]:
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as text:
+            reader = csv.DictReader(text)
+            columns = [(name or "").strip() for name in reader.fieldnames or []]
+            reader.fieldnames = columns
+            if not {"path", "label"} <= set(columns):
+                raise UserError(
+                    f"expected the columns path and label in data.csv '{file}', got {', '.join(columns) or 'none'}: "
+                    "write them into the first line"
+                )
+            rows = [(reader.line_num, {key: (row[key] or "").strip() for key in columns}) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"cannot read data.csv '{file}' ({error}): set it to a CSV file with path and label") from None
+    items, wrong, seen = [], [], dict[Path, int]()
+    for line, row in rows:
+        path = root / row["path"]
+        same = Path(os.path.normpath(path))
+        if not row["path"] or not row["label"]:
+            wrong.append(f"line {line}: path or label is blank")
+        elif row.get("split", "") not in ("", "train", "test"):
+            wrong.append(f"line {line}: split '{row['split']}' is neither train nor test")
+        elif same in seen:
+            wrong.append(f"line {line}: '{row['path']}' stands in line {seen[same]} already")
+        elif not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where a name is too long
+            wrong.append(f"line {line}: there is no file '{path}'")
+        else:
+            seen[same] = line
+            items.append(_Item(path, row["label"], row.get("split") == "test"))
+    if wrong:
+        shown = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
+        raise UserError(f"{len(wrong)} lines of data.csv '{file}' are wrong ({shown}): correct them")
+    return items
+
+
+def _class_names(items: list[_Item], where: str) -> tuple[str, ...]:
+    names = sorted({item.label for item in items})
+    if len(names) < 2:
+        raise UserError(
+            f"expected at least two classes to learn in {where}, got {len(names)}: there is nothing to tell apart"
+        )
+    if all(name.isdecimal() for name in names):
+        names.sort(key=int)  # 2 before 10
+    return tuple(names)
