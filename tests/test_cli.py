@@ -184,7 +184,14 @@ def test_a_normal_run_says_what_it_did_and_nothing_else(tmp_path):
 
 
 def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(tmp_path):
-    arguments = ["fit", *TINY, "--trainer.max_epochs", "40", "--run_dir", "out"]
+    arguments = [
+        "fit",
+        *TINY,
+        "--trainer.max_epochs",
+        "250",
+        "--run_dir",
+        "out",
+    ]  # seconds a round, on a busy machine too
     process = subprocess.Popen(
         [sys.executable, "-m", "msal_lightning", *arguments],
         cwd=tmp_path,

@@ -70,7 +70,7 @@ def write_cifar(root, monkeypatch, num_classes):
     learn = [f"data_batch_{i}" for i in range(1, 6)] if num_classes == 10 else ["train"]
     test, meta = ("test_batch", "batches.meta") if num_classes == 10 else ("test", "meta")
     for name in (*learn, test):
-        n = 20 * num_classes // len(learn)
+        n = 30 if name == test else (100 + 3 * num_classes) // len(learn)
         label = (np.arange(n) % num_classes).tolist()
         data = rng.integers(0, 256, (n, 3072), dtype=np.uint8)
         (folder / name).write_bytes(pickle.dumps({"data": data, "labels": label, "fine_labels": label}))

@@ -71,6 +71,8 @@ def _download(url: str, part: Path) -> None:
         start = out.tell()
         length = response.headers.get("Content-Length")
         task = progress.add_task(part.stem, completed=start, total=start + int(length) if length else None)
+        if not console.is_terminal:
+            print(f"downloading {url}" + (f", {int(length) / 1e6:.0f} MB to go" if length else ""), flush=True)
         while block := response.read(2**20):
             out.write(block)
             progress.advance(task, len(block))
@@ -113,9 +115,8 @@ def fetch(data: "ActiveDataModule", download: Callable[[], object], expected: st
     except Exception as error:  # torchvision raises whatever its mirrors give it
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
-            f"expected {expected} in data.root '{root.resolve()}', found none, and the download failed "
-            f"({reason:.160}): "
-            "put the files there, or set data.root to the folder that has them"
+            f"expected {expected} in data.root '{root.resolve()}' for {data.name}, found none, and the download failed "
+            f"({reason:.160}): put the files there, or set data.root to the folder that has them"
         ) from None
     finally:
         socket.setdefaulttimeout(before)

@@ -1,31 +1,39 @@
 """TinyImageNet."""
 
 import io
+import os
 import zipfile
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.download import download_file
-from msal_lightning.data.files import decode_all
+from msal_lightning.data.files import decode_all, name_some
 from msal_lightning.data.views import Images
 from msal_lightning.errors import UserError
+from msal_lightning.runs import write_atomically
 
 _NAME = "tiny-imagenet-200"
 _URL = f"http://cs231n.stanford.edu/{_NAME}.zip"
 _MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
+_ANNOTATIONS = "val/val_annotations.txt"
 _SIZE = 64
+_LARGEST = 2**24  # bytes of a file in the archive; the official ones are far below, and a bomb must not fill the memory
 _CACHE = "msal-cache-1"  # a number that rises when the arrays would come out differently
 
 
 class TinyImageNet(ActiveDataModule):
     """Photographs, 64×64 colour: 200 classes, 100,000 to learn from, 10,000 to test.
 
-    Read once from the official zip, without unpacking it, or from its unpacked folder; then kept as one array.
-    The official validation set is the test set. Classes are in the order of their WordNet ids.
+    Read once from the official zip, without unpacking it, or from its unpacked folder; then kept as one array, which is
+    all that later runs need (delete msal-cache-1 to have the images read anew). The official validation set is the
+    test set. Classes are in the order of their WordNet ids.
     """
 
     mean = (0.4802, 0.4481, 0.3975)
@@ -42,18 +50,22 @@ class TinyImageNet(ActiveDataModule):
         """
         cache = Path(self.root) / _CACHE
         if (found := _read_cache(cache)) is None:
-            found = _decode(self._archive())
+            if cache.is_dir():
+                print(f"{cache} is unfinished or damaged: it is made again", flush=True)
+            found = _decode(self._source())
             _write_cache(cache, *found)
         learn, test, names = found
         self.class_names = names
         return learn, test
 
-    def _archive(self) -> "_Folder | _Zip":
+    def _source(self) -> "_Folder | _Zip":
         root = Path(self.root)
-        for folder in (root / _NAME, root):
-            if (folder / "train").is_dir() and (folder / "val").is_dir():
-                return _Folder(folder)
-        file = root / f"{_NAME}.zip"
+        folder, file = root / _NAME, root / f"{_NAME}.zip"
+        if (folder / "train").is_dir() and (folder / "val").is_dir():
+            return _Folder(folder)
+        # here train and val alone may be another dataset's
+        if (root / "train").is_dir() and (root / _ANNOTATIONS).is_file():
+            return _Folder(root)
         if not file.exists():
             download_file(self, _URL, _MD5, file)
         return _Zip(file)
@@ -65,9 +77,7 @@ class _Folder:
     def __init__(self, folder: Path) -> None:
         self.where = str(folder)
         self._folder = folder
-
-    def names(self) -> Iterator[str]:
-        return (path.relative_to(self._folder).as_posix() for path in self._folder.rglob("*") if path.is_file())
+        self.names = {path.relative_to(folder).as_posix() + "/" * path.is_dir() for path in folder.rglob("*")}
 
     def read(self, name: str) -> bytes:
         return (self._folder / name).read_bytes()
@@ -80,67 +90,109 @@ class _Zip:
         self.where = str(file)
         try:
             self._zip = zipfile.ZipFile(file)
-        except (OSError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
             raise UserError(f"cannot read '{file}' ({error}): delete it, and it is fetched again") from None
-        for name in self._zip.namelist():
-            path = PurePosixPath(name)
+        members = self._zip.infolist()
+        for member in members:
+            path = PurePosixPath(member.filename)
             if path.is_absolute() or ".." in path.parts:
                 raise UserError(
-                    f"'{file}' holds the path '{name}', which leads out of it: delete it and fetch it again"
+                    f"'{file}' holds the path '{path}', which leads out of it: delete it, and it is fetched again"
                 )
-
-    def names(self) -> Iterator[str]:
-        return (name.removeprefix(f"{_NAME}/") for name in self._zip.namelist() if not name.endswith("/"))
+        self._members = {member.filename.removeprefix(f"{_NAME}/"): member for member in members}
+        self.names = set(self._members)
 
     def read(self, name: str) -> bytes:
-        try:
-            return self._zip.read(f"{_NAME}/{name}")
-        except (OSError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
-            raise UserError(
-                f"cannot read '{name}' in '{self.where}' ({error}): delete it, and it is fetched again"
-            ) from None
+        member = self._members[name]
+        if member.file_size > _LARGEST:
+            raise OSError(f"unpacked it would take {member.file_size:,} bytes")
+        return self._zip.read(member)
 
 
-def _decode(archive: _Folder | _Zip) -> tuple[Images, Images, tuple[str, ...]]:
-    files = set(archive.names())
-    train = sorted(name for name in files if name.startswith("train/") and _is_image(name))
-    classes = sorted({name.split("/")[1] for name in train})
-    if len(classes) < 2 or "val/val_annotations.txt" not in files:
+def _read(source: _Folder | _Zip, name: str) -> bytes:
+    try:
+        return source.read(name)
+    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:  # RuntimeError: encrypted
         raise UserError(
-            f"expected train/<class>/images and val/val_annotations.txt in '{archive.where}', found {len(classes)} "
-            f"classes: put {_NAME}.zip there, from {_URL}"
-        )
+            f"cannot read '{name}' in '{source.where}' ({error}): delete it, and it is fetched again"
+        ) from None
+
+
+def _lines(source: _Folder | _Zip, name: str) -> list[list[str]]:
+    """The fields of each line."""
+    try:
+        return [line.split("\t") for line in _read(source, name).decode().splitlines() if line]
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"cannot read '{name}' in '{source.where}' as text ({error}): delete it, and it is fetched again"
+        ) from None
+
+
+def _decode(source: _Folder | _Zip) -> tuple[Images, Images, tuple[str, ...]]:
+    train, classes = _train(source)
     number = {wnid: c for c, wnid in enumerate(classes)}
-    annotations = (line.split("\t") for line in archive.read("val/val_annotations.txt").decode().splitlines() if line)
-    val = {f"val/images/{line[0]}": line[1] for line in annotations if len(line) > 1}
-    if wrong := sorted(
-        {name for name in val if name not in files} | {wnid for wnid in val.values() if wnid not in number}
-    ):
+    val = _val(source, number)
+    names = tuple(classes)
+    if "words.txt" in source.names:
+        words = {line[0]: line[-1].split(",")[0].strip() for line in _lines(source, "words.txt")}  # the first one
+        names = tuple(words.get(wnid) or wnid for wnid in classes)
+    learn = _images(source, train, [number[_class(name)] for name in train])
+    return learn, _images(source, list(val), list(val.values())), names
+
+
+def _train(source: _Folder | _Zip) -> tuple[list[str], list[str]]:
+    """Files to learn from and classes, in order."""
+    train = sorted(name for name in source.names if _is_image(name) and name.startswith("train/"))
+    found = {_class(name) for name in train}
+    classes = {name.split("/")[1] for name in source.names if name.startswith("train/") and name.count("/") > 1}
+    classes = {name for name in classes if not name.startswith(".")}
+    if "wnids.txt" in source.names:
+        classes |= {line[0].strip() for line in _lines(source, "wnids.txt")}
+    if not found or _ANNOTATIONS not in source.names:
         raise UserError(
-            f"val/val_annotations.txt in '{archive.where}' names {len(wrong)} files or classes that are not there, "
-            f"'{wrong[0]}' first: delete it and fetch it again"
+            f"expected train/<class>/images and {_ANNOTATIONS} in '{source.where}', found {len(found)} classes: put "
+            f"{_NAME}.zip there, from {_URL}"
         )
-    if extra := sorted(name for name in files if name.startswith("val/images/") and name not in val):
-        raise UserError(f"'{extra[0]}' in '{archive.where}' has no line in val_annotations.txt: delete the file")
-    learn = _images(archive, train, [number[name.split("/")[1]] for name in train])
-    test = _images(archive, sorted(val), [number[val[name]] for name in sorted(val)])
-    return learn, test, _words(archive, classes) if "words.txt" in files else tuple(classes)
+    if empty := sorted(classes - found):
+        raise UserError(
+            f"found no images to learn of {name_some(empty)} in '{source.where}': delete it, and it is fetched again"
+        )
+    return train, sorted(found)
+
+
+def _val(source: _Folder | _Zip, number: dict[str, int]) -> dict[str, int]:
+    """Class of each test file, in order."""
+    lines = sorted((f"val/images/{line[0]}", line[1]) for line in _lines(source, _ANNOTATIONS) if len(line) > 1)
+    wrong = {name for name, _ in lines if name not in source.names} | {wnid for _, wnid in lines if wnid not in number}
+    if wrong or not lines:
+        which = f"{name_some(sorted(wrong))}, not in the dataset" if wrong else "no lines"
+        raise UserError(
+            f"expected {_ANNOTATIONS} in '{source.where}' to have a line for each test file, with its class, got "
+            f"{which}: delete it, and it is fetched again"
+        )
+    val = {name: number[wnid] for name, wnid in lines}
+    images = {name for name in source.names if _is_image(name) and name.startswith("val/")}
+    if extra := sorted(images - set(val)):
+        raise UserError(f"{name_some(extra)} in '{source.where}' has no line in {_ANNOTATIONS}: delete the file")
+    return val
 
 
 def _is_image(name: str) -> bool:
-    return name.count("/") == 3 and name.lower().endswith((".jpeg", ".jpg", ".png"))
+    """train/<class>/images/<file> or val/images/<file>; a Mac adds hidden files of the same ending."""
+    path = PurePosixPath(name)
+    is_place = len(path.parts) == (4 if name.startswith("train/") else 3) and path.parent.name == "images"
+    return is_place and path.suffix.lower() in (".jpeg", ".jpg", ".png") and not path.name.startswith(".")
 
 
-def _words(archive: _Folder | _Zip, classes: list[str]) -> tuple[str, ...]:
-    """The first word for each class."""
-    lines = (line.partition("\t") for line in archive.read("words.txt").decode().splitlines())
-    words = {wnid: text.split(",")[0].strip() for wnid, _, text in lines}
-    return tuple(words.get(wnid) or wnid for wnid in classes)
+def _class(name: str) -> str:
+    return name.split("/")[1]
 
 
-def _images(archive: _Folder | _Zip, names: list[str], labels: list[int]) -> Images:
-    sources: Iterable[tuple[str, io.BytesIO]] = ((name, io.BytesIO(archive.read(name))) for name in names)
-    return Images(decode_all(sources, len(names), _SIZE), torch.tensor(labels))
+def _images(source: _Folder | _Zip, names: list[str], labels: list[int]) -> Images:
+    files: Iterable[tuple[str, io.BytesIO]] = (
+        (f"{source.where}/{name}", io.BytesIO(_read(source, name))) for name in names
+    )
+    return Images(decode_all(files, len(names), _SIZE), torch.tensor(labels, dtype=torch.int64))
 
 
 def _write_cache(cache: Path, learn: Images, test: Images, names: tuple[str, ...]) -> None:
@@ -148,25 +200,47 @@ def _write_cache(cache: Path, learn: Images, test: Images, names: tuple[str, ...
         cache.mkdir(exist_ok=True)
         (cache / "complete").unlink(missing_ok=True)
         for part, images in (("learn", learn), ("test", test)):
-            np.save(cache / f"{part}_image.npy", np.asarray(images.image))
-            np.save(cache / f"{part}_label.npy", images.label.numpy())
-        (cache / "class_names.txt").write_text("\n".join(names))
-        (cache / "complete").touch()  # last: without it the cache is made again
+            _save(cache / f"{part}_image.npy", np.asarray(images.image))
+            _save(cache / f"{part}_label.npy", images.label.numpy())
+        _save(cache / "class_names.npy", np.array(names))
+        write_atomically(cache / "complete", "")  # last: without it the cache is made again
     except OSError as error:
         print(f"{cache} cannot be written ({error.strerror or error}): the images will be decoded anew each time")
 
 
+def _save(file: Path, array: NDArray[Any]) -> None:
+    """Write whole or not at all, even if the power fails."""
+    temporary = file.with_name(f"{file.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as stream:
+            np.save(stream, array)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def _read_cache(cache: Path) -> tuple[Images, Images, tuple[str, ...]] | None:
+    """None where it is not there, unfinished or damaged."""
     if not (cache / "complete").exists():
         return None
     try:
-        parts = [
-            Images(*(torch.from_numpy(np.load(cache / f"{part}_{what}.npy")) for what in ("image", "label")))
+        names = tuple(np.load(cache / "class_names.npy").tolist())
+        learn, test = (
+            Images(
+                # mapped, so that the start need not wait until 1.2 GB are read; "c": writable, but never written back
+                torch.from_numpy(np.load(cache / f"{part}_image.npy", mmap_mode="c")),
+                torch.from_numpy(np.load(cache / f"{part}_label.npy")),
+            )
             for part in ("learn", "test")
-        ]
-        names = tuple((cache / "class_names.txt").read_text().split("\n"))
-        if any(len(images.image.shape) != 4 or images.image.shape[0] != len(images.label) for images in parts):
-            return None
-    except (OSError, ValueError, EOFError):  # damaged: it is made again
+        )
+    except (OSError, ValueError, EOFError, TypeError):
         return None
-    return parts[0], parts[1], names
+    for image, label in (learn, test):
+        fits = (
+            image.shape == (len(label), 3, _SIZE, _SIZE) and image.dtype == torch.uint8 and label.dtype == torch.int64
+        )
+        if not fits or label.ndim != 1 or not 0 <= label.min() <= label.max() < len(names):
+            return None
+    return learn, test, names

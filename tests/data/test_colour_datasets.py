@@ -17,7 +17,7 @@ import torch
 import torchvision
 from PIL import Image
 
-from msal_lightning.data import CIFAR10, SVHN, TinyImageNet, tiny_imagenet
+from msal_lightning.data import CIFAR10, CIFAR100, SVHN, TinyImageNet, tiny_imagenet
 from msal_lightning.data.download import download_file
 from msal_lightning.errors import UserError
 
@@ -366,3 +366,31 @@ def test_tiny_imagenet_of_full_size(tmp_path):
         counts, memory = done.stdout.splitlines()
         assert counts.startswith("100000 10000 ")
         assert float(memory) < 2
+
+
+@pytest.mark.slow
+def test_cifar_and_svhn_of_full_size(tmp_path, monkeypatch, no_network):
+    monkeypatch.setattr(torchvision.datasets.CIFAR10, "_check_integrity", lambda self: True)
+    monkeypatch.setattr(torchvision.datasets.cifar, "check_integrity", lambda *_: True)
+    ten, hundred = tmp_path / "cifar-10-batches-py", tmp_path / "cifar-100-python"
+    ten.mkdir()
+    hundred.mkdir()
+    names = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
+    for folder, name, n, num_classes, key in (
+        *((ten, name, 10_000, 10, "labels") for name in names),
+        (hundred, "train", 50_000, 100, "fine_labels"),
+        (hundred, "test", 10_000, 100, "fine_labels"),
+    ):
+        label = np.arange(n) % num_classes
+        pixels = np.repeat(COLOURS[label % 3], 1024, axis=1)
+        (folder / name).write_bytes(pickle.dumps({"data": pixels, key: label.tolist()}))
+    (ten / "batches.meta").write_bytes(pickle.dumps({"label_names": [str(c) for c in range(10)]}))
+    (hundred / "meta").write_bytes(pickle.dumps({"fine_label_names": [str(c) for c in range(100)]}))
+    write_svhn(tmp_path, monkeypatch, (73_257, 26_032))
+    for cls, sizes in ((CIFAR10, (50_000, 10_000)), (CIFAR100, (50_000, 10_000)), (SVHN, (73_257, 26_032))):
+        parts = cls(root=str(tmp_path)).load()
+        assert tuple(len(part.label) for part in parts) == sizes
+        for part in parts:
+            expected = torch.from_numpy(COLOURS)[part.label % 3]
+            assert torch.equal(part.image.amax(dim=(2, 3)), expected)
+            assert torch.equal(part.image.amin(dim=(2, 3)), expected)

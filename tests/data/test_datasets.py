@@ -7,12 +7,23 @@ import re
 
 import numpy as np
 import pytest
+import scipy.io
 import torch
 import torchvision
 from sklearn.datasets import load_digits
 
 from msal_lightning import data as package
-from msal_lightning.data import CIFAR100, MNIST, ActiveDataModule, Digits, FashionMNIST, ImageFolder
+from msal_lightning.data import (
+    CIFAR10,
+    CIFAR100,
+    MNIST,
+    SVHN,
+    ActiveDataModule,
+    Digits,
+    FashionMNIST,
+    ImageFolder,
+    TinyImageNet,
+)
 from msal_lightning.errors import UserError
 
 
@@ -196,7 +207,14 @@ def test_swapped_image_and_label_files_are_named(tmp_path, write_idx):
 
 @pytest.mark.parametrize(
     ("cls", "file"),
-    [(MNIST, "train-images-idx3-ubyte"), (FashionMNIST, "t10k-labels-idx1-ubyte"), (CIFAR100, "cifar-100-python")],
+    [
+        (MNIST, "train-images-idx3-ubyte"),
+        (FashionMNIST, "t10k-labels-idx1-ubyte"),
+        (SVHN, "test_32x32.mat"),
+        (CIFAR10, "cifar-10-batches-py"),
+        (CIFAR100, "cifar-100-python"),
+        (TinyImageNet, "tiny-imagenet-200.zip"),
+    ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 class TestMissingFiles:
@@ -315,3 +333,19 @@ def test_damaged_cifar_files_are_not_read(cifar_root, monkeypatch, no_network):
 
 def unreachable(*args, **kwargs):
     raise OSError("Network is unreachable")
+
+
+# ---------------------------------------------------------------- SVHN
+
+
+def test_svhn_rows_columns_and_colours(tmp_path, monkeypatch, no_network):
+    monkeypatch.setattr(torchvision.datasets.SVHN, "_check_integrity", lambda self: True)
+    image = np.random.default_rng(0).integers(0, 256, (30, 3, 32, 32), dtype=np.uint8)
+    label = np.arange(30) % 10
+    stored = {"X": image.transpose(2, 3, 1, 0), "y": np.where(label == 0, 10, label)[:, None]}  # X: H, W, C, N
+    for part in ("train", "test"):
+        scipy.io.savemat(tmp_path / f"{part}_32x32.mat", stored)
+    for images in SVHN(root=str(tmp_path)).read():
+        assert images.image.is_contiguous()
+        assert torch.equal(images.image, torch.from_numpy(image))
+        assert images.label.tolist() == label.tolist()
