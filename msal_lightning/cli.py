@@ -16,6 +16,13 @@ def _fit(argv: list[str]) -> None:
     fit(argv)
 
 
+def _replay(argv: list[str]) -> None:
+    """Train another model on the labels that a run bought, round by round, without a query."""
+    from msal_lightning.fit import replay
+
+    replay(argv)
+
+
 def _plot(argv: list[str]) -> None:
     """Draw budget curves: accuracy over labels, one line a configuration with a band over its seeds."""
     import argparse
@@ -65,6 +72,7 @@ def _datasets(argv: list[str]) -> None:
 
 COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "fit": _fit,
+    "replay": _replay,
     "plot": _plot,
     "check-strategy": _check_strategy,
     "strategies": _strategies,
@@ -79,7 +87,8 @@ def main(argv: list[str] | None = None) -> int:
         argv: the words behind the program's name; those of the process by default.
 
     Returns:
-        Exit code: 0, 1 for a check that failed, 2 for a mistake that the user can mend, 130 after Ctrl-C.
+        Exit code: 0, 1 for a check that failed, 2 for a mistake that the user can mend, 130 after Ctrl-C, 143 after
+        SIGTERM.
     """
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("-h", "--help"):
@@ -96,19 +105,13 @@ def main(argv: list[str] | None = None) -> int:
             raise UserError(f"'{command}' takes no arguments, got '{rest[0]}'")
         return COMMANDS[command](rest) or 0
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        if not error.told:
+            print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return _interrupted()
-    except SystemExit as exit:
-        if isinstance(exit.__context__, KeyboardInterrupt):  # Lightning turns Ctrl-C into exit code 1
-            return _interrupted()
-        raise
-
-
-def _interrupted() -> int:
-    print("interrupted: the same command goes on after the last finished round", file=sys.stderr)
-    return 130
+    except KeyboardInterrupt as interrupt:  # signals.Stopped among them, which knows more
+        what = str(interrupt) or "interrupted"
+        print(f"{what}: the same command goes on from there", file=sys.stderr)
+        return 128 + int(getattr(interrupt, "signum", 2))
 
 
 def console() -> None:

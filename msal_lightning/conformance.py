@@ -110,7 +110,7 @@ class Case:
             for batch in batches:
                 rank.add(batch)
         for rank in ranks[1:]:
-            ranks[0].merge(rank)
+            ranks[0].merge(rank.held())
         return ranks[0].finish(self.labeled()).index
 
 

@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from msal_lightning.runs import RoundRecord, aubc
+from msal_lightning.runs import RoundRecord, RunDirectory, aubc
 
 _PLAIN_SECONDS = 30  # without a terminal: one line for a phase that lasts longer than this, and every so often
 
@@ -64,7 +64,9 @@ class RoundProgress(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
         epochs = trainer.max_epochs or -1
-        self._start("fit", trainer.num_training_batches * epochs if epochs > 0 else None)
+        batches = int(trainer.num_training_batches)
+        self._start("fit", batches * epochs if epochs > 0 else None)
+        self._done = batches * trainer.current_epoch  # of an interrupted fit
 
     def on_train_batch_end(  # noqa: D102
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -117,6 +119,14 @@ class Display:
         shared = rich.get_console()  # in a notebook it would put each line into a paragraph of its own
         self._console = console or (Console(force_jupyter=False) if shared.is_jupyter else shared)
 
+    def silent(self) -> None:
+        """Print nothing from here on: another process of this run speaks."""
+        self._console = Console(quiet=True)
+
+    def note(self, text: str) -> None:
+        """Something the user should know, though nothing is lost."""
+        self._print(text, style="yellow")
+
     def start(self, title: str, records: list[RoundRecord]) -> None:
         """Say what runs, and what an interrupted run has done already."""
         self._print(title)
@@ -150,12 +160,13 @@ class Display:
         """Nothing is left to do."""
         self._print(f"The run in {path} is finished; start it anew with --overwrite.")
 
-    def finish(self, records: list[RoundRecord], path: Path) -> None:
-        """The result, and where it lies."""
+    def finish(self, records: list[RoundRecord], run: RunDirectory) -> None:
+        """The result, where it lies, and what it takes on disk."""
         area = aubc(records)
+        total, checkpoints = (f"{size / 1e6:.1f} MB" for size in run.disk_use())
         self._print(
             f"AUBC {'–' if math.isnan(area) else f'{area:.4f}'}, final accuracy {records[-1].accuracy:.4f} "
-            f"with {records[-1].num_labeled} labels; results in {path}",
+            f"with {records[-1].num_labeled} labels; results in {run.path} ({total}, {checkpoints} of it checkpoints)",
             style="bold",
         )
 

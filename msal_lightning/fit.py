@@ -1,6 +1,7 @@
 """``fit``: from a configuration to a running loop."""
 
 import argparse
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,13 +57,15 @@ _LOOP_OWNS = {
     "fast_dev_run",
     "barebones",
     "reload_dataloaders_every_n_epochs",
+    "use_distributed_sampler",
 }
 _PRECISIONS = ("None", "32", "32-true", "bf16", "bf16-mixed", "16", "16-mixed")
 _TRAINER_HELP = {
     "max_epochs": "epochs of each round's fit",
     "precision": "32-true, bf16-mixed, or on a GPU 16-mixed; the head and all scores stay in float32",
     "accelerator": "cpu, gpu, mps, or auto",
-    "devices": "one for now",
+    "devices": "processes that share each fit, test and pool pass; batch_size is that of each",
+    "strategy": "auto, or ddp on several devices",
     "callbacks": "your own, made anew for each round",
     "gradient_clip_val": "largest norm of the gradient",
     "deterministic": "refuse operations that differ between runs, on GPUs",
@@ -101,10 +104,12 @@ def fit(argv: list[str]) -> None:
         return trainer
 
     group = f"{part.data.name}-{part.query.name}-{config.model.head}"
-    path = Path(config.run_dir or Path("runs") / f"{group}-seed{config.seed}")
+    name = f"{group}-seed{config.seed}{'-replay' if config.loop.replay else ''}"
+    path = Path(config.run_dir or Path("runs") / name)
     resolved = yaml.safe_load(parser.dump(config))
     del resolved["overwrite"], resolved["plan"]  # the saved configuration repeats the run; it must not erase it
-    run = RunDirectory(path, resolved, config.overwrite)
+    requeued = int(os.environ.get("SLURM_RESTART_COUNT") or 0) > 0  # SLURM repeats the command as it was
+    run = RunDirectory(path, resolved, config.overwrite and not requeued)
     tracker = _tracker(part.logger, run, group)
     with one_sentence():
         loop = ActiveLoop(
@@ -114,6 +119,29 @@ def fit(argv: list[str]) -> None:
         _plan(loop, config.trainer.max_epochs, config.trainer.max_steps)
     else:
         loop.run()
+
+
+def replay(argv: list[str]) -> None:
+    """``fit`` with the configuration of a run and the labels that it bought.
+
+    Args:
+        argv: ``--run DIR`` and options of ``fit``.
+
+    Raises:
+        UserError: as :func:`fit`, or no run there.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m msal_lightning replay",
+        usage="python -m msal_lightning replay --run DIR [any option of fit]",
+        description="Train another model, or one with another seed, on the labels that a run bought, without a query.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--run", required=True, help="the run directory whose labels are bought again")
+    options, changes = parser.parse_known_args(argv)
+    config = Path(options.run) / "config.yaml"
+    if not config.exists():
+        raise UserError(f"expected --run to be a run directory, found no '{config}': see `ls runs`")
+    fit(["--config", str(config), "--run_dir", "null", "--loop.replay", options.run, *changes])
 
 
 def _plan(loop: ActiveLoop, max_epochs: int | None, max_steps: int) -> None:

@@ -1,36 +1,47 @@
 """The active-learning loop: start here."""
 
+import itertools
 import platform
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.metadata import version
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.seed import isolate_rng
 
+from msal_lightning.checkpoint import FitCheckpoint, SavedFit, read_fit, save_atomically
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.display import Display, RoundProgress
 from msal_lightning.errors import UserError
+from msal_lightning.loss_guard import DivergedError, LossGuard
 from msal_lightning.module import MSALClassifier
 from msal_lightning.query import Query
 from msal_lightning.quiet import quiet_lightning
+from msal_lightning.ranks import Ranks, check_launcher
+from msal_lightning.replay import Replay
 from msal_lightning.runs import PseudoLabels, Purchase, RoundRecord, RunDirectory, aubc
 from msal_lightning.selection import check_classes
+from msal_lightning.signals import GentleStop
 from msal_lightning.strategies.base import Strategy
-from msal_lightning.streams import EpochStreams, derive_seed
+from msal_lightning.streams import EpochStreams, derive_seed, retry_key
 from msal_lightning.tracking import CSVTracker, Tracker
+
+_RETRIES = 3  # after a fit that diverged, each with weights of its own
 
 
 class ActiveLoop:
     """Fits, tests, queries and records, round after round, until the query budget is spent.
 
     Every round has a fresh model, optimizer and Trainer. A round's record is what makes it final: a loop that was
-    interrupted goes on after the last recorded round and gives what it would have given uninterrupted.
+    interrupted goes on in the round after the last recorded one, at the epoch where its fit was saved, and gives what
+    it would have given uninterrupted. With several devices every process runs the same loop: it trains, tests and
+    scores its part, the first one selects and writes.
 
     Args:
         new_model: makes a model with fresh weights from the global random state.
@@ -45,6 +56,13 @@ class ActiveLoop:
         pool_limit: score a random subset of this many pool images each round, for pools too large to score whole; none:
             the whole pool.
         pool_error: measure the error rate on the pool each round (Fig. 3), also where the query needs no pass over it.
+        checkpoint_seconds: a fit is saved at the end of an epoch when this long has passed since the last time; a kill
+            loses that much training at most, or one epoch where that takes longer.
+        keep_checkpoints: models that stay: of the last finished round, of all rounds, or none.
+        on_nan: a loss that is NaN or infinite stops the run, or the round is tried again with other weights, three
+            times at most.
+        replay: a run directory; train on what was bought there, round by round, instead of querying. Pseudo-labels
+            belong to the model that made them and are not replayed.
         tracker: where curves go; CSV files by default.
 
     Raises:
@@ -65,6 +83,10 @@ class ActiveLoop:
         seed: int = 0,
         pool_limit: int | None = None,
         pool_error: bool = False,
+        checkpoint_seconds: float = 60.0,
+        keep_checkpoints: Literal["last", "all", "none"] = "last",
+        on_nan: Literal["stop", "retry"] = "stop",
+        replay: str | None = None,
         tracker: Tracker | None = None,
     ) -> None:
         self.new_model = new_model
@@ -74,14 +96,23 @@ class ActiveLoop:
         self.run_directory = run
         self.seed = seed
         self.pool_error = pool_error
+        self.checkpoint_seconds = checkpoint_seconds
+        self.on_nan = on_nan
+        self.replay = Replay(replay) if replay else None
         self.tracker = tracker or CSVTracker(run)
         self.display = Display()
+        self.ranks = Ranks()
+        self.stop = GentleStop()
+        run.keep_checkpoints = keep_checkpoints
 
         data.prepare_data()
         data.setup()
         data.reset(seed)
         data.pool_limit = pool_limit
-        self.label_counts = label_counts(len(data.pool), initial_size, query_size, query_budget)
+        if self.replay:
+            self.label_counts = self.replay.label_counts
+        else:
+            self.label_counts = label_counts(len(data.pool), initial_size, query_size, query_budget)
         if pool_limit is not None and pool_limit < query_size:
             raise UserError(
                 f"expected loop.pool_limit to be at least loop.query_size ({query_size}), got {pool_limit}: a query "
@@ -92,7 +123,7 @@ class ActiveLoop:
             sizes = {"initial_size": initial_size, "query_size": query_size, "query_budget": query_budget}
             run.config = {
                 "seed": seed,
-                "loop": {**sizes, "pool_limit": pool_limit},
+                "loop": {**sizes, "pool_limit": pool_limit, "replay": replay},
                 "query": _describe(strategy),
                 "data": {**_describe(data), "imbalance": data.imbalance},
                 "model": {"head": head},
@@ -103,60 +134,60 @@ class ActiveLoop:
 
         Returns:
             The records of all rounds, from the first.
+
+        Raises:
+            Stopped: Ctrl-C or SIGTERM asked for the end.
         """
-        records = self.run_directory.open()
-        if [record.num_labeled for record in records] != self.label_counts[: len(records)]:
-            raise UserError(
-                f"the rounds in run_dir '{self.run_directory.path}' are of other sizes than loop.* gives: choose "
-                "another run_dir, or start anew with --overwrite"
-            )
-        if len(records) < len(self.label_counts):
-            self._restore(records)
-            self.tracker.start(records)
-            self.display.start(self.title, records)
-            for round in range(len(records), len(self.label_counts)):
-                record = self._round(round)
-                self.run_directory.commit(record)
-                self.tracker.log_round(record)
-                self.display.round(record)
-                records.append(record)
-            self.tracker.finish({"AUBC": aubc(records), "final_accuracy": records[-1].accuracy})
-        else:
-            self.display.already_finished(self.run_directory.path)
-        self.display.finish(records, self.run_directory.path)
+        with isolate_rng(), quiet_lightning():
+            ranks = self.ranks = Ranks.connect(self._new_trainer(logger=False, callbacks=[]))
+        if not ranks.is_zero:
+            self.display.silent()
+        with ranks, self.stop.listen_as(ranks), closing(self.run_directory):
+            records = ranks.on_zero(self._open)
+            to_do = range(len(records), len(self.label_counts))
+            tracking = ranks.is_zero and (bool(to_do) or not self.tracker.finished)
+            if tracking:
+                self.tracker.start(records)
+            if to_do:
+                self._restore(records)
+                self.display.start(self.title, records)
+            else:
+                self.display.already_finished(self.run_directory.path)
+            for round in to_do:
+                records.append(self._round(round))
+            if tracking:
+                self.tracker.finish({"AUBC": aubc(records), "final_accuracy": records[-1].accuracy})
+            self.display.finish(records, self.run_directory)
         return records
 
     def _round(self, round: int) -> RoundRecord:
         data, seconds = self.data, dict[str, float]()
         data.round = round
-        initial = data.draw_initial(self.label_counts[0]) if round == 0 else None
+        initial = None
+        if round == 0:
+            initial = self.replay.label_initial(data) if self.replay else data.draw_initial(self.label_counts[0])
         num_labeled, num_pool = len(data.labeled), len(data.pool)
         learn = torch.cat([data.labeled, data.pool])
         is_last = round == len(self.label_counts) - 1
-        to_buy = 0 if is_last else self.label_counts[round + 1] - num_labeled
+        to_buy = 0 if is_last or self.replay else self.label_counts[round + 1] - num_labeled
         query = Query(self.strategy, to_buy, self.seed, round)
 
         with isolate_rng(), quiet_lightning():
-            seed_everything(derive_seed(self.seed, "init", round), verbose=False)
-            model = self.new_model()
-            trainer = self._new_trainer(
-                logger=self.tracker.logger(round),
-                callbacks=[EpochStreams(self.seed, round), query, RoundProgress(round, len(self.label_counts) - 1)],
-            )
-            with _timed(seconds, "fit"):
-                trainer.fit(model, datamodule=data)
-            with _timed(seconds, "test"):
+            model, trainer = self._fit(query, seconds)
+            with self._timed(seconds, "test"):
                 metrics = trainer.test(model, datamodule=data, verbose=False)[0]
-            with _timed(seconds, "query"):
+            with self._timed(seconds, "query"):
                 if num_pool and ((to_buy and self.strategy.needs) or self.pool_error):
                     trainer.predict(model, datamodule=data, return_predictions=False)
-                if to_buy and not self.strategy.needs:
-                    query.without_pool_pass(data)
+                self.stop.check()
+                query.buy(data, self.ranks)
+        if self.replay and not is_last:
+            query.selection = self.replay.buy(data, round)
 
         self._check_bill()
-        self.run_directory.save_model(trainer)
+        self.run_directory.save_model(trainer, round)
         bought = data.labels[query.selection.index]
-        return RoundRecord(
+        record = RoundRecord(
             round=round,
             num_labeled=num_labeled,
             num_pool=num_pool,
@@ -171,20 +202,123 @@ class ActiveLoop:
             pseudo_labels=_pseudo_labels(query),
             environment=_environment(trainer),
         )
+        self.ranks.on_zero(lambda: self._commit(record))
+        return record
+
+    def _fit(self, query: Query, seconds: dict[str, float]) -> tuple[MSALClassifier, Trainer]:
+        """Train this round's model, from the start or from where an interrupted fit was saved."""
+        data, run, round = self.data, self.run_directory, self.data.round
+        self.ranks.agree(data.digest(), "split")
+        origin = {
+            "round": round,
+            "split": data.digest(),
+            "config": run.config_digest,
+            "processes": self.ranks.size,
+        }  # what makes a saved fit this one
+        saved = self.ranks.on_zero(lambda: self._saved_fit(origin))
+        for attempt in itertools.count(saved.attempt if saved else 0):
+            data.attempt = attempt
+            seed_everything(derive_seed(self.seed, "init", round, *retry_key(attempt)), verbose=False)
+            model = self.new_model()
+            checkpoint = FitCheckpoint(run.fit_checkpoint, self.checkpoint_seconds, origin, attempt, saved)
+            self.stop.where = f"round {round}"
+            trainer = self._new_trainer(
+                logger=self.tracker.logger(round, saved.epochs if saved else 0) if self.ranks.is_zero else False,
+                callbacks=[
+                    EpochStreams(self.seed, round, attempt),
+                    LossGuard(),
+                    query,
+                    *([RoundProgress(round, len(self.label_counts) - 1)] if self.ranks.is_zero else []),
+                    self.stop,
+                    checkpoint,
+                ],
+            )
+            try:
+                with self._timed(seconds, "fit"):
+                    # weights_only: nothing in the file is run
+                    file, safely = (run.fit_checkpoint, True) if saved else (None, None)
+                    trainer.fit(model, datamodule=data, ckpt_path=file, weights_only=safely)
+            except DivergedError as error:
+                self._give_up_or_retry(error, attempt)
+                saved = None
+                continue
+            seconds["fit"] += saved.seconds if saved else 0.0
+            if checkpoint.failed:
+                self.display.note(
+                    f"could not save the fit of round {round} ({checkpoint.failed}); a kill would repeat it"
+                )
+            return model, trainer
+        raise AssertionError
+
+    def _open(self) -> list[RoundRecord]:
+        records = self.run_directory.open()
+        if [record.num_labeled for record in records] != self.label_counts[: len(records)]:
+            raise UserError(
+                f"the rounds in run_dir '{self.run_directory.path}' are of other sizes than loop.* gives: choose "
+                "another run_dir, or start anew with --overwrite"
+            )
+        # what Lightning saves before it has SLURM requeue a job: it would take it for the fit of every later round
+        for file in self.run_directory.path.glob("hpc_ckpt_*.ckpt"):
+            file.unlink()
+        return records
+
+    def _saved_fit(self, origin: dict[str, Any]) -> SavedFit | None:
+        file = self.run_directory.fit_checkpoint
+        saved = read_fit(file, origin)
+        if isinstance(saved, str):
+            self.display.note(f"the checkpoint '{file}' {saved}: the fit of round {origin['round']} starts again")
+            return None
+        if saved:
+            self.display.note(f"(round {origin['round']} goes on after epoch {saved.epochs})")
+        return saved
+
+    def _give_up_or_retry(self, error: DivergedError, attempt: int) -> None:
+        what = f"{error} of round {self.data.round}"
+        if self.on_nan == "stop" or attempt == _RETRIES:
+            tried = f", {_RETRIES + 1} times with other weights" if attempt else ""
+            raise UserError(
+                f"{what}{tried}: lower model.optimizer.init_args.lr, set trainer.gradient_clip_val, or set loop.on_nan "
+                "to retry",
+                told=not self.ranks.is_zero,
+            )
+        self.display.note(f"{what}: the round starts again with other weights, attempt {attempt + 2}")
+
+    def _commit(self, record: RoundRecord) -> None:
+        """The point from which the round counts; whatever a kill leaves undone before or after it is done again."""
+        self.run_directory.commit(record)
+        self.tracker.log_round(record)
+        self.display.round(record)
+
+    @contextmanager
+    def _timed(self, seconds: dict[str, float], phase: str) -> Iterator[None]:
+        self.stop.check()
+        start = time.perf_counter()
+        yield
+        seconds[phase] = time.perf_counter() - start
 
     def _new_trainer(self, logger: Logger | bool, callbacks: list[Callback]) -> Trainer:
-        return self.new_trainer(
+        trainer = self.new_trainer(
             logger=logger,
             callbacks=callbacks,
             default_root_dir=self.run_directory.path,
-            enable_checkpointing=False,
+            enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
+            use_distributed_sampler=False,  # the loaders are divided already, without images that come twice
             enable_model_summary=False,
             enable_progress_bar=False,  # RoundProgress shows one bar per phase
             log_every_n_steps=1,  # the default of 50 warns in short rounds; nothing of ours is logged per step
         )
+        save_atomically(trainer)
+        return trainer
 
     def _restore(self, records: list[RoundRecord]) -> None:
         self.data.reset(self.seed)
+        learn = len(self.data.pool)
+        if records and records[0].num_labeled + records[0].num_pool != learn:
+            raise UserError(
+                f"expected {records[0].num_labeled + records[0].num_pool} images to learn from, as in the records of "
+                f"run_dir '{self.run_directory.path}', got {learn}: bring the former dataset back, or start anew with "
+                "--overwrite"
+            )
         for record in records:
             for purchase, trained_from in ((record.initial, 0), (record.bought, record.round + 1)):
                 index, label = (torch.tensor(column, dtype=torch.int64) for column in (purchase.index, purchase.label))
@@ -207,16 +341,18 @@ class ActiveLoop:
             model.configure_optimizers()
             Query(self.strategy, 0, self.seed, 0).prepare(model)
             head = model.head_name
-            processes = self._new_trainer(logger=False, callbacks=[]).world_size
-        if self.strategy.needs_prototypes and head != "prototype":
+            trainer = self._new_trainer(logger=False, callbacks=[])
+        check_launcher(trainer)
+        self.num_processes = trainer.world_size
+        if trainer.world_size > len(self.data.test.label):
+            raise UserError(
+                f"expected trainer.devices to be at most {len(self.data.test.label)}, the test images, got "
+                f"{trainer.world_size} processes: each tests a part of them"
+            )
+        if not self.replay and self.strategy.needs_prototypes and head != "prototype":
             raise UserError(
                 f"query {self.strategy.name} needs prototypes, got model.head {head}: "
                 "set model.head to prototype, or query to Entropy, Margin or LeastConfidence"
-            )
-        if processes > 1:
-            raise UserError(
-                f"expected trainer.devices 1, got {processes} processes: a pool that is split over several is not "
-                "merged yet, so set trainer.devices to 1"
             )
         return head
 
@@ -232,8 +368,9 @@ class ActiveLoop:
         """What runs, in a line or two."""
         counts = self.label_counts
         learn = torch.cat([self.data.labeled, self.data.pool])
+        query = f"the labels bought in {self.replay.path}" if self.replay else f"query {self.strategy.name}"
         return (
-            f"{self.data.name}, query {self.strategy.name}, seed {self.seed}: {counts[0]} to {counts[-1]} labels "
+            f"{self.data.name}, {query}, seed {self.seed}: {counts[0]} to {counts[-1]} labels "
             f"in {len(counts)} rounds, {len(learn):,} images to learn from{self._long_tail(learn)}"
         )
 
@@ -289,13 +426,6 @@ def _describe(component: object) -> dict[str, Any]:
     return {"class_path": f"{type(component).__module__}.{type(component).__qualname__}", "init_args": options}
 
 
-@contextmanager
-def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    seconds[phase] = time.perf_counter() - start
-
-
 def _purchase(data: ActiveDataModule, index: torch.Tensor, score: torch.Tensor | None) -> Purchase:
     scores = None if score is None else [_float32(s) for s in score.tolist()]
     return Purchase(index.tolist(), data.labels[index].tolist(), scores, data.paths(index))
@@ -317,4 +447,10 @@ def _environment(trainer: Trainer) -> dict[str, str]:
     packages = {name: version(name) for name in ("msal_lightning", "lightning", "torch")}
     device = trainer.strategy.root_device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} ({platform.machine()})"
-    return {"python": platform.python_version(), **packages, "device": name, "precision": str(trainer.precision)}
+    return {
+        "python": platform.python_version(),
+        **packages,
+        "device": name,
+        "precision": str(trainer.precision),
+        "processes": str(trainer.world_size),
+    }

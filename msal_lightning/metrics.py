@@ -54,7 +54,7 @@ class AUBC(Metric):
 
     def compute(self) -> Tensor:
         """The area, a float64 scalar."""
-        if not self.num_labeled:
+        if not len(self.num_labeled):
             return torch.tensor(torch.nan, dtype=torch.float64)
         labels = torch.cat(list(self.num_labeled)) if isinstance(self.num_labeled, list) else self.num_labeled
         values = torch.cat(list(self.accuracy)) if isinstance(self.accuracy, list) else self.accuracy
@@ -64,6 +64,6 @@ class AUBC(Metric):
 
 def area_under_budget_curve(num_labeled: list[int], accuracy: list[float]) -> float:
     """:class:`AUBC` of a whole curve at once."""
-    aubc = AUBC()
+    aubc = AUBC(sync_on_compute=False)  # a curve is whole on each process
     aubc.update(torch.tensor(num_labeled), torch.tensor(accuracy, dtype=torch.float64))
     return float(aubc.compute())

@@ -90,14 +90,14 @@ class MSALClassifier(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Softmax cross-entropy of the logits (section 3.1)."""
         loss = F.cross_entropy(self(batch.image), batch.label)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.label))
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.label), sync_dist=True)
         return loss
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Accuracy, balanced accuracy and loss on the test set."""
         logits = self(batch.image)
         self.test_metrics.update(logits, batch.label)
-        self.log("test_loss", F.cross_entropy(logits, batch.label), batch_size=len(batch.label))
+        self.log("test_loss", F.cross_entropy(logits, batch.label), batch_size=len(batch.label), sync_dist=True)
         self.log_dict(self.test_metrics, on_epoch=True, batch_size=len(batch.label))
 
     def draw_dropout_masks(self, generators: Sequence[Generator]) -> None:

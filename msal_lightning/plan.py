@@ -27,11 +27,12 @@ class Plan:
 
     Attributes:
         label_counts: labels that each round trains on.
-        steps: optimizer steps of each round.
+        steps: optimizer steps of each round, on each process.
         scored: images that each round's query runs the model on, pool and labeled set together.
         tested: images of each round's test.
         parameters: of the model.
         image_bytes: memory of the images to learn from and to test on.
+        models_kept: of finished rounds, by loop.keep_checkpoints.
         warnings: what one may not have meant, a sentence each.
     """
 
@@ -41,6 +42,7 @@ class Plan:
     tested: int
     parameters: int
     image_bytes: int
+    models_kept: int
     warnings: list[str]
 
 
@@ -66,6 +68,7 @@ def make_plan(loop: ActiveLoop, max_epochs: int | None, max_steps: int = -1) -> 
         max_steps: of each fit, or -1.
     """
     counts, data, strategy = loop.label_counts, loop.data, loop.strategy
+    ranks = loop.num_processes
     available = len(data.pool) + len(data.labeled)
     scored = []
     for round, labeled in enumerate(counts):
@@ -78,7 +81,7 @@ def make_plan(loop: ActiveLoop, max_epochs: int | None, max_steps: int = -1) -> 
         parameters = sum(p.numel() for p in loop.new_model().parameters())
     limits: list[Callable[[int], int]] = []
     if max_epochs is not None and max_epochs >= 0:
-        limits.append(lambda n: max_epochs * len(EpochBatches(data.pool[:n], data.batch_size, 0)))
+        limits.append(lambda n: max_epochs * len(EpochBatches(data.pool[:n], data.batch_size, 0, ranks=ranks)))
     if max_steps >= 0 or not limits:
         limits.append(lambda n: max(0, max_steps))
     shapes = [data.images.shape, data.test.image.shape]
@@ -89,6 +92,7 @@ def make_plan(loop: ActiveLoop, max_epochs: int | None, max_steps: int = -1) -> 
         tested=len(data.test.label),
         parameters=parameters,
         image_bytes=sum(n * channels * height * width for n, channels, height, width in shapes),
+        models_kept={"none": 0, "last": 1, "all": len(counts)}[loop.run_directory.keep_checkpoints],
         warnings=list(_warnings(loop)),
     )
 
@@ -151,7 +155,10 @@ def show(plan: Plan, speed: Speed) -> None:
         "training": f"{len(counts)} fits, {steps:,} optimizer steps",
         "scoring": f"{scored:,} images in {sum(map(bool, plan.scored))} queries, {tested:,} in {len(counts)} tests",
         "memory": f"images {_size(plan.image_bytes)}, parameters {_size(4 * plan.parameters)} (Adam: four times that)",
-        "disk": f"{_size(4 * plan.parameters)} for the model of the last round; records and tables beside it",
+        "disk": (
+            f"{_size(4 * plan.parameters * plan.models_kept)} for {plan.models_kept} models (keep_checkpoints), up to "
+            f"{_size(12 * plan.parameters)} for the fit in progress; records and tables beside them"
+        ),
         "time": (
             f"about {_duration(fits + looks)}: fits {_duration(fits)}, queries and tests {_duration(looks)} "
             f"(measured: {1e3 * speed.step:.1f} ms a step, {1e3 * speed.image:.3f} ms an image; selection not counted)"

@@ -10,13 +10,16 @@ from msal_lightning.data.views import Batch
 from msal_lightning.errors import UserError
 from msal_lightning.module import MSALClassifier
 from msal_lightning.pool import OUTPUTS, PoolOutputs
-from msal_lightning.selection import RunningSelection, Selection
+from msal_lightning.ranks import Ranks
+from msal_lightning.selection import Held, RunningSelection, Selection
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.streams import stream
 
+_Part = tuple[Held, list[PoolOutputs], int, int | None]  # of a process: pool, labeled set, images seen, errors
+
 
 class Query(Callback):
-    """Rides on ``trainer.predict`` over the pool: scores each batch, keeps the shortlist, then buys labels.
+    """Rides on ``trainer.predict`` over the pool: scores each batch, keeps the shortlist; :meth:`buy` ends the query.
 
     It asks the model for what the strategy needs and knows no score formula.
 
@@ -91,31 +94,50 @@ class Query(Callback):
         self._wrong = None if self._wrong is None or errors is None else self._wrong + errors
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Select and buy."""
+        """Turn the passes with dropout off."""
         _model(pl_module).draw_dropout_masks([])
-        if self.seen and self._wrong is not None:
-            self.pool_error = self._wrong / self.seen
-        if self.n and self.strategy.needs:
-            self._buy(_data(trainer))
 
-    def without_pool_pass(self, data: ActiveDataModule) -> None:
-        """Select and buy for a strategy that needs no outputs: no forward pass at all.
+    def buy(self, data: ActiveDataModule, ranks: Ranks | None = None) -> None:
+        """After the pool pass: merge what the processes saw, select on rank 0, buy on all.
+
+        A strategy that needs no outputs of the model needs no pool pass either.
 
         Args:
             data: owns the pool.
-        """
-        self._running.add(PoolOutputs(index=data.pool))
-        self._buy(data)
+            ranks: the processes that shared the pool pass; this one alone by default.
 
-    def _buy(self, data: ActiveDataModule) -> None:
-        self.selection = self._running.finish(PoolOutputs.cat(self._labeled) if self._labeled else None)
+        Raises:
+            UserError: outputs that are not finite.
+        """
+        ranks = ranks or Ranks()
+        if self.n and not self.strategy.needs and ranks.is_zero:
+            self._running.add(PoolOutputs(index=data.pool))
+        held = Held([], []) if ranks.is_zero else self._running.held()
+        parts = ranks.gather((held, self._labeled, self.seen, self._wrong))
         self._labeled = []
+        self.selection, self.seen, self._wrong = ranks.on_zero(lambda: self._select(parts))
+        if self.seen and self._wrong is not None:
+            self.pool_error = self._wrong / self.seen
+        if not self.n:
+            return
         data.label(self.selection.index)
         if self.selection.pseudo_labels is None:
             data.clear_pseudo_labels()
         else:
             data.set_pseudo_labels(*self.selection.pseudo_labels)
             self.wrong_pseudo_labels = data.oracle.count_errors(*self.selection.pseudo_labels)
+
+    def _select(self, parts: list[_Part]) -> tuple[Selection, int, int | None]:
+        labeled: list[PoolOutputs] = []
+        total, wrong = 0, list[int | None]()
+        while parts:  # emptied, so that no row lies here twice
+            held, outputs, seen, errors = parts.pop()
+            self._running.merge(held)
+            labeled += outputs
+            total += seen
+            wrong.append(errors)
+        selection = self._running.finish(PoolOutputs.cat(labeled) if labeled else None)
+        return selection, total, None if None in wrong else sum(count or 0 for count in wrong)
 
 
 def check_needs(strategy: Strategy) -> None:

@@ -16,13 +16,15 @@ _NOISE = (
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
     """Hide Lightning's notes (devices found, tips, end of fit) and the warnings that say nothing here."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
+    loggers = [logging.getLogger("lightning.pytorch"), logging.getLogger("lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
             for message in _NOISE:
                 warnings.filterwarnings("ignore", message=message)
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

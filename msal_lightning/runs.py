@@ -9,11 +9,12 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
 from msal_lightning.errors import UserError
+from msal_lightning.lock import DirectoryLock
 from msal_lightning.metrics import area_under_budget_curve
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 FORMAT = 2
 """Of a record; a change that an older version cannot read raises it."""
 
-_OWN = ("config.yaml", "rounds", "curve.csv", "ledger.csv", "checkpoints", "fits", "wandb", "wandb_id")
+_OWN = ("config.yaml", "rounds", "curve.csv", "ledger.csv", "checkpoints", "fits", "wandb", "wandb_id", "lock")
 # What a second command may change: none of it alters a result.
 _FREE = (
     "config",
@@ -33,6 +34,9 @@ _FREE = (
     "data.init_args.eval_batch_size",
     "data.init_args.in_memory",
     "data.init_args.num_workers",
+    "loop.checkpoint_seconds",
+    "loop.keep_checkpoints",
+    "loop.on_nan",
 )
 
 
@@ -120,25 +124,32 @@ class RunDirectory:
         path: made when it is not there.
         config: the whole resolved configuration, plain YAML values.
         overwrite: throw away what a former run left in it.
+
+    Attributes:
+        keep_checkpoints: the models of which finished rounds stay.
     """
 
     def __init__(self, path: str | Path, config: Mapping[str, Any] | None = None, overwrite: bool = False) -> None:
         self.path = Path(path)
         self.config = dict(config or {})
         self.overwrite = overwrite
+        self.keep_checkpoints: Literal["last", "all", "none"] = "last"
+        self._lock = DirectoryLock(self.path / "lock")
 
     def open(self) -> list[RoundRecord]:
-        """Make the folder, or find out how far an earlier run came.
+        """Make the folder, or find out how far an earlier run came; nobody else can until :meth:`close`.
 
         Returns:
             The records of all finished rounds, in order.
 
         Raises:
-            UserError: it was made by another configuration, is no run directory, cannot be written, or a record is
-                damaged, changed by hand or missing.
+            UserError: it was made by another configuration, is no run directory, cannot be written, is in use, or a
+                record is damaged, changed by hand or missing.
         """
         try:
             self._refuse_foreign()
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
             if self.overwrite:
                 self._clear()
             records = read_records(self.path)
@@ -150,36 +161,92 @@ class RunDirectory:
                 )
             if changed:  # no round was finished, so there is nothing to mix with
                 self._clear()
-            self.path.mkdir(parents=True, exist_ok=True)
             if not (self.path / "config.yaml").exists():
                 write_atomically(self.path / "config.yaml", yaml.safe_dump(self.config, sort_keys=False))
             (self.path / "rounds").mkdir(exist_ok=True)
-            if records:
-                self.derive_tables()  # in case the last run ended between its last record and its tables
+            if records:  # in case the last run ended between its last record and what follows from it
+                self.derive_tables()
+                self._drop_checkpoints(records[-1].round, but=self.fit_checkpoint.name)
             return records
         except OSError as error:
+            self.close()
             raise UserError(
                 f"cannot write run_dir '{self.path}' ({error.strerror or error}): set it to a folder of yours"
             ) from None
+        except UserError:
+            self.close()
+            raise
 
     @property
     def name(self) -> str:
         """Last part of the path."""
         return self.path.name
 
+    def close(self) -> None:
+        """Let others write into it."""
+        self._lock.release()
+
+    @property
+    def config_digest(self) -> str:
+        """Of all keys that alter a result."""
+        return _digest({key: value for key, value in flatten(self.config).items() if not is_free(key)})
+
+    @property
+    def fit_checkpoint(self) -> Path:
+        """Where the fit in progress is saved."""
+        return self.path / "checkpoints" / "fit.ckpt"
+
     def commit(self, record: RoundRecord) -> None:
-        """Make a round final: its record is there whole or not at all; then derive the CSV files anew."""
+        """Make a round final: its record is there whole or not at all; what follows can be derived from it.
+
+        Raises:
+            UserError: it cannot be written; the round is not final then, and its fit is still there.
+        """
         body = asdict(record)
         text = json.dumps({"format": FORMAT, "digest": _digest(body), **body}, indent=1)
-        write_atomically(self.path / "rounds" / f"{record.round:03d}.json", text)
-        self.derive_tables()
+        try:
+            write_atomically(self.path / "rounds" / f"{record.round:03d}.json", text)
+            self.derive_tables()
+            self._drop_checkpoints(record.round)
+        except OSError as error:
+            raise UserError(self._cannot_write(f"the record of round {record.round}", error.strerror)) from None
 
-    def save_model(self, trainer: "Trainer") -> None:
-        """Keep the weights of the latest round as ``checkpoints/model.ckpt``, whole or not at all."""
-        folder = self.path / "checkpoints"
-        folder.mkdir(exist_ok=True)
-        trainer.save_checkpoint(folder / ".model.part", weights_only=True)
-        (folder / ".model.part").replace(folder / "model.ckpt")
+    def save_model(self, trainer: "Trainer", round: int) -> None:
+        """Keep the weights of a round, whole or not at all; all processes of a run take part.
+
+        Args:
+            trainer: of the round.
+            round: k.
+
+        Raises:
+            UserError: they cannot be written.
+        """
+        if self.keep_checkpoints == "none":
+            return
+        file = self._model_file(round)
+        trainer.save_checkpoint(file, weights_only=True)
+        if failed := getattr(trainer.strategy.checkpoint_io, "failed", None):
+            raise UserError(self._cannot_write(f"'{file.relative_to(self.path)}'", failed))
+
+    def _model_file(self, round: int) -> Path:
+        return self.path / "checkpoints" / f"round-{round:03d}.ckpt"
+
+    def _drop_checkpoints(self, round: int, but: str = "-") -> None:
+        keep = {"all": "round-*.ckpt", "last": self._model_file(round).name, "none": "-"}[self.keep_checkpoints]
+        for file in (self.path / "checkpoints").glob("*"):
+            if not file.match(keep) and not file.match(but):
+                _remove(file)
+
+    def disk_use(self) -> tuple[int, int]:
+        """Bytes of the whole run directory, and of its checkpoints among them."""
+        sizes = [(file, file.stat().st_size) for file in self.path.rglob("*") if file.is_file()]
+        return sum(size for _, size in sizes), sum(size for file, size in sizes if file.suffix == ".ckpt")
+
+    def _cannot_write(self, what: str, why: str | None) -> str:
+        return (
+            f"cannot write {what} into run_dir '{self.path}' ({why}): make room or give it back to you, and the same "
+            "command goes on"
+        )
 
     def derive_tables(self) -> None:
         """Write ``curve.csv`` and ``ledger.csv`` from the records."""
@@ -194,12 +261,8 @@ class RunDirectory:
                 write_atomically(file, text)
 
     def _clear(self) -> None:
-        for name in reversed(_OWN):  # config.yaml, by which a run directory is known, goes last
-            target = self.path / name
-            if target.is_dir():
-                shutil.rmtree(target)
-            else:
-                target.unlink(missing_ok=True)
+        for name in reversed(_OWN[:-1]):  # config.yaml, by which a run directory is known, goes last; the lock stays
+            _remove(self.path / name)
 
     def _changed_keys(self) -> dict[str, tuple[Any, Any]]:
         """Keys whose values differ from those that made the folder, each with both."""
@@ -219,6 +282,13 @@ class RunDirectory:
             return
         if any(entry.name not in _OWN and not entry.name.endswith(".part") for entry in self.path.iterdir()):
             raise UserError(f"run_dir '{self.path}' has files that are not from a run: choose another run_dir")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def is_free(key: str) -> bool:

@@ -31,6 +31,19 @@ class Selection:
     pseudo_labels: tuple[Tensor, Tensor] | None = None
 
 
+@dataclass(frozen=True)
+class Held:
+    """What may still be selected of a part of the pool; plain tensors, to be sent to another process.
+
+    Attributes:
+        parts: rows with their scores, in any order.
+        pseudo_labels: indices and labels, in any order.
+    """
+
+    parts: list[PoolOutputs]
+    pseudo_labels: list[tuple[Tensor, Tensor]]
+
+
 class RunningSelection:
     """Takes the pool batch by batch, then selects.
 
@@ -74,10 +87,16 @@ class RunningSelection:
             self._pseudo.append((batch.index[sure], pseudo[sure]))
         self._keep(batch)
 
-    def merge(self, other: "RunningSelection") -> None:
+    def held(self) -> Held:
+        """What another process needs, to select from this part of the pool too."""
+        if self.size is not None and self._parts:
+            self._shrink(self.size)
+        return Held(self._parts, self._pseudo)
+
+    def merge(self, other: Held) -> None:
         """Take over what another one holds of another part of the pool: the same as adding that part here."""
-        self._pseudo += other._pseudo
-        for part in other._parts:
+        self._pseudo += other.pseudo_labels
+        for part in other.parts:
             self._keep(part)
 
     def finish(self, labeled: PoolOutputs | None = None) -> Selection:

@@ -36,6 +36,11 @@ def stream(seed: int, purpose: Purpose, *key: int) -> Generator:
     return Generator().manual_seed(derive_seed(seed, purpose, *key))
 
 
+def retry_key(attempt: int) -> tuple[int, ...]:
+    """What the keys of a fit's streams end with: nothing the first time, so that most runs know nothing of attempts."""
+    return (attempt,) if attempt else ()
+
+
 def noise_of_rows(seed: int, index: Tensor) -> Tensor:
     """One uniform draw for each image, from (seed, index) alone: batches, order and ranks don't matter.
 
@@ -67,13 +72,14 @@ class EpochStreams(Callback):
     Args:
         seed: the run's seed.
         round: k.
+        attempt: at this round; above 0 after a fit that diverged.
     """
 
-    def __init__(self, seed: int, round: int) -> None:
-        self._key = seed, round
+    def __init__(self, seed: int, round: int, attempt: int = 0) -> None:
+        self._key = seed, round, retry_key(attempt)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Called before the first batch of an epoch, of a resumed one too."""
-        seed, round = self._key
+        seed, round, retry = self._key
         rank = trainer.global_rank  # training noise is the only thing that may differ between ranks
-        seed_everything(derive_seed(seed, "dropout", round, trainer.current_epoch, rank), verbose=False)
+        seed_everything(derive_seed(seed, "dropout", round, trainer.current_epoch, rank, *retry), verbose=False)

@@ -1,5 +1,7 @@
 """Where the curves go: CSV files, Weights & Biases, or any logger of Lightning."""
 
+import csv
+import math
 import os
 import uuid
 from abc import ABC, abstractmethod
@@ -10,8 +12,9 @@ import numpy as np
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
 from msal_lightning.errors import UserError
-from msal_lightning.runs import RoundRecord, RunDirectory, curve_row
+from msal_lightning.runs import RoundRecord, RunDirectory, curve_row, write_atomically
 
+_ID_FILE, _FINISHED = "wandb_id", "finished"  # the run's id, and behind it the end, in case it is killed before
 _MOST_BINS = 512  # of a histogram, W&B's own limit
 
 
@@ -19,8 +22,13 @@ class Tracker(ABC):
     """One for the whole loop: gives each fit its logger and draws the budget curve over the number of labels."""
 
     @abstractmethod
-    def logger(self, round: int) -> Logger:
-        """The logger of one round's Trainer."""
+    def logger(self, round: int, epochs_done: int = 0) -> Logger:
+        """The logger of one round's Trainer.
+
+        Args:
+            round: k.
+            epochs_done: of the interrupted fit that goes on; 0 for a new one.
+        """
 
     def start(self, records: list[RoundRecord]) -> None:
         """Called once before the first logger is asked for, with the rounds of an interrupted run."""
@@ -30,6 +38,11 @@ class Tracker(ABC):
 
     def finish(self, summary: dict[str, float]) -> None:
         """Called once at the end of the run, with AUBC and final accuracy."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether all is told of a run whose rounds are all recorded."""
+        return True
 
 
 class CSVTracker(Tracker):
@@ -42,10 +55,17 @@ class CSVTracker(Tracker):
     def __init__(self, run: RunDirectory) -> None:
         self._run = run
 
-    def logger(self, round: int) -> Logger:  # noqa: D102
-        folder = self._run.path / "fits" / f"{round:03d}"
-        (folder / "metrics.csv").unlink(missing_ok=True)  # of an interrupted attempt at this round
-        return CSVLogger(self._run.path, name="fits", version=f"{round:03d}")
+    def logger(self, round: int, epochs_done: int = 0) -> Logger:  # noqa: D102
+        file = self._run.path / "fits" / f"{round:03d}" / "metrics.csv"
+        rows = list[dict[str, Any]]()
+        if epochs_done and file.exists():
+            with file.open(encoding="utf-8", newline="") as lines:
+                rows = [row for row in csv.DictReader(lines) if _epoch(row) < epochs_done]
+        file.unlink(missing_ok=True)  # CSVLogger does so too, with a warning
+        # 1: each row is on disk at once, a row an epoch
+        logger = CSVLogger(self._run.path, name="fits", version=f"{round:03d}", flush_logs_every_n_steps=1)
+        logger.experiment.metrics = rows
+        return logger
 
 
 class LightningTracker(Tracker):
@@ -58,7 +78,7 @@ class LightningTracker(Tracker):
     def __init__(self, logger: Logger) -> None:
         self._logger = logger
 
-    def logger(self, round: int) -> Logger:  # noqa: D102
+    def logger(self, round: int, epochs_done: int = 0) -> Logger:  # noqa: D102
         return self._logger
 
     def log_round(self, record: RoundRecord) -> None:  # noqa: D102
@@ -111,7 +131,7 @@ class WandbTracker(Tracker):
         for record in records[known + 1 :]:
             self.log_round(record)
 
-    def logger(self, round: int) -> Logger:  # noqa: D102
+    def logger(self, round: int, epochs_done: int = 0) -> Logger:  # noqa: D102
         # a prefix for each round: the steps of a fit start at 0 again and would overlap
         return WandbLogger(experiment=self._wandb, prefix=f"round_{round:03d}")
 
@@ -129,6 +149,19 @@ class WandbTracker(Tracker):
     def finish(self, summary: dict[str, float]) -> None:  # noqa: D102
         self._wandb.summary.update(summary)
         self._wandb.finish()
+        write_atomically(self._run.path / _ID_FILE, f"{_wandb_id(self._run.path)}\n{_FINISHED}\n")
+
+    @property
+    def finished(self) -> bool:  # noqa: D102
+        file = self._run.path / _ID_FILE
+        return file.exists() and _FINISHED in file.read_text()
+
+
+def _epoch(row: dict[str, str]) -> float:
+    try:
+        return int(row["epoch"])
+    except (KeyError, ValueError, TypeError):  # a line that was cut off
+        return math.inf
 
 
 def _loop_row(record: RoundRecord) -> dict[str, Any]:
@@ -136,7 +169,7 @@ def _loop_row(record: RoundRecord) -> dict[str, Any]:
 
 
 def _wandb_id(path: Path) -> str:
-    file = path / "wandb_id"
+    file = path / _ID_FILE
     if not file.exists():
-        file.write_text(uuid.uuid4().hex[:8])
-    return file.read_text()
+        write_atomically(file, uuid.uuid4().hex[:8])
+    return file.read_text().split()[0]

@@ -91,7 +91,7 @@ _ = figure.suptitle("bought by the first query, with the label that came back")
 
 # %%
 model = loop.new_model()
-checkpoint = torch.load(runs / "MSALD-seed0" / "checkpoints" / "model.ckpt", weights_only=True)
+checkpoint = torch.load(runs / "MSALD-seed0" / "checkpoints" / "round-003.ckpt", weights_only=True)
 model.load_state_dict(checkpoint["state_dict"])
 model.eval()
 images = (data.test.image / 255 - data.mean[0]) / data.std[0]

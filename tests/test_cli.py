@@ -75,7 +75,13 @@ MISTAKES = {
     ),
     "16 bit on a CPU": (["--trainer.precision", "16-mixed"], "16-mixed needs a GPU"),
     "accelerator": (["--trainer.accelerator", "foo"], "accelerator"),
-    "several devices": (["--trainer.devices", "2"], "trainer.devices 1, got 2"),
+    "processes that come and go": (
+        ["--trainer.devices", "2", "--trainer.strategy", "ddp_spawn"],
+        "ddp_spawn, ddp_fork and ddp_notebook.*set trainer.strategy to ddp",
+    ),
+    "more devices than test images": (["--trainer.devices", "501"], "trainer.devices to be at most 500"),
+    "nothing to replay": (["--loop.replay", "{tmp}"], "loop.replay to be a run directory with finished rounds"),
+    "unknown retention": (["--loop.keep_checkpoints", "some"], "keep_checkpoints to be .*last"),
     "no epochs": (["--trainer.max_epochs", "null"], "trainer.max_epochs"),
     "batch size": (["--data.batch_size", "1"], "data.batch_size to be at least 2"),
     "logger": (["--logger", "foo"], "logger to be csv or wandb"),
@@ -138,7 +144,7 @@ def test_help_of_fit_is_short_and_has_no_class_lists(capsys):
         main(["fit", "--help"])
     assert exit.value.code == 0
     out = capsys.readouterr().out
-    assert len(out.splitlines()) < 110
+    assert len(out.splitlines()) < 120
     assert "known subclasses" not in out
     for option in ("--config", "--loop.query_budget", "--query NAME", "--model.head", "--trainer.precision"):
         assert option in out
@@ -175,7 +181,10 @@ def test_a_normal_run_says_what_it_did_and_nothing_else(tmp_path):
     lines = done.stdout.splitlines()
     assert lines[0].startswith("Digits, query MSALD, seed 0: 40 to 120 labels in 3 rounds")
     assert [line.split()[:2] for line in lines[2:5]] == [["0", "40"], ["1", "80"], ["2", "120"]]
-    assert re.fullmatch(r"AUBC 0\.\d{4}, final accuracy 0\.\d{4} with 120 labels; results in out", lines[5])
+    assert re.fullmatch(
+        r"AUBC 0\.\d{4}, final accuracy 0\.\d{4} with 120 labels; results in out \(.* MB, .* MB of it checkpoints\)",
+        lines[5],
+    )
 
     again = in_process("fit", *TINY, "--run_dir", "out", cwd=tmp_path)
     assert again.returncode == 0
@@ -203,7 +212,12 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
     assert process.returncode == 130
-    assert err.decode() == "interrupted: the same command goes on after the last finished round\n"
+    assert err.decode().split("\n") == [
+        "",
+        "SIGINT: stopping after this batch; once more stops at once",
+        f"stopped by SIGINT in round {len(read_records(tmp_path / 'out'))}: the same command goes on from there",
+        "",
+    ]
     done = len(read_records(tmp_path / "out"))
     assert 1 <= done < 3
     resumed = in_process(*arguments, cwd=tmp_path)

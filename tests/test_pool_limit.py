@@ -235,7 +235,7 @@ def test_pool_error_is_that_of_the_subset(make_loop, tmp_path):
     assert [record.num_scored for record in records] == [100, 100]
     images, truth = Digits().load()[0]
     model = MSALClassifier(10, 1, lambda channels: SmallCNN(channels, width=2))
-    model.load_state_dict(torch.load(tmp_path / "a" / "checkpoints" / "model.ckpt")["state_dict"])
+    model.load_state_dict(torch.load(tmp_path / "a" / "checkpoints" / "round-001.ckpt")["state_dict"])
     model.eval()
     subset = seen[1, "pool"]
     with torch.no_grad():

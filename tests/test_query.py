@@ -31,6 +31,7 @@ def model():
 def query_by_trainer(make_trainer, query, model, data):
     with quiet_lightning():
         make_trainer(callbacks=[query]).predict(model, datamodule=data, return_predictions=False)
+    query.buy(data)
     return query
 
 
@@ -89,7 +90,7 @@ def test_without_budget_it_only_looks(make_trainer, data, model):
 
 def test_random_buys_without_a_pass(data):
     query = Query(Random(), 30, 0, 0)
-    query.without_pool_pass(data)
+    query.buy(data)
     assert len(set(query.selection.index.tolist())) == 30
     assert query.selection.score is None
     assert (data.labeled_at[query.selection.index] == 1).all()
@@ -97,7 +98,7 @@ def test_random_buys_without_a_pass(data):
 
 def test_more_than_the_pool_buys_all_of_it(data):
     query = Query(Random(), 5000, 0, 0)
-    query.without_pool_pass(data)
+    query.buy(data)
     assert len(query.selection.index) == 1257
     assert len(data.pool) == 0
 

@@ -96,6 +96,7 @@ def damage_other_json(path):
 @pytest.mark.parametrize("damage", [damage_truncate, damage_empty, damage_hand_edit, damage_other_json])
 def test_damaged_records_are_named_and_nothing_is_lost(run, damage):
     damage(run.path / "rounds" / "001.json")
+    run.close()
     before = {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
     with pytest.raises(UserError, match=r"rounds/001\.json.*delete it"):
         RunDirectory(run.path, CONFIG).open()

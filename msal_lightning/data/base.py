@@ -1,5 +1,6 @@
 """The data of an active-learning loop: one storage, and the split as one integer array."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -10,10 +11,10 @@ from torch.utils.data import DataLoader
 
 from msal_lightning.data.augment import Augmentation
 from msal_lightning.data.oracle import Oracle, SimulatedOracle
-from msal_lightning.data.views import Batch, EpochBatches, Images, View
+from msal_lightning.data.views import Batch, EpochBatches, Images, View, shard
 from msal_lightning.errors import UserError
 from msal_lightning.hidden import refuse_if_hidden
-from msal_lightning.streams import derive_seed, stream
+from msal_lightning.streams import derive_seed, retry_key, stream
 
 IN_POOL = -1
 """``labeled_at`` of an image whose label was not bought yet."""
@@ -47,6 +48,8 @@ class ActiveDataModule(LightningDataModule, ABC):
         predict_labeled: a pool pass goes over the labeled set too, as its second loader.
         pool_limit: a pool pass goes over a random subset of this size, another one each round; None: the whole pool.
         num_workers: processes that read batches; 0 for images in memory.
+        round: k, the round that is going on.
+        attempt: at this round; above 0 after a fit that diverged.
         oracle: answers for the labels.
     """
 
@@ -82,6 +85,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         self.num_workers = 0
         self.seed = 0
         self.round = 0
+        self.attempt = 0
         self.predict_labeled = False
         self.clear_pseudo_labels()
         self._ready = False
@@ -187,7 +191,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         Args:
             seed: the run's seed; keys every stream of the data from here on.
         """
-        self.seed, self.round = seed, 0
+        self.seed, self.round, self.attempt = seed, 0, 0
         self.oracle.handed_out = 0
         self.labeled_at.fill_(IN_POOL)
         if self.imbalance is not None:
@@ -212,16 +216,17 @@ class ActiveDataModule(LightningDataModule, ABC):
         if not 1 <= size <= len(pool) or num_labeled:
             raise ValueError(f"cannot draw {size} of {len(pool)} images, {num_labeled} are labeled already")
         initial = pool[torch.randperm(len(pool), generator=stream(self.seed, "split"))[:size]]
-        self._move(initial, 0, self.oracle.label(initial))
+        self.label(initial, 0)
         return initial
 
     # ---------------------------------------------------------------- moves
 
-    def label(self, index: Tensor) -> Tensor:
-        """Buy labels: ask the oracle and move the images out of the pool, to be trained on from the next round.
+    def label(self, index: Tensor, trained_from: int | None = None) -> Tensor:
+        """Buy labels: ask the oracle and move the images out of the pool.
 
         Args:
             index: (n,) int64 of images in the pool.
+            trained_from: the round from which they are trained on; the next one by default, 0 for the initial set.
 
         Returns:
             (n,) int64, their labels.
@@ -231,7 +236,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         """
         self._check_in_pool(index)
         labels = self.oracle.label(index)
-        self._move(index, self.round + 1, labels)
+        self._move(index, self.round + 1 if trained_from is None else trained_from, labels)
         return labels
 
     def restore(self, index: Tensor, labels: Tensor, labeled_at: int) -> None:
@@ -282,6 +287,13 @@ class ActiveDataModule(LightningDataModule, ABC):
         """Train the next fit on bought labels only."""
         self.pseudo_labels = torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64)
 
+    def digest(self) -> str:
+        """Of the images' number and shape, the split, the labels known and the pseudo-labels."""
+        digest = hashlib.blake2s(repr((tuple(self.images.shape), self.seed, self.round)).encode(), digest_size=8)
+        for tensor in (self.labeled_at, self.labels, *self.pseudo_labels):
+            digest.update(tensor.numpy().tobytes())
+        return digest.hexdigest()
+
     def state_dict(self) -> dict[str, Any]:
         """The split, as tensors and integers, for Lightning's checkpoints."""
         split = {"labeled_at": self.labeled_at.clone(), "labels": self.labels.clone()}
@@ -309,23 +321,26 @@ class ActiveDataModule(LightningDataModule, ABC):
     # ---------------------------------------------------------------- views and loaders
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """The labeled set and the pseudo-labels in a new order each epoch, derived from (seed, round, epoch)."""
+        """The labeled set and the pseudo-labels in a new order each epoch, derived from (seed, round, epoch).
+
+        Several processes take ``batch_size`` images each.
+        """
         self._augment = None  # the stream starts anew with each fit
+        rank, ranks = self._place
         index, predicted = self.pseudo_labels
         labels = self.labels
         if len(index):
             labels = labels.clone()
             labels[index] = predicted
-        order = EpochBatches(
-            torch.cat([self.labeled, index]), self.batch_size, derive_seed(self.seed, "shuffle", self.round)
-        )
+        seed = derive_seed(self.seed, "shuffle", self.round, *retry_key(self.attempt))
+        order = EpochBatches(torch.cat([self.labeled, index]), self.batch_size, seed, rank, ranks)
         if self.trainer is not None:
             # Lightning makes the iterator of the first resumed epoch before it calls set_epoch (issue 21938)
             order.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
         return self._loader(View(self.images, labels), order)
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        """The whole test set."""
+        """The whole test set, each image on one process only."""
         return self._loader(View(*self.test), self._in_order(torch.arange(len(self.test.label))))
 
     def predict_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
@@ -346,7 +361,13 @@ class ActiveDataModule(LightningDataModule, ABC):
         )
 
     def _in_order(self, index: Tensor) -> list[Tensor]:
-        return list(torch.split(index, self.eval_batch_size))
+        # a process without a part gets one empty batch: all of them have to run the same phases
+        return list(torch.split(shard(index, *self._place), self.eval_batch_size))
+
+    @property
+    def _place(self) -> tuple[int, int]:
+        """Rank of this process and number of processes."""
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """On the device: augment (training only), then scale to [0, 1] and normalize."""
@@ -359,7 +380,7 @@ class ActiveDataModule(LightningDataModule, ABC):
 
     def _augment_stream(self) -> torch.Generator:
         assert self.trainer is not None
-        key = (self.round, self.trainer.current_epoch, self.trainer.global_rank)
+        key = (self.round, self.trainer.current_epoch, self.trainer.global_rank, *retry_key(self.attempt))
         if self._augment is None or self._augment[0] != key:
             self._augment = key, stream(self.seed, "augment", *key)
         return self._augment[1]

@@ -67,21 +67,32 @@ class View(Dataset[Batch]):
         return Batch(index, self.image[index], self.label[index])
 
 
+def shard(index: Tensor, rank: int, ranks: int) -> Tensor:
+    """The part of some indices that one of several processes looks at; each index is in one part only."""
+    return index[rank::ranks]
+
+
 class EpochBatches(Sampler[Tensor]):
     """Batches of indices in an order derived from (seed, epoch).
 
     A last batch of one, on which BatchNorm fails, joins the batch before it; a single image is paired with itself.
+    Several processes get parts of the same order, filled up from its start so that they take the same number of steps
+    on batches of the same sizes: gradients are averaged over processes.
 
     Args:
         index: (n,) int64.
-        batch_size: indices per batch.
+        batch_size: indices per batch, of each process.
         seed: of the round's shuffle stream.
+        rank: of this process.
+        ranks: number of processes.
     """
 
-    def __init__(self, index: Tensor, batch_size: int, seed: int) -> None:
+    def __init__(self, index: Tensor, batch_size: int, seed: int, rank: int = 0, ranks: int = 1) -> None:
         self.index = index
         self.batch_size = batch_size
         self.seed = seed
+        self.rank = rank
+        self.ranks = ranks
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -90,7 +101,8 @@ class EpochBatches(Sampler[Tensor]):
 
     def __iter__(self) -> Iterator[Tensor]:
         order = torch.randperm(len(self.index), generator=stream(self.seed, "shuffle", self.epoch))
-        index = self.index[order]
+        filled = torch.arange(self._per_rank * self.ranks) % max(1, len(order))
+        index = shard(self.index[order[filled]], self.rank, self.ranks)
         if len(index) == 1:
             index = index.repeat(2)
         sizes = [self.batch_size] * (len(index) // self.batch_size)
@@ -101,5 +113,9 @@ class EpochBatches(Sampler[Tensor]):
         yield from torch.split(index, sizes)
 
     def __len__(self) -> int:
-        full, rest = divmod(len(self.index), self.batch_size)
+        full, rest = divmod(self._per_rank, self.batch_size)
         return max(1, full + (rest > 1))
+
+    @property
+    def _per_rank(self) -> int:
+        return -(-len(self.index) // self.ranks)

@@ -257,7 +257,7 @@ def test_loop_restores_the_split_of_several_rounds(make_trainer, tmp_path):
         data = Digits()
         loop = ActiveLoop(
             new_model=lambda: MSALClassifier(10, 1, backbone=lambda channels: SmallCNN(channels, width=2)),
-            new_trainer=lambda **settings: make_trainer(max_epochs=1, **without(settings, make_trainer.keywords)),
+            new_trainer=lambda **settings: make_trainer(max_epochs=1, **settings),
             data=data,
             strategy=Random(),
             run=RunDirectory(tmp_path / "run", {}, overwrite=False),
@@ -272,10 +272,6 @@ def test_loop_restores_the_split_of_several_rounds(make_trainer, tmp_path):
     for round in (2, 3):
         (tmp_path / "run" / "rounds" / f"{round:03}.json").unlink()
     assert same_state(state(run()), state(uninterrupted))
-
-
-def without(settings, names):
-    return {name: value for name, value in settings.items() if name not in names}
 
 
 # ---------------------------------------------------------------- checkpoints

@@ -1,0 +1,157 @@
+"""The processes of one run: one for each device, all doing the same, one of them selecting and writing."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import torch.distributed as dist
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch import Trainer
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
+
+from msal_lightning.errors import UserError
+
+T = TypeVar("T")
+
+# what gloo and NCCL say when a process at the other end is gone
+_LOST = re.compile(r"closed by peer|reset by peer|broken pipe|gloo|nccl|socket", re.IGNORECASE)
+_PATIENCE = timedelta(days=7)  # rank 0 may select for hours; a process that ends is noticed at once all the same
+
+
+class Ranks:
+    """One process by default; :meth:`connect` gives those of a Trainer.
+
+    With one process every method is the identity. Rank 0 decides, writes and speaks; the others follow it.
+
+    Attributes:
+        rank: of this process, from 0.
+        size: number of processes.
+        launched_here: this process was started by rank 0 of its machine, which also ends it.
+    """
+
+    def __init__(self) -> None:
+        self.rank, self.size, self.launched_here = 0, 1, False
+        self._group: Any = None
+        self._children: list[Any] = []
+
+    @classmethod
+    def connect(cls, trainer: Trainer) -> Self:
+        """Start the processes that the Trainer asks for, if nobody has, and connect them.
+
+        Raises:
+            UserError: a strategy whose processes come and go with each fit.
+        """
+        check_launcher(trainer)
+        ranks = cls()
+        if trainer.world_size == 1:
+            return ranks
+        strategy = trainer.strategy
+        environment = getattr(strategy, "cluster_environment", None)
+        ranks.launched_here = isinstance(environment, LightningEnvironment) and trainer.local_rank > 0
+        if strategy.launcher is not None:
+            strategy.launcher.launch(strategy.setup_environment)
+            ranks._children = getattr(strategy.launcher, "procs", [])
+        else:
+            strategy.setup_environment()
+        ranks.rank, ranks.size = trainer.global_rank, trainer.world_size
+        # beside the devices' own: objects in host memory, and no watchdog while rank 0 selects
+        ranks._group = dist.new_group(backend="gloo", timeout=_PATIENCE)
+        return ranks
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether this is the process that writes."""
+        return self.rank == 0
+
+    def gather(self, value: T) -> list[T]:
+        """The values of all ranks, in order, on rank 0; nothing on the others."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] | None = [None] * self.size if self.is_zero else None
+        dist.gather_object(value, values, dst=0, group=self._group)
+        return values or []
+
+    def on_zero(self, do: Callable[[], T]) -> T:
+        """Do something on rank 0 only.
+
+        Returns:
+            What it gave, on every rank.
+
+        Raises:
+            UserError: rank 0 met a user's mistake; raised on every rank, told by rank 0.
+        """
+        if self.size == 1:
+            return do()
+        message: list[Any] = [None, None]
+        if self.is_zero:
+            try:
+                message[0] = do()
+            except UserError as error:
+                message[1] = str(error)
+                dist.broadcast_object_list(message, src=0, group=self._group)
+                raise
+        dist.broadcast_object_list(message, src=0, group=self._group)
+        if message[1] is not None:
+            raise UserError(message[1], told=True)
+        result: T = message[0]
+        return result
+
+    def agree(self, value: str, what: str) -> None:
+        """Make sure that all ranks hold the same; otherwise they would wait for each other or learn different things.
+
+        Args:
+            value: a digest of it.
+            what: its name.
+
+        Raises:
+            UserError: on every rank.
+        """
+        values = self.gather(value)
+
+        def check() -> None:
+            if other := [str(rank) for rank, theirs in enumerate(values) if theirs != value]:
+                raise UserError(
+                    f"expected the same {what} on all {self.size} processes, got another one on rank "
+                    f"{', '.join(other)}: give every machine the same files in data.root and the same configuration"
+                )
+
+        self.on_zero(check)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """After an error: end the processes that were started here, which would wait for this one."""
+        if error is None:
+            return
+        for child in self._children:
+            child.kill()
+        self._children.clear()  # so that Lightning's observer does not take their end for a failure and kill this one
+        if self.size > 1 and lost(error):
+            raise UserError(
+                f"process {self.rank} of {self.size} lost the others: one of them ended, and said why above or in its "
+                "log; the same command goes on",
+                told=self.launched_here,
+            ) from error
+
+
+def check_launcher(trainer: Trainer) -> None:
+    """Refuse strategies whose processes come and go with each fit.
+
+    Raises:
+        UserError: ddp_spawn, ddp_fork or ddp_notebook.
+    """
+    if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+        raise UserError(
+            "trainer.strategy ddp_spawn, ddp_fork and ddp_notebook lose what their processes learn when a fit ends: "
+            "set trainer.strategy to ddp and run it as a command, or trainer.devices to 1 in a notebook"
+        )
+
+
+def lost(error: BaseException) -> bool:
+    """Whether an error says that another process is gone."""
+    return isinstance(error, RuntimeError) and bool(_LOST.search(str(error)))

@@ -1,0 +1,123 @@
+"""Ctrl-C and SIGTERM: end after the current batch, at once when it is said twice."""
+
+import os
+import signal
+import sys
+import threading
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.connectors.signal_connector import _HandlersCompose
+
+from msal_lightning.ranks import Ranks, lost
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopped(KeyboardInterrupt):
+    """The loop ended because a signal asked for it; nothing recorded is lost.
+
+    Args:
+        signum: which one.
+        where: how far it came.
+    """
+
+    def __init__(self, signum: int, where: str) -> None:
+        super().__init__(f"stopped by {signal.Signals(signum).name} in {where}")
+        self.signum = signum
+        self.where = where
+
+
+class _StopRequestedError(Exception):
+    """Goes up through a Trainer, which turns a KeyboardInterrupt into exit code 1."""
+
+
+class GentleStop(Callback):
+    """While it is entered: the first signal ends the loop after the current batch or step, the second one at once.
+
+    Attributes:
+        where: how far the loop came, for the message.
+    """
+
+    def __init__(self) -> None:
+        self.where = ""
+        self._signum: int | None = None
+        self._before: dict[int, Any] = {}
+        self._pid = os.getpid()
+        self._ranks = Ranks()
+
+    def check(self) -> None:
+        """Called where the loop may end; raises where it should."""
+        if self._signum is not None:
+            raise _StopRequestedError
+
+    def listen_as(self, ranks: Ranks) -> Self:
+        """Only rank 0 speaks, and it ends the processes that it started."""
+        self._ranks = ranks
+        return self
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {signum: signal.getsignal(signum) for signum in _SIGNALS}
+            self._listen()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        signum, self._signum = self._signum, None
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+        asked = isinstance(error, _StopRequestedError) or (error is not None and lost(error))
+        if signum is not None and asked:
+            raise Stopped(signum, self.where) from None
+
+    def _listen(self) -> None:
+        for signum in self._before:  # none outside the main thread
+            signal.signal(signum, self._note)
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._pid or self._ranks.launched_here:  # a worker, or a rank that rank 0 ends
+            return
+        if self._signum is not None:
+            signal.signal(signum, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
+        self._signum = signum
+        for number in _SIGNALS:  # the default ends a process even inside a long computation
+            signal.signal(number, signal.SIG_DFL)
+        if self._ranks.is_zero:
+            show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # a progress bar hides it
+            name = signal.Signals(signum).name
+            os.write(2, f"{show_cursor}\n{name}: stopping after this batch; once more stops at once\n".encode())
+
+    # Lightning puts its own handler for SIGTERM in front before each of these; it would broadcast inside the handler
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
+        self._listen_again()
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
+        self._listen_again()
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
+        self._listen_again()
+
+    def _listen_again(self) -> None:
+        self.check()
+        self._listen()
+        if not self._before:
+            return
+        for signum in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM}:
+            handler = signal.getsignal(signum)
+            if isinstance(handler, _HandlersCompose):  # has SLURM requeue the job; there is no use in going on then
+                signal.signal(signum, _HandlersCompose([handler, self._note]))  # type: ignore[arg-type]
+
+    def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:  # noqa: D102
+        self.check()
+
+    def on_test_batch_end(self, *args: Any, **kwargs: Any) -> None:  # noqa: D102
+        self.check()
+
+    def on_predict_batch_end(self, *args: Any, **kwargs: Any) -> None:  # noqa: D102
+        self.check()
