@@ -2,6 +2,7 @@
 
 import os
 import time
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,9 @@ def read_fit(path: Path, origin: Mapping[str, Any]) -> SavedFit | str | None:
     if not path.exists():
         return None
     try:
-        # the whole file, not its table of contents only: damage in the middle shows as a wrong checksum
+        with zipfile.ZipFile(path) as archive:
+            if bad := archive.testzip():  # torch does not look at the checksums
+                raise ValueError(f"wrong checksum of {bad}")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         entry = dict(checkpoint[_KEY])
         saved = SavedFit(entry.pop("attempt"), int(checkpoint["epoch"]) + 1, entry.pop("seconds"))

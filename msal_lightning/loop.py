@@ -19,6 +19,7 @@ from msal_lightning.checkpoint import FitCheckpoint, SavedFit, read_fit, save_at
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.display import Display, RoundProgress
 from msal_lightning.errors import UserError
+from msal_lightning.failures import explained
 from msal_lightning.loss_guard import DivergedError, LossGuard
 from msal_lightning.module import MSALClassifier
 from msal_lightning.query import Query
@@ -152,6 +153,7 @@ class ActiveLoop:
                 self._restore(records)
                 self.display.start(self.title, records)
             else:
+                ranks.on_zero(lambda: self.run_directory.drop_checkpoints(records[-1].round))
                 self.display.already_finished(self.run_directory.path)
             for round in to_do:
                 records.append(self._round(round))
@@ -172,7 +174,7 @@ class ActiveLoop:
         to_buy = 0 if is_last or self.replay else self.label_counts[round + 1] - num_labeled
         query = Query(self.strategy, to_buy, self.seed, round)
 
-        with isolate_rng(), quiet_lightning():
+        with isolate_rng(), quiet_lightning(), explained(data.num_workers):
             model, trainer = self._fit(query, seconds)
             with self._timed(seconds, "test"):
                 metrics = trainer.test(model, datamodule=data, verbose=False)[0]

@@ -166,7 +166,7 @@ class RunDirectory:
             (self.path / "rounds").mkdir(exist_ok=True)
             if records:  # in case the last run ended between its last record and what follows from it
                 self.derive_tables()
-                self._drop_checkpoints(records[-1].round, but=self.fit_checkpoint.name)
+                self.drop_checkpoints(records[-1].round, but=self.fit_checkpoint.name)
             return records
         except OSError as error:
             self.close()
@@ -207,7 +207,7 @@ class RunDirectory:
         try:
             write_atomically(self.path / "rounds" / f"{record.round:03d}.json", text)
             self.derive_tables()
-            self._drop_checkpoints(record.round)
+            self.drop_checkpoints(record.round)
         except OSError as error:
             raise UserError(self._cannot_write(f"the record of round {record.round}", error.strerror)) from None
 
@@ -231,7 +231,13 @@ class RunDirectory:
     def _model_file(self, round: int) -> Path:
         return self.path / "checkpoints" / f"round-{round:03d}.ckpt"
 
-    def _drop_checkpoints(self, round: int, but: str = "-") -> None:
+    def drop_checkpoints(self, round: int, but: str = "-") -> None:
+        """Remove what ``keep_checkpoints`` does not keep, and the fit that was in progress.
+
+        Args:
+            round: the last finished one.
+            but: pattern of what else stays.
+        """
         keep = {"all": "round-*.ckpt", "last": self._model_file(round).name, "none": "-"}[self.keep_checkpoints]
         for file in (self.path / "checkpoints").glob("*"):
             if not file.match(keep) and not file.match(but):

@@ -1,0 +1,104 @@
+"""Running commands that are killed, and comparing what they leave."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+import torch
+
+KILL_AT = Path(__file__).with_name("kill_at.py")
+_tables = defaultdict(list)
+
+
+@pytest.fixture(scope="session")
+def faults_table():
+    """``faults_table(section, {column: value})`` adds a row to the table that FAULTS_TABLE names."""
+    return lambda section, row: _tables[section].append(row)
+
+
+def pytest_sessionfinish(session):
+    if not (target := os.environ.get("FAULTS_TABLE")) or not _tables:
+        return
+    lines = ["# What the fault suite tried", "", f"`FAULTS_TABLE={target} python -m pytest -m faults` wrote this page."]
+    for section, rows in _tables.items():
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        lines += ["", f"## {section}", "", "| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+        lines += ["| " + " | ".join(str(row.get(column, "")) for column in columns) + " |" for row in rows]
+    Path(target).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+class Server:
+    """Runs commands in processes that are forked from one which has imported everything."""
+
+    def __init__(self):
+        self._process = subprocess.Popen(
+            [sys.executable, KILL_AT, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __call__(self, arguments, folder, spec=None):
+        """Exit code of a command; its output is appended to ``log`` in the folder."""
+        self._process.stdin.write(json.dumps([spec or {}, arguments, str(folder), str(folder / "log")]) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def serve():
+    """``serve(arguments, folder, spec)``, see :class:`Server`."""
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def start():
+    """``start(arguments, folder, spec)``: the same as a command of its own; exit code, or an error when it hangs."""
+
+    def start(arguments, folder, spec=None, limit=240):
+        with (folder / "log").open("a") as log:
+            command = [sys.executable, KILL_AT, json.dumps(spec or {}), *arguments]
+            process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+            code = process.wait(timeout=limit)
+        return process.pid, code
+
+    return start
+
+
+def _what_counts(run):
+    rows = csv.DictReader((run / "curve.csv").read_text().splitlines())
+    curve = [{key: value for key, value in row.items() if not key.startswith("seconds")} for row in rows]
+    (model,) = (run / "checkpoints").iterdir()  # no fit in progress is left
+    weights = torch.load(model)["state_dict"]
+    return {
+        "ledger": (run / "ledger.csv").read_bytes(),
+        "curve": curve,
+        "weights": {name: tensor.numpy().tobytes() for name, tensor in weights.items()},
+        "losses": {
+            (file.parent.name, line)
+            for file in run.glob("fits/*/metrics.csv")
+            for line in file.read_text().splitlines()
+        },
+    }
+
+
+@pytest.fixture(scope="session")
+def differences():
+    """``differences(run, reference)``: names of what is not byte for byte the same in two finished run directories."""
+
+    def differences(run, reference):
+        a, b = _what_counts(run), _what_counts(reference)
+        # Lightning logs an epoch's loss after its checkpoint: a kill in between leaves the row out, and only that
+        same = {name: a[name] == b[name] if name != "losses" else a[name] <= b[name] for name in a}
+        return [name for name in a if not same[name]]
+
+    return differences

@@ -1,0 +1,140 @@
+"""Runs a real command line and kills it at a chosen instant.
+
+``python kill_at.py SPEC fit --config …`` runs one command; SPEC is JSON, see :func:`arm`. ``python kill_at.py --serve``
+imports everything once and then runs, in a process of its own, each command that it reads from its standard input.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+PHASES = (
+    "start", "mid-epoch", "epoch end", "test", "pool pass", "selection", "model save", "record write", "after commit",
+)  # fmt: skip
+_HERE = (  # the first that some frame of the stack matches: file, function, phase
+    ("runs.py", "derive_tables", "after commit"),
+    ("runs.py", "drop_checkpoints", "after commit"),
+    ("tracking.py", "log_round", "after commit"),
+    ("runs.py", "commit", "record write"),
+    ("runs.py", "save_model", "model save"),
+    ("checkpoint.py", "on_train_epoch_end", "epoch end"),
+    ("query.py", "buy", "selection"),
+    ("trainer.py", "_predict_impl", "pool pass"),
+    ("trainer.py", "_test_impl", "test"),
+    ("fit_loop.py", "run", "mid-epoch"),
+)
+
+
+def phase_of(frame):
+    """What the loop is doing, read off the stack."""
+    stack = set()
+    while frame is not None:
+        stack.add((os.path.basename(frame.f_code.co_filename), frame.f_code.co_name))  # noqa: PTH119 - once a line
+        frame = frame.f_back
+    opening = ("loop.py", "_open") in stack
+    return next((phase for file, name, phase in _HERE if (file, name) in stack and not opening), "start")
+
+
+def arm(spec):
+    """Prepare the end of this process.
+
+    Args:
+        spec: ``phase`` and ``event``: at that line of the package within the phase; or ``seconds``: that long after the
+            loop has begun; or nothing: count the lines of each phase into the file ``count``. ``note``: where to write
+            the phase before the kill; ``rank``: of the process that dies; ``all``: its whole process group dies.
+    """
+    if spec.get("rank", 0) != int(os.environ.get("LOCAL_RANK", 0)):
+        return
+    main, seen, pid = threading.main_thread().ident, Counter(), os.getpid()
+
+    def kill(phase):
+        with open(spec["note"], "a") as file:  # noqa: PTH123
+            file.write(phase + "\n")
+        if spec.get("all"):
+            os.killpg(0, signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def line(frame, event, _):
+        if event == "line" and os.getpid() == pid:  # workers inherit this
+            phase = phase_of(frame)
+            seen[phase] += 1
+            if phase == spec.get("phase") and seen[phase] >= spec["event"]:
+                kill(phase)
+        return line
+
+    def call(frame, event, _):
+        return line if "/msal_lightning/" in frame.f_code.co_filename else None
+
+    def later():
+        time.sleep(spec["seconds"])
+        kill(phase_of(sys._current_frames()[main]))
+
+    from msal_lightning.loop import ActiveLoop
+
+    run = ActiveLoop.run
+
+    def armed(loop):
+        if "seconds" in spec:
+            threading.Thread(target=later, daemon=True).start()
+        elif spec:
+            sys.settrace(call)
+        try:
+            return run(loop)
+        finally:
+            sys.settrace(None)
+            if "count" in spec:
+                Path(spec["count"]).write_text(json.dumps(seen))
+
+    ActiveLoop.run = armed
+
+
+def command(spec, arguments):
+    """One command in this process; returns its exit code."""
+    from msal_lightning.cli import main
+
+    arm(spec)
+    return main(arguments)
+
+
+def serve():
+    """A command a line: spec, arguments, folder, log. Answers each with its exit code."""
+    import torch
+
+    import msal_lightning.fit  # noqa: F401 - what takes seconds
+
+    torch.set_num_threads(1)
+    for text in sys.stdin:
+        spec, arguments, folder, log = json.loads(text)
+        child = os.fork()
+        if not child:
+            code = 1
+            try:
+                os.setpgid(0, 0)
+                os.chdir(folder)
+                file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+                for stream in (1, 2):
+                    os.dup2(file, stream)
+                os.close(0)
+                code = command(spec, arguments)
+            except SystemExit as exit:
+                code = exit.code if isinstance(exit.code, int) else 1
+            except BaseException:
+                import traceback
+
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                os._exit(code)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--serve":
+        serve()
+    else:
+        sys.exit(command(json.loads(sys.argv[1]), sys.argv[2:]))

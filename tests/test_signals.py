@@ -1,0 +1,78 @@
+"""Ctrl-C and SIGTERM."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from msal_lightning.runs import read_records
+from msal_lightning.signals import GentleStop, Stopped
+
+LONG = [
+    "fit", "--config", "digits", "--run_dir", "out", "--trainer.accelerator", "cpu", "--loop.query_budget", "80",
+    "--model.backbone.width", "4", "--trainer.max_epochs", "400", "--loop.checkpoint_seconds", "0",
+]  # fmt: skip
+
+
+@pytest.fixture
+def running(tmp_path):
+    """A command in the middle of its first fit."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "msal_lightning", *LONG], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    while not (tmp_path / "out" / "checkpoints" / "fit.ckpt").exists() and process.poll() is None:
+        time.sleep(0.02)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_sigterm_ends_with_143_and_says_how_to_go_on(running, tmp_path):
+    running.send_signal(signal.SIGTERM)
+    _, err = running.communicate()
+    assert running.returncode == 143
+    done = len(read_records(tmp_path / "out"))
+    assert f"stopped by SIGTERM in round {done}: the same command goes on from there\n" in err.decode()
+    assert "Traceback" not in err.decode()
+    assert (tmp_path / "out" / "lock").read_text() == ""
+
+
+def test_a_second_signal_ends_at_once(running, tmp_path):
+    running.send_signal(signal.SIGINT)
+    time.sleep(0.001)
+    running.send_signal(signal.SIGINT)
+    running.communicate()
+    assert running.returncode in (-signal.SIGINT, 130)
+    assert (tmp_path / "out" / "checkpoints" / "fit.ckpt").exists()
+
+
+def test_a_stop_between_batches_waits_for_the_next_check():
+    stop = GentleStop()
+    stop.where = "round 7"
+    reached = []
+
+    def work():
+        with stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+            reached.append("after the signal")
+            stop.check()
+            reached.append("after the check")
+
+    with pytest.raises(Stopped, match="stopped by SIGTERM in round 7") as stopped:
+        work()
+    assert reached == ["after the signal"]
+    assert stopped.value.signum == signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_an_error_after_a_signal_is_not_hidden():
+    def work():
+        with GentleStop():
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        work()
