@@ -42,7 +42,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             self.failed = None
         except (OSError, RuntimeError) as error:  # torch turns some errors of the file into its own
             part.unlink(missing_ok=True)
-            self.failed = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            self.failed = _reason(error)
+
+
+def _reason(error: BaseException) -> str:
+    causes = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        causes.append(cause)
+    of_the_system = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]
+    return of_the_system[0] if of_the_system else str(error).partition("\n")[0]
 
 
 def save_atomically(trainer: Trainer) -> None:

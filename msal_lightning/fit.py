@@ -19,6 +19,7 @@ from jsonargparse import (  # type: ignore[attr-defined]
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
 
 from msal_lightning.another_class import drop_options_of_another_class
 from msal_lightning.configs import resolve_configs
@@ -147,8 +148,10 @@ def replay(argv: list[str]) -> None:
 def _plan(loop: ActiveLoop, max_epochs: int | None, max_steps: int) -> None:
     from msal_lightning.plan import make_plan, measure, show
 
-    print(loop.title)
-    show(make_plan(loop, max_epochs, max_steps), measure(loop))
+    plan, speed = make_plan(loop, max_epochs, max_steps), measure(loop)
+    if rank_zero_only.rank == 0:
+        print(loop.title)
+        show(plan, speed)
 
 
 def build_parser() -> ArgumentParser:

@@ -76,3 +76,40 @@ def test_an_error_after_a_signal_is_not_hidden():
 
     with pytest.raises(ZeroDivisionError):
         work()
+
+
+def test_slurm_requeues_the_job_and_its_next_start_goes_on(tmp_path):
+    """Lightning's own handler asks for the requeue; what it saves for that is not taken for a later round's fit."""
+    (tmp_path / "scontrol").write_text(f"#!/bin/sh\necho $@ >> {tmp_path}/asked\n")
+    (tmp_path / "scontrol").chmod(0o755)
+    slurm = {
+        "SLURM_NTASKS": "1", "SLURM_NTASKS_PER_NODE": "1", "SLURM_JOB_NAME": "train", "SLURM_JOB_ID": "1234",
+        "SLURM_NNODES": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0",
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+    }  # fmt: skip
+    command = [sys.executable, "-m", "msal_lightning", *LONG, "--trainer.max_epochs", "150", "--overwrite"]
+
+    def begin(**more):
+        env = os.environ | slurm | more
+        return subprocess.Popen(
+            command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    first = begin()
+    while not (tmp_path / "out" / "checkpoints" / "fit.ckpt").exists() and first.poll() is None:
+        time.sleep(0.02)
+    first.send_signal(signal.SIGUSR1)
+    _, err = first.communicate()
+    assert (tmp_path / "asked").read_text() == "requeue 1234\n"
+    assert first.returncode == 128 + signal.SIGUSR1
+    assert "stopped by SIGUSR1" in err
+    assert list((tmp_path / "out").glob("hpc_ckpt_*.ckpt"))
+
+    second = begin(SLURM_RESTART_COUNT="1")  # --overwrite counts the first time only
+    out, err = second.communicate()
+    assert second.returncode == 0, err
+    assert "goes on after epoch" in out
+    assert not list((tmp_path / "out").glob("hpc_ckpt_*.ckpt"))
+    whole = subprocess.run([*command, "--run_dir", "whole"], cwd=tmp_path, capture_output=True, check=True)
+    assert whole.returncode == 0
+    assert (tmp_path / "out" / "ledger.csv").read_bytes() == (tmp_path / "whole" / "ledger.csv").read_bytes()

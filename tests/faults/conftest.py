@@ -1,6 +1,7 @@
 """Running commands that are killed, and comparing what they leave."""
 
 import csv
+import importlib.util
 import json
 import os
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
+from sklearn.datasets import load_digits
 
 KILL_AT = Path(__file__).with_name("kill_at.py")
 _tables = defaultdict(list)
@@ -102,3 +105,30 @@ def differences():
         return [name for name in a if not same[name]]
 
     return differences
+
+
+@pytest.fixture(scope="session")
+def digit_files(tmp_path_factory):
+    """Digits as PNG files, which worker processes read."""
+    root = tmp_path_factory.mktemp("digits")
+    digits = load_digits()
+    for i, (pixels, label) in enumerate(zip(digits.images[:700], digits.target, strict=False)):
+        folder = root / ("test" if i >= 600 else "train") / str(label)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((pixels * 15).astype("uint8")).save(folder / f"{i}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def read_wandb():
+    """``read_wandb(folder)``: budget curve and summary of an offline run, by the reader of another test file."""
+    spec = importlib.util.spec_from_file_location("tracking", Path(__file__).parents[1] / "test_tracking.py")
+    tracking = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tracking)
+
+    def read(folder):
+        (file,) = folder.glob("run-*.wandb")
+        records = tracking.parse_wandb(file.read_bytes())
+        return tracking.curve(records), tracking.summary(records)
+
+    return read

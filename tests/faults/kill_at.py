@@ -6,6 +6,7 @@ imports everything once and then runs, in a process of its own, each command tha
 
 import json
 import os
+import resource
 import signal
 import sys
 import threading
@@ -20,6 +21,7 @@ _HERE = (  # the first that some frame of the stack matches: file, function, pha
     ("runs.py", "derive_tables", "after commit"),
     ("runs.py", "drop_checkpoints", "after commit"),
     ("tracking.py", "log_round", "after commit"),
+    ("tracking.py", "finish", "finish"),
     ("runs.py", "commit", "record write"),
     ("runs.py", "save_model", "model save"),
     ("checkpoint.py", "on_train_epoch_end", "epoch end"),
@@ -46,8 +48,14 @@ def arm(spec):
     Args:
         spec: ``phase`` and ``event``: at that line of the package within the phase; or ``seconds``: that long after the
             loop has begun; or nothing: count the lines of each phase into the file ``count``. ``note``: where to write
-            the phase before the kill; ``rank``: of the process that dies; ``all``: its whole process group dies.
+            the phase before the kill; ``rank``: of the process that dies; ``all``: its whole process group dies;
+            ``worker``: a loader worker dies instead. ``fsize``: no file can grow beyond so many bytes;
+            ``env``: of the process.
     """
+    os.environ.update(spec.pop("env", {}))
+    if "fsize" in spec:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (spec["fsize"], spec["fsize"]))
+        return
     if spec.get("rank", 0) != int(os.environ.get("LOCAL_RANK", 0)):
         return
     main, seen, pid = threading.main_thread().ident, Counter(), os.getpid()
@@ -60,7 +68,7 @@ def arm(spec):
         os.kill(os.getpid(), signal.SIGKILL)
 
     def line(frame, event, _):
-        if event == "line" and os.getpid() == pid:  # workers inherit this
+        if event == "line" and (os.getpid() != pid) == spec.get("worker", False):  # workers inherit this
             phase = phase_of(frame)
             seen[phase] += 1
             if phase == spec.get("phase") and seen[phase] >= spec["event"]:
@@ -134,6 +142,7 @@ def serve():
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, "")  # as `python -m` does
     if sys.argv[1] == "--serve":
         serve()
     else:

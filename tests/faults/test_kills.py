@@ -7,8 +7,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from PIL import Image
-from sklearn.datasets import load_digits
 
 _spec = importlib.util.spec_from_file_location("kill_at", Path(__file__).with_name("kill_at.py"))
 kill_at = importlib.util.module_from_spec(_spec)
@@ -29,18 +27,6 @@ STRATEGIES = {
     "BALD": ["--query", "BALD"],
 }
 ALL = [(strategy, workers) for strategy in STRATEGIES for workers in (0, 2)]
-
-
-@pytest.fixture(scope="session")
-def digit_files(tmp_path_factory):
-    """Digits as PNG files, which worker processes read."""
-    root = tmp_path_factory.mktemp("digits")
-    digits = load_digits()
-    for i, (pixels, label) in enumerate(zip(digits.images[:700], digits.target, strict=False)):
-        folder = root / ("test" if i >= 600 else "train") / str(label)
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray((pixels * 15).astype("uint8")).save(folder / f"{i}.png")
-    return root
 
 
 @pytest.fixture(scope="session")
