@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 from jsonargparse import (  # type: ignore[attr-defined]
@@ -19,7 +19,7 @@ from jsonargparse import (  # type: ignore[attr-defined]
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.rank_zero import rank_zero_only  # type: ignore[attr-defined]
 
 from msal_lightning.another_class import drop_options_of_another_class
 from msal_lightning.configs import resolve_configs
@@ -32,6 +32,9 @@ from msal_lightning.quiet import quiet_lightning
 from msal_lightning.runs import RunDirectory
 from msal_lightning.strategies import Strategy
 from msal_lightning.tracking import CSVTracker, LightningTracker, Tracker, WandbTracker
+
+if TYPE_CHECKING:
+    from msal_lightning.plan import Plan, Speed
 
 PROG = "python -m msal_lightning fit"
 DESCRIPTION = f"""\
@@ -146,12 +149,18 @@ def replay(argv: list[str]) -> None:
 
 
 def _plan(loop: ActiveLoop, max_epochs: int | None, max_steps: int) -> None:
-    from msal_lightning.plan import make_plan, measure, show
+    from msal_lightning.plan import make_plan, measure
 
     plan, speed = make_plan(loop, max_epochs, max_steps), measure(loop)
-    if rank_zero_only.rank == 0:
-        print(loop.title)
-        show(plan, speed)
+    _tell(loop.title, plan, speed)
+
+
+@rank_zero_only
+def _tell(title: str, plan: "Plan", speed: "Speed") -> None:
+    from msal_lightning.plan import show
+
+    print(title)
+    show(plan, speed)
 
 
 def build_parser() -> ArgumentParser:

@@ -11,7 +11,9 @@ from torch import nn
 from msal_lightning.backbones import SmallCNN
 from msal_lightning.data import Batch, Digits, FashionMNIST
 from msal_lightning.module import MSALClassifier
+from msal_lightning.pool import PoolOutputs
 from msal_lightning.prototypes import PrototypeHead, simplex_prototypes
+from msal_lightning.strategies import MSAL, Entropy, LeastConfidence, Margin
 
 HEADS = ["prototype", "linear"]
 both_heads = pytest.mark.parametrize("head", HEADS)
@@ -319,3 +321,24 @@ def test_two_classes(head, make_trainer, idx_root):
     assert logits.isfinite().all()
     if head == "prototype":
         torch.testing.assert_close(logits[:, 0], -logits[:, 1])
+
+
+@both_heads
+def test_scores_of_many_rows_do_not_collapse_into_ties_in_bf16(head):
+    """bf16 has 8 bits: scores computed in it would take few values, and all ties go to the lower index."""
+    torch.manual_seed(0)
+    scorer = MSALClassifier(10, 1, lambda channels: SmallCNN(channels, width=8), head=head).eval()
+    batches = [torch.randn(5_000, 1, 8, 8, generator=torch.Generator().manual_seed(k)) for k in range(10)]
+    strategies = [Entropy(), Margin(), LeastConfidence(), *([MSAL()] if head == "prototype" else [])]
+    different = {}
+    for half in (False, True):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=half):
+            none = torch.full((5_000,), -1)
+            outputs = [scorer.predict_step(Batch(none, image, none), 0) for image in batches]
+        logits = torch.cat([batch["logits"] for batch in outputs])
+        assert logits.dtype == outputs[0]["embeddings"].dtype == torch.float32
+        pool = PoolOutputs(torch.arange(50_000), logits=logits)
+        different[half] = {strategy.name: len(strategy.score(pool, 0).unique()) for strategy in strategies}
+    for name in different[True]:
+        assert different[True][name] > 0.9 * different[False][name], name
+    assert len(logits.softmax(dim=1).bfloat16().max(dim=1).values.unique()) < 500  # the check can fail
