@@ -147,15 +147,17 @@ class ActiveLoop:
             records = ranks.on_zero(self._open)
             to_do = range(len(records), len(self.label_counts))
             tracking = ranks.is_zero and (bool(to_do) or not self.tracker.finished)
+            if to_do:
+                self._restore(records)
             if tracking:
                 self.tracker.start(records)
             if to_do:
-                self._restore(records)
                 self.display.start(self.title, records)
             else:
                 ranks.on_zero(lambda: self.run_directory.drop_checkpoints(records[-1].round))
                 self.display.already_finished(self.run_directory.path)
             for round in to_do:
+                self.stop.where = f"round {round}"
                 records.append(self._round(round))
             if tracking:
                 self.tracker.finish({"AUBC": aubc(records), "final_accuracy": records[-1].accuracy})
@@ -223,7 +225,6 @@ class ActiveLoop:
             seed_everything(derive_seed(self.seed, "init", round, *retry_key(attempt)), verbose=False)
             model = self.new_model()
             checkpoint = FitCheckpoint(run.fit_checkpoint, self.checkpoint_seconds, origin, attempt, saved)
-            self.stop.where = f"round {round}"
             trainer = self._new_trainer(
                 logger=self.tracker.logger(round, saved.epochs if saved else 0) if self.ranks.is_zero else False,
                 callbacks=[

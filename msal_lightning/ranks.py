@@ -1,6 +1,9 @@
 """The processes of one run: one for each device, all doing the same, one of them selecting and writing."""
 
+import os
 import re
+import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from types import TracebackType
@@ -50,6 +53,8 @@ class Ranks:
         strategy = trainer.strategy
         environment = getattr(strategy, "cluster_environment", None)
         ranks.launched_here = isinstance(environment, LightningEnvironment) and trainer.local_rank > 0
+        if ranks.launched_here:
+            threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
         if strategy.launcher is not None:
             strategy.launcher.launch(strategy.setup_environment)
             ranks._children = getattr(strategy.launcher, "procs", [])
@@ -150,6 +155,13 @@ def check_launcher(trainer: Trainer) -> None:
             "trainer.strategy ddp_spawn, ddp_fork and ddp_notebook lose what their processes learn when a fit ends: "
             "set trainer.strategy to ddp and run it as a command, or trainer.devices to 1 in a notebook"
         )
+
+
+def _end_with(parent: int) -> None:
+    """End when rank 0 is gone; what waits to be connected to it would notice after half an hour only."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def lost(error: BaseException) -> bool:

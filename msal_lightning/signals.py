@@ -41,7 +41,7 @@ class GentleStop(Callback):
     """
 
     def __init__(self) -> None:
-        self.where = ""
+        self.where = "its start"
         self._signum: int | None = None
         self._before: dict[int, Any] = {}
         self._pid = os.getpid()
