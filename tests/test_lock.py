@@ -20,7 +20,8 @@ from msal_lightning.runs import RunDirectory
 RunDirectory(sys.argv[1], {"seed": 0}).open()
 if sys.argv[2:]:
     import os
-    os.fork()  # as loader workers are
+    if not os.fork():  # as loader workers are
+        time.sleep(60)
 print("held", flush=True)
 time.sleep(60)
 """

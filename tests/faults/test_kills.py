@@ -64,7 +64,7 @@ def killed_and_resumed(run, command, folder, specs):
 def test_a_kill_in_any_phase_changes_nothing(reference, serve, differences, tmp_path):
     """The short version: one loop, killed once in every phase in the order in which they come."""
     command, whole, lines = reference("MSALD", 0)
-    assert set(lines) == set(kill_at.PHASES)
+    assert set(lines) >= set(kill_at.PHASES)
     draw = random.Random(0)
     specs = [{"phase": phase, "event": draw.randint(1, lines[phase] // 3)} for phase in kill_at.PHASES]
     died = killed_and_resumed(serve, command, tmp_path, specs)
@@ -83,7 +83,9 @@ def test_pseudo_labels_really_occur_in_these_runs(reference):
 def test_kills(strategy, workers, reference, serve, start, differences, faults_table, tmp_path):
     command, whole, lines = reference(strategy, workers)
     draw = random.Random(f"{strategy}{workers}")
-    trials = [[{"phase": phase, "event": draw.randint(1, count)}] for phase, count in sorted(lines.items())]
+    trials = [
+        [{"phase": phase, "event": draw.randint(1, count)}] for phase, count in lines.items() if phase in kill_at.PHASES
+    ]
     trials += [[{"phase": phase, "event": draw.randint(1, lines[phase])}] for phase in ("mid-epoch", "pool pass")]
     trials += [[{"seconds": draw.uniform(0, 0.6)}, {"seconds": draw.uniform(0, 0.6)}] for _ in range(2)]
     passed, phases, wrong = 0, Counter(), []
