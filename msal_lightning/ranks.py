@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 # what gloo and NCCL say when a process at the other end is gone
 _LOST = re.compile(r"closed by peer|reset by peer|broken pipe|gloo|nccl|socket", re.IGNORECASE)
+_LAUNCHED_BY = "MSAL_LIGHTNING_LAUNCHED_BY"  # in the environment of processes that rank 0 of a machine starts
 _PATIENCE = timedelta(days=7)  # rank 0 may select for hours; a process that ends is noticed at once all the same
 
 
@@ -54,7 +55,11 @@ class Ranks:
         environment = getattr(strategy, "cluster_environment", None)
         ranks.launched_here = isinstance(environment, LightningEnvironment) and trainer.local_rank > 0
         if ranks.launched_here:
-            threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+            # the parent may have ended while this process was still importing: ask who it was, not who it is
+            parent = int(os.environ.get(_LAUNCHED_BY, os.getppid()))
+            threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+        else:
+            os.environ[_LAUNCHED_BY] = str(os.getpid())
         if strategy.launcher is not None:
             strategy.launcher.launch(strategy.setup_environment)
             ranks._children = getattr(strategy.launcher, "procs", [])
