@@ -4,7 +4,7 @@ import os
 import time
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +67,13 @@ class SavedFit:
         attempt: which one at this round.
         epochs: done.
         seconds: that they took.
+        rows: what was logged at the end of each of them.
     """
 
     attempt: int
     epochs: int
     seconds: float
+    rows: list[dict[str, float]] = field(default_factory=list)
 
 
 def read_fit(path: Path, origin: Mapping[str, Any]) -> SavedFit | str | None:
@@ -92,7 +94,8 @@ def read_fit(path: Path, origin: Mapping[str, Any]) -> SavedFit | str | None:
                 raise ValueError(f"wrong checksum of {bad}")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         entry = dict(checkpoint[_KEY])
-        saved = SavedFit(entry.pop("attempt"), int(checkpoint["epoch"]) + 1, entry.pop("seconds"))
+        epochs = int(checkpoint["epoch"]) + 1
+        saved = SavedFit(entry.pop("attempt"), epochs, entry.pop("seconds"), entry.pop("rows"))
     except Exception as error:  # whatever a damaged or foreign file makes of itself
         return f"is damaged or not from this program ({type(error).__name__})"
     if entry.get("round", 0) < origin["round"] and entry.get("config") == origin["config"]:
@@ -123,11 +126,13 @@ class FitCheckpoint(Checkpoint):
         self._started = self._saved = time.monotonic()
         self._spent = before.seconds if before else 0.0
         self._stop = False
+        self._rows = list(before.rows) if before else []
 
     def on_save_checkpoint(  # noqa: D102
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        checkpoint[_KEY] = {**self._origin, "seconds": self._spent + time.monotonic() - self._started}
+        seconds = self._spent + time.monotonic() - self._started
+        checkpoint[_KEY] = {**self._origin, "seconds": seconds, "rows": list(self._rows)}
 
     def state_dict(self) -> dict[str, Any]:
         """Whether another callback had asked for the end of the fit, which Lightning does not keep."""
@@ -141,6 +146,9 @@ class FitCheckpoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save, on all processes or on none."""
+        # Lightning logs this epoch only after this hook, and a kill may leave the logger's file without any row
+        row = {name: float(value) for name, value in trainer.logged_metrics.items()}
+        self._rows.append({**row, "epoch": trainer.current_epoch, "step": trainer.global_step - 1})
         self._stop = trainer.should_stop
         if not trainer.strategy.broadcast(time.monotonic() - self._saved >= self.seconds):
             return

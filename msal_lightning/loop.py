@@ -226,7 +226,7 @@ class ActiveLoop:
             model = self.new_model()
             checkpoint = FitCheckpoint(run.fit_checkpoint, self.checkpoint_seconds, origin, attempt, saved)
             trainer = self._new_trainer(
-                logger=self.tracker.logger(round, saved.epochs if saved else 0) if self.ranks.is_zero else False,
+                logger=self.tracker.logger(round, saved.rows if saved else []) if self.ranks.is_zero else False,
                 callbacks=[
                     EpochStreams(self.seed, round, attempt),
                     LossGuard(),

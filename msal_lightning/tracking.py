@@ -1,10 +1,9 @@
 """Where the curves go: CSV files, Weights & Biases, or any logger of Lightning."""
 
-import csv
-import math
 import os
 import uuid
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,12 @@ class Tracker(ABC):
     """One for the whole loop: gives each fit its logger and draws the budget curve over the number of labels."""
 
     @abstractmethod
-    def logger(self, round: int, epochs_done: int = 0) -> Logger:
+    def logger(self, round: int, rows: Sequence[dict[str, float]] = ()) -> Logger:
         """The logger of one round's Trainer.
 
         Args:
             round: k.
-            epochs_done: of the interrupted fit that goes on; 0 for a new one.
+            rows: what the interrupted fit that goes on had logged, one an epoch; none for a new one.
         """
 
     def start(self, records: list[RoundRecord]) -> None:
@@ -55,16 +54,12 @@ class CSVTracker(Tracker):
     def __init__(self, run: RunDirectory) -> None:
         self._run = run
 
-    def logger(self, round: int, epochs_done: int = 0) -> Logger:  # noqa: D102
+    def logger(self, round: int, rows: Sequence[dict[str, float]] = ()) -> Logger:  # noqa: D102
         file = self._run.path / "fits" / f"{round:03d}" / "metrics.csv"
-        rows = list[dict[str, Any]]()
-        if epochs_done and file.exists():
-            with file.open(encoding="utf-8", newline="") as lines:
-                rows = [row for row in csv.DictReader(lines) if _epoch(row) < epochs_done]
         file.unlink(missing_ok=True)  # CSVLogger does so too, with a warning
         # 1: each row is on disk at once, a row an epoch
         logger = CSVLogger(self._run.path, name="fits", version=f"{round:03d}", flush_logs_every_n_steps=1)
-        logger.experiment.metrics = rows
+        logger.experiment.metrics = list(rows)
         return logger
 
 
@@ -78,7 +73,7 @@ class LightningTracker(Tracker):
     def __init__(self, logger: Logger) -> None:
         self._logger = logger
 
-    def logger(self, round: int, epochs_done: int = 0) -> Logger:  # noqa: D102
+    def logger(self, round: int, rows: Sequence[dict[str, float]] = ()) -> Logger:  # noqa: D102
         return self._logger
 
     def log_round(self, record: RoundRecord) -> None:  # noqa: D102
@@ -131,7 +126,7 @@ class WandbTracker(Tracker):
         for record in records[known + 1 :]:
             self.log_round(record)
 
-    def logger(self, round: int, epochs_done: int = 0) -> Logger:  # noqa: D102
+    def logger(self, round: int, rows: Sequence[dict[str, float]] = ()) -> Logger:  # noqa: D102
         # a prefix for each round: the steps of a fit start at 0 again and would overlap
         return WandbLogger(experiment=self._wandb, prefix=f"round_{round:03d}")
 
@@ -155,13 +150,6 @@ class WandbTracker(Tracker):
     def finished(self) -> bool:  # noqa: D102
         file = self._run.path / _ID_FILE
         return file.exists() and _FINISHED in file.read_text()
-
-
-def _epoch(row: dict[str, str]) -> float:
-    try:
-        return int(row["epoch"])
-    except (KeyError, ValueError, TypeError):  # a line that was cut off
-        return math.inf
 
 
 def _loop_row(record: RoundRecord) -> dict[str, Any]:

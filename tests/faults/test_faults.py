@@ -39,8 +39,8 @@ def broken(serve, tmp_path):
 
 @pytest.fixture
 def table(faults_table, request):
-    def add(fault, outcome):
-        faults_table("Other faults", {"fault": fault, "what happens": outcome, "afterwards": "same result"})
+    def add(fault, outcome, afterwards="same result as uninterrupted"):
+        faults_table("Other faults", {"fault": fault, "what happens": outcome, "afterwards": afterwards})
 
     return add
 
@@ -186,7 +186,7 @@ def test_diverged_loss(serve, tmp_path, table):
     (tmp_path / "run" / "rounds").mkdir(parents=True)
     command = [*COMMAND, "--model.optimizer.lr", "1e30"]
     said = refused(serve, tmp_path, "the loss became NaN or infinite", "of round 0", "loop.on_nan", command=command)
-    table("NaN loss", f"exit code 2: {said}")
+    table("NaN loss", f"exit code 2: {said}", "finished rounds stay")
 
 
 def test_killed_loader_worker(serve, tmp_path, differences, table, digit_files):
@@ -228,7 +228,7 @@ def test_wandb_ends_as_one_run_with_one_curve(serve, tmp_path, monkeypatch, tabl
     before = len(list((tmp_path / "run" / "wandb").glob("offline-run-*")))
     assert serve(command, tmp_path, environment) == 0  # all is told: no further run
     assert len(list((tmp_path / "run" / "wandb").glob("offline-run-*"))) == before
-    table("kills with W&B offline", "one run id, the last folder has the whole curve and the summary")
+    table("kills with W&B offline", "one run id, the last folder has the whole curve and the summary", "finished")
 
 
 def test_records_hold_each_label_once(whole):
