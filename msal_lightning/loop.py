@@ -212,13 +212,10 @@ class ActiveLoop:
     def _fit(self, query: Query, seconds: dict[str, float]) -> tuple[MSALClassifier, Trainer]:
         """Train this round's model, from the start or from where an interrupted fit was saved."""
         data, run, round = self.data, self.run_directory, self.data.round
-        self.ranks.agree(data.digest(), "split")
-        origin = {
-            "round": round,
-            "split": data.digest(),
-            "config": run.config_digest,
-            "processes": self.ranks.size,
-        }  # what makes a saved fit this one
+        split = data.digest()
+        self.ranks.agree(split, "split")
+        # what makes a saved fit this one
+        origin = {"round": round, "split": split, "config": run.config_digest, "processes": self.ranks.size}
         saved = self.ranks.on_zero(lambda: self._saved_fit(origin))
         for attempt in itertools.count(saved.attempt if saved else 0):
             data.attempt = attempt

@@ -156,7 +156,7 @@ def show(plan: Plan, speed: Speed) -> None:
         "scoring": f"{scored:,} images in {sum(map(bool, plan.scored))} queries, {tested:,} in {len(counts)} tests",
         "memory": f"images {_size(plan.image_bytes)}, parameters {_size(4 * plan.parameters)} (Adam: four times that)",
         "disk": (
-            f"{_size(4 * plan.parameters * plan.models_kept)} for {plan.models_kept} models (keep_checkpoints), up to "
+            f"{_size(4 * plan.parameters * plan.models_kept)} for the models kept ({plan.models_kept}), up to "
             f"{_size(12 * plan.parameters)} for the fit in progress; records and tables beside them"
         ),
         "time": (

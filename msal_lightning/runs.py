@@ -200,7 +200,8 @@ class RunDirectory:
         """Make a round final: its record is there whole or not at all; what follows can be derived from it.
 
         Raises:
-            UserError: it cannot be written; the round is not final then, and its fit is still there.
+            UserError: it, or what is derived from it, cannot be written. Without the record the round is not final, and
+                its fit is still there; with it, the next start derives the rest.
         """
         body = asdict(record)
         text = json.dumps({"format": FORMAT, "digest": _digest(body), **body}, indent=1)

@@ -111,7 +111,7 @@ class WandbTracker(Tracker):
                 group=self._group,
                 name=self._run.name,
                 id=_wandb_id(self._run.path),
-                dir=self._run.path,
+                dir=self._run.path.resolve(),  # W&B's own process may be in another folder
                 config=self._run.config,
                 resume="allow",
             )

@@ -5,6 +5,7 @@ imports everything once and then runs, in a process of its own, each command tha
 """
 
 import json
+import linecache
 import os
 import resource
 import signal
@@ -46,11 +47,12 @@ def arm(spec):
     """Prepare the end of this process.
 
     Args:
-        spec: ``phase`` and ``event``: at that line of the package within the phase; or ``seconds``: that long after the
-            loop has begun; or nothing: count the lines of each phase into the file ``count``. ``note``: where to write
-            the phase before the kill; ``rank``: of the process that dies; ``all``: its whole process group dies;
-            ``worker``: a loader worker dies instead. ``fsize``: no file can grow beyond so many bytes;
-            ``env``: of the process.
+        spec: ``phase`` and ``event``: at that line of the package within the phase; or ``function``, ``text``, ``hit``
+            and ``under``: before a line with that text in that function runs for the ``hit``-th time while ``under``
+            is on the stack; or ``seconds``: that long after the loop has begun; or ``count``: a file for the number of
+            lines of each phase. ``note``: where to write the phase before the kill; ``rank``: of the process that
+            dies; ``all``: its whole process group dies; ``worker``: a loader worker dies instead. ``fsize``: no file
+            can grow beyond so many bytes; ``env``: of the process.
     """
     os.environ.update(spec.pop("env", {}))
     if "fsize" in spec:
@@ -78,6 +80,20 @@ def arm(spec):
     def call(frame, event, _):
         return line if "/msal_lightning/" in frame.f_code.co_filename else None
 
+    def at_line(frame, event, _):
+        if event == "line" and spec["text"] in linecache.getline(frame.f_code.co_filename, frame.f_lineno):
+            seen["hit"] += 1
+            if seen["hit"] == spec["hit"] and os.getpid() == pid:
+                kill(phase_of(frame))
+        return at_line
+
+    def into(frame, event, _):
+        if frame.f_code.co_qualname != spec["function"]:
+            return None
+        while spec["under"] and frame is not None and frame.f_code.co_qualname != spec["under"]:
+            frame = frame.f_back
+        return at_line if frame is not None else None
+
     def later():
         time.sleep(spec["seconds"])
         kill(phase_of(sys._current_frames()[main]))
@@ -90,7 +106,7 @@ def arm(spec):
         if "seconds" in spec:
             threading.Thread(target=later, daemon=True).start()
         elif spec:
-            sys.settrace(call)
+            sys.settrace(into if "function" in spec else call)
         try:
             return run(loop)
         finally:

@@ -2,9 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -58,27 +55,10 @@ KILLS = {
 
 
 @pytest.fixture(scope="module")
-def fork():
-    """``fork(folder, **target)``: run the command there, in a process that dies at the target; its exit code."""
-    script = Path(__file__).with_name("kill_line.py")
-    server = subprocess.Popen([sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def fork(folder, **target):
-        server.stdin.write(json.dumps({"arguments": COMMAND, "folder": str(folder), **target}) + "\n")
-        server.stdin.flush()
-        return int(server.stdout.readline())
-
-    yield fork
-    server.stdin.close()
-    server.stdout.close()
-    assert server.wait(timeout=60) == 0
-
-
-@pytest.fixture(scope="module")
-def whole(fork, tmp_path_factory):
+def whole(serve, tmp_path_factory):
     """What the uninterrupted run leaves."""
     folder = tmp_path_factory.mktemp("whole")
-    assert fork(folder) == 0, (folder / "log").read_text()
+    assert serve(COMMAND, folder) == 0, (folder / "log").read_text()
     left = contents(folder / "run")
     assert left["records"]["001.json"]["pseudo_labels"]["index"]  # the next fit depends on them
     return left
@@ -107,10 +87,12 @@ def contents(run):
 
 
 @pytest.mark.parametrize("name", KILLS)
-def test_a_kill_at_this_line_changes_nothing(name, fork, whole, faults_table, tmp_path):
+def test_a_kill_at_this_line_changes_nothing(name, serve, whole, faults_table, tmp_path):
     for target in KILLS[name]:
-        assert fork(tmp_path, **target) == -9, (tmp_path / "log").read_text()
-    assert fork(tmp_path) == 0, (tmp_path / "log").read_text()
+        assert serve(COMMAND, tmp_path, {**target, "note": str(tmp_path / "note")}) == -9, (
+            tmp_path / "log"
+        ).read_text()
+    assert serve(COMMAND, tmp_path) == 0, (tmp_path / "log").read_text()
     left = contents(tmp_path / "run")
     changed = [what for what in whole if left[what] != whole[what]]
     faults_table(
