@@ -77,7 +77,7 @@ def folder(out: Path, row: str, head: str, seed: int) -> Path:
     return out / f"{row}-{head}-seed{seed}".replace(" ", "-")
 
 
-def run(out: Path, row: str, head: str, seed: int) -> None:
+def run_cell(out: Path, row: str, head: str, seed: int) -> None:
     """One cell, with its lines kept back."""
     torch.set_num_threads(1)
     with contextlib.redirect_stdout(io.StringIO()):
@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/strategies"), help="where the run directories go")
     options = parser.parse_args()
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
-        running = [pool.submit(run, options.out, *cell) for cell in cells()]
+        running = [pool.submit(run_cell, options.out, *cell) for cell in cells()]
         for done in track(as_completed(running), "runs", total=len(running)):
             done.result()
     DOCUMENT.write_text(document(options.out, f"{options.jobs} runs at a time, one thread each"))

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import yaml
 from jsonargparse import (  # type: ignore[attr-defined]
@@ -28,13 +28,11 @@ from msal_lightning.errors import UserError
 from msal_lightning.loop import ActiveLoop
 from msal_lightning.mistakes import concrete_names, explain
 from msal_lightning.module import MSALClassifier
+from msal_lightning.precision import choose_precision
 from msal_lightning.quiet import quiet_lightning
 from msal_lightning.runs import RunDirectory
 from msal_lightning.strategies import Strategy
 from msal_lightning.tracking import CSVTracker, LightningTracker, Tracker, WandbTracker
-
-if TYPE_CHECKING:
-    from msal_lightning.plan import Plan, Speed
 
 PROG = "python -m msal_lightning fit"
 DESCRIPTION = f"""\
@@ -62,11 +60,15 @@ _LOOP_OWNS = {
     "barebones",
     "reload_dataloaders_every_n_epochs",
     "use_distributed_sampler",
+    "precision",  # has an option of its own, with auto
 }
-_PRECISIONS = ("None", "32", "32-true", "bf16", "bf16-mixed", "16", "16-mixed")
+Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+_PRECISION_HELP = (
+    "32-true, bf16-mixed, or on a GPU 16-mixed; auto: bf16-mixed where the device computes in it; the head and all "
+    "scores stay in float32"
+)
 _TRAINER_HELP = {
     "max_epochs": "epochs of each round's fit",
-    "precision": "32-true, bf16-mixed, or on a GPU 16-mixed; the head and all scores stay in float32",
     "accelerator": "cpu, gpu, mps, or auto",
     "devices": "processes that share each fit, test and pool pass; batch_size is that of each",
     "strategy": "auto, or ddp on several devices",
@@ -97,19 +99,18 @@ def fit(argv: list[str]) -> None:
         own = instantiate(parser, config, "trainer").trainer.as_dict()  # fresh callbacks each time
         theirs = own.pop("callbacks") or []
         callbacks = [*(theirs if isinstance(theirs, list) else [theirs]), *callbacks]
-        if str(own["precision"]) not in _PRECISIONS:
-            raise UserError(
-                f"expected trainer.precision to be 32-true, bf16-mixed or 16-mixed, got {own['precision']}: "
-                "weights and scores stay in float32"
-            )
         trainer = Trainer(**{**own, **settings, "callbacks": callbacks})
-        if str(own["precision"]) in ("16", "16-mixed") and trainer.strategy.root_device.type == "cpu":
+        if own["precision"] == "16-mixed" and trainer.strategy.root_device.type == "cpu":
             raise UserError("trainer.precision 16-mixed needs a GPU, found a CPU: set it to bf16-mixed or 32-true")
         return trainer
 
     group = f"{part.data.name}-{part.query.name}-{config.model.head}"
     name = f"{group}-seed{config.seed}{'-replay' if config.loop.replay else ''}"
     path = Path(config.run_dir or Path("runs") / name)
+    if config.trainer.precision == "auto":
+        begun = None if config.overwrite else path
+        config.trainer.precision, why = choose_precision(config.trainer.accelerator, begun)
+        rank_zero_only(print)(f"precision {config.trainer.precision}: {why} (trainer.precision auto)", flush=True)
     resolved = yaml.safe_load(parser.dump(config))
     del resolved["overwrite"], resolved["plan"]  # the saved configuration repeats the run; it must not erase it
     requeued = int(os.environ.get("SLURM_RESTART_COUNT") or 0) > 0  # SLURM repeats the command as it was
@@ -149,18 +150,10 @@ def replay(argv: list[str]) -> None:
 
 
 def _plan(loop: ActiveLoop, max_epochs: int | None, max_steps: int) -> None:
-    from msal_lightning.plan import make_plan, measure
+    from msal_lightning.plan import make_plan, measure, show
 
     plan, speed = make_plan(loop, max_epochs, max_steps), measure(loop)
-    _tell(loop.title, plan, speed)
-
-
-@rank_zero_only
-def _tell(title: str, plan: "Plan", speed: "Speed") -> None:
-    from msal_lightning.plan import show
-
-    print(title)
-    show(plan, speed)
+    rank_zero_only(show)(loop.title, plan, speed)
 
 
 def build_parser() -> ArgumentParser:
@@ -202,6 +195,7 @@ def build_parser() -> ArgumentParser:
     parser.add_subclass_arguments(ActiveDataModule, "data", required=True)
     parser.add_class_arguments(MSALClassifier, "model", skip={"num_classes", "in_channels"}, instantiate=False)
     parser.add_class_arguments(Trainer, "trainer", skip=_LOOP_OWNS, instantiate=False)
+    parser.add_argument("--trainer.precision", type=Precision, default="auto", help=_PRECISION_HELP)
     parser.set_defaults({"trainer.devices": 1})
     _shorten_help(parser)
     return parser
@@ -273,7 +267,7 @@ def _shorten_help(parser: ArgumentParser) -> None:
     for action in parser._actions:
         section, _, name = action.dest.partition(".")
         if section == "trainer":
-            action.help = _TRAINER_HELP.get(name, SUPPRESS)
+            action.help = action.help if name == "precision" else _TRAINER_HELP.get(name, SUPPRESS)
         elif action.dest in ("loop", "model") or name.endswith("help") or action.dest == "print_config":
             action.help = SUPPRESS
         elif base := {"query": Strategy, "data": ActiveDataModule}.get(action.dest):

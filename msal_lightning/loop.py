@@ -62,6 +62,9 @@ class ActiveLoop:
         keep_checkpoints: models that stay: of the last finished round, of all rounds, or none.
         on_nan: a loss that is NaN or infinite stops the run, or the round is tried again with other weights, three
             times at most.
+        compile: torch.compile the backbone. Each round has a new model all the same, and finds the code that the first
+            one had made: it belongs to the architecture, not to the object. Which code is used may depend on what ran
+            before, so results are the same up to rounding only, those of an interrupted run too.
         replay: a run directory; train on what was bought there, round by round, instead of querying. Pseudo-labels
             belong to the model that made them and are not replayed.
         tracker: where curves go; CSV files by default.
@@ -87,6 +90,7 @@ class ActiveLoop:
         checkpoint_seconds: float = 60.0,
         keep_checkpoints: Literal["last", "all", "none"] = "last",
         on_nan: Literal["stop", "retry"] = "stop",
+        compile: bool = False,
         replay: str | None = None,
         tracker: Tracker | None = None,
     ) -> None:
@@ -99,6 +103,7 @@ class ActiveLoop:
         self.pool_error = pool_error
         self.checkpoint_seconds = checkpoint_seconds
         self.on_nan = on_nan
+        self.compile = compile
         self.replay = Replay(replay) if replay else None
         self.tracker = tracker or CSVTracker(run)
         self.display = Display()
@@ -124,7 +129,7 @@ class ActiveLoop:
             sizes = {"initial_size": initial_size, "query_size": query_size, "query_budget": query_budget}
             run.config = {
                 "seed": seed,
-                "loop": {**sizes, "pool_limit": pool_limit, "replay": replay},
+                "loop": {**sizes, "pool_limit": pool_limit, "compile": compile or None, "replay": replay},
                 "query": _describe(strategy),
                 "data": {**_describe(data), "imbalance": data.imbalance},
                 "model": {"head": head},
@@ -221,6 +226,8 @@ class ActiveLoop:
             data.attempt = attempt
             seed_everything(derive_seed(self.seed, "init", round, *retry_key(attempt)), verbose=False)
             model = self.new_model()
+            if self.compile:
+                model.backbone.compile()
             checkpoint = FitCheckpoint(run.fit_checkpoint, self.checkpoint_seconds, origin, attempt, saved)
             trainer = self._new_trainer(
                 logger=self.tracker.logger(round, saved.rows if saved else []) if self.ranks.is_zero else False,

@@ -54,6 +54,10 @@ class MSALClassifier(LightningModule):
         super().__init__()
         if not 0 <= dropout < 1:
             raise ValueError(f"model.dropout must be at least 0 and below 1, got {dropout}: 0.2 is the default")
+        if num_classes < 2:
+            raise ValueError(
+                f"num_classes must be at least 2, got {num_classes}: one class has nothing to be told from"
+            )
         if head not in ("prototype", "linear"):
             raise ValueError(f"expected model.head to be prototype or linear, got '{head}'")
         self.head_name = head
@@ -72,8 +76,9 @@ class MSALClassifier(LightningModule):
         self._lr_scheduler = lr_scheduler
         self.test_metrics = MetricCollection(
             {
-                "accuracy": MulticlassAccuracy(num_classes, average="micro"),
-                "balanced_accuracy": MulticlassAccuracy(num_classes, average="macro"),
+                # labels were checked when they were read; checking each batch would make a GPU wait for the host
+                "accuracy": MulticlassAccuracy(num_classes, average="micro", validate_args=False),
+                "balanced_accuracy": MulticlassAccuracy(num_classes, average="macro", validate_args=False),
             }
         )
 

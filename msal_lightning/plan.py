@@ -144,8 +144,9 @@ def measure(loop: ActiveLoop) -> Speed:
     return Speed(_each(stopwatch.steps), _each(stopwatch.batches))
 
 
-def show(plan: Plan, speed: Speed) -> None:
+def show(title: str, plan: Plan, speed: Speed) -> None:
     """Print a plan, and how long it takes at a measured speed."""
+    print(title)
     counts = [f"{n:,}" for n in plan.label_counts]
     shown = counts if len(counts) <= 6 else [*counts[:3], "…", counts[-1]]
     steps, scored, tested = sum(plan.steps), sum(plan.scored), plan.tested * len(counts)

@@ -32,6 +32,11 @@ class PoolOutputs:
     def __len__(self) -> int:
         return len(self.index)
 
+    @property
+    def num_bytes(self) -> int:
+        """Memory of all that is filled in."""
+        return sum(value.nbytes for value in self._columns(lambda _, value: value).values())
+
     def rows(self, rows: Tensor) -> Self:
         """The given rows, in the given order.
 

@@ -14,7 +14,9 @@ from msal_lightning.ranks import Ranks
 from msal_lightning.selection import Held, RunningSelection, Selection
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.streams import stream
+from msal_lightning.transfer import Transfer
 
+_PREDICTED = "predicted"
 _Part = tuple[Held, list[PoolOutputs], int, int | None]  # of a process: pool, labeled set, images seen, errors
 
 
@@ -49,6 +51,7 @@ class Query(Callback):
         self._key = seed, round
         self._running = RunningSelection(strategy, n, stream(seed, "query", round), round)
         self._labeled: list[PoolOutputs] = []
+        self._coming: list[tuple[Transfer, int]] = []
         self.seen = 0
         self._wrong: int | None = 0
 
@@ -81,21 +84,33 @@ class Query(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Take what the strategy needs off the device, and count errors."""
-        index = outputs["index"].cpu()
-        if self.n and self.strategy.needs:
-            needed = PoolOutputs(index=index, **{name: outputs[name].cpu() for name in self.strategy.needs})
-            if dataloader_idx:
-                self._labeled.append(needed)
-                return
-            self._running.add(needed)
-        errors = _data(trainer).oracle.count_errors(index, outputs["logits"].argmax(dim=1).cpu())
-        self.seen += len(index)
-        self._wrong = None if self._wrong is None or errors is None else self._wrong + errors
+        """Take what the strategy needs off the device; look at what the batch before gave, which is there by now."""
+        needed = {name: outputs[name] for name in ("index", *(self.strategy.needs if self.n else ()))}
+        predicted = outputs["logits"].argmax(dim=1)
+        self._coming.append((Transfer({**needed, _PREDICTED: predicted}), dataloader_idx))
+        if len(self._coming) > 1:
+            self._take(_data(trainer))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Turn the passes with dropout off."""
+        """Look at the last batch, and turn the passes with dropout off."""
+        while self._coming:
+            self._take(_data(trainer))
         _model(pl_module).draw_dropout_masks([])
+
+    def _take(self, data: ActiveDataModule) -> None:
+        """Score a batch, keep what may be selected, and count errors."""
+        transfer, dataloader_idx = self._coming.pop(0)
+        outputs = transfer.wait()
+        predicted = outputs.pop(_PREDICTED)
+        needed = PoolOutputs(**outputs)
+        if dataloader_idx:
+            self._labeled.append(needed)
+            return
+        if self.n and self.strategy.needs:
+            self._running.add(needed)
+        errors = data.oracle.count_errors(needed.index, predicted)
+        self.seen += len(needed)
+        self._wrong = None if self._wrong is None or errors is None else self._wrong + errors
 
     def buy(self, data: ActiveDataModule, ranks: Ranks | None = None) -> None:
         """After the pool pass: merge what the processes saw, select on rank 0, buy on all.

@@ -135,6 +135,7 @@ class RunDirectory:
         self.overwrite = overwrite
         self.keep_checkpoints: Literal["last", "all", "none"] = "last"
         self._lock = DirectoryLock(self.path / "lock")
+        self._records: list[RoundRecord] = []
 
     def open(self) -> list[RoundRecord]:
         """Make the folder, or find out how far an earlier run came; nobody else can until :meth:`close`.
@@ -152,7 +153,7 @@ class RunDirectory:
             self._lock.acquire()
             if self.overwrite:
                 self._clear()
-            records = read_records(self.path)
+            records = self._records = read_records(self.path)
             changed = self._changed_keys()
             if records and changed:
                 raise UserError(
@@ -167,7 +168,7 @@ class RunDirectory:
             if records:  # in case the last run ended between its last record and what follows from it
                 self.derive_tables()
                 self.drop_checkpoints(records[-1].round, but=self.fit_checkpoint.name)
-            return records
+            return list(records)
         except OSError as error:
             self.close()
             raise UserError(
@@ -207,6 +208,7 @@ class RunDirectory:
         text = json.dumps({"format": FORMAT, "digest": _digest(body), **body}, indent=1)
         try:
             write_atomically(self.path / "rounds" / f"{record.round:03d}.json", text)
+            self._records = [*self._records[: record.round], record]
             self.derive_tables()
             self.drop_checkpoints(record.round)
         except OSError as error:
@@ -256,11 +258,10 @@ class RunDirectory:
         )
 
     def derive_tables(self) -> None:
-        """Write ``curve.csv`` and ``ledger.csv`` from the records."""
-        records = read_records(self.path)
+        """Write ``curve.csv`` and ``ledger.csv`` from the records that :meth:`open` read and :meth:`commit` wrote."""
         tables = {
-            "curve.csv": [curve_row(record) for record in records],
-            "ledger.csv": [row for record in records for row in _ledger_rows(record)],
+            "curve.csv": [curve_row(record) for record in self._records],
+            "ledger.csv": [row for record in self._records for row in _ledger_rows(record)],
         }
         for name, rows in tables.items():
             file, text = self.path / name, _table(rows)

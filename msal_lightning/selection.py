@@ -144,9 +144,14 @@ class RunningSelection:
         self._held += len(batch)
         if self.size is not None and len(self._parts) > _MOST_PARTS:
             self._parts = [PoolOutputs.cat(self._parts)]
-        # 4096: small shortlists are not cut each batch
-        if self.size is not None and self._held >= 2 * self.size + 4096:
+        if self.size is not None and self._held >= self.size + self._spare_rows(batch):
             self._shrink(self.size)
+
+    def _spare_rows(self, batch: PoolOutputs) -> int:
+        """Rows held beyond the shortlist before it is cut: enough that cutting is rare, few where rows are long."""
+        assert self.size is not None
+        few = self.size // 4 + _SPARE_BYTES * len(batch) // max(1, batch.num_bytes)
+        return min(self.size + 4096, few)
 
     def _check_finite(self, outputs: PoolOutputs | None) -> None:
         for name in OUTPUTS if outputs is not None else ():
@@ -187,6 +192,7 @@ class RunningSelection:
 
 
 _MOST_PARTS = 8  # a few rows kept of each batch would lie in holes of freed batches, and the memory would not shrink
+_SPARE_BYTES = 2**26
 _DIVERGED = "the model has probably diverged; lower model.optimizer.init_args.lr"
 
 

@@ -63,7 +63,10 @@ MISTAKES = {
     "unknown optimizer": (["--model.optimizer", "Adamm"], "did you mean Adam"),
     "learning rate no number": (["--model.optimizer.lr", "x"], "model.optimizer.lr to be a number, got 'x'"),
     "precision": (["--trainer.precision", "foo"], "trainer.precision to be .*bf16-mixed"),
-    "half precision weights": (["--trainer.precision", "bf16-true"], "trainer.precision to be 32-true, bf16-mixed"),
+    "half precision weights": (
+        ["--trainer.precision", "bf16-true"],
+        "trainer.precision to be auto or 32-true or bf16-mixed or 16-mixed, got",
+    ),
     "abbreviated key": (["--trainer.max_epoch", "3"], "did you mean --trainer.max_epochs"),
     "a Trainer argument that would cut rounds short": (["--trainer.fast_dev_run", "true"], "unknown option"),
     "learning rate below 0": (["--model.optimizer.lr", "-1"], "[Ii]nvalid learning rate"),

@@ -348,3 +348,37 @@ def test_labels_count_twice_nowhere_with_a_changed_dataset(make_loop, tmp_path):
     loop.data.labeled_at = loop.data.labeled_at[:30].clone()
     with pytest.raises(UserError, match=r"expected 1297 images to learn from, .* got 30"):
         loop.run()
+
+
+def test_compiled_once_for_all_rounds_and_the_same_as_without(make_loop, monkeypatch):
+    # eager: what is compiled, and how often, does not depend on what is made of it; inductor takes a minute
+    torch._dynamo.reset()
+    compiled = []
+
+    def backend(graph, inputs):
+        compiled.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(SmallCNN, "compile", lambda self: torch.nn.Module.compile(self, backend=backend))
+    plain = make_loop("plain", BALD()).run()
+    after_round = []
+    loop = make_loop("compiled", BALD(), compile=True)
+    commit = loop.run_directory.commit
+    monkeypatch.setattr(
+        loop.run_directory, "commit", lambda record: (after_round.append(len(compiled)), commit(record))
+    )
+    records = loop.run()
+    assert after_round[0] > 0
+    assert after_round[1] == after_round[2]
+    assert [(r.bought, r.metrics) for r in records] == [(r.bought, r.metrics) for r in plain]
+    again = make_loop("again", BALD(), compile=True).run()
+    assert len(compiled) == after_round[-1]
+    assert [(r.bought, r.metrics) for r in again] == [(r.bought, r.metrics) for r in plain]
+
+
+@pytest.mark.slow
+def test_compiled_by_inductor(make_loop):
+    torch._dynamo.reset()
+    compiled, plain = make_loop("a", Entropy(), compile=True).run(), make_loop("b", Entropy()).run()
+    assert [r.accuracy for r in compiled] == pytest.approx([r.accuracy for r in plain], abs=0.05)
+    assert compiled[0].bought.score == pytest.approx(plain[0].bought.score, abs=1e-3)

@@ -8,7 +8,14 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from msal_lightning.prototypes import DENSE_UP_TO, LinearHead, PrototypeHead, cosine_to_prototypes, simplex_prototypes
+from msal_lightning.prototypes import (
+    DENSE_UP_TO,
+    LinearHead,
+    PrototypeHead,
+    cosine_to_prototypes,
+    largest_cosine,
+    simplex_prototypes,
+)
 
 BOTH_FORMS = [2, 3, 10, DENSE_UP_TO, DENSE_UP_TO + 1, 1000]
 
@@ -180,3 +187,12 @@ def test_cosine_of_a_prototype_never_leaves_the_range(num_classes):
 
 def test_cosine_of_an_empty_batch_is_empty():
     assert cosine_to_prototypes(torch.empty(0, 5)).shape == (0, 5)
+    assert largest_cosine(torch.empty(0, 5)).shape == (0,)
+
+
+@pytest.mark.parametrize("num_classes", [2, 3, 10, 1_000])
+def test_largest_cosine_is_that_of_all_bit_by_bit(num_classes):
+    logits = 3 * torch.randn(500, num_classes, generator=torch.Generator().manual_seed(num_classes))
+    logits[0], logits[1], logits[2] = 0, logits[1] * 1e30, logits[2] * 1e-30
+    assert torch.equal(largest_cosine(logits), cosine_to_prototypes(logits).amax(dim=1))
+    assert torch.equal(largest_cosine(logits.bfloat16()), cosine_to_prototypes(logits.bfloat16()).amax(dim=1))

@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader
 
 from msal_lightning.data.augment import Augmentation
 from msal_lightning.data.oracle import Oracle, SimulatedOracle
-from msal_lightning.data.views import Batch, EpochBatches, Images, View, shard
+from msal_lightning.data.resident import Resident
+from msal_lightning.data.views import Batch, EpochBatches, Images, ImageStore, View, shard
 from msal_lightning.errors import UserError
 from msal_lightning.hidden import refuse_if_hidden
 from msal_lightning.streams import derive_seed, retry_key, stream
@@ -90,6 +91,8 @@ class ActiveDataModule(LightningDataModule, ABC):
         self.clear_pseudo_labels()
         self._ready = False
         self._augment: tuple[tuple[int, ...], torch.Generator] | None = None
+        self._scales: dict[torch.device, tuple[Tensor, Tensor]] = {}
+        self._resident = Resident()
 
     @abstractmethod
     def load(self) -> tuple[Images, Images]:
@@ -337,17 +340,21 @@ class ActiveDataModule(LightningDataModule, ABC):
         if self.trainer is not None:
             # Lightning makes the iterator of the first resumed epoch before it calls set_epoch (issue 21938)
             order.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
-        return self._loader(View(self.images, labels), order)
+        return self._loader(self._view(self.images, labels), order)
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """The whole test set, each image on one process only."""
-        return self._loader(View(*self.test), self._in_order(torch.arange(len(self.test.label))))
+        return self._loader(self._view(*self.test), self._in_order(torch.arange(len(self.test.label))))
 
     def predict_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
         """The pool in ascending order of index, its labels -1; with ``predict_labeled`` the labeled set too."""
-        view = View(self.images, self.labels)
+        view = self._view(self.images, self.labels)
         pool = self._loader(view, self._in_order(self.scored))
         return [pool, self._loader(view, self._in_order(self.labeled))] if self.predict_labeled else pool
+
+    def _view(self, image: ImageStore, label: Tensor) -> View:
+        device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+        return View(self._resident.place(image, device), label)
 
     def _loader(self, view: View, order: EpochBatches | list[Tensor]) -> DataLoader[Batch]:
         # its own generator: making an iterator draws a seed, which must not come from the global stream
@@ -374,9 +381,15 @@ class ActiveDataModule(LightningDataModule, ABC):
         image = batch.image
         if self.augmentation is not None and self.trainer is not None and self.trainer.training:
             image = self.augmentation(image, self._augment_stream())
-        mean = torch.tensor(self.mean, device=image.device).view(-1, 1, 1) * 255
-        std = torch.tensor(self.std, device=image.device).view(-1, 1, 1) * 255
-        return batch._replace(image=(image - mean) / std)
+        mean, std = self._scale(image.device)
+        return batch._replace(image=(image - mean).div_(std))
+
+    def _scale(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of uint8 values, there already: sending them anew would hold up each step."""
+        if device not in self._scales:
+            mean, std = (torch.tensor(values).view(-1, 1, 1) * 255 for values in (self.mean, self.std))
+            self._scales[device] = mean.to(device), std.to(device)
+        return self._scales[device]
 
     def _augment_stream(self) -> torch.Generator:
         assert self.trainer is not None

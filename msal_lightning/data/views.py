@@ -64,7 +64,10 @@ class View(Dataset[Batch]):
         self.label = label
 
     def __getitem__(self, index: Tensor) -> Batch:
-        return Batch(index, self.image[index], self.label[index])
+        rows = index
+        if isinstance(self.image, Tensor):  # indexing a GPU's tensor by one of the host would wait for the GPU
+            rows = index.to(self.image.device, non_blocking=True)
+        return Batch(index, self.image[rows], self.label[index])
 
 
 def shard(index: Tensor, rank: int, ranks: int) -> Tensor:

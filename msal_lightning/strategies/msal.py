@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from msal_lightning.pool import PoolOutputs
-from msal_lightning.prototypes import cosine_to_prototypes
+from msal_lightning.prototypes import largest_cosine
 from msal_lightning.strategies.base import Uncertainty
 
 
@@ -19,4 +19,4 @@ class MSAL(Uncertainty):
     min_classes = 3
 
     def score(self, pool: PoolOutputs, seed: int) -> Tensor:  # noqa: D102
-        return 1 - cosine_to_prototypes(pool.require("logits")).amax(dim=-1)
+        return 1 - largest_cosine(pool.require("logits"))

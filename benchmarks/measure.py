@@ -1,0 +1,93 @@
+"""What every benchmark shares: calls timed in turn, and a row of the table."""
+
+import importlib
+import os
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+RUNS = 5
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        case: what was measured.
+        figures: what was seen, each with its unit.
+        value: what the target is about, usually a ratio of two of the figures.
+        target: the value aimed at; None: shown for orientation.
+        at_least: the value should be no less than the target; otherwise no more.
+    """
+
+    case: str
+    figures: dict[str, float]
+    value: float
+    target: float | None = None
+    at_least: bool = True
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the target was reached."""
+        if self.target is None:
+            return None
+        return self.value >= self.target if self.at_least else self.value <= self.target
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """Wall time of one call, the device's work included."""
+    start = time.perf_counter()
+    call()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def in_turn(calls: Mapping[str, Callable[[], object]], runs: int = RUNS) -> dict[str, list[float]]:
+    """Seconds of each call, A B A B, after one round that is not counted."""
+    rounds = [{name: seconds(call) for name, call in calls.items()} for _ in range(runs + 1)][1:]
+    return {name: [times[name] for times in rounds] for name in calls}
+
+
+def ratio(above: list[float], below: list[float]) -> float:
+    """Median of the ratios of neighbours: what slows the machine down for a while slows both."""
+    return statistics.median(a / b for a, b in zip(above, below, strict=True))
+
+
+def peak_megabytes() -> float:
+    """Largest memory of this process so far; Linux only."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+
+def device() -> str:
+    """Where models run."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def measure(name: str) -> dict[str, Any]:
+    """Run one benchmark in this process."""
+    start, load = time.time(), os.getloadavg()[0]
+    rows: list[Row] = importlib.import_module(f"benchmarks.{name}").run()
+    return {
+        "machine": machine(),
+        "load_before": round(load, 2),
+        "date": time.strftime("%Y-%m-%d", time.localtime(start)),
+        "minutes": round((time.time() - start) / 60, 1),
+        "rows": [{**asdict(row), "met": row.met} for row in rows],
+    }
+
+
+def machine() -> str:
+    """What it ran on, in a line."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+    gpu = f", {torch.cuda.get_device_name()}" if device() == "cuda" else ", no GPU"
+    return f"{cpu}, {torch.get_num_threads()} threads{gpu}, torch {torch.__version__.partition('+')[0]}"

@@ -1,0 +1,55 @@
+"""What a round costs that is neither fit nor test nor query: Trainers, the model on disk, the record, the tables."""
+
+import contextlib
+import io
+import statistics
+import tempfile
+import time
+
+from benchmarks.images import RandomImages, model, trainer_factory
+from benchmarks.measure import Row
+from msal_lightning import ActiveLoop, RunDirectory
+from msal_lightning.runs import RoundRecord
+from msal_lightning.strategies import MSALD
+
+ROUNDS = 41
+
+
+class Stopwatch(RunDirectory):
+    """Notes when each round became final."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.ends: list[float] = []
+        self.phases: list[float] = []
+
+    def commit(self, record: RoundRecord) -> None:
+        """The end of a round."""
+        super().commit(record)
+        self.ends.append(time.perf_counter())
+        self.phases.append(sum(record.seconds.values()))
+
+
+def run() -> list[Row]:
+    """ResNet-18, 41 rounds as on MNIST, few images and one epoch."""
+    data = RandomImages(28, 1, 11_000, test=100)
+    data.setup()
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        stopwatch = Stopwatch(folder)
+        ActiveLoop(
+            lambda: model("conv7", 1),
+            lambda **settings: trainer_factory(-1)(**settings, max_steps=1),
+            data,
+            MSALD(),
+            stopwatch,
+            initial_size=500,
+            query_size=250,
+            query_budget=250 * (ROUNDS - 1),
+            pool_limit=500,
+        ).run()
+    beyond = [
+        end - begin - phases
+        for begin, end, phases in zip(stopwatch.ends, stopwatch.ends[1:], stopwatch.phases[1:], strict=False)
+    ]
+    figures = {"median s": statistics.median(beyond), "last round s": beyond[-1], "slowest s": max(beyond)}
+    return [Row("ResNet-18, a round of 41, seconds", figures, figures["median s"], 0.3, at_least=False)]

@@ -1,0 +1,53 @@
+"""What only a GPU can show; left out where there is none. These were written on a machine without one."""
+
+import pytest
+import torch
+from lightning.pytorch import Callback, Trainer
+
+from msal_lightning import ActiveLoop, MSALClassifier, RunDirectory
+from msal_lightning.backbones import SmallCNN
+from msal_lightning.data import CropFlip, Digits
+from msal_lightning.strategies import BADGE, Random
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+
+
+class NoWaiting(Callback):
+    """An error where a step waits for the GPU."""
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        assert batch.image.is_cuda
+        torch.cuda.set_sync_debug_mode("error" if batch_idx else "default")  # the first step sets things up
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def loop(path, strategy, callbacks=(), **options):
+    return ActiveLoop(
+        lambda: MSALClassifier(10, 1, lambda channels: SmallCNN(channels, width=8)),
+        lambda callbacks=callbacks, **settings: Trainer(
+            max_epochs=3, accelerator="gpu", devices=1, callbacks=callbacks, **settings
+        ),
+        Digits(batch_size=32, augmentation=CropFlip(padding=1)),
+        strategy,
+        RunDirectory(path),
+        initial_size=200,
+        query_size=40,
+        query_budget=80,
+        **options,
+    )
+
+
+def test_a_step_does_not_wait_for_the_gpu(tmp_path):
+    run = loop(tmp_path / "run", Random())
+    without = run.new_trainer
+    run.new_trainer = lambda callbacks, **settings: without(callbacks=[NoWaiting(), *callbacks], **settings)
+    assert len(run.run()) == 3
+
+
+def test_images_stay_on_the_gpu_and_are_bought_as_on_the_cpu(tmp_path):
+    run = loop(tmp_path / "run", BADGE())
+    records = run.run()
+    assert [copy.device.type for _, copy in run.data._resident._copies.values()] == ["cuda", "cuda"]
+    assert len(set(records[0].bought.index)) == 40
