@@ -6,7 +6,13 @@ from typing import Any
 _PAPER = {"LeastConfidence": "LeastConf", "VariationRatio": "VarRatio", "KMeansFaiss": "KMeans (GPU)"}
 _PLAIN = ("LeastConfidence", "Margin", "Entropy", "BALD", "MeanSTD", "VariationRatio")
 _AVERAGED = ("LeastConfidence", "Margin", "Entropy")  # take a D where mc_samples > 0
-_INSIDE = {"MSALD": "MSAL", "CEAL": "Entropy", "DBAL": "Margin", "PowerAcquisition": "BALD", "SoftmaxAcquisition": "BALD"}
+_INSIDE = {
+    "MSALD": "MSAL",
+    "CEAL": "Entropy",
+    "DBAL": "Margin",
+    "PowerAcquisition": "BALD",
+    "SoftmaxAcquisition": "BALD",
+}
 
 
 def method_name(config: Mapping[str, Any]) -> str:
