@@ -41,7 +41,7 @@ if (baseline) baseline.shown = true;
 function drawCurves() {
   const box = byId("curves");
   const width = Math.max(280, box.clientWidth), height = Math.min(420, Math.max(260, width * 0.5));
-  const margin = { left: 46, right: 12, top: 10, bottom: 40 };
+  const margin = { left: 46, right: 22, top: 10, bottom: 40 };
   const shown = lines.filter((line) => line.shown && line.curve.length);
   const points = shown.flatMap((line) => line.curve);
   const ceilings = data.full.map((full) => full.accuracy);

@@ -1,8 +1,8 @@
 """The paper's own numbers: Tables 2 to 5 of *Maximally Separated Active Learning*, cell by cell.
 
 ``paper.csv`` has them as they are printed, under the names of :func:`msal_lightning.methods.method_name` (BADGE and
-DBAL without "(KMeans++)" and "(KMeans)", "Ours(MSAL)" as MSAL). Tables 2 and 3 disagree on CIFAR-10 for Random and Margin,
-so each cell belongs to its table. A dagger marks what the paper itself took from Zhan et al.
+DBAL without "(KMeans++)" and "(KMeans)", "Ours(MSAL)" as MSAL). Tables 2 and 3 disagree on CIFAR-10 for Random and
+Margin, so each cell belongs to its table. A dagger marks what the paper itself took from Zhan et al.
 """
 
 import csv
