@@ -76,7 +76,7 @@ function drawCurves() {
   const path = (list) => list.map(([a, b], k) => `${k ? "L" : "M"}${x(a).toFixed(1)},${y(b).toFixed(1)}`).join("");
   for (const line of shown) {
     if (line.seeds.length > 1) {
-      const band = path([...line.curve.map((p) => [p[0], p[3]]), ...line.curve.toReversed().map((p) => [p[0], p[2]])]) + "Z";
+      const band = path([...line.curve.map((p) => [p[0], p[3]]), ...[...line.curve].reverse().map((p) => [p[0], p[2]])]) + "Z";
       plot.append(svg("path", { class: "band", d: band, style: `fill: ${line.colour}` }));
     }
   }
@@ -304,10 +304,12 @@ drawTables();
 heatmap("penalty", data.penalties, ["mean (lower is better)", data.penalty]);
 heatmap("overlap", data.overlap);
 drawBought();
-let lastWidth = -1;
+drawCurves();
+drawRuntime();
+let width = byId("curves").clientWidth;
 new ResizeObserver(() => {
-  if (byId("curves").clientWidth === lastWidth) return;
-  lastWidth = byId("curves").clientWidth;
+  if (byId("curves").clientWidth === width) return;
+  width = byId("curves").clientWidth;
   drawCurves();
   drawRuntime();
 }).observe(byId("curves"));

@@ -79,7 +79,7 @@ class Report:
         """Dataset and how many runs."""
         tail = "" if self.comparison.imbalance is None else f", long tail {self.comparison.imbalance}"
         runs = sum(row.num_seeds for row in self.rows)
-        return f"{self.comparison.dataset}{tail}: {runs} runs of {len(self.rows)} methods"
+        return f"{self.comparison.dataset}{tail}: {_count(runs, 'run')} of {_count(len(self.rows), 'method')}"
 
 
 def build(paths: Sequence[Path]) -> Report:
@@ -125,6 +125,10 @@ def build(paths: Sequence[Path]) -> Report:
         baseline=baseline.method.name if baseline else None,
         classes=class_names(first, len(summaries[0].class_counts)),
     )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _rank(summary: Summary) -> tuple[bool, float, str]:

@@ -1,7 +1,5 @@
 """A report in the terminal."""
 
-from collections.abc import Iterable
-
 import rich.box
 from rich.console import Console
 from rich.table import Table as RichTable
@@ -21,9 +19,12 @@ def show(report: Report, console: Console) -> None:
         console: where to.
     """
     table = results_table(report)
-    accuracy = table.columns.index("fit s")  # two narrow tables, since one would not fit into 80 columns
-    _print(table, range(accuracy), console, Text(table.title, style="bold"))
-    _print(table, [0, *range(accuracy, len(table.columns))], console)
+    cost = table.columns.index("fit s")
+    # several narrow tables, since one would not fit into 80 columns
+    blocks = [range(1, 5), range(5, cost)] if report.in_paper else [range(1, cost)]
+    console.print(Text(table.title, style="bold"))
+    for columns in [*blocks, range(cost, len(table.columns))]:
+        _print(table, [0, *columns], console)
     console.print(Text(verdict(report)))
     for test in [test for test in report.tests if test.holm_p is not None and test.holm_p < 0.05][:_SHOWN_TESTS]:
         console.print(
@@ -33,10 +34,10 @@ def show(report: Report, console: Console) -> None:
         console.print(Text(note, style="dim"))
 
 
-def _print(table: Table, columns: Iterable[int], console: Console, title: Text | None = None) -> None:
-    shown = RichTable(title=title, box=rich.box.SIMPLE_HEAD, title_justify="left", title_style="")
+def _print(table: Table, columns: list[int], console: Console) -> None:
+    shown = RichTable(box=rich.box.SIMPLE_HEAD)
     for j in columns:
-        shown.add_column(Text(table.columns[j]), justify="right" if j else "left", overflow="fold", no_wrap=j > 0)
+        shown.add_column(Text(table.columns[j]), justify="right" if j else "left", overflow="fold")
     for i, row in enumerate(table.rows):
         shown.add_row(*(Text(row[j], style="bold" if (i, j) in table.bold else "") for j in columns))
     console.print(shown)

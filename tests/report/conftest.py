@@ -23,7 +23,7 @@ def write_run(tmp_path):
         for k, accuracy in enumerate(accuracies):
             index = purchases[k] if k < len(accuracies) - 1 else []
             path = None if paths is None else [paths[i % 2] for i in index]
-            start = Purchase(list(initial), [0, 1][: len(initial)], None, paths) if k == 0 else Purchase()
+            start = Purchase(list(initial), [i % 2 for i in initial], None, paths) if k == 0 else Purchase()
             run.commit(
                 RoundRecord(
                     round=k,

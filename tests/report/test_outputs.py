@@ -40,7 +40,7 @@ def test_markdown_has_measured_reported_and_difference(out):
 
 
 def test_csv_has_plain_numbers(out):
-    rows = {row["method"]: row for row in csv.DictReader((out / "report.csv").open())}
+    rows = {row["method"]: row for row in csv.DictReader((out / "report.csv").read_text().splitlines())}
     assert list(rows) == ["MSAL-D", "Random", "LeastConfD"]
     assert float(rows["MSAL-D"]["aubc_mean"]) == pytest.approx(0.645)
     assert rows["Random"]["aubc_reported"] == "0.959"
@@ -63,6 +63,9 @@ def test_latex_is_a_booktabs_table(out):
 def test_terminal_fits_and_tells_the_tests(out, folder, capsys):
     main(["report", str(folder), "--out", str(out)])
     text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    for cell in ("0.6450 ± 0.0050", "0.9820 (T2)", "-0.3370", "LeastConfD"):
+        assert cell in text
     assert "0 of 1 pairs differ significantly" in text or "1 of 1 pairs differ significantly" in text
     assert "MNIST: 7 runs of 3 methods" in text
 
