@@ -41,7 +41,7 @@ if (baseline) baseline.shown = true;
 function drawCurves() {
   const box = byId("curves");
   const width = Math.max(280, box.clientWidth), height = Math.min(420, Math.max(260, width * 0.5));
-  const margin = { left: 46, right: 22, top: 10, bottom: 40 };
+  const margin = { left: 46, right: 22, top: 30, bottom: 40 };
   const shown = lines.filter((line) => line.shown && line.curve.length);
   const points = shown.flatMap((line) => line.curve);
   const ceilings = data.full.map((full) => full.accuracy);
@@ -69,7 +69,7 @@ function drawCurves() {
   plot.append(svg("line", { class: "axis", x1: margin.left, x2: width - margin.right, y1: height - margin.bottom, y2: height - margin.bottom }));
   const title = svg("text", { x: (margin.left + width - margin.right) / 2, y: height - 5, "text-anchor": "middle", class: "strong" });
   title.textContent = "labels";
-  const side = svg("text", { x: margin.left + 5, y: margin.top + 8, class: "strong" });
+  const side = svg("text", { x: 0, y: 11, class: "strong" });
   side.textContent = "test accuracy";
   plot.append(title);
 
@@ -117,7 +117,8 @@ function drawCurves() {
     const room = box.clientWidth - tip.offsetWidth;
     const wanted = x(labels) > width / 2 ? x(labels) - tip.offsetWidth - 10 : x(labels) + 10;
     tip.style.left = `${Math.max(0, Math.min(room, wanted))}px`;
-    tip.style.top = `${Math.max(0, height - margin.bottom - tip.offsetHeight - 8)}px`;
+    // on a phone it would hide the curves, so it hangs below them
+    tip.style.top = `${width < 520 ? height : Math.max(0, height - margin.bottom - tip.offsetHeight - 8)}px`;
   };
   const point = (event) => {
     const here = event.clientX - plot.getBoundingClientRect().left;
@@ -163,7 +164,7 @@ function drawLegend() {
 
 function sortable(columns, rows, best = () => false) {
   const body = html("tbody");
-  const lineOf = (row, i) => html("tr", {}, ...row.map((cell, j) => html("td", { textContent: cell, className: best(i, j) ? "best" : "" })));
+  const lineOf = (row, i) => html("tr", {}, ...row.map((cell, j) => html("td", { textContent: cell.replace(" / ", "\n"), className: best(i, j) ? "best" : "" })));
   const made = rows.map((row, i) => ({ row, node: lineOf(row, i) }));
   body.append(...made.map((one) => one.node));
   const value = (text) => {

@@ -26,13 +26,18 @@ class Reported:
 
     Attributes:
         table: 2 to 5.
-        value: accuracy or area, 0 to 1.
+        printed: accuracy or area, with the digits that the paper gives.
         dagger: taken by the paper from the survey of Zhan et al.
     """
 
     table: int
-    value: float
+    printed: str
     dagger: bool
+
+    @property
+    def value(self) -> float:
+        """Accuracy or area, 0 to 1."""
+        return float(self.printed)
 
 
 @cache
@@ -41,7 +46,7 @@ def _cells() -> dict[tuple[str, float | None, str, str], list[Reported]]:
     with (files("msal_lightning.report") / "paper.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
             imbalance = float(row["imbalance"]) if row["imbalance"] else None
-            cell = Reported(int(row["table"]), float(row["value"]), row["dagger"] == "1")
+            cell = Reported(int(row["table"]), row["value"], row["dagger"] == "1")
             cells.setdefault((row["dataset"], imbalance, row["method"], row["metric"]), []).append(cell)
     return cells
 

@@ -45,11 +45,11 @@ def _row(row: Row, in_paper: bool) -> list[str]:
         cells.append(spread(measured))
         if in_paper:
             cells.append(" / ".join(map(_cited, cited)) or NONE)
-            cells.append(" / ".join(f"{measured.mean - c.value:+.4f}" for c in cited if measured) or NONE)
+            cells.append(" / ".join(signed(measured.mean - c.value) for c in cited if measured) or NONE)
     cells += [f"{row.summary.seconds[phase]:.1f}" for phase in PHASES]
     return [
         *cells,
-        NONE if row.saved is None else f"{row.saved:.0f}",
+        NONE if row.saved is None else f"{row.saved:.0f}".replace("-", "−"),
         NONE if row.penalty is None else f"{row.penalty:.2f}",
     ]
 
@@ -61,8 +61,13 @@ def spread(value: Spread | None) -> str:
     return f"{value.mean:.4f}" + ("" if value.std is None else f" ± {value.std:.4f}")
 
 
+def signed(value: float) -> str:
+    """A difference with its sign, a real minus."""
+    return f"{value:+.4f}".replace("-", "−")
+
+
 def _cited(cell: Reported) -> str:
-    return f"{cell.value:.4f}{'†' if cell.dagger else ''} (T{cell.table})"
+    return f"{cell.printed}{'†' if cell.dagger else ''} (T{cell.table})"
 
 
 def _best(rows: list[Row], metric: str) -> list[int]:
@@ -78,7 +83,7 @@ def tests_table(report: Report) -> Table:
     if len(with_test) > SHOWN_TESTS:
         title += f", the {SHOWN_TESTS} with the smallest p"
     rows = [
-        [f"{test.first} − {test.second}", str(test.seeds), f"{test.difference:+.4f}"]
+        [f"{test.first} − {test.second}", str(test.seeds), signed(test.difference)]
         + [p_value(p) for p in (test.t_p, test.holm_p, test.wilcoxon_p)]
         for test in with_test[:SHOWN_TESTS]
     ]
@@ -107,8 +112,8 @@ def penalty_table(report: Report) -> Table:
 def footnotes(report: Report) -> list[str]:
     """What a reader must know to read the tables."""
     return [
-        "AUBC and F-acc (accuracy of the last round): mean ± sample standard deviation over seeds; seconds of a whole "
-        "run, mean over seeds.",
+        "AUBC and F-acc (accuracy of the last round): mean ± sample standard deviation over seeds, the best mean in "
+        "bold; seconds of a whole run, mean over seeds.",
         *([
             "Reported: the paper's Tables 2 to 5 (T2 to T5; two where they disagree), not measured here; difference = "
             "measured − reported; † the paper took it from Zhan et al."

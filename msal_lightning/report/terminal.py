@@ -6,7 +6,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from msal_lightning.report.result import Report
-from msal_lightning.report.tables import Table, footnotes, results_table, verdict
+from msal_lightning.report.tables import Table, footnotes, results_table, signed, verdict
 
 _SHOWN_TESTS = 5
 
@@ -28,7 +28,9 @@ def show(report: Report, console: Console) -> None:
     console.print(Text(verdict(report)))
     for test in [test for test in report.tests if test.holm_p is not None and test.holm_p < 0.05][:_SHOWN_TESTS]:
         console.print(
-            Text(f"  {test.first} − {test.second}: {test.difference:+.4f}, p = {test.holm_p:.3f}, {test.seeds} seeds")
+            Text(
+                f"  {test.first} − {test.second}: {signed(test.difference)}, p = {test.holm_p:.3f}, {test.seeds} seeds"
+            )
         )
     for note in footnotes(report):
         console.print(Text(note, style="dim"))

@@ -31,7 +31,7 @@ def test_markdown_has_measured_reported_and_difference(out):
     # AUBC 0.65, 0.64, 0.645; the paper's 0.9820; F-acc 0.8, 0.78, 0.79; the paper's 0.9931
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[:8] == [
-        "MSAL-D", "3", "**0.6450 ± 0.0050**", "0.9820 (T2)", "-0.3370", "**0.7900 ± 0.0100**", "0.9931 (T2)", "-0.2031",
+        "MSAL-D", "3", "**0.6450 ± 0.0050**", "0.9820 (T2)", "−0.3370", "**0.7900 ± 0.0100**", "0.9931 (T2)", "−0.2031",
     ]  # fmt: skip
     assert "0.9750† (T2)" in next(line for line in lines if line.startswith("| LeastConfD "))
     text = "\n".join(lines)
@@ -64,7 +64,7 @@ def test_terminal_fits_and_tells_the_tests(out, folder, capsys):
     main(["report", str(folder), "--out", str(out)])
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= 80
-    for cell in ("0.6450 ± 0.0050", "0.9820 (T2)", "-0.3370", "LeastConfD"):
+    for cell in ("0.6450 ± 0.0050", "0.9820 (T2)", "−0.3370", "LeastConfD"):
         assert cell in text
     assert "0 of 1 pairs differ significantly" in text or "1 of 1 pairs differ significantly" in text
     assert "MNIST: 7 runs of 3 methods" in text
