@@ -62,8 +62,9 @@ def compare(paths: Sequence[Path]) -> Comparison:
         UserError: runs differ in anything else, have other initial sets for one seed, or two runs are the same method
             with the same seed; or no run is finished.
     """
-    finished, notes = _finished(read_runs(paths))
-    _check_settings(finished)
+    runs = read_runs(paths)
+    _check_settings(runs)  # of unfinished ones too: another budget is not a want of rounds
+    finished, notes = _finished(runs)
     _check_initial_sets(finished)
     imbalance = finished[0].config.get("data.init_args.imbalance")
     return Comparison(

@@ -109,10 +109,8 @@ function drawCurves() {
     tip.replaceChildren(html("div", {}, html("b", { textContent: `${labels.toLocaleString("en")} labels` })));
     for (const [line, [, mean, lowest, highest]] of rows) {
       cursor.append(svg("circle", { cx: x(labels), cy: y(mean), r: 3.5, style: `fill: ${line.colour}` }));
-      const dot = html("i");
-      dot.style.background = line.colour;
       const range = line.seeds.length > 1 ? ` (${lowest.toFixed(4)}–${highest.toFixed(4)})` : "";
-      tip.append(html("div", {}, dot, html("span", { textContent: line.name }), html("b", { textContent: mean.toFixed(4) }), range));
+      tip.append(html("div", {}, sample(line), html("span", { textContent: line.name }), html("b", { textContent: mean.toFixed(4) }), range));
     }
     const room = box.clientWidth - tip.offsetWidth;
     const wanted = x(labels) > width / 2 ? x(labels) - tip.offsetWidth - 10 : x(labels) + 10;
@@ -137,11 +135,14 @@ function drawCurves() {
   });
 }
 
+function sample(line) {
+  const stroke = { x1: 0, x2: 26, y1: 5, y2: 5, "stroke-width": 2, "stroke-dasharray": line.dash, style: `stroke: ${line.colour}` };
+  return svg("svg", { width: 26, height: 10, "aria-hidden": "true" }, svg("line", stroke));
+}
+
 function drawLegend() {
   const buttons = lines.map((line) => {
-    const sample = svg("svg", { width: 26, height: 10, "aria-hidden": "true" },
-      svg("line", { x1: 0, x2: 26, y1: 5, y2: 5, "stroke-width": 2, "stroke-dasharray": line.dash, style: `stroke: ${line.colour}` }));
-    const button = html("button", { type: "button" }, sample, html("span", { textContent: line.name }));
+    const button = html("button", { type: "button" }, sample(line), html("span", { textContent: line.name }));
     button.setAttribute("aria-pressed", line.shown);
     button.addEventListener("click", () => toggle((other) => (other === line ? !line.shown : other.shown)));
     return button;
@@ -211,6 +212,7 @@ function heatmap(id, matrix, footer) {
   const head = html("tr", {}, html("th"), ...names.map((name, j) => html("th", { textContent: j + 1, title: name, scope: "col" })));
   const body = matrix.map((line, i) => html("tr", {}, html("th", { textContent: `${i + 1} ${names[i]}`, title: names[i], scope: "row" }), ...line.map((value, j) => {
     const cell = html("td", { textContent: i === j || value === null ? "–" : value.toFixed(2), title: `${names[i]}, ${names[j]}` });
+    if (!value) cell.className = "zero";
     if (i !== j && value) cell.style.background = `color-mix(in srgb, var(--heat) ${Math.round(65 * value / highest)}%, transparent)`;
     return cell;
   })));

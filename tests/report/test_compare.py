@@ -33,6 +33,7 @@ def test_variants_of_a_row_are_told_apart_by_what_differs(write_run, folder):
         ({"data": {"batch_size": 16}}, r"data\.init_args\.batch_size 8 in .*a0 and 16 in .*b0"),
         ({"trainer": {"max_epochs": 3}}, r"trainer\.max_epochs None in .*a0 and 3 in .*b0"),
         ({"loop": {"initial_size": 2, "query_size": 1, "query_budget": 1}}, r"loop\.query_budget 2 in .*and 1 in"),
+        ({"loop": {"initial_size": 2, "query_size": 2, "query_budget": 40}}, r"loop\.query_budget 2 in .*and 40 in"),
         ({"dataset": "MNIST"}, "one dataset, got Digits and MNIST"),
         ({"initial": (0, 5)}, r"one initial set for seed 0, got 1 other images in .*b0 than in .*a0"),
     ],
