@@ -81,7 +81,7 @@ function drawCurves() {
     }
   }
   for (const full of data.full) {
-    const label = svg("text", { x: width - margin.right - 2, y: y(full.accuracy) - 5, "text-anchor": "end" });
+    const label = svg("text", { x: width - margin.right - 2, y: y(full.accuracy) - 5, "text-anchor": "end", class: "halo" });
     label.textContent = `${full.name} ${full.accuracy.toFixed(4)}`;
     plot.append(svg("line", { class: "ceiling", x1: margin.left, x2: width - margin.right, y1: y(full.accuracy), y2: y(full.accuracy) }), label);
   }
