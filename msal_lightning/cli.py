@@ -37,6 +37,24 @@ def _plot(argv: list[str]) -> None:
     plot(options.runs, options.out)
 
 
+def _report(argv: list[str]) -> None:
+    """Compare runs: table over seeds beside the paper's numbers, paired tests, and a page to look at."""
+    import argparse
+
+    parser = argparse.ArgumentParser(prog="python -m msal_lightning report", description=_report.__doc__)
+    parser.add_argument(
+        "runs", nargs="+", help="run directories, or folders of them; they differ in query, head and seed"
+    )
+    parser.add_argument(
+        "--out", default="report", help="folder for report.md, .csv, .tex, .html (default: %(default)s)"
+    )
+    options = parser.parse_args(argv)
+
+    from msal_lightning.report.command import report
+
+    report(options.runs, options.out)
+
+
 def _check_strategy(argv: list[str]) -> int:
     """Check that a strategy keeps to the contract; your own too, by its dotted path."""
     from msal_lightning.check import check
@@ -74,6 +92,7 @@ COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "fit": _fit,
     "replay": _replay,
     "plot": _plot,
+    "report": _report,
     "check-strategy": _check_strategy,
     "strategies": _strategies,
     "datasets": _datasets,

@@ -7,14 +7,14 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import rich
-import yaml
 from matplotlib.figure import Figure
 
+from msal_lightning.collection import Setting, read_runs
 from msal_lightning.errors import UserError
-from msal_lightning.runs import RoundRecord, aubc, flatten, is_free, read_records
+from msal_lightning.methods import last_word
+from msal_lightning.runs import RoundRecord, aubc
 
 _LEGEND_ROWS = 8
-Method = tuple[tuple[str, str], ...]  # a flattened configuration but for the seed and what alters no result
 
 
 def plot(runs: list[str], out: str = "budget_curves.png") -> None:
@@ -43,41 +43,17 @@ def collect(paths: Sequence[Path]) -> dict[str, list[list[RoundRecord]]]:
         paths: run directories, or folders of them.
 
     Raises:
-        UserError: a folder has no runs, or the runs are of different datasets.
+        UserError: a folder has no runs, or the runs are on different datasets.
     """
-    folders = {file.parent.resolve(): file.parent for path in paths for file in _config_files(path)}
-    configs = {
-        folder: flatten(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
-        for folder in folders.values()
-    }
-    datasets = {_last_word(config.get("data.class_path")): folder for folder, config in configs.items()}
-    if len(datasets) > 1:
-        raise UserError(
-            f"expected runs on one dataset, got {' and '.join(datasets)} "
-            f"({' and '.join(str(folder) for folder in datasets.values())}): draw them one by one"
-        )
-
-    methods: dict[Method, list[list[RoundRecord]]] = defaultdict(list)
-    for folder, config in configs.items():
-        if records := read_records(folder):
-            key = tuple((k, str(v)) for k, v in sorted(config.items()) if k != "seed" and not is_free(k))
-            methods[key].append(records)
-    if not methods:
-        raise UserError(
-            f"expected runs with finished rounds in {', '.join(map(str, paths))}, found none: run `fit` first"
-        )
+    methods: dict[Setting, list[list[RoundRecord]]] = defaultdict(list)
+    for run in read_runs(paths):
+        if run.records:
+            methods[run.setting].append(run.records)
     return _named(methods)
 
 
-def _config_files(path: Path) -> list[Path]:
-    files = sorted([*path.glob("config.yaml"), *path.glob("*/config.yaml")])
-    if not files:
-        raise UserError(f"expected '{path}' to be a run directory or a folder of them, found no config.yaml in it")
-    return files
-
-
 def _named(
-    methods: Mapping[tuple[tuple[str, str], ...], list[list[RoundRecord]]],
+    methods: Mapping[Setting, list[list[RoundRecord]]],
 ) -> dict[str, list[list[RoundRecord]]]:
     """Name each method by query and head, and by the keys in which it differs from others of that name."""
     names = {key: _name(dict(key)) for key in methods}
@@ -118,11 +94,7 @@ def budget_curves(groups: Mapping[str, list[list[RoundRecord]]]) -> Figure:
 
 
 def _name(config: Mapping[str, str]) -> str:
-    query = _last_word(config.get("query.class_path"))
-    uncertainty = _last_word(config.get("query.init_args.uncertainty.class_path"))
+    query = last_word(config.get("query.class_path"))
+    uncertainty = last_word(config.get("query.init_args.uncertainty.class_path"))
     query += f"({uncertainty})" if uncertainty not in ("", "MSAL") else ""
     return f"{query}, {config.get('model.head')} head"
-
-
-def _last_word(class_path: str | None) -> str:
-    return (class_path or "").rpartition(".")[2]

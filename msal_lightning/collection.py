@@ -1,0 +1,79 @@
+"""Finding runs: what ``plot`` and ``report`` start from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from msal_lightning.errors import UserError
+from msal_lightning.methods import last_word
+from msal_lightning.runs import RoundRecord, flatten, is_free, read_records
+
+Setting = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run directory.
+
+    Attributes:
+        folder: as it was given.
+        config: flattened.
+        records: of the finished rounds, in order.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    records: list[RoundRecord]
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data class."""
+        return last_word(self.config.get("data.class_path"))
+
+    @property
+    def setting(self) -> Setting:
+        """What alters a result, but for the seed: runs that share it can be averaged."""
+        items = sorted(self.config.items())
+        return tuple((key, str(value)) for key, value in items if key != "seed" and not is_free(key))
+
+
+def read_runs(paths: Sequence[Path]) -> list[Run]:
+    """All runs in some folders, each once; those without a finished round too.
+
+    Args:
+        paths: run directories, or folders of them.
+
+    Raises:
+        UserError: a folder has no runs, none of them has a finished round, a configuration is damaged, or the runs are
+            on different datasets.
+    """
+    folders = {file.parent.resolve(): file.parent for path in paths for file in _config_files(path)}
+    runs = [Run(folder, _config(folder), read_records(folder)) for folder in folders.values()]
+    datasets = {run.dataset: run.folder for run in runs}
+    if len(datasets) > 1:
+        raise UserError(
+            f"expected runs on one dataset, got {' and '.join(datasets)} "
+            f"({' and '.join(str(folder) for folder in datasets.values())}): take them one by one"
+        )
+    if not any(run.records for run in runs):
+        raise UserError(
+            f"expected runs with finished rounds in {', '.join(map(str, paths))}, found none: run `fit` first"
+        )
+    return runs
+
+
+def _config_files(path: Path) -> list[Path]:
+    files = sorted([*path.glob("config.yaml"), *path.glob("*/config.yaml")])
+    if not files:
+        raise UserError(f"expected '{path}' to be a run directory or a folder of them, found no config.yaml in it")
+    return files
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        return flatten(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError):
+        raise UserError(f"the configuration '{folder / 'config.yaml'}' is damaged: leave this run out") from None

@@ -1,0 +1,40 @@
+"""What the command ``report`` does."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from msal_lightning.errors import UserError
+from msal_lightning.report.latex import latex
+from msal_lightning.report.markdown import markdown
+from msal_lightning.report.page import page
+from msal_lightning.report.result import build
+from msal_lightning.report.table_csv import table_csv
+from msal_lightning.report.terminal import show
+from msal_lightning.runs import write_atomically
+
+
+def report(runs: Sequence[str], out: str = "report") -> None:
+    """Compare runs in the terminal, and write ``report.md``, ``.csv``, ``.tex`` and ``.html``.
+
+    Args:
+        runs: run directories, or folders of them.
+        out: folder of the four files.
+
+    Raises:
+        UserError: the runs cannot be compared, or the files not be written.
+    """
+    result = build([Path(run) for run in runs])
+    texts = {"md": markdown(result), "csv": table_csv(result), "tex": latex(result), "html": page(result)}
+    try:
+        Path(out).mkdir(parents=True, exist_ok=True)
+        for ending, text in texts.items():
+            write_atomically(Path(out) / f"report.{ending}", text)
+    except OSError as error:
+        raise UserError(
+            f"cannot write into '{out}' ({error.strerror or error}): set --out to a folder of yours"
+        ) from None
+    console = Console(highlight=False)
+    show(result, console)
+    console.print(f"Written: report.md, report.csv, report.tex and report.html in {out}", markup=False)

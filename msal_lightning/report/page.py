@@ -1,0 +1,101 @@
+"""A report as one HTML page that needs nothing else."""
+
+import html
+import json
+import re
+from importlib.resources import files
+from typing import Any
+
+from msal_lightning.report.aggregate import PHASES, Spread, Summary, jaccard
+from msal_lightning.report.result import METRICS, Report, Row
+from msal_lightning.report.tables import footnotes, results_table, verdict
+
+# "<" would end the script element or open a comment in it; the two separators are line ends to JavaScript
+_ESCAPES = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"})
+
+
+def page(report: Report) -> str:
+    """The page: data, style and script in one file; names reach the document as text only."""
+    folder = files("msal_lightning.report")
+    parts = {name: (folder / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", "page.js")}
+    values = {
+        "TITLE": html.escape(report.title),
+        "STYLE": parts["page.css"],
+        "SCRIPT": parts["page.js"],
+        "DATA": embed(_data(report)),
+    }
+    return re.sub("%(TITLE|STYLE|SCRIPT|DATA)%", lambda mark: values[mark[1]], parts["page.html"])
+
+
+def embed(data: Any) -> str:
+    """JSON that cannot leave a ``script`` element."""
+    return json.dumps(data, ensure_ascii=False, allow_nan=False).translate(_ESCAPES)
+
+
+def _data(report: Report) -> dict[str, Any]:
+    table = results_table(report)
+    contenders = [row.summary for row in report.contenders]
+    return {
+        "title": report.title,
+        "notes": footnotes(report),
+        "verdict": verdict(report),
+        "phases": PHASES,
+        "classes": report.classes,
+        "table": {"columns": table.columns, "rows": table.rows, "bold": sorted(table.bold)},
+        "methods": [_method(row) for row in report.rows],
+        "full": [
+            {"name": row.name, "accuracy": row.measured["F-acc"].mean}
+            for row in report.rows
+            if row.summary.method.is_full and row.measured["F-acc"]
+        ],
+        "available": _available(report.rows),
+        "contenders": [summary.method.name for summary in contenders],
+        "overlap": [[_rounded(jaccard(first, second)) for second in contenders] for first in contenders],
+        "penalties": [[_rounded(value) for value in line] for line in report.penalties],
+        "penalty": [_rounded(row.penalty) for row in report.contenders],
+        "tests": [
+            {
+                "first": test.first,
+                "second": test.second,
+                "seeds": test.seeds,
+                "difference": test.difference,
+                "t": test.t_p,
+                "holm": test.holm_p,
+                "wilcoxon": test.wilcoxon_p,
+            }
+            for test in report.tests
+        ],
+    }
+
+
+def _method(row: Row) -> dict[str, Any]:
+    summary = row.summary
+    return {
+        "name": row.name,
+        "seeds": sorted(summary.final),
+        "isFull": summary.method.is_full,
+        "curve": [[labels, *(_rounded(v) for v in values)] for labels, *values in summary.mean_curve],
+        "seconds": [round(summary.seconds[phase], 3) for phase in PHASES],
+        "bought": summary.class_counts,
+        **{metric: _mean(row.measured[metric]) for metric in METRICS},
+    }
+
+
+def _available(rows: list[Row]) -> list[float] | None:
+    """Share of each class in the pool before the first query, what Random would buy; None where nobody knows."""
+    first: Summary | None = next((row.summary for row in rows if not row.summary.method.is_full), None)
+    record = next(iter(first.method.runs.values())).records[0] if first else None
+    if record is None or record.learn_class_counts is None:
+        return None
+    pool = list(record.learn_class_counts)
+    for label in record.initial.label:
+        pool[label] -= 1
+    return [count / sum(pool) for count in pool] if sum(pool) else None
+
+
+def _mean(value: Spread | None) -> float | None:
+    return None if value is None or value.mean != value.mean else value.mean
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)

@@ -1,0 +1,155 @@
+"""Everything a report says, before it is written in any form."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from msal_lightning.report.aggregate import Spread, Summary, summarize
+from msal_lightning.report.classes import class_names
+from msal_lightning.report.compare import Comparison, compare
+from msal_lightning.report.paper import LABELS, Reported, has_dataset, reported
+from msal_lightning.report.penalty import column_means, penalty_matrix
+from msal_lightning.report.savings import labels_saved
+from msal_lightning.report.significance import PairedTest, paired_tests
+
+METRICS = ("AUBC", "F-acc")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method of the main table.
+
+    Attributes:
+        summary: of its runs.
+        measured: AUBC and F-acc over seeds; AUBC is None for Full.
+        reported: by the paper, per metric.
+        saved: labels saved against Random at Random's final accuracy.
+        penalty: mean of its column of the penalty matrix.
+    """
+
+    summary: Summary
+    measured: dict[str, Spread | None]
+    reported: dict[str, list[Reported]]
+    saved: float | None
+    penalty: float | None
+
+    @property
+    def name(self) -> str:
+        """Of the method."""
+        return self.summary.method.name
+
+    @property
+    def num_seeds(self) -> int:
+        """Finished runs."""
+        return len(self.summary.final)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A comparison with all that follows from it.
+
+    Attributes:
+        comparison: what was compared.
+        rows: best AUBC first, Full last.
+        in_paper: whether the paper has this dataset.
+        tests: on AUBC, the most significant first.
+        penalties: rows and columns in the order of ``contenders``.
+        notes: sentences that belong under the table.
+        baseline: name of Random in this comparison; None without it.
+        classes: names.
+    """
+
+    comparison: Comparison
+    rows: list[Row]
+    in_paper: bool
+    tests: list[PairedTest]
+    penalties: list[list[float | None]]
+    notes: list[str]
+    baseline: str | None
+    classes: list[str]
+
+    @property
+    def contenders(self) -> list[Row]:
+        """All but Full: what has a curve."""
+        return [row for row in self.rows if not row.summary.method.is_full]
+
+    @property
+    def title(self) -> str:
+        """Dataset and how many runs."""
+        tail = "" if self.comparison.imbalance is None else f", long tail {self.comparison.imbalance}"
+        runs = sum(row.num_seeds for row in self.rows)
+        return f"{self.comparison.dataset}{tail}: {_count(runs, 'run')} of {_count(len(self.rows), 'method')}"
+
+
+def build(paths: Sequence[Path]) -> Report:
+    """Compare runs.
+
+    Args:
+        paths: run directories, or folders of them.
+
+    Raises:
+        UserError: they cannot be compared.
+    """
+    comparison = compare(paths)
+    summaries = sorted(map(summarize, comparison.methods), key=_rank)
+    contenders = [summary for summary in summaries if not summary.method.is_full]
+    baseline = _baseline(contenders)
+    penalties = penalty_matrix({summary.method.name: summary.curves for summary in contenders})
+    means = dict(zip((summary.method.name for summary in contenders), column_means(penalties), strict=True))
+    rows = [
+        Row(
+            summary=summary,
+            measured={
+                "AUBC": Spread.of(list(summary.aubc.values())) if summary.aubc else None,
+                "F-acc": Spread.of(list(summary.final.values())),
+            },
+            reported={
+                metric: reported(comparison.dataset, comparison.imbalance, summary.method.row, metric)
+                for metric in METRICS
+            },
+            saved=labels_saved(summary.curves, baseline.curves) if baseline and not summary.method.is_full else None,
+            penalty=means.get(summary.method.name),
+        )
+        for summary in summaries
+    ]
+    first = next(iter(comparison.methods[0].runs.values()))
+    in_paper = has_dataset(comparison.dataset, comparison.imbalance)
+    return Report(
+        comparison=comparison,
+        rows=rows,
+        in_paper=in_paper,
+        tests=paired_tests({summary.method.name: summary.aubc for summary in contenders if summary.aubc}),
+        penalties=penalties,
+        notes=[*comparison.notes, *(_protocol(comparison, contenders) if in_paper else [])],
+        baseline=baseline.method.name if baseline else None,
+        classes=class_names(first, len(summaries[0].class_counts)),
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _rank(summary: Summary) -> tuple[bool, float, str]:
+    values = [value for value in summary.aubc.values() if not math.isnan(value)]
+    return (summary.method.is_full, -sum(values) / len(values) if values else 0.0, summary.method.name)
+
+
+def _baseline(summaries: list[Summary]) -> Summary | None:
+    by_row = {summary.method.row: summary for summary in reversed(summaries)}
+    return by_row.get("Random") or by_row.get("Random, prototype head")
+
+
+def _protocol(comparison: Comparison, contenders: list[Summary]) -> list[str]:
+    """How the labels of the runs differ from those behind the paper's numbers."""
+    if comparison.imbalance is not None or not contenders:
+        return []
+    start, end = LABELS[comparison.dataset]
+    curve = contenders[0].mean_curve
+    if (curve[0][0], curve[-1][0]) == (start, end):
+        return []
+    return [
+        f"The paper's numbers are for {start:,} to {end:,} labels, these runs have {curve[0][0]:,} to "
+        f"{curve[-1][0]:,}: the differences mix methods with budgets"
+    ]

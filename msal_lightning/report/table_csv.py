@@ -1,0 +1,31 @@
+"""A report's main table as CSV: plain numbers, blanks where there is none."""
+
+import csv
+import io
+from typing import Any
+
+from msal_lightning.report.aggregate import PHASES
+from msal_lightning.report.result import METRICS, Report, Row
+
+
+def table_csv(report: Report) -> str:
+    """One row a method; where the paper's tables disagree the first one counts."""
+    out = io.StringIO()
+    rows = [_row(row) for row in report.rows]
+    writer = csv.DictWriter(out, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def _row(row: Row) -> dict[str, Any]:
+    cells: dict[str, Any] = {"method": row.name, "seeds": " ".join(map(str, row.summary.final))}
+    for metric in METRICS:
+        measured, cited = row.measured[metric], row.reported[metric]
+        key = metric.lower().replace("-", "_")
+        cells[f"{key}_mean"] = measured and measured.mean
+        cells[f"{key}_std"] = measured and measured.std
+        cells[f"{key}_reported"] = cited[0].value if cited else None
+        cells[f"{key}_reported_table"] = cited[0].table if cited else None
+    cells |= {f"seconds_{phase}": round(row.summary.seconds[phase], 3) for phase in PHASES}
+    return {**cells, "labels_saved": row.saved, "penalty": row.penalty}

@@ -1,0 +1,129 @@
+"""The four files and the terminal."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from msal_lightning.cli import main
+from msal_lightning.report import latex, markdown
+from msal_lightning.report.page import embed
+
+STRANGE = "<script>alert(1)</script> \"q\" 'q' & $x_1$ 50% #~^\\ | `é` \u2028 日本"
+
+
+@pytest.fixture
+def out(write_run, folder, tmp_path):
+    for seed, shift in ((0, 0.0), (1, 0.02), (2, 0.01)):
+        write_run(f"r{seed}", [0.5, 0.6 + shift], "Random", seed, dataset="MNIST")
+        write_run(f"m{seed}", [0.5, 0.8 - shift], "MSALD", seed, "prototype", dataset="MNIST")
+    write_run("e0", [0.5, 0.55], "LeastConfidence", 0, options={"mc_samples": 10}, dataset="MNIST")
+    assert main(["report", str(folder), "--out", str(tmp_path / "out")]) == 0
+    return tmp_path / "out"
+
+
+def test_markdown_has_measured_reported_and_difference(out):
+    lines = (out / "report.md").read_text().splitlines()
+    row = next(line for line in lines if line.startswith("| MSAL-D "))
+    # AUBC 0.65, 0.64, 0.645; the paper's 0.9820; F-acc 0.8, 0.78, 0.79; the paper's 0.9931
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[:8] == [
+        "MSAL-D", "3", "**0.6450 ± 0.0050**", "0.9820 (T2)", "−0.3370", "**0.7900 ± 0.0100**", "0.9931 (T2)", "−0.2031",
+    ]  # fmt: skip
+    assert "0.9750† (T2)" in next(line for line in lines if line.startswith("| LeastConfD "))
+    text = "\n".join(lines)
+    assert "The paper's numbers are for 500 to 10,500 labels, these runs have 2 to 4" in text
+    assert "not measured here" in text
+
+
+def test_csv_has_plain_numbers(out):
+    rows = {row["method"]: row for row in csv.DictReader((out / "report.csv").read_text().splitlines())}
+    assert list(rows) == ["MSAL-D", "Random", "LeastConfD"]
+    assert float(rows["MSAL-D"]["aubc_mean"]) == pytest.approx(0.645)
+    assert rows["Random"]["aubc_reported"] == "0.959"
+    assert rows["Random"]["seeds"] == "0 1 2"
+    assert rows["LeastConfD"]["aubc_std"] == ""
+    assert float(rows["MSAL-D"]["labels_saved"]) == pytest.approx(4 - (2 + 2 * 0.11 / 0.29))  # 0.61 on 0.5 to 0.79
+    assert rows["LeastConfD"]["labels_saved"] == ""
+
+
+def test_latex_is_a_booktabs_table(out):
+    text = (out / "report.tex").read_text()
+    assert [text.count(rule) for rule in (r"\toprule", r"\midrule", r"\bottomrule")] == [1, 1, 1]
+    body = text.partition(r"\midrule")[2].partition(r"\bottomrule")[0].strip().splitlines()
+    columns = re.search(r"\\begin\{tabular\}\{(l?r+)\}", text)[1]
+    assert [line.count(" & ") for line in body] == [len(columns) - 1] * 3
+    assert r"\textbf{0.6450 $\pm$ 0.0050}" in text
+    assert text.count("{") == text.count("}")
+
+
+def test_terminal_fits_and_tells_the_tests(out, folder, capsys):
+    main(["report", str(folder), "--out", str(out)])
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    for cell in ("0.6450 ± 0.0050", "0.9820 (T2)", "−0.3370", "LeastConfD"):
+        assert cell in text
+    assert "0 of 1 pairs differ significantly" in text or "1 of 1 pairs differ significantly" in text
+    assert "MNIST: 7 runs of 3 methods" in text
+
+
+def test_page_asks_for_nothing(out):
+    text = (out / "report.html").read_text()
+    addresses = re.findall(r"https?://[^\s\"']+", text)
+    assert set(addresses) == {"http://www.w3.org/2000/svg"}  # a name, which nobody looks up
+    assert "default-src 'none'" in text
+    assert not re.search(r"%(TITLE|STYLE|SCRIPT|DATA)%", text)
+
+
+def test_data_cannot_leave_its_script():
+    text = embed({"name": STRANGE, "end": "</script><!--"})
+    assert not re.search("[<>&\u2028\u2029]", text)
+    assert json.loads(text)["name"] == STRANGE
+
+
+def test_latex_says_strange_names():
+    text = latex.escape(STRANGE)
+    assert r"\textless{}script\textgreater{}" in text
+    assert r"\$x\_1\$ 50\% \#\textasciitilde{}\textasciicircum{}\textbackslash{} \textbar{}" in text
+    assert r"\&" in text
+
+
+def test_markdown_says_strange_names():
+    text = markdown.escape(STRANGE)
+    assert r"\<script\>" in text
+    assert r"\|" in text
+    assert not re.search(r"(?<!\\)[<>|`*]", text)
+
+
+def test_a_folder_that_cannot_be_written_is_named(write_run, folder, capsys, tmp_path):
+    write_run("a", [0.5, 0.7])
+    (tmp_path / "file").write_text("")
+    assert main(["report", str(folder), "--out", str(tmp_path / "file")]) == 2
+    assert "--out" in capsys.readouterr().err
+
+
+def test_one_seed_gives_no_test(write_run, folder, capsys, tmp_path):
+    write_run("a", [0.5, 0.7])
+    write_run("b", [0.5, 0.6], "Margin")
+    assert main(["report", str(folder), "--out", str(tmp_path / "out")]) == 0
+    assert "No pair of methods shares two seeds: no test." in capsys.readouterr().out
+    assert "Wilcoxon p |" not in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_a_single_method_is_a_report_too(write_run, folder, tmp_path):
+    write_run("a", [0.5])
+    assert main(["report", str(folder), "--out", str(tmp_path / "out")]) == 0
+    assert "| Random | 1 | – |" in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_help_imports_no_torch(tmp_path):
+    code = (
+        "import sys\nfrom msal_lightning.cli import main\n"
+        "try: main(['report', '--help'])\nexcept SystemExit: sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--out" in done.stdout
