@@ -258,10 +258,11 @@ class RunDirectory:
         )
 
     def derive_tables(self) -> None:
-        """Write ``curve.csv`` and ``ledger.csv`` from the records that :meth:`open` read and :meth:`commit` wrote."""
+        """Write ``curve.csv`` and ``ledger.csv`` from the records, which are read unless :meth:`open` has done so."""
+        records = self._records or read_records(self.path)
         tables = {
-            "curve.csv": [curve_row(record) for record in self._records],
-            "ledger.csv": [row for record in self._records for row in _ledger_rows(record)],
+            "curve.csv": [curve_row(record) for record in records],
+            "ledger.csv": [row for record in records for row in _ledger_rows(record)],
         }
         for name, rows in tables.items():
             file, text = self.path / name, _table(rows)
