@@ -41,7 +41,9 @@ def digest(config: Mapping[str, Any]) -> str:
         config: the whole resolved configuration.
     """
     flat = flatten(config)
-    kept = {key: value for key, value in flat.items() if key.split(".")[0] not in ("query", "loop") and not is_free(key)}
+    kept = {
+        key: value for key, value in flat.items() if key.split(".")[0] not in ("query", "loop") and not is_free(key)
+    }
     return hashlib.blake2s(json.dumps(kept, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
