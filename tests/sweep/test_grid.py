@@ -12,10 +12,27 @@ from msal_lightning.sweep.grid import cells, name_of, read_grid, read_options, s
 from msal_lightning.sweep.paper import EXPERIMENTS
 from msal_lightning.sweep.plan import make_jobs
 
-ROWS2 = (
-    "Full Random LeastConf LeastConfD Margin MarginD Entropy EntropyD BALD MeanSTD VarRatio CEAL(Entropy) KMeans "
-    "KMeans_(GPU) KCenter BADGE(KMeans++) DBAL(KMeans) MSAL MSAL-D"
-).split()
+ROWS2 = [
+    "Full",
+    "Random",
+    "LeastConf",
+    "LeastConfD",
+    "Margin",
+    "MarginD",
+    "Entropy",
+    "EntropyD",
+    "BALD",
+    "MeanSTD",
+    "VarRatio",
+    "CEAL(Entropy)",
+    "KMeans",
+    "KMeans_(GPU)",
+    "KCenter",
+    "BADGE(KMeans++)",
+    "DBAL(KMeans)",
+    "MSAL",
+    "MSAL-D",
+]
 CLASSICAL = set(ROWS2) - {"MSAL", "MSAL-D"}
 
 
@@ -47,7 +64,7 @@ def test_all_combinations_with_readable_names():
     assert len(found) == len({cell.name for cell in found}) == 8
     assert found[-1].name == "digits-Entropy-query_size=40-seed1"
     assert found[-1].arguments == tuple(
-        "--config digits --query mine.Entropy --loop.query_size 40 --seed 1".split()
+        ["--config", "digits", "--query", "mine.Entropy", "--loop.query_size", "40", "--seed", "1"]
     )
 
 
