@@ -72,7 +72,7 @@ def test_a_kill_loses_no_cell_and_runs_none_twice(seed, plain, tmp_path, monkeyp
     process = start(*GRID, cwd=tmp_path)
     recorded = draw.randint(
         0, 7
-    )  # of 9 rounds; between two starts of a process all is quick, so time alone hits little
+    )  # of 9 rounds; drawing the time alone would mostly hit imports
     while process.poll() is None and len(list(tmp_path.glob("out/*/rounds/[0-9]*.json"))) < recorded:
         time.sleep(0.01)
     time.sleep(draw.uniform(0, 6 if recorded in (0, 3, 6) else 0.3))
