@@ -51,6 +51,7 @@ class RayExecutor(Executor):
         self._run = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=-1)(run_task)
         self._threads = str(cpus)
         self._under_way: dict[Any, str] = {}
+        self._asked = False
 
     def start(self, tasks: Sequence[Task]) -> None:  # noqa: D102
         environment = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", self._threads)}
@@ -67,7 +68,8 @@ class RayExecutor(Executor):
     def stop(self, signum: int) -> None:  # noqa: D102
         # an interrupt reaches only tasks that have begun; the others leave the queue
         for reference in self._under_way:
-            self._ray.cancel(reference, force=False)
+            self._ray.cancel(reference, force=self._asked)
+        self._asked = True
 
     def close(self) -> None:  # noqa: D102
         self._ray.shutdown()

@@ -38,7 +38,8 @@ class Sweep:
         self._all = [Progress(job) for job in jobs]
         self._by_name = {progress.name: progress for progress in self._all}
         self._group_sizes = Counter(job.group for job in jobs)
-        self._signum = 0
+        self._signum = 0  # the first one
+        self._asked: list[int] = []  # not passed on yet
 
     def run(self) -> list[Progress]:
         """Run all cells to their end.
@@ -67,7 +68,9 @@ class Sweep:
         return [progress for progress in self._all if progress.state == "failed"]
 
     def _step(self) -> bool:
-        """Note what has ended, start what can; whether anything is left."""
+        """Pass on what a signal asked for, note what has ended, start what can; whether anything is left."""
+        while self._asked:
+            self._pass_on(self._asked.pop(0))
         for name, code in self.executor.ended().items():
             self._note_end(self._by_name[name], code)
         for progress in self._all:
@@ -143,6 +146,9 @@ class Sweep:
                 signal.signal(number, handler)
 
     def _stop(self, signum: int, frame: FrameType | None) -> None:
+        self._asked.append(signum)  # a cell may be starting right now: it must hear of it too
+
+    def _pass_on(self, signum: int) -> None:
         again = bool(self._signum)
         self._signum = self._signum or signum
         if self._count("running"):

@@ -1,5 +1,6 @@
 """Cells as array jobs of SLURM, submitted through submitit."""
 
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,12 +40,17 @@ class SlurmExecutor(Executor):
         except (RuntimeError, NameError, TypeError, ValueError) as error:
             raise UserError(f"--executor slurm cannot submit ({str(error).splitlines()[0]}): see --slurm") from None
         self._cpus = cpus
+        self._ids = folder / "jobs"
+        if self._ids.exists():  # of a sweep that was killed: they would run beside ours
+            subprocess.run(["scancel", *self._ids.read_text().split()], check=False)
+            self._ids.unlink()
         self._jobs: dict[str, Any] = {}
 
     def start(self, tasks: Sequence[Task]) -> None:  # noqa: D102
         with self._executor.batch():
             jobs = [self._executor.submit(run_task, task, {"OMP_NUM_THREADS": str(self._cpus)}) for task in tasks]
         self._jobs.update(zip((task.name for task in tasks), jobs, strict=True))
+        self._ids.write_text("\n".join(job.job_id for job in self._jobs.values()))
 
     def ended(self) -> dict[str, int]:  # noqa: D102
         done = [name for name, job in self._jobs.items() if job.done()]
@@ -57,6 +63,7 @@ class SlurmExecutor(Executor):
     def close(self) -> None:
         """Whatever ends the sweep, jobs that nobody waits for would run beside those of the next one."""
         self.stop(0)
+        self._ids.unlink(missing_ok=True)
 
     def _code(self, job: Any) -> int:
         try:

@@ -44,6 +44,6 @@ def wait_for_lock(run_dir: Path, patience: float = _PATIENCE) -> None:
 
 if __name__ == "__main__":
     end_with_sweep()
-    if "--run_dir" in sys.argv:
+    if "--run_dir" in sys.argv and "LOCAL_RANK" not in os.environ:  # rank 0 has it while it starts the others
         wait_for_lock(Path(sys.argv[sys.argv.index("--run_dir") + 1]))
     sys.exit(main(sys.argv[1:]))

@@ -36,6 +36,23 @@ def test_no_slurm_here(tmp_path, monkeypatch, capsys):
     assert "--executor slurm cannot submit" in capsys.readouterr().err
 
 
+def test_jobs_of_a_killed_sweep_are_cancelled(tmp_path, monkeypatch):
+    pytest.importorskip("submitit")
+    from msal_lightning.sweep.slurm import SlurmExecutor
+
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("srun", "sbatch", "scancel"):
+        (tools / name).write_text(f"#!/bin/sh\necho $@ > {tmp_path}/{name}\n")
+        (tools / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    (tmp_path / "slurm").mkdir()
+    (tmp_path / "slurm" / "jobs").write_text("17_0\n17_1")
+    SlurmExecutor(tmp_path / "slurm", 1, 0, {})
+    assert (tmp_path / "scancel").read_text() == "17_0 17_1\n"
+    assert not (tmp_path / "slurm" / "jobs").exists()
+
+
 @pytest.mark.faults
 def test_cells_as_array_jobs_of_submitit(tmp_path, monkeypatch, capsys):
     """On submitit's local cluster: processes of this machine by the same scripts."""

@@ -70,9 +70,7 @@ def test_a_kill_loses_no_cell_and_runs_none_twice(seed, plain, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     draw = random.Random(seed)
     process = start(*GRID, cwd=tmp_path)
-    recorded = draw.randint(
-        0, 7
-    )  # of 9 rounds; drawing the time alone would mostly hit imports
+    recorded = draw.randint(0, 7)  # of 9 rounds; to draw the time alone would mostly hit imports
     while process.poll() is None and len(list(tmp_path.glob("out/*/rounds/[0-9]*.json"))) < recorded:
         time.sleep(0.01)
     time.sleep(draw.uniform(0, 6 if recorded in (0, 3, 6) else 0.3))
