@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,9 @@ def run_task(task: Task, environment: dict[str, str], folder: str, paths: str) -
     os.chdir(folder)
     process = start_fit(task, environment | {"PYTHONPATH": paths})
     try:
-        return process.wait()
+        while process.poll() is None:
+            time.sleep(0.2)  # waiting inside the system would not hear of a cancellation
+        return process.returncode
     except KeyboardInterrupt:  # how Ray cancels
         process.send_signal(signal.SIGINT)
         return process.wait()
