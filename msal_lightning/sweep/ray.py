@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -98,6 +99,8 @@ def run_task(task: Task, environment: dict[str, str], folder: str, paths: str) -
     Returns:
         Its exit code.
     """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a sweep in the background hands on that it is ignored
     os.chdir(folder)
     process = start_fit(task, environment | {"PYTHONPATH": paths})
     try:
