@@ -83,7 +83,7 @@ def _executor(options: argparse.Namespace, out: Path) -> Executor:
     if options.executor == "ray":
         from msal_lightning.sweep.ray import RayExecutor
 
-        return RayExecutor(options.cpus, options.gpus)
+        return RayExecutor(out / "stop", options.cpus, options.gpus)
     if options.executor == "slurm":
         from msal_lightning.sweep.slurm import SlurmExecutor
 

@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ class RayExecutor(Executor):
     machine, for as long as the sweep.
 
     Args:
+        stop: a file in the folder of the sweep, made when the fits are to end.
         cpus: cores of each fit.
         gpus: of each fit; a part of one shares it.
 
@@ -27,7 +27,7 @@ class RayExecutor(Executor):
         UserError: Ray is not installed, or there is no cluster at RAY_ADDRESS.
     """
 
-    def __init__(self, cpus: int, gpus: float) -> None:
+    def __init__(self, stop: Path, cpus: int, gpus: float) -> None:
         try:
             import ray
         except ImportError:
@@ -54,11 +54,15 @@ class RayExecutor(Executor):
         self._threads = str(cpus)
         self._under_way: dict[Any, str] = {}
         self._asked = False
+        self._stop = stop
+        self._stop.unlink(missing_ok=True)
 
     def start(self, tasks: Sequence[Task]) -> None:  # noqa: D102
         environment = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", self._threads)}
         for task in tasks:
-            reference = self._run.options(name=task.name).remote(task, environment, str(Path.cwd()), _paths())
+            reference = self._run.options(name=task.name).remote(
+                task, environment, str(Path.cwd()), _paths(), str(self._stop)
+            )
             self._under_way[reference] = task.name
 
     def ended(self) -> dict[str, int]:  # noqa: D102
@@ -68,9 +72,11 @@ class RayExecutor(Executor):
         return {self._under_way.pop(reference): self._code(reference) for reference in done}
 
     def stop(self, signum: int) -> None:  # noqa: D102
-        # an interrupt reaches only tasks that have begun; the others leave the queue
-        for reference in self._under_way:
-            self._ray.cancel(reference, force=self._asked)
+        # Ray cannot interrupt a task that waits for a process: those that run look for a file
+        self._stop.touch()
+        if self._asked:
+            for reference in self._under_way:
+                self._ray.cancel(reference, force=True)
         self._asked = True
 
     def close(self) -> None:  # noqa: D102
@@ -93,23 +99,20 @@ class RayExecutor(Executor):
                 )
 
 
-def run_task(task: Task, environment: dict[str, str], folder: str, paths: str) -> int:
-    """On a node: one fit, ended gently when the task is cancelled and at once when its process is.
+def run_task(task: Task, environment: dict[str, str], folder: str, paths: str, stop: str) -> int:
+    """On a node: one fit, ended gently when the file ``stop`` is there and at once when this process ends.
 
     Returns:
         Its exit code.
     """
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a sweep in the background hands on that it is ignored
     os.chdir(folder)
-    process = start_fit(task, environment | {"PYTHONPATH": paths})
-    try:
-        while process.poll() is None:
-            time.sleep(0.2)  # waiting inside the system would not hear of a cancellation
-        return process.returncode
-    except KeyboardInterrupt:  # how Ray cancels
-        process.send_signal(signal.SIGINT)
-        return process.wait()
+    process, asked = start_fit(task, environment | {"PYTHONPATH": paths}), False
+    while (code := process.poll()) is None:
+        if not asked and Path(stop).exists():
+            process.send_signal(signal.SIGTERM)
+            asked = True
+        time.sleep(0.2)
+    return code
 
 
 def _paths() -> str:
