@@ -114,6 +114,9 @@ class FitCheckpoint(Checkpoint):
         origin: what tells this fit from any other, see :func:`read_fit`.
         attempt: which one at this round.
         before: the interrupted fit that this one goes on with.
+
+    Attributes:
+        rows: what was logged at the end of each epoch so far.
     """
 
     def __init__(
@@ -126,13 +129,13 @@ class FitCheckpoint(Checkpoint):
         self._started = self._saved = time.monotonic()
         self._spent = before.seconds if before else 0.0
         self._stop = False
-        self._rows = list(before.rows) if before else []
+        self.rows = list(before.rows) if before else []
 
     def on_save_checkpoint(  # noqa: D102
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         seconds = self._spent + time.monotonic() - self._started
-        checkpoint[_KEY] = {**self._origin, "seconds": seconds, "rows": list(self._rows)}
+        checkpoint[_KEY] = {**self._origin, "seconds": seconds, "rows": list(self.rows)}
 
     def state_dict(self) -> dict[str, Any]:
         """Whether another callback had asked for the end of the fit, which Lightning does not keep."""
@@ -148,7 +151,7 @@ class FitCheckpoint(Checkpoint):
         """Save, on all processes or on none."""
         # Lightning logs this epoch only after this hook, and a kill may leave the logger's file without any row
         row = {name: float(value) for name, value in trainer.logged_metrics.items()}
-        self._rows.append({**row, "epoch": trainer.current_epoch, "step": trainer.global_step - 1})
+        self.rows.append({**row, "epoch": trainer.current_epoch, "step": trainer.global_step - 1})
         self._stop = trainer.should_stop
         if not trainer.strategy.broadcast(time.monotonic() - self._saved >= self.seconds):
             return

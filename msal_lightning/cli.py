@@ -23,6 +23,13 @@ def _replay(argv: list[str]) -> None:
     replay(argv)
 
 
+def _sweep(argv: list[str]) -> int:
+    """Run many fits: a grid of options, or the cells of the paper's tables; goes on where it was interrupted."""
+    from msal_lightning.sweep.command import sweep
+
+    return sweep(argv)
+
+
 def _plot(argv: list[str]) -> None:
     """Draw budget curves: accuracy over labels, one line a configuration with a band over its seeds."""
     import argparse
@@ -91,6 +98,7 @@ def _datasets(argv: list[str]) -> None:
 COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "fit": _fit,
     "replay": _replay,
+    "sweep": _sweep,
     "plot": _plot,
     "report": _report,
     "check-strategy": _check_strategy,

@@ -107,14 +107,12 @@ def fit(argv: list[str]) -> None:
     group = f"{part.data.name}-{part.query.name}-{config.model.head}"
     name = f"{group}-seed{config.seed}{'-replay' if config.loop.replay else ''}"
     path = Path(config.run_dir or Path("runs") / name)
-    if config.trainer.precision == "auto":
-        begun = None if config.overwrite else path
-        config.trainer.precision, why = choose_precision(config.trainer.accelerator, begun)
-        rank_zero_only(print)(f"precision {config.trainer.precision}: {why} (trainer.precision auto)", flush=True)
-    resolved = yaml.safe_load(parser.dump(config))
-    del resolved["overwrite"], resolved["plan"]  # the saved configuration repeats the run; it must not erase it
     requeued = int(os.environ.get("SLURM_RESTART_COUNT") or 0) > 0  # SLURM repeats the command as it was
-    run = RunDirectory(path, resolved, config.overwrite and not requeued)
+    overwrite = config.overwrite and not requeued
+    if config.trainer.precision == "auto":
+        config.trainer.precision, why = choose_precision(config.trainer.accelerator, None if overwrite else path)
+        rank_zero_only(print)(f"precision {config.trainer.precision}: {why} (trainer.precision auto)", flush=True)
+    run = RunDirectory(path, resolve(parser, config), overwrite)
     tracker = _tracker(part.logger, run, group)
     with one_sentence():
         loop = ActiveLoop(
@@ -216,6 +214,15 @@ def parse(parser: ArgumentParser, argv: list[str]) -> Namespace:
             f"expected trainer.max_epochs to be the length of each fit, got {config.trainer.max_epochs}: 20 is usual"
         )
     return config
+
+
+def resolve(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
+    """What a run directory keeps of a configuration: all that repeats the run, as plain YAML values."""
+    resolved: dict[str, Any] = yaml.safe_load(parser.dump(config))
+    # it must not erase the run; and a model of others may not be there any more
+    del resolved["overwrite"], resolved["plan"]
+    resolved["loop"].pop("first_fit", None)
+    return resolved
 
 
 def instantiate(parser: ArgumentParser, config: Namespace, *groups: str) -> Namespace:

@@ -16,10 +16,12 @@ class DirectoryLock:
 
     Args:
         path: of the lock file; it says who holds the lock.
+        option: that names the folder.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, option: str = "run_dir") -> None:
         self.path = path
+        self.option = option
         self._file: int | None = None
 
     def acquire(self) -> None:
@@ -38,7 +40,8 @@ class DirectoryLock:
             holder = os.read(file, 200).decode(errors="replace").strip() or "another process"
             os.close(file)
             raise UserError(
-                f"run_dir '{self.path.parent}' is in use by {holder}: wait for it, stop it, or choose another run_dir"
+                f"{self.option} '{self.path.parent}' is in use by {holder}: wait for it, stop it, or choose another "
+                f"{self.option}"
             ) from None
         except OSError:  # a file system without locks: better no lock than no run
             os.close(file)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.display import Display, RoundProgress
 from msal_lightning.errors import UserError
 from msal_lightning.failures import explained
+from msal_lightning.first_fit import FirstFit, digest, read_first_fit, write_first_fit
 from msal_lightning.loss_guard import DivergedError, LossGuard
 from msal_lightning.module import MSALClassifier
 from msal_lightning.query import Query
@@ -67,6 +69,8 @@ class ActiveLoop:
             before, so results are the same up to rounding only, those of an interrupted run too.
         replay: a run directory; train on what was bought there, round by round, instead of querying. Pseudo-labels
             belong to the model that made them and are not replayed.
+        first_fit: a file for the model of round 0, which runs that differ only in query and budget share: taken over
+            where it is there, trained and left there otherwise.
         tracker: where curves go; CSV files by default.
 
     Raises:
@@ -92,6 +96,7 @@ class ActiveLoop:
         on_nan: Literal["stop", "retry"] = "stop",
         compile: bool = False,
         replay: str | None = None,
+        first_fit: str | None = None,
         tracker: Tracker | None = None,
     ) -> None:
         self.new_model = new_model
@@ -105,6 +110,7 @@ class ActiveLoop:
         self.on_nan = on_nan
         self.compile = compile
         self.replay = Replay(replay) if replay else None
+        self.first_fit = Path(first_fit) if first_fit else None
         self.tracker = tracker or CSVTracker(run)
         self.display = Display()
         self.ranks = Ranks()
@@ -221,16 +227,18 @@ class ActiveLoop:
         self.ranks.agree(split, "split")
         # what makes a saved fit this one
         origin = {"round": round, "split": split, "config": run.config_digest, "processes": self.ranks.size}
-        saved = self.ranks.on_zero(lambda: self._saved_fit(origin))
+        shared = self.ranks.on_zero(lambda: self._first_fit(origin))
+        saved = None if shared else self.ranks.on_zero(lambda: self._saved_fit(origin))
         for attempt in itertools.count(saved.attempt if saved else 0):
             data.attempt = attempt
+            before = shared or saved
             seed_everything(derive_seed(self.seed, "init", round, *retry_key(attempt)), verbose=False)
             model = self.new_model()
             if self.compile:
                 model.backbone.compile()
             checkpoint = FitCheckpoint(run.fit_checkpoint, self.checkpoint_seconds, origin, attempt, saved)
             trainer = self._new_trainer(
-                logger=self.tracker.logger(round, saved.rows if saved else []) if self.ranks.is_zero else False,
+                logger=self.tracker.logger(round, before.rows if before else []) if self.ranks.is_zero else False,
                 callbacks=[
                     EpochStreams(self.seed, round, attempt),
                     LossGuard(),
@@ -240,6 +248,12 @@ class ActiveLoop:
                     checkpoint,
                 ],
             )
+            if shared:
+                model.load_state_dict(shared.weights)
+                seconds["fit"] = shared.seconds
+                for logger in trainer.loggers:
+                    logger.save()  # its losses
+                return model, trainer
             try:
                 with self._timed(seconds, "fit"):
                     # weights_only: nothing in the file is run
@@ -254,6 +268,8 @@ class ActiveLoop:
                 self.display.note(
                     f"could not save the fit of round {round} ({checkpoint.failed}); a kill would repeat it"
                 )
+            if round == 0 and self.first_fit and self.ranks.is_zero:
+                self._leave_first_fit(origin, model, seconds["fit"], checkpoint.rows)
             return model, trainer
         raise AssertionError
 
@@ -278,6 +294,25 @@ class ActiveLoop:
         if saved:
             self.display.note(f"(round {origin['round']} goes on after epoch {saved.epochs})")
         return saved
+
+    def _first_fit(self, origin: dict[str, Any]) -> FirstFit | None:
+        """Round 0 as another run of the same model and initial set left it."""
+        if origin["round"] or not self.first_fit:
+            return None
+        found = read_first_fit(self.first_fit, origin | {"config": digest(self.run_directory.config)})
+        if isinstance(found, str):
+            self.display.note(f"loop.first_fit '{self.first_fit}' {found}: round 0 is trained here")
+            return None
+        return found
+
+    def _leave_first_fit(
+        self, origin: dict[str, Any], model: MSALClassifier, seconds: float, rows: list[dict[str, float]]
+    ) -> None:
+        file = self.first_fit or Path()
+        try:
+            write_first_fit(file, origin | {"config": digest(self.run_directory.config)}, model, seconds, rows)
+        except (OSError, RuntimeError) as error:  # torch turns some errors of the file into its own
+            self.display.note(f"could not write loop.first_fit '{file}' ({error}); other runs train round 0 themselves")
 
     def _give_up_or_retry(self, error: DivergedError, attempt: int) -> None:
         what = f"{error} of round {self.data.round}"

@@ -154,10 +154,10 @@ class RunDirectory:
             if self.overwrite:
                 self._clear()
             records = self._records = read_records(self.path)
-            changed = self._changed_keys()
+            changed = self.changed_keys()
             if records and changed:
                 raise UserError(
-                    f"run_dir '{self.path}' belongs to another configuration ({_say(changed)}): "
+                    f"run_dir '{self.path}' belongs to another configuration ({say_changed(changed)}): "
                     "choose another run_dir, or start anew with --overwrite"
                 )
             if changed:  # no round was finished, so there is nothing to mix with
@@ -273,7 +273,7 @@ class RunDirectory:
         for name in reversed(_OWN[:-1]):  # config.yaml, by which a run directory is known, goes last; the lock stays
             _remove(self.path / name)
 
-    def _changed_keys(self) -> dict[str, tuple[Any, Any]]:
+    def changed_keys(self) -> dict[str, tuple[Any, Any]]:
         """Keys whose values differ from those that made the folder, each with both."""
         file = self.path / "config.yaml"
         try:
@@ -305,7 +305,8 @@ def is_free(key: str) -> bool:
     return key.split(".")[0] in _FREE or key in _FREE
 
 
-def _say(changed: dict[str, tuple[Any, Any]]) -> str:
+def say_changed(changed: dict[str, tuple[Any, Any]]) -> str:
+    """The first few of the keys in which two configurations differ."""
     shown = "; ".join(f"{key} was {before}, now {now}" for key, (before, now) in list(changed.items())[:3])
     return shown + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
 

@@ -1,0 +1,1 @@
+"""``sweep``: many fits as one command."""
