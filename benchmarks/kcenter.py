@@ -15,23 +15,25 @@ SUBSET = 5_000  # a matrix of 100 MB in float32; 50,000 rows would take 10 GB
 
 
 def outputs(first: int, rows: int) -> PoolOutputs:
-    """Standard normal embeddings."""
+    """Normal embeddings of different lengths: between rows of one length, rounding would decide which is farthest."""
     generator = torch.Generator().manual_seed(first)
-    return PoolOutputs(torch.arange(first, first + rows), embeddings=torch.randn(rows, WIDTH, generator=generator))
+    lengths = torch.randn(rows, 1, generator=generator).exp()
+    embeddings = lengths * torch.randn(rows, WIDTH, generator=generator)
+    return PoolOutputs(torch.arange(first, first + rows), embeddings=embeddings)
 
 
-def with_matrix(pool: PoolOutputs, labeled: PoolOutputs, picks: int) -> tuple[np.ndarray, float]:  # type: ignore[type-arg]
-    """The picks by a matrix of all distances, a column more for each; and the part of the time that goes with N²."""
+def with_matrix(pool: PoolOutputs, labeled: PoolOutputs, picks: int) -> np.ndarray:  # type: ignore[type-arg]
+    """The picks by a matrix of all distances."""
     embeddings = torch.cat([labeled.require("embeddings"), pool.require("embeddings")]).numpy()
     square = (embeddings**2).sum(1)
     distances = np.sqrt(np.maximum(square[:, None] + square[None] - 2 * embeddings @ embeddings.T, 0))
-    rows = np.arange(len(labeled), len(embeddings))
-    nearest = distances[rows][:, : len(labeled)].min(1)
+    first = len(labeled)
+    nearest = distances[first:, :first].min(1)
     chosen = []
     for _ in range(picks):
         best = int(nearest.argmax())
-        chosen.append(int(rows[best]))
-        nearest = np.minimum(nearest, distances[rows, rows[best]])
+        chosen.append(first + best)
+        nearest = np.minimum(nearest, distances[first + best, first:])
         nearest[best] = -1
     return np.array(chosen)
 

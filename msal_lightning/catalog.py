@@ -1,7 +1,7 @@
 """What the package has to offer, read from its source files without importing torch."""
 
 import ast
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def classes(folder: str, root: str) -> dict[str, str]:
     Returns:
         Name to sentence, in alphabetical order.
     """
-    found = {node.name: node for file in sorted((PACKAGE / folder).glob("*.py")) for node in _class_nodes(file)}
+    found = _class_nodes(folder)
 
     def bases(name: str) -> list[str]:
         return [base.id for base in found[name].bases if isinstance(base, ast.Name)] if name in found else []
@@ -73,7 +73,7 @@ def literal(folder: str, name: str, attribute: str) -> Any:
         name: of the class.
         attribute: of the class.
     """
-    nodes = {node.name: node for file in (PACKAGE / folder).glob("*.py") for node in _class_nodes(file)}
+    nodes = _class_nodes(folder)
     while name in nodes:
         for item in nodes[name].body:
             if isinstance(item, ast.Assign | ast.AnnAssign) and item.value is not None:
@@ -84,8 +84,11 @@ def literal(folder: str, name: str, attribute: str) -> Any:
     return None
 
 
-def _class_nodes(file: Path) -> Iterator[ast.ClassDef]:
-    return (node for node in ast.parse(file.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef))
+@cache
+def _class_nodes(folder: str) -> dict[str, ast.ClassDef]:
+    """The classes in a folder of the package, by name."""
+    trees = (ast.parse(file.read_text(encoding="utf-8")) for file in sorted((PACKAGE / folder).glob("*.py")))
+    return {node.name: node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)}
 
 
 def _methods(node: ast.ClassDef) -> dict[str, bool]:

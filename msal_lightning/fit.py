@@ -64,8 +64,7 @@ _LOOP_OWNS = {
 }
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 _PRECISION_HELP = (
-    "32-true, bf16-mixed, or on a GPU 16-mixed; auto: bf16-mixed where the device computes in it; the head and all "
-    "scores stay in float32"
+    "of each fit and pool pass; auto: bf16-mixed where the device computes in it, else 32-true; scores stay in float32"
 )
 _TRAINER_HELP = {
     "max_epochs": "epochs of each round's fit",

@@ -64,9 +64,7 @@ class ActiveLoop:
         keep_checkpoints: models that stay: of the last finished round, of all rounds, or none.
         on_nan: a loss that is NaN or infinite stops the run, or the round is tried again with other weights, three
             times at most.
-        compile: torch.compile the backbone. Each round has a new model all the same, and finds the code that the first
-            one had made: it belongs to the architecture, not to the object. Which code is used may depend on what ran
-            before, so results are the same up to rounding only, those of an interrupted run too.
+        compile: torch.compile the backbone, once for all rounds; an interrupted run is then the same up to rounding.
         replay: a run directory; train on what was bought there, round by round, instead of querying. Pseudo-labels
             belong to the model that made them and are not replayed.
         first_fit: a file for the model of round 0, which runs that differ only in query and budget share: taken over
@@ -234,7 +232,7 @@ class ActiveLoop:
             before = shared or saved
             seed_everything(derive_seed(self.seed, "init", round, *retry_key(attempt)), verbose=False)
             model = self.new_model()
-            if self.compile:
+            if self.compile:  # what it makes belongs to the architecture, so the next round's new model finds it again
                 model.backbone.compile()
             checkpoint = FitCheckpoint(run.fit_checkpoint, self.checkpoint_seconds, origin, attempt, saved)
             trainer = self._new_trainer(

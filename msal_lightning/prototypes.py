@@ -100,7 +100,7 @@ class PrototypeHead(nn.Module):
             x = x.float()
             if self.prototypes is not None:
                 return x @ self.prototypes
-            logits = F.pad((x * self.right).cumsum(dim=-1), (1, 0))  # (N, C)
+            logits = F.pad(x * self.right, (1, 0)).cumsum_(dim=-1)  # (N, C), in place: one tensor of that size less
             logits[..., :-1].addcmul_(x, self.scale)
             return logits
 

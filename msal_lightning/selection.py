@@ -142,8 +142,8 @@ class RunningSelection:
             batch = batch.rows(batch.require("score") >= self._cut)
         self._parts.append(batch)
         self._held += len(batch)
-        if self.size is not None and len(self._parts) > _MOST_PARTS:
-            self._parts = [PoolOutputs.cat(self._parts)]
+        if self.size is not None and len(self._parts) > _MOST_PARTS:  # the first one, the shortlist so far, stays
+            self._parts[1:] = [PoolOutputs.cat(self._parts[1:])]
         if self.size is not None and self._held >= self.size + self._spare_rows(batch):
             self._shrink(self.size)
 
@@ -184,9 +184,11 @@ class RunningSelection:
 
     def _shrink(self, size: int) -> None:
         held = PoolOutputs.cat(self._parts)
+        self._parts = [held]
         if len(held) > size:
-            held = _in_order(held)  # so that ties of the score break by lower index
-            held = held.rows(by_score(held)[:size])
+            order = held.index.argsort()  # so that ties of the score break by lower index
+            best = order[by_score(PoolOutputs(held.index[order], held.require("score")[order]))[:size]]
+            held = held.rows(best)  # the rows may be long: they are moved once
             self._cut = float(held.require("score")[-1])
         self._parts, self._held = [held], len(held)
 

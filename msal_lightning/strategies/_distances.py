@@ -49,5 +49,15 @@ def nearest_rows(x: Tensor, centers: Tensor) -> Tensor:
 
 def centered(x: Tensor) -> Tensor:
     """Rows moved so that their mean is 0, in float32: distances stay, and lose fewer digits to rounding."""
-    x = x.float()
-    return x - x.mean(dim=0)
+    return centered_together(x)[0]
+
+
+def centered_together(*parts: Tensor) -> list[Tensor]:
+    """Several sets of rows moved so that the mean of all is 0, each copied once.
+
+    Args:
+        parts: (N_i, D) each.
+    """
+    rows = sum(map(len, parts))
+    mean = torch.stack([part.float().sum(dim=0) for part in parts]).sum(dim=0) / max(1, rows)
+    return [part.float() - mean for part in parts]

@@ -4,7 +4,7 @@ import torch
 from torch import Generator, Tensor
 
 from msal_lightning.pool import PoolOutputs
-from msal_lightning.strategies._distances import centered, distance_to_nearest
+from msal_lightning.strategies._distances import centered_together, distance_to_nearest
 from msal_lightning.strategies.base import Strategy
 
 
@@ -25,12 +25,12 @@ class KCenter(Strategy):
 
     def select(self, shortlist: PoolOutputs, labeled: PoolOutputs | None, n: int, generator: Generator) -> Tensor:  # noqa: D102
         num_labeled = 0 if labeled is None else len(labeled)
-        own = shortlist.require("embeddings")
-        x = centered(own if labeled is None else torch.cat([labeled.require("embeddings"), own]))
-        known, x = x[:num_labeled], x[num_labeled:]
+        x, *known = centered_together(
+            *(part.require("embeddings") for part in (shortlist, labeled) if part is not None)
+        )
         square = x.square().sum(dim=1)
         if num_labeled:
-            distance = distance_to_nearest(x, known).square()
+            distance = distance_to_nearest(x, known[0]).square()
         else:
             distance = torch.zeros(len(x))
             distance[torch.randint(len(x), (), generator=generator)] = 1
