@@ -67,8 +67,7 @@ class ActiveLoop:
         compile: torch.compile the backbone, once for all rounds; an interrupted run is then the same up to rounding.
         replay: a run directory; train on what was bought there, round by round, instead of querying. Pseudo-labels
             belong to the model that made them and are not replayed.
-        first_fit: a file for the model of round 0, which runs that differ only in query and budget share: taken over
-            where it is there, trained and left there otherwise.
+        first_fit: a file for the model of round 0, shared by runs that differ only in query and budget.
         tracker: where curves go; CSV files by default.
 
     Raises:
