@@ -353,8 +353,9 @@ class ActiveDataModule(LightningDataModule, ABC):
         return [pool, self._loader(view, self._in_order(self.labeled))] if self.predict_labeled else pool
 
     def _view(self, image: ImageStore, label: Tensor) -> View:
-        device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
-        return View(self._resident.place(image, device), label)
+        if self.trainer is None or self.num_workers:  # other processes cannot read this one's part of a GPU
+            return View(image, label)
+        return View(self._resident.place(image, self.trainer.strategy.root_device), label)
 
     def _loader(self, view: View, order: EpochBatches | list[Tensor]) -> DataLoader[Batch]:
         # its own generator: making an iterator draws a seed, which must not come from the global stream
