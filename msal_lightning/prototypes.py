@@ -136,7 +136,7 @@ def cosine_to_prototypes(logits: Tensor) -> Tensor:
         (N, C) float32 in [-1, 1]; a row of zeros, which points nowhere, gives zeros.
     """
     logits, norm, factor = _in_range(logits)
-    return (logits / norm * factor).clamp(-1.0, 1.0)
+    return (logits / norm).mul_(factor).clamp_(-1.0, 1.0)
 
 
 def largest_cosine(logits: Tensor) -> Tensor:
