@@ -92,7 +92,7 @@ def test_measuring_leaves_no_trace(make_loop, tmp_path):
 
 def test_time_is_steps_and_images_at_the_measured_speed(make_loop, capsys):
     plan = make_plan(make_loop(Entropy(), **SIZES), max_epochs=3)
-    show(plan, Speed(step=2.0, image=0.01))
+    show("title", plan, Speed(step=2.0, image=0.01))
     out = " ".join(capsys.readouterr().out.split())
     assert "3 fits, 21 optimizer steps" in out
     assert "2,489 images in 2 queries, 1,500 in 3 tests" in out
