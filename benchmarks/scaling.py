@@ -1,5 +1,6 @@
 """How a query's cost grows with the pool, the classes, the query size and the ranks; draws docs/performance.png."""
 
+import itertools
 import multiprocessing
 import os
 import statistics
@@ -38,13 +39,8 @@ def query(strategy: Strategy, batches: Iterator[PoolOutputs], n: int = 500) -> f
     """Seconds of scores, shortlist and selection."""
     prepared = next(batches)  # makes the logits
     start = time.perf_counter()
-    select_indices(strategy, _again(prepared, batches), None, n, torch.Generator().manual_seed(0))
+    select_indices(strategy, itertools.chain([prepared], batches), None, n, torch.Generator().manual_seed(0))
     return time.perf_counter() - start
-
-
-def _again(first: PoolOutputs, rest: Iterator[PoolOutputs]) -> Iterator[PoolOutputs]:
-    yield first
-    yield from rest
 
 
 def median(call: Callable[[], float], runs: int = RUNS) -> float:
@@ -91,7 +87,7 @@ def memory() -> dict[int, float]:
         batches = stream(rows)
         first = next(batches)
         before = peak_megabytes()
-        select_indices(MSALD(), _again(first, batches), None, 500, torch.Generator().manual_seed(0))
+        select_indices(MSALD(), itertools.chain([first], batches), None, 500, torch.Generator().manual_seed(0))
         seen[rows] = peak_megabytes() - before
     return seen
 

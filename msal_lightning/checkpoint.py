@@ -76,6 +76,20 @@ class SavedFit:
     rows: list[dict[str, float]] = field(default_factory=list)
 
 
+def load_checked(path: Path) -> dict[str, Any]:
+    """Read a checkpoint without running anything in it.
+
+    Raises:
+        ValueError: a byte of it has changed.
+        Exception: whatever a damaged or foreign file makes of itself.
+    """
+    with zipfile.ZipFile(path) as archive:
+        if bad := archive.testzip():  # torch does not look at the checksums
+            raise ValueError(f"wrong checksum of {bad}")
+    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return checkpoint
+
+
 def read_fit(path: Path, origin: Mapping[str, Any]) -> SavedFit | str | None:
     """Look whether a fit can go on.
 
@@ -89,10 +103,7 @@ def read_fit(path: Path, origin: Mapping[str, Any]) -> SavedFit | str | None:
     if not path.exists():
         return None
     try:
-        with zipfile.ZipFile(path) as archive:
-            if bad := archive.testzip():  # torch does not look at the checksums
-                raise ValueError(f"wrong checksum of {bad}")
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = load_checked(path)
         entry = dict(checkpoint[_KEY])
         epochs = int(checkpoint["epoch"]) + 1
         saved = SavedFit(entry.pop("attempt"), epochs, entry.pop("seconds"), entry.pop("rows"))

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
+from msal_lightning.checkpoint import AtomicCheckpointIO, load_checked
 from msal_lightning.runs import flatten, is_free
 
 
@@ -62,7 +62,7 @@ def read_first_fit(path: Path, origin: Mapping[str, Any]) -> FirstFit | str | No
     if not path.exists():
         return None
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_checked(path)
         theirs = content.pop("origin")
         fit = FirstFit(**content)
     except Exception as error:  # whatever a damaged or foreign file makes of itself
@@ -74,23 +74,20 @@ def read_first_fit(path: Path, origin: Mapping[str, Any]) -> FirstFit | str | No
 
 def write_first_fit(
     path: Path, origin: Mapping[str, Any], model: LightningModule, seconds: float, rows: list[dict[str, float]]
-) -> None:
+) -> str | None:
     """Leave a fit of round 0 for others, whole or not at all; a file that is there stays.
 
-    Raises:
-        OSError: it cannot be written.
-        RuntimeError: the same, in torch's words.
+    Returns:
+        Why it cannot be written; None where it can.
     """
     if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")  # two runs may write the same fit at once
-    try:
-        with part.open("wb") as file:
-            content = {"origin": dict(origin), "weights": model.state_dict(), "seconds": seconds, "rows": rows}
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+        return None
+    own = path.with_name(f"{path.name}.{os.getpid()}")  # two runs may write the same fit at once
+    disk = AtomicCheckpointIO()
+    disk.save_checkpoint({"origin": dict(origin), "weights": model.state_dict(), "seconds": seconds, "rows": rows}, own)
+    if disk.failed is None:
+        try:
+            own.replace(path)
+        except OSError as error:
+            return error.strerror
+    return disk.failed

@@ -63,10 +63,9 @@ _LOOP_OWNS = {
     "precision",  # has an option of its own, with auto
 }
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
-_PRECISION_HELP = (
-    "of each fit and pool pass; auto: bf16-mixed where the device computes in it, else 32-true; scores stay in float32"
-)
 _TRAINER_HELP = {
+    "precision": "of each fit and pool pass; auto: bf16-mixed where the device computes in it, else 32-true; scores "
+    "stay in float32",
     "max_epochs": "epochs of each round's fit",
     "accelerator": "cpu, gpu, mps, or auto",
     "devices": "processes that share each fit, test and pool pass; batch_size is that of each",
@@ -192,7 +191,7 @@ def build_parser() -> ArgumentParser:
     parser.add_subclass_arguments(ActiveDataModule, "data", required=True)
     parser.add_class_arguments(MSALClassifier, "model", skip={"num_classes", "in_channels"}, instantiate=False)
     parser.add_class_arguments(Trainer, "trainer", skip=_LOOP_OWNS, instantiate=False)
-    parser.add_argument("--trainer.precision", type=Precision, default="auto", help=_PRECISION_HELP)
+    parser.add_argument("--trainer.precision", type=Precision, default="auto")
     parser.set_defaults({"trainer.devices": 1})
     _shorten_help(parser)
     return parser
@@ -273,7 +272,7 @@ def _shorten_help(parser: ArgumentParser) -> None:
     for action in parser._actions:
         section, _, name = action.dest.partition(".")
         if section == "trainer":
-            action.help = action.help if name == "precision" else _TRAINER_HELP.get(name, SUPPRESS)
+            action.help = _TRAINER_HELP.get(name, SUPPRESS)
         elif action.dest in ("loop", "model") or name.endswith("help") or action.dest == "print_config":
             action.help = SUPPRESS
         elif base := {"query": Strategy, "data": ActiveDataModule}.get(action.dest):

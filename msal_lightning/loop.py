@@ -306,10 +306,12 @@ class ActiveLoop:
         self, origin: dict[str, Any], model: MSALClassifier, seconds: float, rows: list[dict[str, float]]
     ) -> None:
         file = self.first_fit or Path()
-        try:
-            write_first_fit(file, origin | {"config": digest(self.run_directory.config)}, model, seconds, rows)
-        except (OSError, RuntimeError) as error:  # torch turns some errors of the file into its own
-            self.display.note(f"could not write loop.first_fit '{file}' ({error}); other runs train round 0 themselves")
+        if failed := write_first_fit(
+            file, origin | {"config": digest(self.run_directory.config)}, model, seconds, rows
+        ):
+            self.display.note(
+                f"could not write loop.first_fit '{file}' ({failed}); other runs train round 0 themselves"
+            )
 
     def _give_up_or_retry(self, error: DivergedError, attempt: int) -> None:
         what = f"{error} of round {self.data.round}"

@@ -23,19 +23,16 @@ class NoWaiting(Callback):
         torch.cuda.set_sync_debug_mode("default")
 
 
-def loop(path, strategy, callbacks=(), **options):
+def loop(path, strategy):
     return ActiveLoop(
         lambda: MSALClassifier(10, 1, lambda channels: SmallCNN(channels, width=8)),
-        lambda callbacks=callbacks, **settings: Trainer(
-            max_epochs=3, accelerator="gpu", devices=1, callbacks=callbacks, **settings
-        ),
+        lambda **settings: Trainer(max_epochs=3, accelerator="gpu", devices=1, **settings),
         Digits(batch_size=32, augmentation=CropFlip(padding=1)),
         strategy,
         RunDirectory(path),
         initial_size=200,
         query_size=40,
         query_budget=80,
-        **options,
     )
 
 

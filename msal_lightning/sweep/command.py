@@ -4,6 +4,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from msal_lightning.errors import UserError
 from msal_lightning.sweep.executor import Executor
@@ -87,10 +88,20 @@ def _executor(options: argparse.Namespace, out: Path) -> Executor:
     if options.executor == "slurm":
         from msal_lightning.sweep.slurm import SlurmExecutor
 
-        return SlurmExecutor(out / "slurm", options.cpus, options.gpus, json.loads(options.slurm))
+        return SlurmExecutor(out / "slurm", options.cpus, options.gpus, _parameters(options.slurm))
     from msal_lightning.sweep.local import LocalExecutor
 
     return LocalExecutor(options.jobs)
+
+
+def _parameters(text: str) -> dict[str, Any]:
+    try:
+        parameters = json.loads(text)
+    except ValueError:
+        parameters = None
+    if not isinstance(parameters, dict):
+        raise UserError(f"expected --slurm to be a JSON object like {{\"timeout_min\": 600}}, got '{text}'")
+    return parameters
 
 
 def _merge(file: Options, line: Options) -> Options:

@@ -81,7 +81,7 @@ class SweepDisplay:
     def finish(self, cells: int, failed: Sequence[Progress], out: str) -> None:
         """The result, and what failed with its log."""
         if not failed:
-            self.say(f"all {cells} cells are done, in {out}; see `python -m msal_lightning plot {out}`", style="bold")
+            self.say(f"all {cells} cells are done, in {out}; see `python -m msal_lightning report {out}`", style="bold")
             return
         self.say(f"{len(failed)} of {cells} cells failed; the same command tries them again:", style="bold")
         for cell in failed:

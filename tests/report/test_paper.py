@@ -6,7 +6,11 @@ from importlib.resources import files
 
 import pytest
 
+from msal_lightning.fit import build_parser, parse, resolve
+from msal_lightning.methods import method_name
 from msal_lightning.report.paper import has_dataset, reported
+from msal_lightning.runs import flatten
+from msal_lightning.sweep.paper import EXPERIMENTS
 
 TEXT = (files("msal_lightning.report") / "paper.csv").read_text()
 ROWS = list(csv.DictReader(TEXT.splitlines()))
@@ -36,6 +40,18 @@ CELLS = [
 def test_cells(cell):
     table, *where, value, dagger = cell
     assert [(c.table, c.value, c.dagger) for c in reported(*where)] == [(table, value, dagger)]
+
+
+@pytest.mark.parametrize("name", ["table2", "table3", "table4", "table5"])
+def test_the_cells_of_a_sweep_find_their_numbers(name):
+    parser = build_parser()
+    for (config, *fixed), rows in EXPERIMENTS[name].items():
+        for row, options in rows.items():
+            parsed = flatten(resolve(parser, parse(parser, ["--config", config, *options, *fixed])))
+            dataset, imbalance = parsed["data.class_path"].rpartition(".")[2], parsed.get("data.init_args.imbalance")
+            method = {"BADGE(KMeans++)": "BADGE", "DBAL(KMeans)": "DBAL", "Ours(MSAL)": "MSAL"}.get(row, row)
+            assert method_name(parsed) == method
+            assert reported(dataset, imbalance, method, "F-acc")
 
 
 def test_every_cell_of_every_table_is_there_and_plain():

@@ -28,6 +28,13 @@ def test_a_missing_extra_is_named(executor, module, monkeypatch, tmp_path, capsy
     assert f"python -m pip install 'msal_lightning[{executor}]'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("text", ["{timeout_min: 3", "3", "[]"])
+def test_parameters_of_slurm_are_a_json_object(text, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["sweep", *TINY, "--executor", "slurm", "--slurm", text]) == 2
+    assert "expected --slurm to be a JSON object" in capsys.readouterr().err
+
+
 def test_no_slurm_here(tmp_path, monkeypatch, capsys):
     pytest.importorskip("submitit")
     monkeypatch.chdir(tmp_path)

@@ -173,8 +173,16 @@ def test_round_0_is_shared_when_it_is_the_same(tmp_path, capsys):
     for key, value in (("--seed", "1"), ("--model.head", "linear"), ("--loop.initial_size", "50")):
         out = fit("other", "--query", "Random", *shared, key, value, "--overwrite")
         assert "belongs to other runs" in out
-    (tmp_path / "first.ckpt").write_bytes(b"nothing")
+    whole = (tmp_path / "first.ckpt").read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1  # among the weights
+    for damaged in (b"nothing", bytes(flipped)):
+        (tmp_path / "first.ckpt").write_bytes(damaged)
+        assert "is damaged" in fit("other", "--query", "Random", *shared, "--overwrite")
+    (tmp_path / "first.ckpt").unlink()
+    (tmp_path / "first.ckpt").mkdir()  # cannot be read or written: the run goes on
     assert "is damaged" in fit("other", "--query", "Random", *shared, "--overwrite")
+    assert not list(tmp_path.glob("first.ckpt.*"))
     assert read_first_fit(tmp_path / "nowhere", {}) is None
 
 
