@@ -24,7 +24,7 @@ def _replay(argv: list[str]) -> None:
 
 
 def _plot(argv: list[str]) -> None:
-    """Draw budget curves: accuracy over labels, one line a configuration with a band over its seeds."""
+    """Draw budget curves, the short form of `figure budget`."""
     import argparse
 
     parser = argparse.ArgumentParser(prog="python -m msal_lightning plot", description=_plot.__doc__)
@@ -32,9 +32,16 @@ def _plot(argv: list[str]) -> None:
     parser.add_argument("--out", default="budget_curves.png", help="the picture (default: %(default)s)")
     options = parser.parse_args(argv)
 
-    from msal_lightning.plots import plot
+    from msal_lightning.figures.budget import plot
 
     plot(options.runs, options.out)
+
+
+def _figure(argv: list[str]) -> None:
+    """Draw a figure of the paper, or what each strategy chose: `figure KIND RUNS...`."""
+    from msal_lightning.figures.command import figure
+
+    figure(argv)
 
 
 def _report(argv: list[str]) -> None:
@@ -92,6 +99,7 @@ COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "fit": _fit,
     "replay": _replay,
     "plot": _plot,
+    "figure": _figure,
     "report": _report,
     "check-strategy": _check_strategy,
     "strategies": _strategies,
