@@ -37,7 +37,9 @@ class Run:
     def setting(self) -> Setting:
         """What alters a result, but for the seed and keys that are none: runs that share it can be averaged."""
         items = sorted(self.config.items())
-        return tuple((key, str(value)) for key, value in items if key != "seed" and value is not None and not is_free(key))
+        return tuple(
+            (key, str(value)) for key, value in items if key != "seed" and value is not None and not is_free(key)
+        )
 
 
 def read_runs(paths: Sequence[Path]) -> list[Run]:

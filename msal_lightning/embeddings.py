@@ -81,7 +81,7 @@ class KeepEmbeddings(Callback):
             self._coming.append(Transfer({"index": outputs["index"], "embeddings": half, "predicted": predicted}))
 
     def save(self, run: RunDirectory, round: int, bought: Tensor, ranks: Ranks) -> None:
-        """Write what was kept; before the record, so that a finished round has it. Without a pool pass nothing is there.
+        """Write what was kept, before the record, so that a finished round has it; nothing without a pool pass.
 
         Args:
             run: the run directory.
@@ -140,5 +140,5 @@ def read_embeddings(folder: Path, round: int) -> Embeddings | None:
 
 def _pack(arrays: dict[str, NDArray[Any]]) -> bytes:
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+    np.savez(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()

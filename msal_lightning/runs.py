@@ -23,7 +23,18 @@ if TYPE_CHECKING:
 FORMAT = 2
 """Of a record; a change that an older version cannot read raises it."""
 
-_OWN = ("config.yaml", "rounds", "curve.csv", "ledger.csv", "checkpoints", "fits", "embeddings", "wandb", "wandb_id", "lock")
+_OWN = (
+    "config.yaml",
+    "rounds",
+    "curve.csv",
+    "ledger.csv",
+    "checkpoints",
+    "fits",
+    "embeddings",
+    "wandb",
+    "wandb_id",
+    "lock",
+)
 # What a second command may change: none of it alters a result.
 _FREE = (
     "config",

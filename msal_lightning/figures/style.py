@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -74,19 +74,25 @@ def draw_mean(axes: Axes, x: Sequence[float], values: Sequence[Sequence[float]],
         axes.fill_between(x, table.min(0), table.max(0), color=line.get_color(), alpha=0.15, linewidth=0)
 
 
-def finish_curves(axes: Axes, corner: str) -> None:
+def finish_curves(axes: Axes, corner: Literal["lower right", "upper right"]) -> None:
     """Grid and legend.
 
     Args:
         axes: of the curves.
-        corner: where the legend goes if it is short, ``lower right`` for example.
+        corner: where the legend goes if it is short; beside the curves otherwise.
     """
     axes.grid(alpha=0.3, linewidth=0.5)
     axes.spines[["top", "right"]].set_visible(False)
-    if len(axes.get_lines()) <= _LEGEND_ROWS:
-        axes.legend(loc=corner, frameon=False, fontsize="small", handlelength=3)
-    else:
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize="small", handlelength=3)
+    beside = len(axes.get_lines()) > _LEGEND_ROWS
+    if beside:
+        axes.figure.set_size_inches(9.4, 4.0)  # type: ignore[union-attr] # no sub-figures here
+    axes.legend(
+        loc="center left" if beside else corner,
+        bbox_to_anchor=(1.0, 0.5) if beside else None,
+        frameon=False,
+        fontsize="small",
+        handlelength=3,
+    )
 
 
 def check_out(out: str) -> None:
@@ -113,7 +119,7 @@ def save(figure: Figure, out: str) -> None:
     check_out(out)
     undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(Path(out).suffix.lower())
     # 42: TrueType, which editors can change and publishers accept
-    settings = {"svg.fonttype": "none", "svg.hashsalt": "msal_lightning", "pdf.fonttype": 42}
+    settings: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "msal_lightning", "pdf.fonttype": 42}
     try:
         with plt.rc_context(settings):
             figure.savefig(out, dpi=200, metadata=undated)

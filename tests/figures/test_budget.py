@@ -6,7 +6,7 @@ import yaml
 
 from msal_lightning.cli import main
 from msal_lightning.errors import UserError
-from msal_lightning.plots import budget_curves, collect
+from msal_lightning.figures.budget import budget_curves, collect
 from msal_lightning.runs import Purchase, RoundRecord, RunDirectory
 
 
