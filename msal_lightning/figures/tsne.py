@@ -87,7 +87,8 @@ def map_rounds(run: Run, kept: Mapping[int, Embeddings], points: int) -> list[Pa
 
     Networks start anew each round, so that the same directions mean other things in each. Therefore the embeddings of a
     round are centered, scaled to the same spread, and turned onto those of the round before by the images that both
-    have (orthogonal Procrustes), which leaves the distances within a round as they are.
+    have (orthogonal Procrustes), which leaves the distances within a round as they are. The map shows how classes lie
+    within each round; how far an image moved from round to round is not to be read off it.
 
     Args:
         run: whose records say what was bought.
@@ -139,7 +140,7 @@ def small_multiples(rows: Mapping[str, Sequence[Panel]]) -> Figure:
     for (name, panels), axes_of_row in zip(rows.items(), grid, strict=True):
         places = np.concatenate([panel.place for panel in panels])
         low, high = places.min(0), places.max(0)
-        margin = 0.05 * float((high - low).max())
+        middle, half = (low + high) / 2, 0.55 * float((high - low).max())  # a square, with a margin
         for axes, panel in zip(axes_of_row, panels, strict=True):
             dots, stars = ~panel.bought, panel.bought
             axes.scatter(*panel.place[dots].T, s=4, c=list(colours[panel.predicted[dots]]), alpha=0.55, linewidths=0)
@@ -152,7 +153,7 @@ def small_multiples(rows: Mapping[str, Sequence[Panel]]) -> Figure:
                 linewidths=0.4,
                 label="bought",
             )
-            axes.set(xlim=(low[0] - margin, high[0] + margin), ylim=(low[1] - margin, high[1] + margin))
+            axes.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))
             axes.set(xticks=[], yticks=[], aspect="equal")
             axes.spines[:].set(linewidth=0.5, color="0.6")
             axes.set_title(f"round {panel.round}, {panel.num_labeled:,} labels", fontsize="small")
