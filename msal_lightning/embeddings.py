@@ -45,6 +45,8 @@ class KeepEmbeddings(Callback):
     What is bought is known after the pass only, so until then every embedding stays in host memory: 2·D bytes for each
     image that the process looked at.
 
+    The option may be switched on in a run that has begun; the rounds that were finished without it have no file.
+
     Args:
         limit: images of the pool to keep: those with the smallest noise, so that an image that is kept in a round is
             kept in all later ones until it is bought. What is bought comes on top.

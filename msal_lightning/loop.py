@@ -58,8 +58,7 @@ class ActiveLoop:
         pool_limit: score a random subset of this many pool images each round, for pools too large to score whole; none:
             the whole pool.
         pool_error: measure the error rate on the pool each round (Fig. 3), also where the query needs no pass over it.
-        keep_embeddings: keep the embeddings of this many images of the pool, and of what was bought, for `figure tsne`;
-            0: none. Forces a pool pass as pool_error does; rounds that were finished without it have none.
+        keep_embeddings: of this many pool images and all bought, for `figure tsne`; passes over the pool as pool_error.
         checkpoint_seconds: a fit is saved at the end of an epoch when this long has passed since the last time; a kill
             loses that much training at most, or one epoch where that takes longer.
         keep_checkpoints: models that stay: of the last finished round, of all rounds, or none.
