@@ -31,7 +31,7 @@ def _sweep(argv: list[str]) -> int:
 
 
 def _plot(argv: list[str]) -> None:
-    """Draw budget curves: accuracy over labels, one line a configuration with a band over its seeds."""
+    """Draw budget curves, the short form of `figure budget`."""
     import argparse
 
     parser = argparse.ArgumentParser(prog="python -m msal_lightning plot", description=_plot.__doc__)
@@ -39,9 +39,16 @@ def _plot(argv: list[str]) -> None:
     parser.add_argument("--out", default="budget_curves.png", help="the picture (default: %(default)s)")
     options = parser.parse_args(argv)
 
-    from msal_lightning.plots import plot
+    from msal_lightning.figures.budget import plot
 
     plot(options.runs, options.out)
+
+
+def _figure(argv: list[str]) -> None:
+    """Draw a figure of the paper, or what each strategy chose: `figure KIND RUNS...`."""
+    from msal_lightning.figures.command import figure
+
+    figure(argv)
 
 
 def _report(argv: list[str]) -> None:
@@ -100,6 +107,7 @@ COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "replay": _replay,
     "sweep": _sweep,
     "plot": _plot,
+    "figure": _figure,
     "report": _report,
     "check-strategy": _check_strategy,
     "strategies": _strategies,

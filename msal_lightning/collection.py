@@ -1,4 +1,4 @@
-"""Finding runs: what ``plot`` and ``report`` start from."""
+"""Finding runs: what ``figure`` and ``report`` start from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,9 +35,11 @@ class Run:
 
     @property
     def setting(self) -> Setting:
-        """What alters a result, but for the seed: runs that share it can be averaged."""
+        """What alters a result, but for the seed and keys that are none: runs that share it can be averaged."""
         items = sorted(self.config.items())
-        return tuple((key, str(value)) for key, value in items if key != "seed" and not is_free(key))
+        return tuple(
+            (key, str(value)) for key, value in items if key != "seed" and value is not None and not is_free(key)
+        )
 
 
 def read_runs(paths: Sequence[Path]) -> list[Run]:

@@ -3,7 +3,7 @@
 import itertools
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +19,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from msal_lightning.checkpoint import FitCheckpoint, SavedFit, read_fit, save_atomically
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.display import Display, RoundProgress
+from msal_lightning.embeddings import KeepEmbeddings
 from msal_lightning.errors import UserError
 from msal_lightning.failures import explained
 from msal_lightning.first_fit import FirstFit, digest, read_first_fit, write_first_fit
@@ -59,6 +60,7 @@ class ActiveLoop:
         pool_limit: score a random subset of this many pool images each round, for pools too large to score whole; none:
             the whole pool.
         pool_error: measure the error rate on the pool each round (Fig. 3), also where the query needs no pass over it.
+        keep_embeddings: of this many pool images and all bought, for `figure tsne`; passes over the pool as pool_error.
         checkpoint_seconds: a fit is saved at the end of an epoch when this long has passed since the last time; a kill
             loses that much training at most, or one epoch where that takes longer.
         keep_checkpoints: models that stay: of the last finished round, of all rounds, or none.
@@ -88,6 +90,7 @@ class ActiveLoop:
         seed: int = 0,
         pool_limit: int | None = None,
         pool_error: bool = False,
+        keep_embeddings: int = 0,
         checkpoint_seconds: float = 60.0,
         keep_checkpoints: Literal["last", "all", "none"] = "last",
         on_nan: Literal["stop", "retry"] = "stop",
@@ -103,6 +106,7 @@ class ActiveLoop:
         self.run_directory = run
         self.seed = seed
         self.pool_error = pool_error
+        self.keep_embeddings = keep_embeddings
         self.checkpoint_seconds = checkpoint_seconds
         self.on_nan = on_nan
         self.compile = compile
@@ -126,6 +130,10 @@ class ActiveLoop:
             raise UserError(
                 f"expected loop.pool_limit to be at least loop.query_size ({query_size}), got {pool_limit}: a query "
                 "chooses among the images that it scores"
+            )
+        if keep_embeddings < 0:
+            raise UserError(
+                f"expected loop.keep_embeddings to be at least 0, got {keep_embeddings}: 1000 is enough for a figure"
             )
         head = self._check()
         if not run.config:  # from Python: enough to tell another run by
@@ -183,13 +191,14 @@ class ActiveLoop:
         is_last = round == len(self.label_counts) - 1
         to_buy = 0 if is_last or self.replay else self.label_counts[round + 1] - num_labeled
         query = Query(self.strategy, to_buy, self.seed, round)
+        keep = KeepEmbeddings(self.keep_embeddings, self.seed) if self.keep_embeddings else None
 
         with isolate_rng(), quiet_lightning(), explained(data.num_workers):
-            model, trainer = self._fit(query, seconds)
+            model, trainer = self._fit([query, keep] if keep else [query], seconds)
             with self._timed(seconds, "test"):
                 metrics = trainer.test(model, datamodule=data, verbose=False)[0]
             with self._timed(seconds, "query"):
-                if num_pool and ((to_buy and self.strategy.needs) or self.pool_error):
+                if num_pool and ((to_buy and self.strategy.needs) or self.pool_error or keep):
                     trainer.predict(model, datamodule=data, return_predictions=False)
                 self.stop.check()
                 query.buy(data, self.ranks)
@@ -198,6 +207,8 @@ class ActiveLoop:
 
         self._check_bill()
         self.run_directory.save_model(trainer, round)
+        if keep:
+            keep.save(self.run_directory, round, query.selection.index, self.ranks)
         bought = data.labels[query.selection.index]
         record = RoundRecord(
             round=round,
@@ -217,7 +228,7 @@ class ActiveLoop:
         self.ranks.on_zero(lambda: self._commit(record))
         return record
 
-    def _fit(self, query: Query, seconds: dict[str, float]) -> tuple[MSALClassifier, Trainer]:
+    def _fit(self, watching: Sequence[Callback], seconds: dict[str, float]) -> tuple[MSALClassifier, Trainer]:
         """Train this round's model, from the start or from where an interrupted fit was saved."""
         data, run, round = self.data, self.run_directory, self.data.round
         split = data.digest()
@@ -239,7 +250,7 @@ class ActiveLoop:
                 callbacks=[
                     EpochStreams(self.seed, round, attempt),
                     LossGuard(),
-                    query,
+                    *watching,
                     *([RoundProgress(round, len(self.label_counts) - 1)] if self.ranks.is_zero else []),
                     self.stop,
                     checkpoint,

@@ -76,7 +76,8 @@ def make_plan(loop: ActiveLoop, max_epochs: int | None, max_steps: int = -1) -> 
         pool = available - labeled
         seen = min(pool, data.pool_limit) if data.pool_limit else pool
         asks = bool(strategy.needs) and not is_last
-        scored.append((seen if asks or loop.pool_error else 0) + (labeled if asks and strategy.needs_labeled else 0))
+        looks = asks or loop.pool_error or loop.keep_embeddings
+        scored.append((seen if looks else 0) + (labeled if asks and strategy.needs_labeled else 0))
     with isolate_rng(), quiet_lightning():
         parameters = sum(p.numel() for p in loop.new_model().parameters())
     limits: list[Callable[[int], int]] = []

@@ -23,7 +23,18 @@ if TYPE_CHECKING:
 FORMAT = 2
 """Of a record; a change that an older version cannot read raises it."""
 
-_OWN = ("config.yaml", "rounds", "curve.csv", "ledger.csv", "checkpoints", "fits", "wandb", "wandb_id", "lock")
+_OWN = (
+    "config.yaml",
+    "rounds",
+    "curve.csv",
+    "ledger.csv",
+    "checkpoints",
+    "fits",
+    "embeddings",
+    "wandb",
+    "wandb_id",
+    "lock",
+)
 # What a second command may change: none of it alters a result.
 _FREE = (
     "config",
@@ -35,6 +46,7 @@ _FREE = (
     "data.init_args.in_memory",
     "data.init_args.num_workers",
     "loop.checkpoint_seconds",
+    "loop.keep_embeddings",
     "loop.keep_checkpoints",
     "loop.on_nan",
 )
@@ -231,6 +243,23 @@ class RunDirectory:
         if failed := getattr(trainer.strategy.checkpoint_io, "failed", None):
             raise UserError(self._cannot_write(f"'{file.relative_to(self.path)}'", failed))
 
+    def save_file(self, name: str, content: bytes) -> None:
+        """Write another file of a round before its record, whole or not at all; a former one is overwritten.
+
+        Args:
+            name: below the run directory, its folder among the run's own.
+            content: of the file.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        file = self.path / name
+        try:
+            file.parent.mkdir(exist_ok=True)
+            write_atomically(file, content)
+        except OSError as error:
+            raise UserError(self._cannot_write(f"'{name}'", error.strerror)) from None
+
     def _model_file(self, round: int) -> Path:
         return self.path / "checkpoints" / f"round-{round:03d}.ckpt"
 
@@ -344,12 +373,12 @@ def curve_row(record: RoundRecord) -> dict[str, Any]:
     }
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file that is there whole or not at all, whatever happens meanwhile."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file that is there whole or not at all, whatever happens meanwhile; text is written as UTF-8."""
     part = path.with_name(f".{path.name}.part")
     try:
-        with part.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with part.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)

@@ -13,7 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer, seed_everythin
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-Purpose = Literal["split", "init", "shuffle", "augment", "dropout", "query"]
+Purpose = Literal["split", "init", "shuffle", "augment", "dropout", "query", "embeddings"]
 
 
 def derive_seed(seed: int, purpose: Purpose, *key: int) -> int:

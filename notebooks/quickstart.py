@@ -60,7 +60,7 @@ random = make_loop(Random()).run()
 # Both start from the same 40 images and the same first model: the difference is the choice alone.
 
 # %%
-from msal_lightning.plots import budget_curves
+from msal_lightning.figures.budget import budget_curves
 
 _ = budget_curves({"MSAL-D": [msald], "Random": [random]})
 

@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule
 
 from msal_lightning.streams import EpochStreams, derive_seed, noise_of_rows, stream
 
-PURPOSES = ["split", "init", "shuffle", "augment", "dropout", "query"]
+PURPOSES = ["split", "init", "shuffle", "augment", "dropout", "query", "embeddings"]
 
 
 @given(st.integers(-(2**70), 2**70), st.sampled_from(PURPOSES), st.lists(st.integers(0, 2**40), max_size=3))
@@ -37,6 +37,7 @@ def test_every_part_of_the_key_counts():
         ((7, "query", 4), 1693628969),
         ((0, "augment", 0, 0, 0), 1431995074),
         ((0, "dropout", 0, 0, 0), 1197384181),
+        ((0, "embeddings"), 437132983),
     ],
 )
 def test_later_versions_keep_the_streams(key, derived):

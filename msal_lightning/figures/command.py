@@ -1,0 +1,86 @@
+"""What the command ``figure`` does. Nothing heavy is imported before the words are understood."""
+
+import argparse
+from typing import NoReturn
+
+from msal_lightning.errors import UserError
+
+PROG = "python -m msal_lightning figure"
+KINDS = {
+    "budget": "test accuracy over labels, mean and band over seeds (the paper's Figs. 1 and 4)",
+    "tsne": "embeddings of the pool and of what was bought, round by round (Fig. 2)",
+    "pool-error": "error rate on the pool, round by round (Fig. 3)",
+    "query-size": "AUBC and final accuracy over loop.query_size (Fig. 5)",
+    "contact-sheet": "the images that each strategy chose",
+}
+
+
+def figure(argv: list[str]) -> None:
+    """Draw one figure.
+
+    Args:
+        argv: its kind, run directories, and options.
+
+    Raises:
+        UserError: words that don't fit, or runs that the figure cannot be drawn of.
+    """
+    options = _parser().parse_args(argv)
+    out = options.out or f"{options.kind}.png"
+    if options.kind == "budget":
+        from msal_lightning.figures.budget import plot
+
+        plot(options.runs, out)
+    elif options.kind == "pool-error":
+        from msal_lightning.figures.pool_error import draw_pool_error
+
+        draw_pool_error(options.runs, out)
+    elif options.kind == "query-size":
+        from msal_lightning.figures.query_size import draw_query_size
+
+        draw_query_size(options.runs, out)
+    elif options.kind == "tsne":
+        from msal_lightning.figures.tsne import draw_tsne
+
+        draw_tsne(options.runs, out, options.rounds, options.points)
+    else:
+        from msal_lightning.figures.contact_sheet import draw_contact_sheet
+
+        draw_contact_sheet(options.runs, out, options.rounds, options.images, options.root)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}: see `{self.prog} --help`")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog=PROG, description="Draw a figure of the paper, or one that it lacks.", allow_abbrev=False)
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
+    for name, text in KINDS.items():
+        kind = kinds.add_parser(name, help=text, description=text, allow_abbrev=False)
+        kind.add_argument("runs", nargs="+", metavar="RUNS", help="run directories, or folders of them")
+        kind.add_argument("--out", metavar="FILE", help=f"the picture: png, svg or pdf (default: {name}.png)")
+        if name in ("tsne", "contact-sheet"):
+            kind.add_argument("--rounds", type=_rounds, metavar="K,K", help="which rounds (default: evenly spread)")
+        if name == "tsne":
+            points = "images of the pool in each row, all its rounds together (default: %(default)s)"
+            kind.add_argument("--points", type=_positive, default=1500, metavar="N", help=points)
+        if name == "contact-sheet":
+            kind.add_argument(
+                "--images", type=_positive, default=10, metavar="N", help="of each round (default: %(default)s)"
+            )
+            kind.add_argument("--root", metavar="FOLDER", help="data.root, where it is not the one of the runs")
+    return parser
+
+
+def _rounds(text: str) -> list[int]:
+    try:
+        return sorted({int(word) for word in text.split(",")})
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected numbers of rounds like 1,5,10, got '{text}'") from None
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got '{text}'")
+    return int(text)

@@ -1,0 +1,168 @@
+"""What each strategy chose: a contact sheet, which the paper lacks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import torch
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from msal_lightning.collection import Run
+from msal_lightning.data import ActiveDataModule
+from msal_lightning.errors import UserError
+from msal_lightning.figures.groups import choose_rounds, first_seeds, read_groups
+from msal_lightning.figures.style import check_out, save
+from msal_lightning.fit import one_sentence
+from msal_lightning.mistakes import explain
+
+_ROUNDS = 3
+_CELL = 0.72  # inches from image to image
+_IMAGE = 0.62  # of them the image
+_TEXT = 0.32  # below an image
+_SMALL = 64  # pixels of a side up to which images are enlarged, in hard squares
+_WIDTH = 11  # letters of a class name that fit below an image
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Some images of a purchase.
+
+    Attributes:
+        round: whose query chose them.
+        image: (n, C, H, W) uint8.
+        label: n names of classes, as the oracle answered.
+        score: of the strategy; None where it has none.
+    """
+
+    round: int
+    image: Tensor
+    label: list[str]
+    score: list[float] | None
+
+
+def draw_contact_sheet(
+    runs: Sequence[str], out: str, rounds: Sequence[int] | None, images: int, root: str | None
+) -> None:
+    """Draw images that each method's query chose in some rounds. Of several seeds the lowest is shown.
+
+    They are evenly spread over the ranks of a purchase, the first among them: MSAL-D buys class after class and k-means
+    cluster after cluster, so that the first ones alone would look as if they chose nothing else.
+
+    Args:
+        runs: run directories, or folders of them.
+        out: the picture.
+        rounds: which; None: three, evenly spread.
+        images: of each round.
+        root: folder of the data files; None: as the runs have it.
+
+    Raises:
+        UserError: the runs chose nothing, not in a wanted round, or their images are not there; or the picture cannot
+            be written.
+    """
+    check_out(out)
+    chosen = first_seeds(read_groups([Path(run) for run in runs]))
+    chosen = {name: run for name, run in chosen.items() if any(record.bought.index for record in run.records)}
+    bought = [{record.round for record in run.records if record.bought.index} for run in chosen.values()]
+    shared = sorted(set.intersection(*bought)) if bought else []
+    if not shared:
+        raise UserError(f"expected runs with a round in which all of them queried, found none in {', '.join(runs)}")
+    numbers = choose_rounds(shared, rounds, _ROUNDS)
+    read: dict[str, ActiveDataModule] = {}
+    blocks = {}
+    for name, run in chosen.items():
+        spec = _data_config(run.folder, root)
+        key = yaml.safe_dump(spec)
+        if key not in read:
+            read[key] = _rebuild(spec, run.folder)
+        blocks[name] = [_choice(read[key], run, k, images) for k in numbers]
+    save(contact_sheet(blocks), out)
+    print(
+        f"rounds {', '.join(map(str, numbers))} of {', '.join(str(r.folder) for r in chosen.values())} drawn in {out}"
+    )
+
+
+def contact_sheet(blocks: Mapping[str, Sequence[Choice]]) -> Figure:
+    """A block a run, a row a round; below each image its label and, where there is one, its score.
+
+    Args:
+        blocks: name to choices.
+    """
+    columns = max(len(choice.label) for choices in blocks.values() for choice in choices)
+    heights = [_CELL * len(choices) + _TEXT * len(choices) + 0.3 for choices in blocks.values()]
+    width = 0.75 + _CELL * columns
+    figure = plt.figure(figsize=(width, sum(heights)))
+    top = sum(heights)
+    for (name, choices), height in zip(blocks.items(), heights, strict=True):
+        # in inches from the lower left corner of the block: one pair of axes a block, not one an image
+        axes = figure.add_axes((0, (top - height) / sum(heights), 1, height / sum(heights)))
+        axes.set(xlim=(0, width), ylim=(0, height))
+        axes.axis("off")
+        axes.text(0.08, height - 0.1, name, fontsize=9, fontweight="bold", va="top")
+        for row, choice in enumerate(choices):
+            _draw_row(axes, choice, height - 0.3 - row * (_CELL + _TEXT))
+        axes.set(xlim=(0, width), ylim=(0, height), aspect="auto")  # imshow changed them
+        top -= height
+    return figure
+
+
+def _draw_row(axes: Axes, choice: Choice, top: float) -> None:
+    axes.text(0.08, top - _IMAGE / 2, f"round {choice.round}", fontsize=7, va="center")
+    small = max(choice.image.shape[2:]) <= _SMALL
+    for i, (image, label) in enumerate(zip(choice.image, choice.label, strict=True)):
+        left = 0.65 + i * _CELL
+        axes.imshow(
+            image.permute(1, 2, 0).squeeze(2).numpy(),
+            cmap="gray",
+            vmin=0,
+            vmax=255,
+            extent=(left, left + _IMAGE, top - _IMAGE, top),
+            interpolation="nearest" if small else "antialiased",
+        )
+        text = label if len(label) <= _WIDTH else f"{label[: _WIDTH - 1]}…"
+        if choice.score is not None:
+            text += f"\n{choice.score[i]:#.3g}"
+        axes.text(left + _IMAGE / 2, top - _IMAGE - 0.03, text, fontsize=6, ha="center", va="top", linespacing=1.1)
+
+
+def _choice(data: ActiveDataModule, run: Run, round: int, images: int) -> Choice:
+    bought = run.records[round].bought
+    number = min(images, len(bought.index))
+    ranks = [rank * len(bought.index) // number for rank in range(number)]
+    index = torch.tensor([bought.index[rank] for rank in ranks], dtype=torch.int64)
+    is_there = int(index.max()) < len(data.labeled_at)
+    if not is_there or (bought.path is not None and data.paths(index) != [bought.path[rank] for rank in ranks]):
+        raise UserError(
+            f"expected the images that {run.folder} was made with, got others in data.root '{data.root}': set --root "
+            "to their folder"
+        )
+    names = [data.class_names[bought.label[rank]] for rank in ranks]
+    return Choice(round, data.images[index], names, bought.score and [bought.score[rank] for rank in ranks])
+
+
+def _data_config(folder: Path, root: str | None) -> dict[str, Any]:
+    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["data"]
+    options = dict(config.get("init_args") or {})
+    if root is not None:
+        options["root"] = root
+    return {"class_path": config["class_path"], "init_args": options}
+
+
+def _rebuild(spec: dict[str, Any], folder: Path) -> ActiveDataModule:
+    """The data module of a run, with its images read."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(ActiveDataModule, "data", required=True)
+    try:
+        config = parser.parse_object({"data": spec})
+    except ArgumentError as error:
+        raise UserError(f"cannot make the data of {folder} again ({explain(str(error), ['data'])})") from None
+    with one_sentence():
+        data: ActiveDataModule = parser.instantiate(config).data
+        data.prepare_data()
+        data.setup()
+    return data

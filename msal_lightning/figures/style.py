@@ -1,0 +1,129 @@
+"""How figures look, and how they are written."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from msal_lightning.errors import UserError
+
+# Okabe and Ito, 2008, Color Universal Design, without the yellow that white paper swallows
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "p")  # as many as have no divisor in common with 7
+_DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+# Tol, 2021, Colour schemes, "muted": told apart by the colour-blind too; its grey as the tenth
+_CLASS_COLOURS = (
+    *("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499"),
+    "#888888",
+)
+_ENDINGS = (".png", ".svg", ".pdf")
+_LEGEND_ROWS = 8  # more stand beside the curves
+_MARKS = 10  # about as many a curve
+
+
+@dataclass(frozen=True)
+class LineStyle:
+    """Colour, marker and dashes of a curve; no two of the first 77 are the same, nor look so in grey."""
+
+    number: int
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What matplotlib calls it."""
+        i = self.number
+        return {
+            "color": _COLOURS[i % len(_COLOURS)],
+            "marker": _MARKERS[i % len(_MARKERS)],
+            "linestyle": _DASHES[i % len(_DASHES)],
+        }
+
+
+def line_styles(names: Sequence[str]) -> dict[str, LineStyle]:
+    """A style for each name, by alphabet: figures of the same runs give a method the same one."""
+    return {name: LineStyle(number) for number, name in enumerate(sorted(names))}
+
+
+def class_colours(num_classes: int) -> list[Any]:
+    """A colour for each class; beyond ten they can't be told apart for sure."""
+    if num_classes <= len(_CLASS_COLOURS):
+        return list(_CLASS_COLOURS[:num_classes])
+    return [plt.get_cmap("turbo")(c / (num_classes - 1)) for c in range(num_classes)]
+
+
+def draw_mean(axes: Axes, x: Sequence[float], values: Sequence[Sequence[float]], style: LineStyle, label: str) -> None:
+    """A curve: the mean over seeds, in a band from the lowest to the highest.
+
+    Args:
+        axes: to draw into.
+        x: (n,) places.
+        values: (seeds, n).
+        style: of the line.
+        label: for the legend.
+    """
+    table = np.array(values)
+    every = max(1, round(len(x) / _MARKS))
+    (line,) = axes.plot(
+        x, table.mean(0), **style.settings, markevery=every, markersize=4, linewidth=1.3, markeredgewidth=0, label=label
+    )
+    if len(table) > 1:
+        axes.fill_between(x, table.min(0), table.max(0), color=line.get_color(), alpha=0.15, linewidth=0)
+
+
+def finish_curves(axes: Axes, corner: Literal["lower right", "upper right"]) -> None:
+    """Grid and legend.
+
+    Args:
+        axes: of the curves.
+        corner: where the legend goes if it is short; beside the curves otherwise.
+    """
+    axes.grid(alpha=0.3, linewidth=0.5)
+    axes.spines[["top", "right"]].set_visible(False)
+    beside = len(axes.get_lines()) > _LEGEND_ROWS
+    if beside:
+        axes.figure.set_size_inches(9.4, 4.0)  # type: ignore[union-attr] # no sub-figures here
+    axes.legend(
+        loc="center left" if beside else corner,
+        bbox_to_anchor=(1.0, 0.5) if beside else None,
+        frameon=False,
+        fontsize="small",
+        handlelength=3,
+    )
+
+
+def check_out(out: str) -> None:
+    """Refuse a picture that could not be written, before anything is computed for it.
+
+    Raises:
+        UserError: another ending than png, svg or pdf, or no such folder.
+    """
+    if Path(out).suffix.lower() not in _ENDINGS:
+        raise UserError(
+            f"expected --out to end in {', '.join(_ENDINGS[:-1])} or {_ENDINGS[-1]}, got '{out}': the ending sets the "
+            "format"
+        )
+    if not Path(out).parent.is_dir():
+        raise UserError(f"expected --out '{out}' to be in a folder that exists: make '{Path(out).parent}' first")
+
+
+def save(figure: Figure, out: str) -> None:
+    """Write a picture in the format of its ending, and close it; text stays text, and there is no date in it.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    check_out(out)
+    undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(Path(out).suffix.lower())
+    # 42: TrueType, which editors can change and publishers accept
+    settings: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "msal_lightning", "pdf.fonttype": 42}
+    try:
+        with plt.rc_context(settings):
+            figure.savefig(out, dpi=200, metadata=undated)
+    except OSError as error:
+        raise UserError(f"cannot write the picture '{out}' ({error}): set --out to a file like curves.png") from None
+    finally:
+        plt.close(figure)
