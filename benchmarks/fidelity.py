@@ -11,7 +11,7 @@ import argparse
 import contextlib
 import io
 import statistics
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,13 +156,13 @@ COMPARISONS = (
     Comparison("4.2", "Entropy", "Entropy, warm start", "weights carried over"),
     Comparison("1.2", "MSAL", "MSAL, largest logit", "Eq. 2 with one norm for all"),
     Comparison("1.3", "MSAL", "MSAL, ascending", "nearest to a prototype first"),
-    Comparison("2.1", "EntropyD", "Entropy", "EntropyD without dropout"),
-    Comparison("2.1", "BALD", "BALD, equal passes", "BALD without dropout"),
-    Comparison("2.1", "EntropyD", "EntropyD, training mode", "BatchNorm in training mode"),
+    Comparison("2.1", "EntropyD", "Entropy", "no dropout in the passes"),
     Comparison("2.2", "EntropyD", "EntropyD, mean logits", "logits averaged"),
-    Comparison("2.3", "VarRatio", "LeastConf", "VarRatio as least confidence"),
-    Comparison("3.1", "CEAL, 0.05", "CEAL, 5e-5", "the toolkit's thresholds"),
-    Comparison("3.2", "DBAL", "EntropyD", "DBAL as Gal's Bayesian one"),
+    Comparison("2.3", "VarRatio", "LeastConf", "least confidence, one pass"),
+    Comparison("2.1", "BALD", "BALD, equal passes", "no dropout in the passes"),
+    Comparison("2.1", "EntropyD", "EntropyD, training mode", "BatchNorm in training mode"),
+    Comparison("3.2", "DBAL", "EntropyD", "Gal's method of that name"),
+    Comparison("3.1", "CEAL, 0.05", "CEAL, 5e-5", "the toolkit's threshold and decay"),
 )
 SEEDS = (0, 1, 2, 3, 4)
 PROTOCOL = ("--config", "digits", "--loop.query_budget", "240", "--trainer.accelerator", "cpu")
@@ -171,11 +171,6 @@ BEGIN, END = "<!-- measured by benchmarks/fidelity.py -->", "<!-- end of what wa
 
 
 # ---------------------------------------------------------------- running and writing
-
-
-def cells() -> Iterator[tuple[str, int]]:
-    """Variant and seed, each once, comparison by comparison."""
-    yield from dict.fromkeys((v, seed) for c in COMPARISONS for v in (c.ours, c.other) for seed in SEEDS)
 
 
 def folder(out: Path, variant: str, seed: int) -> Path:
@@ -200,10 +195,10 @@ def spread(values: list[float]) -> str:
     return f"{statistics.mean(values):.4f} ± {statistics.stdev(values):.4f}"
 
 
-def table(out: Path) -> str:
-    """All comparisons as Markdown."""
+def table(out: Path, comparisons: Sequence[Comparison]) -> str:
+    """Finished comparisons as Markdown."""
     rows, raw = [], []
-    for comparison in COMPARISONS:
+    for comparison in comparisons:
         ours, other = ([read_records(folder(out, v, s)) for s in SEEDS] for v in (comparison.ours, comparison.other))
         areas = [aubc(run) for run in ours], [aubc(run) for run in other]
         difference = [b - a for a, b in zip(*areas, strict=True)]
@@ -236,18 +231,24 @@ def table(out: Path) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def write(text: str) -> None:
+    """Put the table in its place on the page."""
+    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+
+
 def main() -> None:
-    """Run what is missing, then write the table."""
+    """Run what is missing; the table grows with each comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/fidelity"), help="where the run directories go")
     out = parser.parse_args().out
     torch.set_num_threads(1)
-    for cell in track(list(cells()), "runs"):
-        run_cell(out, *cell)
-    page = DOCUMENT.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    after = rest.partition(END)[2]
-    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{table(out)}\n\n{END}{after}", encoding="utf-8")
+    for i, comparison in enumerate(track(COMPARISONS, "comparisons"), 1):
+        for variant in (comparison.ours, comparison.other):
+            for seed in SEEDS:
+                run_cell(out, variant, seed)
+        write(table(out, COMPARISONS[:i]))
 
 
 if __name__ == "__main__":

@@ -30,9 +30,11 @@ root = os.environ.get("FASHION_MNIST")  # or "/usr/share/datasets/fashion-mnist"
 runs = Path(mkdtemp())
 
 if root:
-    epochs, sizes = 5, {"initial_size": 500, "query_size": 250, "query_budget": 750, "pool_limit": 10_000}
+    epochs, pool_limit = 5, 10_000
+    sizes = {"initial_size": 500, "query_size": 250, "query_budget": 500}
 else:
-    epochs, sizes = 25, {"initial_size": 40, "query_size": 40, "query_budget": 80}
+    epochs, pool_limit = 25, None
+    sizes = {"initial_size": 40, "query_size": 40, "query_budget": 80}
 
 # %% [markdown]
 # ## The runs
@@ -45,12 +47,13 @@ else:
 # %%
 def run(strategy: Strategy, seed: int) -> None:
     loop = ActiveLoop(
-        new_model=lambda: MSALClassifier(num_classes=10, in_channels=1, backbone=lambda c: SmallCNN(c, width=16)),
+        new_model=lambda: MSALClassifier(10, 1, backbone=lambda c: SmallCNN(c, width=16)),
         new_trainer=lambda **settings: Trainer(max_epochs=epochs, accelerator="cpu", **settings),
         data=FashionMNIST(root) if root else Digits(batch_size=32),
         strategy=strategy,
         run=RunDirectory(runs / f"{strategy.name}-seed{seed}"),
         seed=seed,
+        pool_limit=pool_limit,
         **sizes,
     )
     loop.run()
@@ -64,7 +67,8 @@ for strategy in (Random(), Margin(), MSALD()):
 # ## The table
 #
 # What `python -m msal_lightning report` prints. It reads run directories, whoever made them, and refuses those that
-# differ in more than strategy, head and seed, or whose initial sets differ.
+# differ in more than strategy, head and seed, or whose initial sets differ. Methods are called as in the paper's
+# Table 3: Margin(MSAL) is Margin on the prototype head.
 
 # %%
 from msal_lightning.report.markdown import table
@@ -87,7 +91,7 @@ Markdown("\n".join(f"- {note}" for note in footnotes(report)))
 Markdown(table(tests_table(report)))
 
 # %%
-verdict(report)
+Markdown(verdict(report))
 
 # %% [markdown]
 # ## The curves
@@ -105,8 +109,8 @@ _ = budget_curves(collect([runs]))
 # ```bash
 # for query in Random Margin MSALD; do
 #   for seed in 0 1 2; do
-#     python -m msal_lightning fit --config fashion_mnist --data.root /usr/share/datasets/fashion-mnist \
-#       --query $query --seed $seed
+#     python -m msal_lightning fit --config fashion_mnist --query $query --seed $seed \
+#       --data.root /usr/share/datasets/fashion-mnist
 #   done
 # done
 # python -m msal_lightning report runs

@@ -91,9 +91,9 @@ class TakeTurns(Strategy):
         return math.ceil(self.factor * n)
 
     def select(self, shortlist: PoolOutputs, labeled: PoolOutputs | None, n: int, generator: Generator) -> Tensor:
-        order = torch.argsort(shortlist.require("score"), descending=True, stable=True)  # ties: lower index first
+        order = torch.argsort(shortlist.require("score"), descending=True, stable=True)
         predicted = shortlist.require("logits").argmax(dim=1)[order]
-        turn = F.one_hot(predicted).cumsum(dim=0).gather(1, predicted[:, None])[:, 0]  # k-th of its class
+        turn = F.one_hot(predicted).cumsum(dim=0).gather(1, predicted[:, None])[:, 0]  # of its class
         return order[torch.argsort(turn, stable=True)][:n]
 
 
@@ -115,7 +115,7 @@ runs = Path(mkdtemp())
 
 def run(strategy: Strategy, seed: int):
     loop = ActiveLoop(
-        new_model=lambda: MSALClassifier(num_classes=10, in_channels=1, backbone=lambda c: SmallCNN(c, width=16)),
+        new_model=lambda: MSALClassifier(10, 1, backbone=lambda c: SmallCNN(c, width=16)),
         new_trainer=lambda **settings: Trainer(max_epochs=30, accelerator="cpu", **settings),
         data=Digits(batch_size=32),
         strategy=strategy,

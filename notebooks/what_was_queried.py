@@ -30,7 +30,7 @@ folder = Path(mkdtemp())
 data = Digits(batch_size=32)
 for strategy in (Entropy(), MSALD()):
     ActiveLoop(
-        new_model=lambda: MSALClassifier(num_classes=10, in_channels=1, backbone=lambda c: SmallCNN(c, width=16)),
+        new_model=lambda: MSALClassifier(10, 1, backbone=lambda c: SmallCNN(c, width=16)),
         new_trainer=lambda **settings: Trainer(max_epochs=20, accelerator="cpu", **settings),
         data=data,
         strategy=strategy,
@@ -109,10 +109,9 @@ _ = axes.legend(frameon=False, fontsize="small", ncols=3, loc="lower center", bb
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
 for name, records in runs.items():
-    labels = [record.num_labeled for record in records]
-    left.plot(labels, [record.pool_error for record in records], "o-", markersize=3, label=name, color=color[name])
-    error = [1 - record.accuracy for record in records]
-    right.plot(labels, error, "o-", markersize=3, label=name, color=color[name])
+    labels, style = [record.num_labeled for record in records], {"color": color[name], "markersize": 3}
+    left.plot(labels, [record.pool_error for record in records], "o-", label=name, **style)
+    right.plot(labels, [1 - record.accuracy for record in records], "o-", **style)
 for axes, title in ((left, "pool"), (right, "test set")):
     axes.set(xlabel="labels", ylabel="error rate", title=title, ylim=(0, None))
     axes.grid(alpha=0.3)
@@ -153,5 +152,5 @@ _ = axes.legend(frameon=False)
 # The same as one CSV file, for any other tool: a row a label, the initial set as round 0.
 
 # %%
-print("\n".join((folder / "MSALD" / "ledger.csv").read_text().splitlines()[:3]))
-print("\n".join((folder / "MSALD" / "ledger.csv").read_text().splitlines()[41:44]))
+ledger = (folder / "MSALD" / "ledger.csv").read_text().splitlines()
+print(*ledger[:3], "...", *ledger[41:44], "...", sep="\n")
