@@ -1,0 +1,156 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # What was queried
+#
+# A budget curve says how well a strategy did, not what it did. The records of a run do: which image was bought when,
+# with which score and which label. Two strategies ask here: Entropy, which takes the most uncertain images, and
+# MSAL-D, which takes the most typical ones of each class among the uncertain.
+
+# %%
+from pathlib import Path
+from tempfile import mkdtemp
+
+import matplotlib.pyplot as plt
+import numpy as np
+from lightning.pytorch import Trainer
+
+from msal_lightning import ActiveLoop, MSALClassifier, RunDirectory
+from msal_lightning.backbones import SmallCNN
+from msal_lightning.data import Digits
+from msal_lightning.strategies import MSALD, Entropy
+
+folder = Path(mkdtemp())
+data = Digits(batch_size=32)
+for strategy in (Entropy(), MSALD()):
+    ActiveLoop(
+        new_model=lambda: MSALClassifier(10, 1, backbone=lambda c: SmallCNN(c, width=16)),
+        new_trainer=lambda **settings: Trainer(max_epochs=20, accelerator="cpu", **settings),
+        data=data,
+        strategy=strategy,
+        run=RunDirectory(folder / strategy.name),
+        initial_size=40,
+        query_size=40,
+        query_budget=160,
+        pool_error=True,
+    ).run()
+
+# %% [markdown]
+# From here on only files are read: set `folder` to any folder of runs and `data` to their dataset.
+
+# %%
+from msal_lightning.collection import read_runs
+
+runs = {run.folder.name: run.records for run in read_runs([folder])}
+color = dict(zip(runs, plt.rcParams["axes.prop_cycle"].by_key()["color"], strict=False))
+
+# %% [markdown]
+# ## The images
+#
+# The first ten of each query, best first, with the label that came back and the score (higher = queried first).
+
+
+# %%
+def contact_sheet(name: str, columns: int = 10) -> None:
+    queries = [record for record in runs[name] if record.bought.index]
+    size = (8, 1.15 * len(queries) + 0.3)
+    figure, axes = plt.subplots(len(queries), columns, figsize=size, layout="constrained", squeeze=False)
+    for record, row in zip(queries, axes, strict=True):
+        bought = record.bought
+        for i, cell in enumerate(row):
+            cell.imshow(data.images[bought.index[i]].permute(1, 2, 0), cmap="gray_r")
+            score = f"  {bought.score[i]:.2f}" if bought.score else ""
+            cell.set_title(f"{data.class_names[bought.label[i]]}{score}", fontsize=8)
+            cell.set(xticks=[], yticks=[])
+        row[0].set_ylabel(f"round {record.round}", fontsize=8)
+    figure.suptitle(f"{name}: label and score of what was bought", fontsize=10)
+
+
+contact_sheet("Entropy")
+
+# %%
+contact_sheet("MSALD")
+
+# %% [markdown]
+# Entropy's scores fall along a row, since it buys in that order. MSAL-D's do not: it buys class by class, the closest
+# to each prototype first.
+
+# %% [markdown]
+# ## The classes
+#
+# Labels bought per class over all queries, against what as many random images would have held.
+
+# %%
+counts = {name: np.sum([record.class_counts for record in records], axis=0) for name, records in runs.items()}
+learn = np.array(next(iter(runs.values()))[0].learn_class_counts)
+
+figure, axes = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
+x, width = np.arange(len(learn)), 0.8 / len(runs)
+for i, (name, count) in enumerate(counts.items()):
+    axes.bar(x - 0.4 + (i + 0.5) * width, count, width, label=name, color=color[name])
+total = next(iter(counts.values())).sum()
+axes.hlines(total * learn / learn.sum(), x - 0.45, x + 0.45, color="black", label="random, on average")
+axes.set(xlabel="class", ylabel="labels bought", xticks=x, xticklabels=data.class_names, ylim=(0, None))
+axes.spines[["top", "right"]].set_visible(False)
+_ = axes.legend(frameon=False, fontsize="small", ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
+
+# %% [markdown]
+# ## The pool
+#
+# The share of the pool that the model gets wrong before each query (the paper's Fig. 3). It falls for two reasons:
+# the model learns, and a strategy that buys hard images takes them out of the pool. Test accuracy has only the first.
+
+# %%
+figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
+for name, records in runs.items():
+    labels, style = [record.num_labeled for record in records], {"color": color[name], "markersize": 3}
+    left.plot(labels, [record.pool_error for record in records], "o-", label=name, **style)
+    right.plot(labels, [1 - record.accuracy for record in records], "o-", **style)
+for axes, title in ((left, "pool"), (right, "test set")):
+    axes.set(xlabel="labels", ylabel="error rate", title=title, ylim=(0, None))
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+_ = left.legend(frameon=False)
+
+# %% [markdown]
+# ## The overlap
+#
+# How much of what either of the two has bought so far did both buy (Jaccard index)? Two independent random choices of
+# the same size set the mark: being uncertain about the same images is agreement only above it.
+
+# %%
+first, second = runs.values()
+bought, overlap, chance = [], [], []
+so_far: tuple[set[int], set[int]] = set(), set()
+pool = first[0].num_pool
+for records in zip(first[:-1], second[:-1], strict=True):
+    for indices, record in zip(so_far, records, strict=True):
+        indices.update(record.bought.index)
+    n = len(so_far[0])
+    bought.append(n)
+    overlap.append(len(so_far[0] & so_far[1]) / len(so_far[0] | so_far[1]))
+    both = n * n / pool  # expected number that two random choices share
+    chance.append(both / (2 * n - both))
+
+figure, axes = plt.subplots(figsize=(5, 3), layout="constrained")
+axes.plot(bought, overlap, "o-", color="black", markersize=3, label=" and ".join(runs))
+axes.plot(bought, chance, "--", color="gray", label="two random choices")
+axes.set(xlabel="labels bought by each", ylabel="overlap", ylim=(0, 1), xticks=bought)
+axes.grid(alpha=0.3)
+axes.spines[["top", "right"]].set_visible(False)
+_ = axes.legend(frameon=False)
+
+# %% [markdown]
+# ## The ledger
+#
+# The same as one CSV file, for any other tool: a row a label, the initial set as round 0.
+
+# %%
+ledger = (folder / "MSALD" / "ledger.csv").read_text().splitlines()
+print(*ledger[:3], "...", *ledger[41:44], "...", sep="\n")
