@@ -24,7 +24,6 @@ from torch import Tensor
 from msal_lightning.data import Digits
 from msal_lightning.data.views import Batch
 from msal_lightning.fit import fit
-from msal_lightning.module import MSALClassifier
 from msal_lightning.pool import PoolOutputs
 from msal_lightning.report.significance import holm, paired_t
 from msal_lightning.report.tables import p_value, signed
@@ -84,25 +83,10 @@ class WarmStart(Callback):
             pl_module.load_state_dict(torch.load(file, weights_only=True)["state_dict"])
 
 
-class MaskPerImage(Callback):
-    """Draws a mask for each image and pass, as a dropout layer left in training mode does."""
+class SharedMasks(BALD):
+    """BALD with one mask a pass for all images."""
 
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """In place of the masks that all images share."""
-        model = pl_module
-        assert isinstance(model, MSALClassifier)
-        shared_masks, generator = model.predict_step, torch.Generator().manual_seed(0)
-
-        def predict_step(batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
-            outputs = shared_masks(batch, batch_idx, dataloader_idx)
-            keep, embeddings = 1 - model.dropout.p, outputs["embeddings"]
-            masks = (
-                torch.bernoulli(torch.full(embeddings.shape, keep), generator=generator) / keep
-                for _ in outputs["mc_logits"]
-            )
-            return outputs | {"mc_logits": torch.stack([model.head(embeddings * mask) for mask in masks])}
-
-        model.predict_step = predict_step  # type: ignore[method-assign]
+    shared_masks = True
 
 
 class Reversed(ScoreStrategy):
@@ -161,7 +145,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "BALD": ("--query", "BALD", *LINEAR),
     "BALD, equal passes": ("--query", f"{HERE}.WithoutDropout", *LINEAR),
     "BALD, 100 passes": ("--query", "BALD", "--query.mc_samples", "100", *LINEAR),
-    "BALD, a mask each": ("--query", "BALD", *LINEAR, "--trainer.callbacks", f"{HERE}.MaskPerImage"),
+    "BALD, shared masks": ("--query", f"{HERE}.SharedMasks", *LINEAR),
+    "BALD, 100 shared masks": ("--query", f"{HERE}.SharedMasks", "--query.mc_samples", "100", *LINEAR),
     "EntropyD, mean logits": ("--query", f"{HERE}.MeanLogits", "--query.mc_samples", "10", *LINEAR),
     "EntropyD, training mode": (
         *("--query", "Entropy", "--query.mc_samples", "10", *LINEAR),
@@ -186,7 +171,8 @@ COMPARISONS = (
     Comparison("2.1", "BALD", "BALD, equal passes", "no dropout in the passes"),
     Comparison("2.1", "EntropyD", "EntropyD, training mode", "BatchNorm in training mode"),
     Comparison("2.5", "BALD", "BALD, 100 passes", "100 passes"),
-    Comparison("2.5", "BALD", "BALD, a mask each", "a mask for each image"),
+    Comparison("2.5", "BALD", "BALD, shared masks", "a mask for all images"),
+    Comparison("2.5", "BALD", "BALD, 100 shared masks", "100 masks for all images"),
     Comparison("3.2", "DBAL", "EntropyD", "Gal's method of that name"),
     Comparison("3.1", "CEAL, 0.05", "CEAL, 5e-5", "the toolkit's threshold and decay"),
 )

@@ -13,7 +13,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from msal_lightning.backbones import Backbone, ResNet18
 from msal_lightning.data.views import Batch
-from msal_lightning.errors import UserError
+from msal_lightning.dropout import DropoutMasks
 from msal_lightning.prototypes import LinearHead, PrototypeHead
 
 
@@ -71,7 +71,7 @@ class MSALClassifier(LightningModule):
             self.head = nn.Sequential(LinearHead(width, num_classes - 1), prototypes)
         else:
             self.head = LinearHead(width, num_classes)
-        self._dropout_masks: Tensor | None = None
+        self._dropout_masks: DropoutMasks | None = None
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler
         self.test_metrics = MetricCollection(
@@ -105,26 +105,22 @@ class MSALClassifier(LightningModule):
         self.log("test_loss", F.cross_entropy(logits, batch.label), batch_size=len(batch.label), sync_dist=True)
         self.log_dict(self.test_metrics, on_epoch=True, batch_size=len(batch.label))
 
-    def draw_dropout_masks(self, generators: Sequence[Generator]) -> None:
+    def draw_dropout_masks(self, generators: Sequence[Generator], shared: bool = False) -> None:
         """Let :meth:`predict_step` give ``mc_logits`` too, of one pass with dropout on for each generator.
 
-        A pass has one mask, whatever the image: it is one model drawn from the posterior, and neither batches nor ranks
-        change it. The backbone still runs once and in evaluation mode; only the head runs T times.
+        The backbone still runs once and in evaluation mode; only the head runs T times.
 
         Args:
             generators: T of them; none: no such passes.
+            shared: one mask a pass for all images, instead of one for each.
 
         Raises:
             UserError: there is no dropout before the head.
         """
-        keep = 1 - self.dropout.p
-        if generators and keep == 1:
-            raise UserError(
-                "expected model.dropout to be above 0 for a query with passes of dropout, got 0: set it to 0.2"
-            )
-        shape = (self.backbone.out_features,)
-        masks = [torch.bernoulli(torch.full(shape, keep), generator=generator) / keep for generator in generators]
-        self._dropout_masks = torch.stack(masks).to(self.device) if masks else None
+        size = self.backbone.out_features
+        self._dropout_masks = (
+            DropoutMasks(generators, self.dropout.p, size, shared, self.device) if generators else None
+        )
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
         """All that a strategy may ask for, by dataset index; labels are neither here nor needed.
@@ -136,8 +132,9 @@ class MSALClassifier(LightningModule):
         """
         embeddings = self.embed(batch.image).float()
         outputs = {"index": batch.index, "logits": self.head(self.dropout(embeddings)), "embeddings": embeddings}
-        if self._dropout_masks is not None:
-            outputs["mc_logits"] = torch.stack([self.head(embeddings * mask) for mask in self._dropout_masks])
+        if (masks := self._dropout_masks) is not None:
+            passes = [self.head(masks.apply(embeddings, batch.index, t)) for t in range(len(masks))]
+            outputs["mc_logits"] = torch.stack(passes)
         return outputs
 
     def configure_optimizers(self) -> Any:

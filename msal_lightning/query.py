@@ -73,7 +73,8 @@ class Query(Callback):
         """
         seed, round = self._key
         passes = range(self.strategy.mc_samples)
-        model.draw_dropout_masks([stream(seed, "dropout", round, t) for t in passes])
+        generators = [stream(seed, "dropout", round, t) for t in passes]
+        model.draw_dropout_masks(generators, self.strategy.shared_masks)
 
     def on_predict_batch_end(
         self,

@@ -6,6 +6,7 @@ import torch
 from msal_lightning import MSALClassifier, Query, select_indices
 from msal_lightning.backbones import SmallCNN
 from msal_lightning.data import Digits
+from msal_lightning.dropout import DropoutMasks
 from msal_lightning.errors import UserError
 from msal_lightning.pool import PoolOutputs
 from msal_lightning.quiet import quiet_lightning
@@ -56,8 +57,9 @@ class Keeper(Entropy):
         return super().score(pool, seed)
 
 
-def passes_of(make_trainer, model, data, mc_samples=4, seed=0, round=0):
+def passes_of(make_trainer, model, data, mc_samples=4, seed=0, round=0, shared=False):
     strategy = Keeper(mc_samples)
+    strategy.shared_masks = shared
     query_by_trainer(make_trainer, Query(strategy, 5, seed, round), model, data)
     return PoolOutputs.cat(strategy.seen).mc_logits
 
@@ -124,9 +126,9 @@ def test_only_what_was_declared_is_handed_over(make_trainer, data, model):
 # Passes with dropout
 
 
-def test_a_pass_is_the_head_behind_one_mask_for_all_images(make_trainer, data, model):
+def test_a_pass_is_the_head_behind_one_mask_for_all_images_if_the_strategy_wants_it(make_trainer, data, model):
     whole_pool = outputs_by_hand(model, data)
-    passes = passes_of(make_trainer, model, data)
+    passes = passes_of(make_trainer, model, data, shared=True)
     assert passes.shape == (4, 1257, 10)
     for t in range(4):
         kept = torch.bernoulli(torch.full((16,), 0.8), generator=stream(0, "dropout", 0, t)) > 0
@@ -134,6 +136,18 @@ def test_a_pass_is_the_head_behind_one_mask_for_all_images(make_trainer, data, m
         with torch.no_grad():
             expected = model.head(torch.where(kept, whole_pool.embeddings / 0.8, 0))
         torch.testing.assert_close(passes[t], expected)
+
+
+def test_a_pass_is_the_head_behind_a_mask_for_each_image_otherwise(make_trainer, data, model):
+    whole_pool = outputs_by_hand(model, data)
+    passes = passes_of(make_trainer, model, data)
+    masks = DropoutMasks([stream(0, "dropout", 0, t) for t in range(4)], 0.2, 16, False, torch.device("cpu"))
+    for t in range(4):
+        for row in (0, 1, 700):
+            one = slice(row, row + 1)
+            with torch.no_grad():
+                expected = model.head(masks.apply(whole_pool.embeddings[one], whole_pool.index[one], t))
+            torch.testing.assert_close(passes[t, one], expected)
 
 
 def test_passes_depend_on_seed_and_round_but_not_on_batches(make_trainer, data, model):

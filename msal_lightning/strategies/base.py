@@ -17,6 +17,7 @@ class Strategy(ABC):
     Attributes:
         needs: the outputs that it reads; empty: it needs no pass over the pool at all.
         mc_samples: T, how many passes with dropout it needs ``mc_logits`` of.
+        shared_masks: a pass must be the same model for all images, since it looks at several together.
         needs_prototypes: it has a meaning on the prototype head only.
         needs_labeled: it wants the same outputs of the labeled set.
         min_classes: fewest classes for which it has a meaning.
@@ -24,6 +25,7 @@ class Strategy(ABC):
 
     needs: frozenset[str] = frozenset({"logits"})
     mc_samples: int = 0
+    shared_masks: bool = False
     needs_prototypes: bool = False
     needs_labeled: bool = False
     min_classes: int = 2
@@ -83,6 +85,7 @@ class Strategy(ABC):
         """For composites: need what a part needs, and the outputs named."""
         self.needs = part.needs | set(needs)
         self.mc_samples = part.mc_samples
+        self.shared_masks = self.shared_masks or part.shared_masks
         self.needs_prototypes = self.needs_prototypes or part.needs_prototypes
         self.needs_labeled = self.needs_labeled or part.needs_labeled
         self.min_classes = max(self.min_classes, part.min_classes)

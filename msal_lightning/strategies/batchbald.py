@@ -30,6 +30,8 @@ class BatchBALD(PrefilterStrategy):
         ValueError: one of them out of range.
     """
 
+    shared_masks = True
+
     def __init__(self, mc_samples: int = 100, beta: float = 10.0, configurations: int = 1000) -> None:
         if configurations < mc_samples:
             raise ValueError(
