@@ -221,7 +221,7 @@ class ActiveLoop:
             class_counts=torch.bincount(bought, minlength=data.num_classes).tolist(),
             bought=_purchase(data, query.selection.index, query.selection.score),
             initial=Purchase() if initial is None else _purchase(data, initial, None),
-            learn_class_counts=data.oracle.count_classes(learn, data.num_classes) if round == 0 else None,
+            learn_class_counts=data.truth.count_classes(learn, data.num_classes) if round == 0 else None,
             pseudo_labels=_pseudo_labels(query),
             environment=_environment(trainer),
         )
@@ -410,9 +410,9 @@ class ActiveLoop:
 
     def _check_bill(self) -> None:
         # what the oracle was asked for must be what was bought, or labels have leaked
-        if self.data.oracle.handed_out != len(self.data.labeled):
+        if self.data.truth.handed_out != len(self.data.labeled):
             raise RuntimeError(
-                f"the oracle handed out {self.data.oracle.handed_out} labels, but {len(self.data.labeled)} were bought"
+                f"the oracle handed out {self.data.truth.handed_out} labels, but {len(self.data.labeled)} were bought"
             )
 
     @property
@@ -427,7 +427,7 @@ class ActiveLoop:
         )
 
     def _long_tail(self, learn: torch.Tensor) -> str:
-        sizes = self.data.oracle.count_classes(learn, self.data.num_classes)
+        sizes = self.data.truth.count_classes(learn, self.data.num_classes)
         if self.data.imbalance is None or sizes is None:
             return ""
         shown = [str(size) for size in sizes]

@@ -109,7 +109,7 @@ class Query(Callback):
             return
         if self.n and self.strategy.needs:
             self._running.add(needed)
-        errors = data.oracle.count_errors(needed.index, predicted)
+        errors = data.truth.count_errors(needed.index, predicted)
         self.seen += len(needed)
         self._wrong = None if self._wrong is None or errors is None else self._wrong + errors
 
@@ -141,7 +141,7 @@ class Query(Callback):
             data.clear_pseudo_labels()
         else:
             data.set_pseudo_labels(*self.selection.pseudo_labels)
-            self.wrong_pseudo_labels = data.oracle.count_errors(*self.selection.pseudo_labels)
+            self.wrong_pseudo_labels = data.truth.count_errors(*self.selection.pseudo_labels)
 
     def _select(self, parts: list[_Part]) -> tuple[Selection, int, int | None]:
         labeled: list[PoolOutputs] = []

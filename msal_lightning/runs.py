@@ -4,7 +4,6 @@ import csv
 import hashlib
 import io
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
+from msal_lightning.atomic import write_atomically
 from msal_lightning.errors import UserError
 from msal_lightning.lock import DirectoryLock
 from msal_lightning.metrics import area_under_budget_curve
@@ -371,25 +371,6 @@ def curve_row(record: RoundRecord) -> dict[str, Any]:
         **({} if pseudo is None else {"pseudo_labels": len(pseudo.index), "pseudo_wrong": pseudo.wrong}),
         **{f"seconds_{phase}": round(seconds, 3) for phase, seconds in record.seconds.items()},
     }
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file that is there whole or not at all, whatever happens meanwhile; text is written as UTF-8."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the rename itself
-    finally:
-        os.close(folder)
 
 
 def _read(file: Path) -> RoundRecord:

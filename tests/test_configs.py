@@ -13,7 +13,7 @@ from PIL import Image
 
 from msal_lightning.cli import main
 from msal_lightning.configs import find_config, resolve_configs, shipped_folder
-from msal_lightning.data.oracle import long_tail_sizes
+from msal_lightning.data.truth import long_tail_sizes
 from msal_lightning.errors import UserError
 from msal_lightning.fit import build_parser, parse
 from msal_lightning.runs import read_records

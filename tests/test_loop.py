@@ -100,7 +100,7 @@ def test_rounds_train_on_the_budget_and_the_last_one_buys_nothing(make_loop):
     assert [len(record.bought.index) for record in records] == [40, 25, 0]
     assert len(records[0].initial.index) == 40
     assert not records[1].initial.index
-    assert loop.data.oracle.handed_out == 105 == len(loop.data.labeled)
+    assert loop.data.truth.handed_out == 105 == len(loop.data.labeled)
     assert [sum(record.class_counts) for record in records] == [40, 25, 0]
 
 
@@ -164,7 +164,7 @@ def test_an_interrupted_loop_ends_like_an_uninterrupted_one(make_loop, tmp_path,
 
     assert (tmp_path / "broken" / "ledger.csv").read_bytes() == (tmp_path / "whole" / "ledger.csv").read_bytes()
     assert without_seconds(tmp_path / "broken" / "curve.csv") == without_seconds(tmp_path / "whole" / "curve.csv")
-    assert resumed.data.oracle.handed_out == 105
+    assert resumed.data.truth.handed_out == 105
     weights = [
         torch.load(tmp_path / name / "checkpoints" / "round-002.ckpt")["state_dict"] for name in ("whole", "broken")
     ]
@@ -292,7 +292,7 @@ def test_a_strategy_that_reads_labels_stops_the_loop(make_loop):
 
     class Peeking(Entropy):
         def score(self, pool, seed):
-            loop.data.oracle.label(pool.index)
+            loop.data.truth.label(pool.index)
             return super().score(pool, seed)
 
     loop.strategy = Peeking()

@@ -267,7 +267,7 @@ def test_sure_predictions_train_the_next_fit(make_trainer, data, model):
 
     assert (data.labeled_at[index] == -1).all()
     assert (data.labels[index] == -1).all()
-    assert data.oracle.handed_out == 65
+    assert data.truth.handed_out == 65
     batches = list(data.train_dataloader())
     trained = {int(i): int(c) for batch in batches for i, c in zip(batch.index, batch.label, strict=True)}
     assert trained == expected | {int(i): int(truth[i]) for i in data.labeled}

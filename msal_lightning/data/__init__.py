@@ -6,9 +6,9 @@ from msal_lightning.data.cifar import CIFAR10, CIFAR100
 from msal_lightning.data.digits import Digits
 from msal_lightning.data.image_folder import ImageFolder
 from msal_lightning.data.mnist import MNIST, FashionMNIST
-from msal_lightning.data.oracle import Oracle, SimulatedOracle
 from msal_lightning.data.svhn import SVHN
 from msal_lightning.data.tiny_imagenet import TinyImageNet
+from msal_lightning.data.truth import Truth
 from msal_lightning.data.views import Batch, Images
 
 __all__ = [
@@ -24,8 +24,7 @@ __all__ = [
     "FashionMNIST",
     "ImageFolder",
     "Images",
-    "Oracle",
     "RotateFlip",
-    "SimulatedOracle",
     "TinyImageNet",
+    "Truth",
 ]

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from msal_lightning.data.augment import Augmentation
-from msal_lightning.data.oracle import Oracle, SimulatedOracle
 from msal_lightning.data.resident import Resident
+from msal_lightning.data.truth import UNKNOWN, Truth
 from msal_lightning.data.views import Batch, EpochBatches, Images, ImageStore, View, shard
 from msal_lightning.errors import UserError
 from msal_lightning.hidden import refuse_if_hidden
@@ -21,8 +21,6 @@ IN_POOL = -1
 """``labeled_at`` of an image whose label was not bought yet."""
 NOT_IN_POOL = -2
 """``labeled_at`` of an image that a long-tailed version of the dataset leaves out."""
-UNKNOWN = -1
-"""The label of an image whose label was not bought yet."""
 
 
 class ActiveDataModule(LightningDataModule, ABC):
@@ -51,7 +49,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         num_workers: processes that read batches; 0 for images in memory.
         round: k, the round that is going on.
         attempt: at this round; above 0 after a fit that diverged.
-        oracle: answers for the labels.
+        truth: the labels that came with the images.
     """
 
     mean: tuple[float, ...]
@@ -113,7 +111,7 @@ class ActiveDataModule(LightningDataModule, ABC):
             return
         learn, self.test = self.read()
         self.images = learn.image
-        self.oracle: Oracle = SimulatedOracle(learn.label)
+        self.truth = Truth(learn.label)
         self.labeled_at = torch.full((len(learn.label),), IN_POOL)
         self._labels = torch.full((len(learn.label),), UNKNOWN)
         self._ready = True
@@ -195,10 +193,10 @@ class ActiveDataModule(LightningDataModule, ABC):
             seed: the run's seed; keys every stream of the data from here on.
         """
         self.seed, self.round, self.attempt = seed, 0, 0
-        self.oracle.handed_out = 0
+        self.truth.handed_out = 0
         self.labeled_at.fill_(IN_POOL)
         if self.imbalance is not None:
-            keep = self.oracle.long_tail(self.imbalance, self.num_classes, stream(seed, "split", 1))
+            keep = self.truth.long_tail(self.imbalance, self.num_classes, stream(seed, "split", 1))
             self.labeled_at[~keep] = NOT_IN_POOL
         self._labels.fill_(UNKNOWN)
         self.clear_pseudo_labels()
@@ -225,7 +223,7 @@ class ActiveDataModule(LightningDataModule, ABC):
     # ---------------------------------------------------------------- moves
 
     def label(self, index: Tensor, trained_from: int | None = None) -> Tensor:
-        """Buy labels: ask the oracle and move the images out of the pool.
+        """Buy labels that came with the images, and move these out of the pool.
 
         Args:
             index: (n,) int64 of images in the pool.
@@ -238,12 +236,12 @@ class ActiveDataModule(LightningDataModule, ABC):
             ValueError: an index twice, out of range, or not in the pool. Nothing is moved then.
         """
         self._check_in_pool(index)
-        labels = self.oracle.label(index)
+        labels = self.truth.label(index)
         self._move(index, self.round + 1 if trained_from is None else trained_from, labels)
         return labels
 
     def restore(self, index: Tensor, labels: Tensor, labeled_at: int) -> None:
-        """Repeat a move that a round record holds, without asking the oracle again.
+        """Take over labels that were bought before, as a round record holds them, or that a person gave.
 
         Args:
             index: (n,) int64 of images in the pool.
@@ -256,7 +254,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         if len(labels) != len(index) or labeled_at < 0:
             raise ValueError(f"restore() got {len(labels)} labels for {len(index)} images in round {labeled_at}")
         self._check_in_pool(index)
-        self.oracle.handed_out += len(index)
+        self.truth.handed_out += len(index)
         self._move(index, labeled_at, labels)
 
     def _check_in_pool(self, index: Tensor) -> None:
@@ -319,7 +317,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         self.labeled_at, self._labels = state_dict["labeled_at"].clone(), state_dict["labels"].clone()
         self.pseudo_labels = state_dict["pseudo_index"].clone(), state_dict["pseudo_labels"].clone()
         self.round, self.seed = state_dict["round"], state_dict["seed"]
-        self.oracle.handed_out = len(self.labeled)
+        self.truth.handed_out = len(self.labeled)
 
     # ---------------------------------------------------------------- views and loaders
 

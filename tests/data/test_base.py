@@ -31,7 +31,7 @@ def ready(seed=0, initial=40, **settings):
 
 
 def state(data):
-    return data.labeled_at.clone(), data.labels.clone(), data.oracle.handed_out
+    return data.labeled_at.clone(), data.labels.clone(), data.truth.handed_out
 
 
 def same_state(a, b):
@@ -48,7 +48,7 @@ def assert_partition(data):
     assert pool == sorted(pool)
     assert not set(labeled) & set(pool)
     assert set(labeled) | set(pool) == set(range(SIZE))
-    assert data.oracle.handed_out == len(labeled)
+    assert data.truth.handed_out == len(labeled)
     assert (data.labels[data.pool] == UNKNOWN).all()
     assert (data.labels[data.labeled] >= 0).all()
 
@@ -118,7 +118,7 @@ def test_reset_forgets_everything():
     data.round = 2
     data.label(data.pool[:10])
     data.reset(1)
-    assert (data.round, data.seed, data.oracle.handed_out) == (0, 1, 0)
+    assert (data.round, data.seed, data.truth.handed_out) == (0, 1, 0)
     assert data.labeled.tolist() == []
     assert data.labels.tolist() == [UNKNOWN] * SIZE
 
@@ -327,7 +327,7 @@ def test_each_labeled_image_once_an_epoch(batch_size):
     data.label(data.pool[:33])
     batch = joined(data.train_dataloader())
     assert sorted(batch.index.tolist()) == data.labeled.tolist()
-    assert torch.equal(batch.label, data.oracle.label(batch.index))
+    assert torch.equal(batch.label, data.truth.label(batch.index))
     assert torch.equal(batch.image, data.images[batch.index])
 
 

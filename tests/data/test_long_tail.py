@@ -12,9 +12,9 @@ from lightning.pytorch import Trainer
 from msal_lightning import ActiveLoop, MSALClassifier, RunDirectory
 from msal_lightning.backbones import SmallCNN
 from msal_lightning.cli import main
-from msal_lightning.data import ActiveDataModule, Digits, FashionMNIST, Images, SimulatedOracle
+from msal_lightning.data import ActiveDataModule, Digits, FashionMNIST, Images, Truth
 from msal_lightning.data.base import NOT_IN_POOL, UNKNOWN
-from msal_lightning.data.oracle import long_tail_sizes
+from msal_lightning.data.truth import long_tail_sizes
 from msal_lightning.errors import UserError
 from msal_lightning.hidden import HiddenLabelsError, labels_hidden
 from msal_lightning.runs import read_records
@@ -50,7 +50,7 @@ CIFAR10 = {
 )
 def test_sizes_of_table_5(num_classes, largest, one_in, total):
     labels = torch.arange(num_classes * largest) % num_classes
-    kept = SimulatedOracle(labels).long_tail(1 / one_in, num_classes, stream(0, "split", 1))
+    kept = Truth(labels).long_tail(1 / one_in, num_classes, stream(0, "split", 1))
     sizes = torch.bincount(labels[kept], minlength=num_classes).tolist()
     assert kept.dtype == torch.bool
     assert sizes == exact_sizes(num_classes, largest, one_in) == long_tail_sizes(num_classes, largest, 1 / one_in)
@@ -91,7 +91,7 @@ def test_imbalance_1_keeps_everything():
 def test_a_class_with_fewer_images_than_its_share_keeps_all():
     sizes = [1000, 10, 400, 3, 20]  # shares: 1000, 316, 100, 31, 10
     labels = torch.arange(5).repeat_interleave(torch.tensor(sizes))[torch.randperm(sum(sizes))]
-    kept = SimulatedOracle(labels).long_tail(0.01, 5, stream(0, "split", 1))
+    kept = Truth(labels).long_tail(0.01, 5, stream(0, "split", 1))
     assert torch.bincount(labels[kept]).tolist() == [1000, 10, 100, 3, 10]
     assert kept[labels == 1].all()
     assert kept[labels == 3].all()
@@ -100,7 +100,7 @@ def test_a_class_with_fewer_images_than_its_share_keeps_all():
 def test_the_first_class_need_not_be_the_largest():
     sizes = [50, 1000, 1000]  # shares of 1000 at 0.01: 1000, 100, 10
     labels = torch.arange(3).repeat_interleave(torch.tensor(sizes))
-    kept = SimulatedOracle(labels).long_tail(0.01, 3, stream(0, "split", 1))
+    kept = Truth(labels).long_tail(0.01, 3, stream(0, "split", 1))
     assert torch.bincount(labels[kept]).tolist() == [50, 100, 10]
 
 
@@ -144,7 +144,7 @@ def test_drawing_leaves_the_global_stream_alone():
 
 def test_each_row_of_a_class_is_as_likely_as_another():
     labels, runs = torch.arange(400) % 4, 300  # 100 rows a class, of which 100, 46, 21 and 10 are kept
-    oracle, counts = SimulatedOracle(labels), torch.zeros(400)
+    oracle, counts = Truth(labels), torch.zeros(400)
     for seed in range(runs):
         counts += oracle.long_tail(0.1, 4, stream(seed, "split", 1))
     for c, n in enumerate([100, 46, 21, 10]):
@@ -156,7 +156,7 @@ def test_each_row_of_a_class_is_as_likely_as_another():
 
 
 def test_classes_are_drawn_apart():
-    kept = SimulatedOracle(torch.arange(400) % 4).long_tail(0.25, 4, stream(0, "split", 1)).view(100, 4)
+    kept = Truth(torch.arange(400) % 4).long_tail(0.25, 4, stream(0, "split", 1)).view(100, 4)
     places = [kept[:, c].nonzero()[:, 0].tolist() for c in range(1, 4)]
     assert places[1] != places[0][: len(places[1])]
     assert not set(places[2]) <= set(places[0])
@@ -202,13 +202,13 @@ def test_with_imbalance_the_initial_set_is_drawn_from_what_is_kept():
 
 def test_the_oracle_does_not_count_what_is_cut():
     data = ready()
-    assert data.oracle.handed_out == 0
+    assert data.truth.handed_out == 0
     data.draw_initial(40)
-    assert data.oracle.handed_out == 40
+    assert data.truth.handed_out == 40
 
 
 def test_a_strategy_cannot_ask_for_the_tail():
-    oracle = ready().oracle
+    oracle = ready().truth
     with labels_hidden():
         with pytest.raises(HiddenLabelsError):
             oracle.long_tail(0.1, 10, torch.Generator())
@@ -255,7 +255,7 @@ def test_a_cut_row_cannot_be_moved():
         with pytest.raises(ValueError, match=rf"1 images that are not in the pool, index {int(cut)} first"):
             move()
     assert torch.equal(data.labeled_at, before)
-    assert data.oracle.handed_out == 40
+    assert data.truth.handed_out == 40
 
 
 def test_more_than_is_kept_cannot_be_drawn():
@@ -293,7 +293,7 @@ def test_state_survives_a_checkpoint(imbalance):
     assert torch.equal(other.pool, data.pool)
     assert torch.equal(other.scored, data.scored)
     assert kept_by(other) == kept_by(data)
-    assert other.oracle.handed_out == data.oracle.handed_out == 43
+    assert other.truth.handed_out == data.truth.handed_out == 43
 
 
 # ---------------------------------------------------------------- in a loop
@@ -414,7 +414,7 @@ def test_an_interrupted_loop_ends_like_an_uninterrupted_one(make_loop, tmp_path,
     assert (tmp_path / "broken" / "ledger.csv").read_bytes() == (tmp_path / "whole" / "ledger.csv").read_bytes()
     assert torch.equal(resumed.data.labeled_at, whole.data.labeled_at)
     assert torch.equal(resumed.data.labels, whole.data.labels)
-    assert resumed.data.oracle.handed_out == 105
+    assert resumed.data.truth.handed_out == 105
 
 
 def test_sizes_are_checked_against_what_is_kept(make_loop):
@@ -468,4 +468,4 @@ def test_other_datasets_have_it_too(idx_root):
     data = FashionMNIST(root=str(idx_root(n_train=200, n_test=20)), imbalance=0.1)
     data.setup()
     data.reset(0)
-    assert data.oracle.count_classes(data.pool, 10) == exact_sizes(10, 20, 10)
+    assert data.truth.count_classes(data.pool, 10) == exact_sizes(10, 20, 10)

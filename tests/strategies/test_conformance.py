@@ -241,12 +241,12 @@ class AsksTheOracle(Score):
         self.data.reset(0)
 
     def score(self, pool, seed):
-        return (self.data.oracle.label(torch.arange(len(pool))) == 3).float()
+        return (self.data.truth.label(torch.arange(len(pool))) == 3).float()
 
 
 class ReadsTheOracle(AsksTheOracle):
     def score(self, pool, seed):
-        return (self.data.oracle._labels[: len(pool)] == 3).float()
+        return (self.data.truth._labels[: len(pool)] == 3).float()
 
 
 class ReadsTheLabels(AsksTheOracle):
@@ -262,7 +262,7 @@ class LooksForErrors(AsksTheOracle, Select):
 
     def select(self, shortlist, labeled, n, generator):
         predictions = shortlist.logits.argmax(dim=1)
-        wrong = [self.data.oracle.count_errors(torch.tensor([i]), predictions[i]) for i in range(len(shortlist))]
+        wrong = [self.data.truth.count_errors(torch.tensor([i]), predictions[i]) for i in range(len(shortlist))]
         return torch.tensor(wrong).argsort(descending=True)[:n]
 
 

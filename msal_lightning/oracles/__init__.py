@@ -1,0 +1,30 @@
+"""Who labels the queried images, one small class each: the key ``oracle`` of a configuration.
+
+Imported when they are first used, so that commands without a loop start at once.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from msal_lightning.oracles.base import Answer, Item, NotYet, Oracle, Question
+    from msal_lightning.oracles.files import Files
+    from msal_lightning.oracles.simulated import Simulated
+
+_HOME = {
+    "Answer": "base",
+    "Files": "files",
+    "Item": "base",
+    "NotYet": "base",
+    "Oracle": "base",
+    "Question": "base",
+    "Simulated": "simulated",
+}
+
+__all__ = ["Answer", "Files", "Item", "NotYet", "Oracle", "Question", "Simulated"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'msal_lightning.oracles' has no attribute '{name}'")
+    return getattr(import_module(f"msal_lightning.oracles.{_HOME[name]}"), name)
