@@ -20,6 +20,8 @@ from msal_lightning.errors import UserError
 
 T = TypeVar("T")
 R = TypeVar("R")
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+"""What Pillow's readers raise."""
 _NAMED = 5  # bad files that a message names
 
 
@@ -144,25 +146,38 @@ def decode(name: str, source: str | BinaryIO, size: int, channels: int) -> NDArr
     Raises:
         UserError: it is no image, or damaged.
     """
-    mode: Literal["L", "RGB"] = "L" if channels == 1 else "RGB"
     try:
-        with Image.open(source) as file:
-            file.draft(mode, (size, size))  # JPEG can be decoded at half or a quarter of its size
-            image = ImageOps.exif_transpose(file)
-            if image.mode == "F":
-                raise ValueError("its pixels are floating-point numbers of an unknown range")
-            if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off at 255
-                image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
-            if "transparency" in image.info:
-                image = image.convert("RGBA")
-            image = image.convert(mode)
+        image = open_upright(source, size, "L" if channels == 1 else "RGB")
         if image.size != (size, size):
             image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow's readers raise
+    except UNREADABLE as error:
         remedy = "replace or delete it, or set data.on_error to skip" if isinstance(source, str) else "fetch it again"
         raise UserError(f"cannot read the image '{name}' ({' '.join(str(error).split()):.120}): {remedy}") from None
     pixels = np.array(image)  # a copy: what Pillow gives is not writable
     return np.ascontiguousarray(pixels[None] if channels == 1 else pixels.transpose(2, 0, 1))
+
+
+def open_upright(source: str | BinaryIO, size: int, mode: Literal["L", "RGB"]) -> Image.Image:
+    """An image of any kind, turned upright, with 8 bits a channel.
+
+    Args:
+        source: path or open file, in any format that Pillow reads.
+        size: pixels of a side that are wanted; large JPEGs are not decoded at more than about twice that.
+        mode: L: grey; RGB.
+
+    Raises:
+        OSError: or another of :data:`UNREADABLE`: it is no image, or damaged.
+    """
+    with Image.open(source) as file:
+        file.draft(mode, (size, size))  # JPEG can be decoded at half or a quarter of its size
+        image = ImageOps.exif_transpose(file)
+        if image.mode == "F":
+            raise ValueError("its pixels are floating-point numbers of an unknown range")
+        if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off at 255
+            image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+        if "transparency" in image.info:
+            image = image.convert("RGBA")
+        return image.convert(mode)
 
 
 def free_memory() -> int:

@@ -1,35 +1,16 @@
 """A report as one HTML page that needs nothing else."""
 
-import html
-import json
-import re
-from importlib.resources import files
 from typing import Any
 
+from msal_lightning.one_page import render
 from msal_lightning.report.aggregate import PHASES, Spread, Summary, jaccard
 from msal_lightning.report.result import METRICS, Report, Row
 from msal_lightning.report.tables import footnotes, results_table, verdict
 
-# "<" would end the script element or open a comment in it; the two separators are line ends to JavaScript
-_ESCAPES = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"})
-
 
 def page(report: Report) -> str:
     """The page: data, style and script in one file; names reach the document as text only."""
-    folder = files("msal_lightning.report")
-    parts = {name: (folder / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", "page.js")}
-    values = {
-        "TITLE": html.escape(report.title),
-        "STYLE": parts["page.css"],
-        "SCRIPT": parts["page.js"],
-        "DATA": embed(_data(report)),
-    }
-    return re.sub("%(TITLE|STYLE|SCRIPT|DATA)%", lambda mark: values[mark[1]], parts["page.html"])
-
-
-def embed(data: Any) -> str:
-    """JSON that cannot leave a ``script`` element."""
-    return json.dumps(data, ensure_ascii=False, allow_nan=False).translate(_ESCAPES)
+    return render("msal_lightning.report", "page", report.title, _data(report))
 
 
 def _data(report: Report) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 
 from msal_lightning.cli import main
 from msal_lightning.report import latex, markdown
-from msal_lightning.report.page import embed
+from msal_lightning.one_page import embed
 
 STRANGE = "<script>alert(1)</script> \"q\" 'q' & $x_1$ 50% #~^\\ | `é` \u2028 日本"
 

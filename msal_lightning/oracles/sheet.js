@@ -1,0 +1,305 @@
+"use strict";
+const data = JSON.parse(document.getElementById("data").textContent);
+const $ = (id) => document.getElementById(id);
+const items = data.items;
+const classes = [...data.classes];
+const OUT = Object.assign(Object.create(null), { skip: "not usable", unsure: "cannot tell" });
+// s and u are skip and unsure; more classes than keys: letters go to the field
+const KEYS = [..."1234567890qwertyiopadfghjklzxcvbnm"];
+const keyed = () => classes.length <= KEYS.length;
+
+// ---------------------------------------------------------------- what is kept
+
+const labels = new Array(items.length).fill("");  // a class, skip, unsure or nothing
+const history = [];
+let current = 0;
+let keeps = true;
+
+function keep() {
+  try {
+    localStorage.setItem(`msal:${data.key}`, JSON.stringify({ labels, classes }));
+  } catch {
+    keeps = false;
+  }
+}
+
+function recall() {
+  try {
+    const kept = JSON.parse(localStorage.getItem(`msal:${data.key}`) ?? "null");
+    if (!kept || kept.labels.length !== items.length) return;
+    kept.classes.forEach((name) => classes.includes(name) || classes.push(name));
+    kept.labels.forEach((label, i) => { if (label in OUT || classes.includes(label)) labels[i] = label; });
+  } catch {
+    keeps = false;
+  }
+}
+
+// ---------------------------------------------------------------- drawing; names reach the document as text only
+
+function element(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+function picture(item) {
+  if (!item.image) return element("div", { className: "unreadable" }, `cannot be read: ${item.path}`);
+  const image = element("img", { alt: "", decoding: "async", className: item.small ? "small" : "" });
+  image.loading = "lazy";
+  image.src = item.image;
+  return image;
+}
+
+const percent = (share) => `${Math.round(100 * share)} %`;
+const guess = (item) => (item.suggested === null ? "" : `${item.suggested}${item.confidence === null ? "" : ` ${percent(item.confidence)}`}`);
+
+const figures = items.map((item, i) => {
+  const figure = element(
+    "figure", { id: `image-${i}`, title: item.path },
+    element("div", { className: "box" }, picture(item)),
+    element("figcaption", {}, element("div", { className: "label" }), element("div", { className: "guess" }, guess(item))),
+  );
+  figure.setAttribute("role", "option");
+  figure.addEventListener("click", () => { go(i); $("grid").focus({ preventScroll: true }); });
+  figure.addEventListener("dblclick", zoom);
+  return figure;
+});
+
+function drawLabel(i) {
+  const line = figures[i].querySelector(".label");
+  line.textContent = OUT[labels[i]] ?? (labels[i] || "\u00a0");
+  line.classList.toggle("out", labels[i] in OUT);
+  figures[i].setAttribute("aria-label", `${i + 1}, ${items[i].path}, ${labels[i] || "blank"}`);
+}
+
+function drawCount() {
+  const done = labels.filter(Boolean).length;
+  $("done").style.width = `${(100 * done) / items.length}%`;
+  $("bar").setAttribute("aria-valuemax", items.length);
+  $("bar").setAttribute("aria-valuenow", done);
+  $("count").textContent = `${done} of ${items.length} labeled${keeps ? "" : ", not kept by this browser: download before you leave"}`;
+  const blank = items.length - done;
+  $("download").textContent = blank ? `Download CSV (${blank} blank)` : "Download CSV";
+}
+
+function button(name, key, chosen, suggested) {
+  const made = element("button", { type: "button", tabIndex: -1 });
+  if (key) made.append(element("kbd", {}, key));
+  made.append(OUT[name] ?? name);
+  made.setAttribute("aria-pressed", chosen);
+  made.classList.toggle("suggested", suggested);
+  made.addEventListener("click", () => { answer(name); $("grid").focus({ preventScroll: true }); });
+  return made;
+}
+
+function matches() {
+  const wanted = $("search").value.trim().toLowerCase();
+  if (!wanted) return classes;
+  const rank = (name) => (name.toLowerCase().startsWith(wanted) ? 0 : name.toLowerCase().includes(wanted) ? 1 : 2);
+  return classes.filter((name) => rank(name) < 2).sort((a, b) => rank(a) - rank(b));
+}
+
+function drawClasses() {
+  const item = items[current];
+  const shown = matches();
+  const buttons = shown.slice(0, 60).map((name) =>
+    button(name, keyed() ? KEYS[classes.indexOf(name)] : "", labels[current] === name, item.suggested === name));
+  const wanted = $("search").value.trim();
+  if (data.allowNew && wanted && !classes.includes(wanted) && !(wanted in OUT)) {
+    const made = element("button", { type: "button" }, `new class: ${wanted}`);
+    made.addEventListener("click", () => { addClass(wanted); $("grid").focus({ preventScroll: true }); });
+    buttons.push(made);
+  }
+  const rest = shown.length > 60 ? [element("span", { className: "hint" }, `and ${shown.length - 60} more: type`)] : [];
+  $("classes").replaceChildren(
+    ...buttons, ...rest,
+    button("skip", keyed() ? "s" : "-", labels[current] === "skip", false),
+    button("unsure", keyed() ? "u" : "?", labels[current] === "unsure", false),
+  );
+}
+
+function drawCurrent() {
+  const item = items[current];
+  $("stage").replaceChildren(picture(item));
+  const about = [element("div", {}, `${current + 1} of ${items.length}`)];
+  if (item.suggested !== null) {
+    const text = item.confidence === null ? "" : `, ${percent(item.confidence)} sure`;
+    const score = item.score === "" ? "" : `; score ${Number(item.score).toPrecision(3)}`;
+    about.push(element("div", {}, "predicted: ", element("b", {}, item.suggested), `${text}${score}`));
+  }
+  about.push(element("div", { className: "path" }, item.path));
+  $("about").replaceChildren(...about);
+  $("grid").setAttribute("aria-activedescendant", `image-${current}`);
+  drawClasses();
+}
+
+function drawKeys() {
+  const keys = [
+    [["←", "→", "↑", "↓"], "another image"],
+    [["Enter"], "take the prediction"],
+    [keyed() ? ["s", "-"] : ["-"], "skip: not usable"],
+    [keyed() ? ["u", "?"] : ["?"], "unsure: cannot tell"],
+    [["Backspace"], "clear"],
+    [["Ctrl", "Z"], "undo"],
+    [["Space"], "enlarge"],
+    [["/"], data.allowNew ? "type a class, also a new one" : "type a class"],
+    [["Ctrl", "S"], "download"],
+  ];
+  $("keys").replaceChildren(...keys.flatMap(([names, what]) => [
+    element("dt", {}, ...names.flatMap((name, i) => [i ? " " : "", element("kbd", {}, name)])), element("dd", {}, what),
+  ]));
+}
+
+// ---------------------------------------------------------------- moving and answering
+
+const visible = (i) => !figures[i].classList.contains("hidden");
+
+function go(i) {
+  figures[current].setAttribute("aria-selected", "false");
+  current = i;
+  figures[i].setAttribute("aria-selected", "true");
+  figures[i].scrollIntoView({ block: "nearest" });
+  $("search").value = "";
+  drawCurrent();
+}
+
+function step(by) {
+  for (let i = current + by; i >= 0 && i < items.length; i += Math.sign(by)) if (visible(i)) return go(i);
+}
+
+function row(by) {
+  const shown = figures.map((_, i) => i).filter(visible);
+  const place = shown.indexOf(current);
+  const columns = getComputedStyle($("grid")).gridTemplateColumns.split(" ").length;
+  const next = shown[place + by * columns];
+  if (next !== undefined) go(next);
+}
+
+function set(i, label) {
+  labels[i] = label;
+  drawLabel(i);
+  keep();
+  drawCount();
+}
+
+function answer(label) {
+  history.push([current, labels[current]]);
+  set(current, label);
+  for (let k = 1; k < items.length; k++) {  // the next blank one, from the start again after the last
+    const i = (current + k) % items.length;
+    if (!labels[i]) { go(i); return filter(); }
+  }
+  $("search").value = "";
+  drawCurrent();
+  filter();
+}
+
+function addClass(name) {
+  classes.push(name);
+  drawKeys();
+  answer(name);
+}
+
+function undo() {
+  const last = history.pop();
+  if (!last) return;
+  set(...last);
+  filter();
+  go(last[0]);
+}
+
+function clear() {
+  if (!labels[current]) return;
+  history.push([current, labels[current]]);
+  set(current, "");
+  drawCurrent();
+}
+
+function filter() {
+  const only = $("only-blank").checked;
+  figures.forEach((figure, i) => figure.classList.toggle("hidden", only && Boolean(labels[i]) && i !== current));
+}
+
+function zoom() {
+  $("zoom").replaceChildren(picture(items[current]));
+  $("zoom").showModal();
+}
+
+// ---------------------------------------------------------------- the file
+
+const quoted = (field) => (/[",\r\n]/.test(field) ? `"${field.replaceAll('"', '""')}"` : field);
+
+function csv() {
+  const lines = items.map((item, rank) => [item.cell, item.suggested ?? "", item.score, String(rank), labels[rank]]);
+  return [data.columns, ...lines].map((fields) => `${fields.map(quoted).join(",")}\n`).join("");
+}
+
+function download() {
+  const url = URL.createObjectURL(new Blob([csv()], { type: "text/csv" }));
+  element("a", { href: url, download: data.file }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60000);
+}
+
+// ---------------------------------------------------------------- keys
+
+function onKey(event) {
+  if (event.ctrlKey || event.metaKey) {
+    const what = { s: download, z: undo }[event.key.toLowerCase()];
+    if (what) { event.preventDefault(); what(); }
+    return;
+  }
+  if (event.altKey || event.isComposing) return;
+  if ($("zoom").open) {
+    if (event.key === " " || event.key === "Escape") { event.preventDefault(); $("zoom").close(); return; }
+    $("zoom").close();
+  }
+  if (event.target === $("search")) return onSearchKey(event);
+  if (event.target.matches("header button, header input") && [" ", "Enter"].includes(event.key)) return;
+  const moves = {
+    ArrowLeft: () => step(-1), ArrowRight: () => step(1), ArrowUp: () => row(-1), ArrowDown: () => row(1),
+    Home: () => step(-current), End: () => go(items.length - 1),
+    Enter: () => items[current].suggested !== null && answer(items[current].suggested),
+    Backspace: clear, Delete: clear, " ": zoom, "-": () => answer("skip"), "?": () => answer("unsure"), "/": () => $("search").focus(),
+  };
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (key in moves) { event.preventDefault(); return moves[key](); }
+  if (!keyed()) {
+    if (event.key.length === 1) $("search").focus();  // the letter goes into the field
+    return;
+  }
+  if (key === "s" || key === "u") return answer(key === "s" ? "skip" : "unsure");
+  const place = KEYS.indexOf(key);
+  if (place >= 0 && place < classes.length) { event.preventDefault(); answer(classes[place]); }
+}
+
+function onSearchKey(event) {
+  if (event.key === "Escape") { $("search").value = ""; drawClasses(); return $("grid").focus({ preventScroll: true }); }
+  if (event.key !== "Enter") return;
+  event.preventDefault();
+  const wanted = $("search").value.trim();
+  const exact = classes.find((name) => name.toLowerCase() === wanted.toLowerCase());
+  const found = wanted in OUT ? wanted : exact ?? (wanted ? matches()[0] : undefined);
+  if (found !== undefined) { answer(found); return $("grid").focus({ preventScroll: true }); }
+  if (data.allowNew && wanted) { addClass(wanted); $("grid").focus({ preventScroll: true }); }
+}
+
+// ---------------------------------------------------------------- start
+
+recall();
+$("title").textContent = document.title;
+$("grid").append(...figures);
+items.forEach((_, i) => drawLabel(i));
+drawCount();
+drawKeys();
+$("after").append(
+  "Labels stay in this browser until they are downloaded. Then hand the file over: ",
+  element("code", {}, `python -m msal_lightning label RUN ${data.file}`),
+  ", or save it in place of the one in ", element("code", {}, data.folder), ".",
+);
+$("only-blank").addEventListener("change", filter);
+$("download").addEventListener("click", download);
+$("search").addEventListener("input", drawClasses);
+$("zoom").addEventListener("click", () => $("zoom").close());
+document.addEventListener("keydown", onKey);
+go(Math.max(0, labels.findIndex((label) => !label)));
+$("grid").focus({ preventScroll: true });

@@ -1,0 +1,189 @@
+"""The contact sheet in a real browser: keys, the file that comes out, and what stays after a reload."""
+
+import json
+import random
+import shutil
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from msal_lightning.oracles.base import Answer, Item, Question
+from msal_lightning.oracles.question_csv import read_answers, write_csv
+from msal_lightning.oracles.sheet import write_sheet
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no Chromium with its chromedriver on this machine"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # selenium's own sockets
+]
+STRANGE = ("<script>alert(1)</script>", 'a "quoted", one', "two\nlines", "日本 é", "constructor", "=1+1", "plain")
+NAMES = tuple(f"class {c}" for c in range(10))
+KEYS = "1234567890"
+
+
+@pytest.fixture(scope="module")
+def downloads(tmp_path_factory):
+    return tmp_path_factory.mktemp("downloads")
+
+
+@pytest.fixture(scope="module")
+def browser(downloads):
+    webdriver = pytest.importorskip("selenium.webdriver")
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    driver.set_window_size(1200, 900)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def ask(tmp_path, browser):
+    """``ask(names, 100)``: opens the page of so many images and gives their question."""
+
+    def question(names, count, allow_new_classes=False, paths=None, side=28):
+        draw = np.random.default_rng(0)
+        items = []
+        for rank in range(count):
+            file = tmp_path / f"{rank}.png"
+            Image.fromarray(draw.integers(0, 256, (side, side), dtype=np.uint8)).save(file)
+            path = paths[rank] if paths else f"photos/{rank}.png"
+            items.append(Item(rank * 3, path, file, names[rank % len(names)], 1 / (rank + 1), 0.9, rank))
+        asked = Question("round-003", tuple(items), tuple(names), tmp_path / "queries")
+        write_sheet(asked, tmp_path / "round-003.html", allow_new_classes)
+        for kind in ("browser", "performance"):
+            browser.get_log(kind)  # what came before
+        browser.get((tmp_path / "round-003.html").as_uri())
+        return asked
+
+    return question
+
+
+def press(browser, *keys):
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    actions = ActionChains(browser, duration=0)
+    for key in keys:
+        actions.send_keys(key)
+    actions.perform()
+
+
+def shortcut(browser, key):
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    ActionChains(browser).key_down(Keys.CONTROL).send_keys(key).key_up(Keys.CONTROL).perform()
+
+
+def download(browser, downloads):
+    """The file that Ctrl+S hands out."""
+    for file in downloads.iterdir():
+        file.unlink()
+    shortcut(browser, "s")
+    deadline = time.monotonic() + 20
+    while not (found := [f for f in downloads.iterdir() if f.suffix == ".csv"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return found[0]
+
+
+def count(browser):
+    return browser.find_element("id", "count").text
+
+
+def test_a_hundred_images_by_keys(ask, browser, downloads):
+    question = ask(NAMES, 100)
+    truth = random.Random(0).choices(range(10), k=100)
+    for c in truth[:60]:
+        press(browser, KEYS[c])
+    assert count(browser) == "60 of 100 labeled"
+    browser.refresh()
+    assert count(browser) == "60 of 100 labeled"
+    press(browser, *(KEYS[c] for c in truth[60:]))
+    assert count(browser) == "100 of 100 labeled"
+    file = download(browser, downloads)
+    assert file.name == "round-003.csv"
+    assert read_answers(question, file) == [Answer(NAMES[c]) for c in truth]
+    assert browser.get_log("browser") == []
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    requests = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    assert all(url.startswith(("file:", "data:", "blob:")) for url in requests)
+    assert requests
+
+
+def test_the_other_keys(ask, browser, downloads):
+    from selenium.webdriver.common.keys import Keys
+
+    question = ask(NAMES, 12)
+    press(browser, Keys.ENTER, "s", "u", "3", Keys.ARROW_LEFT, Keys.BACKSPACE, "4")  # 3: corrected to 4
+    press(browser, "5", "6")
+    shortcut(browser, "z")
+    assert count(browser) == "5 of 12 labeled"
+    press(browser, "/", *"class 9", Keys.ENTER)
+    answers = [Answer(NAMES[0]), Answer(None, "skip"), Answer(None, "unsure"), Answer(NAMES[3]), Answer(NAMES[4])]
+    expected = [*answers, Answer(NAMES[9]), *[None] * 6]
+    assert read_answers(question, download(browser, downloads)) == expected
+    press(browser, " ")
+    assert browser.find_element("id", "zoom").is_displayed()
+    press(browser, Keys.ESCAPE)
+    assert not browser.find_element("id", "zoom").is_displayed()
+    browser.find_element("id", "only-blank").click()
+    assert sum(figure.is_displayed() for figure in browser.find_elements("tag name", "figure")) == 6
+    assert browser.get_log("browser") == []
+
+
+def test_strange_names_are_text_and_come_back(ask, browser, downloads):
+    paths = [f'=cmd|{name}/x,"{i}".png' for i, name in enumerate(STRANGE)]
+    question = ask(STRANGE, len(STRANGE), paths=paths)
+    press(browser, *KEYS[: len(STRANGE)])
+    file = download(browser, downloads)
+    answers = read_answers(question, file)
+    assert answers == [Answer(name) for name in STRANGE]
+    write_csv(question, file.with_name("ours"), answers)
+    assert file.read_bytes() == file.with_name("ours").read_bytes()
+    shown = [element.text for element in browser.find_elements("css selector", "figcaption .label")]
+    assert [text.split() for text in shown] == [name.split() for name in STRANGE]
+    assert browser.get_log("browser") == []
+
+
+def test_many_classes_are_typed(ask, browser, downloads):
+    from selenium.webdriver.common.keys import Keys
+
+    names = [f"species {c:03d}" for c in range(200)]
+    question = ask(names, 5)
+    press(browser, *"123", Keys.ENTER, Keys.ENTER, "-", *"skip", Keys.ENTER)
+    answers = [Answer("species 123"), Answer("species 001"), Answer(None, "skip"), Answer(None, "skip"), None]
+    assert read_answers(question, download(browser, downloads)) == answers
+
+
+def test_new_classes_only_where_they_are_admitted(ask, browser, downloads):
+    from selenium.webdriver.common.keys import Keys
+
+    question = ask(("cat", "dog"), 4, allow_new_classes=True)
+    press(browser, "/", *"horse", Keys.ENTER, "3", "1")
+    answers = [Answer("horse"), Answer("horse"), Answer("cat"), None]
+    file = download(browser, downloads)
+    assert read_answers(question, file, allow_new_classes=True) == answers
+    browser.refresh()
+    assert count(browser) == "3 of 4 labeled"
+    question = ask(("cat", "dog"), 3)
+    press(browser, "/", *"horse", Keys.ENTER)
+    assert count(browser) == "0 of 3 labeled"
+
+
+def test_an_image_that_cannot_be_read_is_its_path(tmp_path, browser):
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    items = (Item(0, "<b>broken</b>.jpg", tmp_path / "broken.jpg", None, None, None, 0),)
+    write_sheet(Question("initial", items, ("a", "b"), tmp_path), tmp_path / "initial.html")
+    browser.get((tmp_path / "initial.html").as_uri())
+    assert browser.find_element("class name", "unreadable").text == "cannot be read: <b>broken</b>.jpg"
