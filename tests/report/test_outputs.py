@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from msal_lightning.cli import main
-from msal_lightning.report import latex, markdown
 from msal_lightning.one_page import embed
+from msal_lightning.report import latex, markdown
 
 STRANGE = "<script>alert(1)</script> \"q\" 'q' & $x_1$ 50% #~^\\ | `é` \u2028 日本"
 
