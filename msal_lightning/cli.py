@@ -30,6 +30,23 @@ def _sweep(argv: list[str]) -> int:
     return sweep(argv)
 
 
+def _status(argv: list[str]) -> None:
+    """Show how far runs are, what they wait for, and what more labels may add."""
+    import argparse
+
+    parser = argparse.ArgumentParser(prog="python -m msal_lightning status", description=_status.__doc__)
+    parser.add_argument("runs", nargs="+", help="run directories")
+    parser.add_argument(
+        "--against", nargs="+", default=[], help="runs of Random to compare with (default: those in the same folder)"
+    )
+    parser.add_argument("--json", action="store_true", help="for machines")
+    options = parser.parse_args(argv)
+
+    from msal_lightning.status import status
+
+    status(options.runs, options.against, options.json)
+
+
 def _plot(argv: list[str]) -> None:
     """Draw budget curves, the short form of `figure budget`."""
     import argparse
@@ -106,6 +123,7 @@ COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "fit": _fit,
     "replay": _replay,
     "sweep": _sweep,
+    "status": _status,
     "plot": _plot,
     "figure": _figure,
     "report": _report,

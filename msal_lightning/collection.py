@@ -67,6 +67,20 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
     return runs
 
 
+def read_run(folder: Path) -> Run:
+    """One run, also without a finished round.
+
+    Args:
+        folder: the run directory.
+
+    Raises:
+        UserError: it is none, or its configuration or a record is damaged.
+    """
+    if not (folder / "config.yaml").is_file():
+        raise UserError(f"expected '{folder}' to be a run directory, found no config.yaml in it: name one of runs/")
+    return Run(folder, _config(folder), read_records(folder))
+
+
 def _config_files(path: Path) -> list[Path]:
     files = sorted([*path.glob("config.yaml"), *path.glob("*/config.yaml")])
     if not files:

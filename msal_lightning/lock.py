@@ -52,6 +52,28 @@ class DirectoryLock:
         )
         self._file = file
 
+    def holder(self) -> str | None:
+        """Who has it, None if nobody; does not take it.
+
+        What a killed process left in the file counts for nothing: the lock itself is asked for.
+        """
+        try:
+            said = self.path.read_text(errors="replace").strip()
+            if not said:  # as it is after a release
+                return None
+            file = os.open(self.path, os.O_RDONLY)
+        except OSError:
+            return None
+        try:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # given back at once, by closing
+        except (BlockingIOError, PermissionError):
+            return said
+        except OSError:
+            return None
+        finally:
+            os.close(file)
+        return None
+
     def release(self) -> None:
         """Give it back."""
         if self._file is not None:

@@ -215,6 +215,7 @@ class ActiveLoop:
             num_labeled=num_labeled,
             num_pool=num_pool,
             num_scored=query.seen,
+            num_test=len(data.test.label),
             metrics={name: _float32(value) for name, value in metrics.items()},
             seconds=seconds,
             pool_error=query.pool_error,

@@ -15,7 +15,6 @@ import yaml
 from msal_lightning.atomic import write_atomically
 from msal_lightning.errors import UserError
 from msal_lightning.lock import DirectoryLock
-from msal_lightning.metrics import area_under_budget_curve
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -101,6 +100,7 @@ class RoundRecord:
         initial: the initial set; empty but in round 0.
         environment: versions and device.
         learn_class_counts: images to learn from per class, in the record of round 0; None where nobody knows.
+        num_test: images of the test set; None in records made before it was kept.
         pseudo_labels: made by this round's query, trained on in round k+1 only; None where the strategy makes none.
     """
 
@@ -117,6 +117,7 @@ class RoundRecord:
     pseudo_labels: PseudoLabels | None = None  # from here on since format 2
     num_scored: int | None = None
     learn_class_counts: list[int] | None = None
+    num_test: int | None = None
 
     @property
     def accuracy(self) -> float:
@@ -126,6 +127,8 @@ class RoundRecord:
 
 def aubc(records: list[RoundRecord]) -> float:
     """Area under the budget curve of a run; NaN for a single round."""
+    from msal_lightning.metrics import area_under_budget_curve  # torch, which reading records does without
+
     return area_under_budget_curve([r.num_labeled for r in records], [r.accuracy for r in records])
 
 

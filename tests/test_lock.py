@@ -89,3 +89,15 @@ def test_a_refused_run_directory_is_not_kept_locked(tmp_path):
         run.open()
     (tmp_path / "run" / "photo.jpg").unlink()
     assert RunDirectory(tmp_path / "run", {"seed": 0}).open() == []
+
+
+def test_the_holder_is_named_as_long_as_it_lives(hold, tmp_path):
+    lock = DirectoryLock(tmp_path / "run" / "lock")
+    assert lock.holder() is None  # nor is a file made
+    assert not (tmp_path / "run").exists()
+    process = hold()
+    assert lock.holder().startswith(f"process {process.pid} on ")
+    process.kill()
+    process.wait()
+    assert "process" in (tmp_path / "run" / "lock").read_text()  # what a killed process leaves
+    assert lock.holder() is None

@@ -1,0 +1,286 @@
+"""What the command ``status`` does: how far a run is, what it waits for, and what more labels may buy."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import rich.box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from msal_lightning.collection import Run, read_run, read_runs
+from msal_lightning.errors import UserError
+from msal_lightning.evaluation import Comparison, Estimate, accuracy_interval, against_random, next_gain
+from msal_lightning.lock import DirectoryLock
+from msal_lightning.methods import last_word, method_name
+from msal_lightning.oracles.asked import pending
+from msal_lightning.oracles.base import Question
+from msal_lightning.oracles.question_csv import read_answers
+
+_MORE = 100  # labels, of the estimate
+_BAR = 24  # letters
+
+
+@dataclass(frozen=True)
+class Round:
+    """A point of the curve.
+
+    Attributes:
+        round: k.
+        labels: trained on.
+        accuracy: with its interval where the number of test images is known.
+        seconds: of the whole round.
+    """
+
+    round: int
+    labels: int
+    accuracy: Estimate | float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What a person has to label before the run goes on.
+
+    Attributes:
+        question: its name.
+        labels: that were asked for.
+        blank: of them; those that were not filled in.
+        file: the CSV file of the question; None where the oracle has none.
+        mistake: why the file as it is would be refused.
+    """
+
+    question: str
+    labels: int
+    blank: int
+    file: str | None
+    mistake: str | None = None
+
+
+@dataclass(frozen=True)
+class Status:
+    """All that is shown of a run.
+
+    Attributes:
+        run: its folder.
+        method: as in the paper's tables.
+        dataset: its class.
+        seed: of the run.
+        rounds: in all; None where the configuration does not say.
+        finished: the rounds that are recorded.
+        budget: labels in all; None as ``rounds``.
+        initial: labels in the initial set.
+        bought: labels beyond it.
+        skipped: images that a person took out.
+        waiting: for a person; None where nobody is asked.
+        busy: the process that writes into the run right now.
+        gain: what more labels may add.
+        random: comparison with Random beside it.
+    """
+
+    run: str
+    method: str
+    dataset: str
+    seed: int
+    rounds: int | None
+    finished: list[Round]
+    budget: int | None
+    initial: int
+    bought: int
+    skipped: int
+    waiting: Waiting | None
+    busy: str | None
+    gain: Estimate | None
+    random: Comparison | None
+
+
+def status(runs: Sequence[str], against: Sequence[str] = (), as_json: bool = False) -> None:
+    """Show runs one below the other.
+
+    Args:
+        runs: run directories.
+        against: runs of Random, or folders of them; those beside each run by default.
+        as_json: for machines: one JSON list.
+
+    Raises:
+        UserError: a folder is no run directory, or a file in it is damaged.
+    """
+    found = [look(Path(run), [Path(other) for other in against]) for run in runs]
+    if as_json:
+        print(json.dumps([asdict(one) for one in found], indent=1))
+        return
+    console = Console(highlight=False)
+    for one in found:
+        show(one, console)
+
+
+def look(folder: Path, against: Sequence[Path] = ()) -> Status:
+    """Read a run; nothing is written.
+
+    Args:
+        folder: the run directory.
+        against: see :func:`status`.
+
+    Raises:
+        UserError: see :func:`status`.
+    """
+    run = read_run(folder)
+    config, records = run.config, run.records
+    counts = _label_counts(config)
+    seconds = [sum(record.seconds.values()) for record in records]
+    rounds = [
+        Round(
+            record.round,
+            record.num_labeled,
+            accuracy_interval(record.accuracy, record.num_test) if record.num_test else record.accuracy,
+            total,
+        )
+        for record, total in zip(records, seconds, strict=True)
+    ]
+    question = pending(folder)
+    return Status(
+        run=str(folder),
+        method=method_name(config),
+        dataset=run.dataset,
+        seed=int(config.get("seed", 0)),
+        rounds=len(counts) if counts else None,
+        finished=rounds,
+        budget=counts[-1] if counts else None,
+        initial=len(records[0].initial.index) if records else 0,
+        bought=sum(len(record.bought.index) for record in records),
+        skipped=sum(len(record.skipped.index) for record in records if getattr(record, "skipped", None)),
+        waiting=_waiting(question, bool(config.get("oracle.init_args.allow_new_classes"))) if question else None,
+        busy=DirectoryLock(folder / "lock").holder(),
+        gain=next_gain([r.num_labeled for r in records], [r.accuracy for r in records], _MORE),
+        random=_random(run, against),
+    )
+
+
+def show(status: Status, console: Console) -> None:
+    """A head line, the curve as bars, and what follows from it.
+
+    Args:
+        status: of a run.
+        console: where to.
+    """
+    console.print(Text(f"{status.run}: {status.method} on {status.dataset}, seed {status.seed}", style="bold"))
+    of_rounds = f" of {status.rounds}" if status.rounds else ""
+    of_budget = f" of {status.budget:,}" if status.budget else ""
+    labels = status.initial + status.bought
+    skipped = f", {status.skipped} skipped" if status.skipped else ""
+    console.print(
+        f"{len(status.finished)}{of_rounds} rounds, {labels:,}{of_budget} labels "
+        f"({status.initial:,} initial, {status.bought:,} bought{skipped})",
+        markup=False,
+    )
+    if status.busy:
+        console.print(f"running: {status.busy}", markup=False)
+    if (waiting := status.waiting) is not None:
+        where = waiting.file or waiting.question
+        console.print(f"waiting for {waiting.blank} of {waiting.labels} labels in {where}", markup=False)
+        if waiting.mistake:
+            console.print(waiting.mistake, markup=False)
+    if status.finished:
+        console.print(_curve(status.finished))
+    for line in conclusions(status):
+        console.print(line, markup=False)
+
+
+def conclusions(status: Status) -> list[str]:
+    """What the curve says about the labels to come, a sentence each."""
+    lines = []
+    if status.finished and not isinstance(status.finished[-1].accuracy, Estimate):
+        lines.append("no intervals: the records were made before they held the number of test images")
+    if status.gain:
+        value, low, high = (100 * part for part in (status.gain.value, status.gain.low, status.gain.high))
+        unsure = "" if low > 0 or high < 0 else ": too uncertain to tell from nothing"
+        lines.append(
+            f"the next {_MORE} labels may add {value:+.1f} points of accuracy ({low:+.1f} to {high:+.1f}){unsure}"
+        )
+    elif status.finished:
+        lines.append(f"what the next {_MORE} labels would add can be said from three rounds on")
+    if status.random:
+        lines.append(_against(status.random))
+    return lines
+
+
+def _against(found: Comparison) -> str:
+    numbers = f"{found.ours:.4f} against {found.random:.4f} with {found.labels:,} labels"
+    test = f"{found.seeds} seeds" if found.seeds > 1 else "one seed"
+    p = "" if found.p is None else f", p = {found.p:.3f}"
+    return f"Random is {'' if found.beaten else 'not '}beaten: {numbers} ({test}{p})"
+
+
+def _waiting(question: Question, allow_new_classes: bool) -> Waiting:
+    file, asked = question.folder / f"{question.name}.csv", len(question.items)
+    if not file.exists():
+        return Waiting(question.name, asked, asked, None)
+    try:
+        blank = read_answers(question, file, allow_new_classes).count(None)
+    except UserError as error:
+        return Waiting(question.name, asked, asked, str(file), str(error))
+    return Waiting(question.name, asked, blank, str(file))
+
+
+def _curve(rounds: Sequence[Round]) -> Table:
+    table = Table(box=rich.box.SIMPLE_HEAD)
+    for name in ("round", "labels", "accuracy", "95 %", "", "seconds"):
+        table.add_column(name, justify="left" if not name else "right")
+    values = [r.accuracy.value if isinstance(r.accuracy, Estimate) else r.accuracy for r in rounds]
+    low, high = min(values), max(values)
+    for one, value in zip(rounds, values, strict=True):
+        ends = one.accuracy
+        interval = f"{ends.low:.3f} – {ends.high:.3f}" if isinstance(ends, Estimate) else "–"
+        # from the lowest round, since from 0 all bars would look alike
+        length = 1 if high == low else 1 + round((_BAR - 1) * (value - low) / (high - low))
+        table.add_row(
+            str(one.round),
+            f"{one.labels:,}",
+            f"{value:.4f}",
+            interval,
+            Text("━" * length, style="cyan"),
+            f"{one.seconds:.0f}",
+        )
+    return table
+
+
+def _label_counts(config: dict[str, Any]) -> list[int] | None:
+    """As the loop counts them; None where all are labeled at once or the configuration does not say."""
+    initial, size, budget = (config.get(f"loop.{key}") for key in ("initial_size", "query_size", "query_budget"))
+    if not (isinstance(initial, int) and isinstance(size, int) and isinstance(budget, int)):
+        return None
+    return [initial + min(k * size, budget) for k in range(math.ceil(budget / size) + 1)]
+
+
+def _random(run: Run, against: Sequence[Path]) -> Comparison | None:
+    """Against runs of Random that share all but the query, the oracle and the seed; each seed with its own."""
+    if last_word(run.config.get("query.class_path")) == "Random":
+        return None
+    try:
+        others = read_runs(against or [run.folder.resolve().parent])
+    except UserError:
+        if against:
+            raise
+        return None  # what lies beside a run is nobody's mistake
+    mine, of_random = [run], []
+    for other in others:
+        if _compared(other) != _compared(run):
+            continue
+        if last_word(other.config.get("query.class_path")) == "Random":
+            of_random.append(other)
+        elif other.setting == run.setting and other.folder.resolve() != run.folder.resolve():
+            mine.append(other)
+    num_test = next((record.num_test for record in run.records), None)
+    return against_random(_by_seed(mine), _by_seed(of_random), num_test)
+
+
+def _compared(run: Run) -> list[tuple[str, str]]:
+    return [(key, value) for key, value in run.setting if key.split(".")[0] not in ("query", "oracle")]
+
+
+def _by_seed(runs: Sequence[Run]) -> dict[int, dict[int, float]]:
+    return {int(run.config.get("seed", 0)): {r.num_labeled: r.accuracy for r in run.records} for run in runs}
