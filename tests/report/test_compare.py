@@ -78,7 +78,8 @@ def test_unfinished_runs_are_left_out_and_noted(write_run, folder, capsys, tmp_p
     ]
     assert main(["report", str(folder), "--out", str(tmp_path / "out")]) == 0
     assert "part is left out" in (tmp_path / "out" / "report.md").read_text()
-    assert "part is left out: 2 of 3 rounds" in " ".join(capsys.readouterr().out.split())
+    # lines break anywhere in a long path
+    assert "partisleftout:2of3rounds" in "".join(capsys.readouterr().out.split())
 
 
 def test_only_unfinished_runs_are_an_error(write_run, folder):
