@@ -103,6 +103,8 @@ def fit(argv: list[str]) -> None:
             raise UserError("trainer.precision 16-mixed needs a GPU, found a CPU: set it to bf16-mixed or 32-true")
         return trainer
 
+    if config.wandb_images < 0:
+        raise UserError(f"expected wandb_images to be at least 0, got {config.wandb_images}: 32 is the default")
     replayed = "-replay" if config.loop.replay else ""
     name = f"{part.data.name}-{part.query.name}-{config.model.head}-seed{config.seed}{replayed}"
     path = Path(config.run_dir or Path("runs") / name)

@@ -1,5 +1,6 @@
 """Where the curves go: CSV files, Weights & Biases, or any logger of Lightning."""
 
+import math
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -155,16 +156,17 @@ class WandbTracker(Tracker):
         self._wandb.log(row)  # all in one row, so that W&B has all of a round or nothing
 
     def finish(self, summary: dict[str, float]) -> None:  # noqa: D102
-        self._wandb.summary.update(summary)
-        self._log_ledger(summary)
+        known = {name: value for name, value in summary.items() if math.isfinite(value)}  # one round has no area
+        self._wandb.summary.update(known)
+        self._log_ledger(known)
         self._wandb.finish()
         write_atomically(self._run.path / _ID_FILE, f"{_wandb_id(self._run.path)}\n{_FINISHED}\n")
 
-    def _log_ledger(self, summary: dict[str, float]) -> None:
+    def _log_ledger(self, summary: dict[str, Any]) -> None:
         import wandb
 
         # named by the run: the same files are the same version, however often a run that ended is told of
-        ledger = wandb.Artifact(f"run-{self._wandb.id}-ledger", "dataset", "what was bought", metadata=dict(summary))
+        ledger = wandb.Artifact(f"run-{self._wandb.id}-ledger", "dataset", "what was bought", metadata=summary)
         for name in ("ledger.csv", "curve.csv", "config.yaml"):
             if (self._run.path / name).exists():
                 ledger.add_file(str(self._run.path / name))
