@@ -241,6 +241,33 @@ def test_wandb_takes_a_run_without_an_area(tmp_path, offline):
     assert summary(records)["final_accuracy"] > 0
 
 
+def test_a_report_goes_to_wandb_whole(tmp_path, offline):
+    for seed in "01":
+        for query in ("Random", "MSALD"):
+            run = ["--query", query, "--seed", seed, "--run_dir", str(tmp_path / "runs" / f"{query}{seed}")]
+            assert main(["fit", *TINY, *run]) == 0
+    out = tmp_path / "out"
+    assert main(["report", str(tmp_path / "runs"), "--out", str(out), "--logger", "wandb"]) == 0
+    records = read_wandb(out)
+    (start,) = [record.run for record in records if record.WhichOneof("record_type") == "run"]
+    assert (start.job_type, start.project, start.run_group) == ("report", "msal_lightning", "")
+    ((_, _, files),) = artifacts(records, "report")
+    written = ["report.csv", "report.html", "report.md", "report.tex"]
+    assert {name: file.read_bytes() for name, file in files.items()} == {
+        name: (out / name).read_bytes() for name in written
+    }
+    (panel,) = out.glob("wandb/offline-run-*/files/media/html/*.html")
+    assert panel.read_bytes() == (out / "report.html").read_bytes()
+    tables = {name: json.loads(next(iter(files.values())).read_text())
+              for name, _, files in artifacts(records, "run_table")}  # fmt: skip
+    results = next(table for name, table in tables.items() if name.endswith("results"))
+    rows = [dict(zip(results["columns"], row, strict=True)) for row in results["data"]]
+    expected = list(csv.DictReader((out / "report.csv").read_text().splitlines()))
+    assert [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows] == expected
+    tests = next(table for name, table in tables.items() if name.endswith("tests"))
+    assert [{*row[:3]} for row in tests["data"]] == [{"MSAL-D", "Random, prototype head", 2}]
+
+
 def test_groups_are_of_runs_that_differ_by_seed_only():
     def named(seed=0, query="MSALD", head="prototype", replay=None, **options):
         return group_name(
