@@ -5,6 +5,7 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -45,11 +46,14 @@ def test_every_trial_parses(trial, order):
     assert (config.seed, config.model.head, config.logger) == (trial["seed"], trial["model.head"], "wandb")
 
 
-def test_other_parameters_that_docs_name_parse():
-    tuned = {"model.optimizer.lr": 0.00031, "model.radius": 0.1, "query.beta": 7.5, "loop.pool_error": True}
-    config = parse(build_parser(), ["--config", "digits", *arguments(**tuned)])
-    assert config.model.optimizer.init_args.lr == 0.00031
-    assert (config.model.radius, config.query.init_args.beta, config.loop.pool_error) == (0.1, 7.5, True)
+def test_the_search_in_the_docs_parses():
+    docs = (Path(__file__).parents[1] / "docs" / "sweeps.md").read_text()
+    search = yaml.safe_load(next(block for block in docs.split("```") if "method: bayes" in block).removeprefix("yaml"))
+    for end in ("min", "max"):
+        values = {key: p["values"][0] if "values" in p else p[end] for key, p in search["parameters"].items()}
+        config = parse(build_parser(), ["--config", "digits", *arguments(**values)])
+        assert config.model.optimizer.init_args.lr == values["model.optimizer.lr"]
+        assert (config.model.radius, config.query.init_args.beta) == (0.1, values["query.beta"])
 
 
 def test_a_trial_runs_under_the_id_that_the_agent_gives(tmp_path):
