@@ -38,6 +38,13 @@ def results_table(report: Report) -> Table:
     return Table(report.title, columns, rows, bold)
 
 
+def blocks(table: Table, in_paper: bool) -> list[list[int]]:
+    """Columns of the main table side by side: each block is the method and what fits beside it on a page."""
+    cost = table.columns.index("fit s")
+    parts = [range(1, 5), range(5, cost)] if in_paper else [range(1, cost)]
+    return [[0, *columns] for columns in (*parts, range(cost, len(table.columns)))]
+
+
 def _row(row: Row, in_paper: bool) -> list[str]:
     cells = [row.name, str(row.num_seeds)]
     for metric in METRICS:
