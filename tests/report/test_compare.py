@@ -5,6 +5,7 @@ import pytest
 from msal_lightning.cli import main
 from msal_lightning.errors import UserError
 from msal_lightning.report.aggregate import jaccard, summarize
+from msal_lightning.report.classes import class_names
 from msal_lightning.report.compare import compare
 from msal_lightning.report.result import build
 
@@ -132,6 +133,14 @@ def test_overlap_by_hand(write_run, folder):
 def test_classes_of_image_folders_are_called_as_their_folders(write_run, folder):
     write_run("a", [0.5, 0.7], dataset="ImageFolder", paths=["cat & dog/1.png", "<b>/x/2.png"])
     assert build([folder]).classes == ["cat & dog", "<b>"]
+
+
+def test_classes_of_cifar100_have_their_names(write_run, folder):
+    write_run("a", [0.5, 0.6], dataset="CIFAR100")
+    run = build([folder]).comparison.methods[0].runs[0]
+    called = class_names(run, 100)
+    assert (called[0], called[19], called[99]) == ("apple", "cattle", "worm")
+    assert called == sorted(set(called))  # the files have them in the order of the alphabet
 
 
 def test_classes_of_image_lists_go_by_number(write_run, folder):
