@@ -79,11 +79,12 @@ def _report(argv: list[str]) -> None:
     parser.add_argument(
         "--out", default="report", help="folder for report.md, .csv, .tex, .html (default: %(default)s)"
     )
+    parser.add_argument("--logger", choices=["wandb"], help="log page, tables and files to Weights & Biases too")
     options = parser.parse_args(argv)
 
     from msal_lightning.report.command import report
 
-    report(options.runs, options.out)
+    report(options.runs, options.out, options.logger)
 
 
 def _check_strategy(argv: list[str]) -> int:

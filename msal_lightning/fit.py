@@ -29,6 +29,7 @@ from msal_lightning.loop import ActiveLoop
 from msal_lightning.mistakes import concrete_names, explain
 from msal_lightning.module import MSALClassifier
 from msal_lightning.precision import choose_precision
+from msal_lightning.queried import QueriedImages
 from msal_lightning.quiet import quiet_lightning
 from msal_lightning.runs import RunDirectory
 from msal_lightning.strategies import Strategy
@@ -102,8 +103,10 @@ def fit(argv: list[str]) -> None:
             raise UserError("trainer.precision 16-mixed needs a GPU, found a CPU: set it to bf16-mixed or 32-true")
         return trainer
 
-    group = f"{part.data.name}-{part.query.name}-{config.model.head}"
-    name = f"{group}-seed{config.seed}{'-replay' if config.loop.replay else ''}"
+    if config.wandb_images < 0:
+        raise UserError(f"expected wandb_images to be at least 0, got {config.wandb_images}: 32 is the default")
+    replayed = "-replay" if config.loop.replay else ""
+    name = f"{part.data.name}-{part.query.name}-{config.model.head}-seed{config.seed}{replayed}"
     path = Path(config.run_dir or Path("runs") / name)
     requeued = int(os.environ.get("SLURM_RESTART_COUNT") or 0) > 0  # SLURM repeats the command as it was
     overwrite = config.overwrite and not requeued
@@ -111,7 +114,7 @@ def fit(argv: list[str]) -> None:
         config.trainer.precision, why = choose_precision(config.trainer.accelerator, None if overwrite else path)
         rank_zero_only(print)(f"precision {config.trainer.precision}: {why} (trainer.precision auto)", flush=True)
     run = RunDirectory(path, resolve(parser, config), overwrite)
-    tracker = _tracker(part.logger, run, group)
+    tracker = _tracker(part.logger, run, QueriedImages(run, part.data, config.wandb_images))
     with one_sentence():
         loop = ActiveLoop(
             new_model, new_trainer, part.data, part.query, run, seed=config.seed, tracker=tracker, **config.loop
@@ -185,6 +188,12 @@ def build_parser() -> ArgumentParser:
         default="csv",
         help="csv: files only; wandb: Weights & Biases; or the class_path of any logger of Lightning",
     )
+    parser.add_argument(
+        "--wandb_images",
+        type=int,
+        default=32,
+        help="images of each purchase that W&B gets, with score, prediction and label; 0: none leaves the machine",
+    )
     loop_gets = {"new_model", "new_trainer", "data", "strategy", "run", "seed", "tracker"}
     parser.add_class_arguments(ActiveLoop, "loop", skip=loop_gets, instantiate=False)
     parser.add_subclass_arguments(Strategy, "query", required=True)
@@ -239,10 +248,10 @@ def one_sentence() -> Iterator[None]:
         raise UserError(explain(str(error), ())) from error
 
 
-def _tracker(logger: str | Logger, run: RunDirectory, group: str) -> Tracker:
+def _tracker(logger: str | Logger, run: RunDirectory, queried: QueriedImages) -> Tracker:
     if isinstance(logger, Logger):
         return LightningTracker(logger)
-    return WandbTracker(run, group) if logger == "wandb" else CSVTracker(run)
+    return WandbTracker(run, queried) if logger == "wandb" else CSVTracker(run)
 
 
 def _keys(parser: ArgumentParser) -> list[str]:

@@ -209,6 +209,7 @@ class ActiveLoop:
         self.run_directory.save_model(trainer, round)
         if keep:
             keep.save(self.run_directory, round, query.selection.index, self.ranks)
+        self.ranks.on_zero(lambda: self.tracker.queried(round, query.selection.index, model, trainer))
         bought = data.labels[query.selection.index]
         record = RoundRecord(
             round=round,
