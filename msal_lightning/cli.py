@@ -30,6 +30,13 @@ def _sweep(argv: list[str]) -> int:
     return sweep(argv)
 
 
+def _query(argv: list[str]) -> None:
+    """Choose images of a folder to label with a trained model, once and without a loop."""
+    from msal_lightning.one_shot import query
+
+    query(argv)
+
+
 def _status(argv: list[str]) -> None:
     """Show how far runs are, what they wait for, and what more labels may add."""
     import argparse
@@ -124,6 +131,7 @@ COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "fit": _fit,
     "replay": _replay,
     "sweep": _sweep,
+    "query": _query,
     "status": _status,
     "plot": _plot,
     "figure": _figure,

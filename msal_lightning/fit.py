@@ -28,6 +28,7 @@ from msal_lightning.errors import UserError
 from msal_lightning.loop import ActiveLoop
 from msal_lightning.mistakes import concrete_names, explain
 from msal_lightning.module import MSALClassifier
+from msal_lightning.oracles import Files, Oracle, Simulated  # noqa: F401 - what --oracle finds by its bare name
 from msal_lightning.precision import choose_precision
 from msal_lightning.queried import QueriedImages
 from msal_lightning.quiet import quiet_lightning
@@ -89,7 +90,7 @@ def fit(argv: list[str]) -> None:
     parser = build_parser()
     config = parse(parser, argv)
     with one_sentence(), quiet_lightning():
-        part = instantiate(parser, config, "data", "query", "model", "logger")
+        part = instantiate(parser, config, "data", "query", "model", "oracle", "logger")
 
     def new_model() -> MSALClassifier:
         return MSALClassifier(part.data.num_classes, part.data.in_channels, **part.model)
@@ -117,7 +118,15 @@ def fit(argv: list[str]) -> None:
     tracker = _tracker(part.logger, run, QueriedImages(run, part.data, config.wandb_images))
     with one_sentence():
         loop = ActiveLoop(
-            new_model, new_trainer, part.data, part.query, run, seed=config.seed, tracker=tracker, **config.loop
+            new_model,
+            new_trainer,
+            part.data,
+            part.query,
+            run,
+            seed=config.seed,
+            oracle=part.oracle,
+            tracker=tracker,
+            **config.loop,
         )
     if config.plan:
         _plan(loop, config.trainer.max_epochs, config.trainer.max_steps)
@@ -194,10 +203,12 @@ def build_parser() -> ArgumentParser:
         default=32,
         help="images of each purchase that W&B gets, with score, prediction and label; 0: none leaves the machine",
     )
-    loop_gets = {"new_model", "new_trainer", "data", "strategy", "run", "seed", "tracker"}
+    loop_gets = {"new_model", "new_trainer", "data", "strategy", "run", "seed", "oracle", "tracker"}
     parser.add_class_arguments(ActiveLoop, "loop", skip=loop_gets, instantiate=False)
     parser.add_subclass_arguments(Strategy, "query", required=True)
     parser.add_subclass_arguments(ActiveDataModule, "data", required=True)
+    parser.add_subclass_arguments(Oracle, "oracle", required=False)
+    parser.set_defaults({"oracle": {"class_path": "msal_lightning.oracles.simulated.Simulated"}})
     parser.add_class_arguments(MSALClassifier, "model", skip={"num_classes", "in_channels"}, instantiate=False)
     parser.add_class_arguments(Trainer, "trainer", skip=_LOOP_OWNS, instantiate=False)
     parser.add_argument("--trainer.precision", type=Precision, default="auto")
@@ -272,6 +283,7 @@ def _shorten_help(parser: ArgumentParser) -> None:
     titles = {
         "loop": "loop: how much is labeled, and when",
         "query": "query: what chooses the images (--query.help NAME shows its options)",
+        "oracle": "oracle: who labels what is queried (--oracle.help NAME shows its options)",
         "data": "data: the images (--data.help NAME shows its options)",
         "model": "model: backbone, head and optimizer (--model.backbone.help NAME shows its options)",
         "trainer": "trainer: any argument of lightning.pytorch.Trainer, for example",
@@ -284,6 +296,6 @@ def _shorten_help(parser: ArgumentParser) -> None:
             action.help = _TRAINER_HELP.get(name, SUPPRESS)
         elif action.dest in ("loop", "model") or name.endswith("help") or action.dest == "print_config":
             action.help = SUPPRESS
-        elif base := {"query": Strategy, "data": ActiveDataModule}.get(action.dest):
+        elif base := {"query": Strategy, "oracle": Oracle, "data": ActiveDataModule}.get(action.dest):
             action.help = f"{', '.join(concrete_names(base))}, or the dotted path of your own class"
             action.metavar = "NAME"

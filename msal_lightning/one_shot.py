@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import torch
 from jsonargparse import ArgumentParser, Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
@@ -30,7 +29,7 @@ Choose images of a folder to label with a trained model, once and without a loop
 
 examples:
   python -m msal_lightning query --checkpoint runs/mine --images photos --n 100
-  python -m msal_lightning query --checkpoint runs/mine/checkpoints/round-003.ckpt --images photos --n 100 --query Margin
+  python -m msal_lightning query --checkpoint runs/mine/checkpoints/round-003.ckpt --images photos --n 9 --query Margin
 """
 NAME = "query"
 
@@ -59,7 +58,8 @@ def query(argv: list[str]) -> None:
         "--query", metavar="NAME", help="the strategy, with --query.OPTION as in fit (default: that of the run)"
     )
     options, rest = parser.parse_known_args(argv)
-    if unknown := [word for word in rest if word.startswith("-") and not word.startswith(("--query.", "--trainer.", "--seed"))]:
+    ours = ("--query.", "--trainer.", "--seed")
+    if unknown := [word for word in rest if word.startswith("-") and not word.startswith(ours)]:
         raise UserError(f"'query' has no option {unknown[0]}: see python -m msal_lightning query --help")
     if options.n < 1:
         raise UserError(f"expected --n to be at least 1, got {options.n}: it is how many images to choose")
@@ -98,11 +98,11 @@ def query(argv: list[str]) -> None:
         write_sheet(question, options.out / f"{NAME}.html")
         write_csv(question, options.out / f"{NAME}.csv")
     except OSError as error:
-        raise UserError(f"cannot write into '{options.out}' ({error.strerror}): set --out to a folder of yours") from None
-    print(
-        f"{len(question.items)} of {len(data.pool):,} images chosen by {part.query.name}: {options.out / f'{NAME}.csv'}, and "
-        f"{options.out / f'{NAME}.html'} to label them by keys"
-    )
+        raise UserError(
+            f"cannot write into '{options.out}' ({error.strerror}): set --out to a folder of yours"
+        ) from None
+    chosen_by = f"{len(question.items)} of {len(data.pool):,} images chosen by {part.query.name}"
+    print(f"{chosen_by}: {options.out / NAME}.csv, and {options.out / NAME}.html to label them by keys")
 
 
 def _model_file(checkpoint: Path) -> tuple[Path, Path]:

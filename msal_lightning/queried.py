@@ -54,8 +54,9 @@ class QueriedImages:
         if not number:
             return
         ranks = [rank * len(bought) // number for rank in range(number)]
-        predicted = predict_classes(self._data, bought[ranks], model, trainer).tolist()
-        self._run.save_file(_file_name(round), json.dumps({"rank": ranks, "predicted": predicted}).encode())
+        index = bought[ranks]
+        predicted = predict_classes(self._data, index, model, trainer).tolist()
+        self._run.save_file(_file_name(round), json.dumps({"index": index.tolist(), "predicted": predicted}).encode())
 
     def table(self, record: RoundRecord) -> "wandb.Table | None":
         """A row an image; None for a round of which nothing was kept."""
@@ -66,7 +67,10 @@ class QueriedImages:
 
         kept = json.loads(file.read_text(encoding="utf-8"))
         bought, names = record.bought, self._data.class_names
-        images = self._data.images[torch.tensor([bought.index[rank] for rank in kept["rank"]])]
+        rank_of = {index: rank for rank, index in enumerate(bought.index)}
+        # what a person skipped was not bought
+        shown = [(rank_of[i], guess) for i, guess in zip(kept["index"], kept["predicted"], strict=True) if i in rank_of]
+        images = self._data.images[torch.tensor([bought.index[rank] for rank, _ in shown], dtype=torch.int64)]
         rows: list[list[Any]] = [
             [
                 record.round,
@@ -77,7 +81,7 @@ class QueriedImages:
                 names[bought.label[rank]],
                 bought.index[rank],
             ]
-            for rank, image, predicted in zip(kept["rank"], images, kept["predicted"], strict=True)
+            for (rank, predicted), image in zip(shown, images, strict=True)
         ]
         return wandb.Table(columns=COLUMNS, data=rows)
 

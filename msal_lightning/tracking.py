@@ -12,10 +12,11 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from torch import Tensor
 
+from msal_lightning.atomic import write_atomically
 from msal_lightning.methods import last_word, method_name
 from msal_lightning.module import MSALClassifier
 from msal_lightning.queried import QueriedImages
-from msal_lightning.runs import RoundRecord, RunDirectory, curve_row, flatten, write_atomically
+from msal_lightning.runs import RoundRecord, RunDirectory, curve_row, flatten
 from msal_lightning.wandb_run import group_name, start_wandb, sweep_run_id
 
 _ID_FILE, _FINISHED = "wandb_id", "finished"  # the run's id, and behind it the end, in case it is killed before
@@ -49,6 +50,9 @@ class Tracker(ABC):
 
     def log_round(self, record: RoundRecord) -> None:
         """Add a point to the budget curve."""
+
+    def pause(self) -> None:
+        """Called instead of :meth:`finish` where the loop waits for a person; a later process goes on."""
 
     def finish(self, summary: dict[str, float]) -> None:
         """Called once at the end of the run, with AUBC and final accuracy."""
@@ -94,6 +98,9 @@ class LightningTracker(Tracker):
     def log_round(self, record: RoundRecord) -> None:  # noqa: D102
         row = {name: value for name, value in _loop_row(record).items() if value is not None}
         self._logger.log_metrics(row, step=record.num_labeled)
+
+    def pause(self) -> None:  # noqa: D102
+        self._logger.save()
 
     def finish(self, summary: dict[str, float]) -> None:  # noqa: D102
         self._logger.log_hyperparams(summary)
@@ -154,6 +161,9 @@ class WandbTracker(Tracker):
         if self._queried and (table := self._queried.table(record)):
             row["queried"] = table
         self._wandb.log(row)  # all in one row, so that W&B has all of a round or nothing
+
+    def pause(self) -> None:  # noqa: D102
+        self._wandb.finish()  # the next process resumes it by its id
 
     def finish(self, summary: dict[str, float]) -> None:  # noqa: D102
         known = {name: value for name, value in summary.items() if math.isfinite(value)}  # one round has no area

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from msal_lightning.atomic import write_atomically
 from msal_lightning.errors import UserError
 from msal_lightning.report.latex import latex
 from msal_lightning.report.markdown import markdown
@@ -12,7 +13,6 @@ from msal_lightning.report.page import page
 from msal_lightning.report.result import build
 from msal_lightning.report.table_csv import table_csv
 from msal_lightning.report.terminal import show
-from msal_lightning.runs import write_atomically
 
 
 def report(runs: Sequence[str], out: str = "report", logger: str | None = None) -> None:
