@@ -37,6 +37,21 @@ def _query(argv: list[str]) -> None:
     query(argv)
 
 
+def _label(argv: list[str]) -> None:
+    """Take over a filled CSV file, which a run waits for; checked whole first."""
+    import argparse
+    from pathlib import Path
+
+    parser = argparse.ArgumentParser(prog="python -m msal_lightning label", description=_label.__doc__)
+    parser.add_argument("run", type=Path, help="the run directory")
+    parser.add_argument("file", type=Path, help="the file, as the contact sheet hands it out")
+    options = parser.parse_args(argv)
+
+    from msal_lightning.label import label
+
+    label(options.run, options.file)
+
+
 def _status(argv: list[str]) -> None:
     """Show how far runs are, what they wait for, and what more labels may add."""
     import argparse
@@ -132,6 +147,7 @@ COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "replay": _replay,
     "sweep": _sweep,
     "query": _query,
+    "label": _label,
     "status": _status,
     "plot": _plot,
     "figure": _figure,
