@@ -27,7 +27,7 @@ def label(run: Path, file: Path) -> None:
     ours = question.folder / f"{question.name}.csv"
     if not ours.exists():
         raise UserError(
-            f"expected '{ours}', which a run with oracle Files waits for, found none: run `fit` again, and it is written"
+            f"expected '{ours}', for which a run with oracle Files waits, found none: `fit` writes it again"
         )
     allow_new = bool(config.get("oracle.init_args.allow_new_classes"))
     given = read_answers(question, file, allow_new)

@@ -247,7 +247,8 @@ class ActiveLoop:
         if keep:
             keep.save(self.run_directory, round, query.selection.index, self.ranks)
         self.ranks.on_zero(lambda: self.tracker.queried(round, query.selection.index, model, trainer))
-        bought = data.labels[query.selection.index]
+        chosen = query.selection
+        bought = chosen if asked is None else Selection(chosen.index[:0], None)  # a person has not answered yet
         record = RoundRecord(
             round=round,
             num_labeled=num_labeled,
@@ -257,17 +258,17 @@ class ActiveLoop:
             metrics={name: shortest(value) for name, value in metrics.items()},
             seconds=seconds,
             pool_error=query.pool_error,
-            class_counts=torch.bincount(bought, minlength=data.num_classes).tolist(),
-            bought=_purchase(data, query.selection.index, query.selection.score),
+            class_counts=torch.bincount(data.labels[bought.index], minlength=data.num_classes).tolist(),
+            bought=_purchase(data, bought.index, bought.score),
             initial=initial,
             learn_class_counts=data.truth.count_classes(learn, data.num_classes) if round == 0 else None,
             pseudo_labels=_pseudo_labels(query),
             environment=_environment(trainer),
         )
         if asked:
-            draft = replace(record, bought=Purchase(), skipped=skipped)
+            draft = replace(record, skipped=skipped)
             asked = replace(asked, record=record_body(draft))
-            return self._answered(draft, asked, to_buy, (query.selection, model))
+            return self._answered(draft, asked, to_buy, (chosen, model))
         self.ranks.on_zero(lambda: self._commit(record))
         return record
 
