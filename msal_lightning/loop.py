@@ -159,7 +159,8 @@ class ActiveLoop:
                 f"expected loop.keep_embeddings to be at least 0, got {keep_embeddings}: 1000 is enough for a figure"
             )
         # the classes may be a person's first answers; a model waits for them
-        head = self._check_model() if data.num_classes >= 2 or self.oracle.instant else None
+        self._has_classes = data.num_classes >= 2 or self.oracle.instant
+        head = self._check_model() if self._has_classes else None
         if not run.config:  # from Python: enough to tell another run by
             sizes = {"initial_size": initial_size, "query_size": query_size, "query_budget": query_budget}
             run.config = {
@@ -302,7 +303,8 @@ class ActiveLoop:
                 f"expected at least two classes in the labels of the initial set, got {data.num_classes}: name all of "
                 "them in data.classes, or start anew with a larger loop.initial_size"
             )
-        self._check_model()
+        if not self._has_classes:
+            self._check_model()
         return _purchase(data, torch.cat([known, torch.tensor(given.index, dtype=torch.int64)]), None), skipped
 
     def _answered(

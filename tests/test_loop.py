@@ -303,7 +303,7 @@ def test_a_strategy_that_reads_labels_stops_the_loop(make_loop):
 def test_labels_that_leak_past_the_strategy_stop_the_loop(make_loop):
     class Leaking(MSALClassifier):
         def predict_step(self, batch, batch_idx):
-            self.trainer.datamodule.oracle.label(batch.index[:1])
+            self.trainer.datamodule.truth.label(batch.index[:1])
             return super().predict_step(batch, batch_idx)
 
     with pytest.raises(RuntimeError, match="handed out"):

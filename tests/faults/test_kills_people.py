@@ -1,0 +1,131 @@
+"""SIGKILL around questions and answers: a person in the loop loses nothing, and is asked the same once more."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+
+pytestmark = pytest.mark.faults
+
+MOST = 20  # commands until a run must be at its end
+
+
+def at(function, text, hit=1, under=None):
+    return {"function": function, "text": text, "hit": hit, "under": under}
+
+
+WRITE, ASK = "write_atomically", "Files.ask"
+KILLS = {
+    "before the first question is kept": [at(WRITE, "part.replace", 1, "RunDirectory.write_asked")],
+    "between the question and its sheet": [at(ASK, "write_sheet")],
+    "between sheet and CSV": [at(ASK, "write_csv")],
+    "while the CSV is written": [at(WRITE, "part.replace", 1, "write_csv")],
+    "before the run says that it waits": [at("ActiveLoop.run", "display.waiting")],
+    "before the answers are kept": [at(WRITE, "os.fsync(file", 2, "RunDirectory.write_asked")],
+    "after the answers are kept": [at("Conversation._answered", "return answered")],
+    "between skipped images": [at("Conversation._take", "skipped.reason.append", 2)],
+    "before the question for replacements is kept": [at(WRITE, "part.replace", 3, "RunDirectory.write_asked")],
+    "before a round's model is saved": [at("ActiveLoop._round", "save_model")],
+    "between the model and the round's question": [at("ActiveLoop._round", "return self._answered(draft")],
+    "while the model is asked again": [at("ActiveLoop._choose_again", "query.choose")],
+    "before the record": [at(WRITE, "part.replace", 1, "RunDirectory.commit")],
+    "between the record and the end of its question": [at("RunDirectory.commit", "_drop_asked")],
+    "between the two questions of round 0": [at("_remove", "path.unlink", 2, "RunDirectory._drop_asked")],
+    "three times while answers are taken over": [at("Conversation._take", "self._data.restore")] * 3,
+}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Digits as PNG files without labels, and what a person knows of them."""
+    folder, digits, truth = tmp_path_factory.mktemp("photos"), load_digits(), {}
+    for i in range(300):
+        c = digits.target[i]
+        file = folder / (f"test/{c}/{i}.png" if i < 60 else f"pool/{i}.png")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((digits.images[i] * 15).astype(np.uint8)).save(file)
+        truth[file.name] = str(c)
+    return folder, truth
+
+
+@pytest.fixture(scope="module")
+def command(photos):
+    folder, _ = photos
+    return [
+        "fit", "--config", "digits", "--run_dir", "run", "--loop.initial_size", "20", "--loop.query_size", "15",
+        "--loop.query_budget", "30", "--loop.checkpoint_seconds", "0", "--trainer.max_epochs", "2",
+        "--trainer.accelerator", "cpu", "--model.backbone.width", "4", "--query", "Entropy", "--data", "ImageFolder",
+        "--data.root", str(folder / "pool"), "--data.test_root", str(folder / "test"), "--data.size", "8",
+        "--data.channels", "1", "--data.batch_size", "16", "--data.unlabeled", "true", "--oracle", "Files",
+    ]  # fmt: skip
+
+
+def person(folder, truth):
+    """Fill in whatever is waited for; every image whose number divides by 7 is skipped."""
+    for file in (folder / "run" / "queries").glob("*.csv"):
+        with file.open(newline="") as text:
+            header, *lines = csv.reader(text)
+        path = header.index("path")
+        for line in lines:
+            line[-1] = "skip" if int(line[path].split(".")[0]) % 7 == 0 else truth[line[path]]
+        with file.open("w", newline="") as out:
+            csv.writer(out, lineterminator="\n").writerows([header, *lines])
+
+
+def until_done(serve, command, folder, truth, kills=()):
+    """Repeat the command, the person answering after each; the kills come as soon as their line is met."""
+    kills, killed = list(kills), 0
+    for _ in range(MOST):
+        spec = {**kills[0], "note": str(folder / "note")} if kills else None
+        code = serve(command, folder, spec)
+        assert code in ((0, -9) if kills else (0,)), (folder / "log").read_text()
+        if code == -9:
+            kills.pop(0)
+            killed += 1
+            continue
+        if (folder / "run/rounds/002.json").exists():
+            assert not kills, "the line was never met"
+            return killed
+        person(folder, truth)
+    raise AssertionError((folder / "log").read_text())
+
+
+def contents(run):
+    """All that should be the same after an interruption, by name."""
+    records = {file.name: json.loads(file.read_text()) for file in run.glob("rounds/*.json")}
+    for record in records.values():
+        del record["seconds"], record["digest"]
+    weights = torch.load(run / "checkpoints" / "round-002.ckpt")["state_dict"]
+    return {
+        "files": sorted(str(file.relative_to(run)) for file in run.rglob("*")),
+        "ledger": (run / "ledger.csv").read_bytes(),
+        "records": records,
+        "questions": {file.name: file.read_bytes() for file in (run / "queries").glob("*.csv")},
+        "weights": {name: tensor.numpy().tobytes() for name, tensor in weights.items()},
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(serve, command, photos, tmp_path_factory):
+    """What the uninterrupted run leaves."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert until_done(serve, command, folder, photos[1]) == 0
+    left = contents(folder / "run")
+    assert {"initial-2.csv", "round-000-2.csv"} <= {*left["questions"]}  # something was skipped
+    return left
+
+
+@pytest.mark.parametrize("name", KILLS)
+def test_a_kill_while_a_person_is_asked_changes_nothing(name, serve, command, photos, whole, faults_table, tmp_path):
+    killed = until_done(serve, command, tmp_path, photos[1], KILLS[name])
+    left = contents(tmp_path / "run")
+    changed = [what for what in whole if left[what] != whole[what]]
+    faults_table(
+        "SIGKILL while a person is asked",
+        {"instant": name, "kills": killed, "changed": ", ".join(changed) or "nothing"},
+    )
+    assert changed == []
