@@ -210,6 +210,7 @@ class ActiveLoop:
                 self.tracker.finish({"AUBC": aubc(records), "final_accuracy": records[-1].accuracy})
             if self.waiting:
                 self.display.waiting(self.waiting)
+                ranks.part()
             else:
                 self.display.finish(records, self.run_directory)
         return records

@@ -129,6 +129,15 @@ class Ranks:
 
         self.on_zero(check)
 
+    def part(self) -> None:
+        """End the connection, after which the processes may end in any order; nothing is asked of the others any more.
+
+        A process that ends with it open can abort: what a Trainer's fit leaves in order may not have run yet.
+        """
+        if self.size > 1:
+            dist.barrier(group=self._group)
+            dist.destroy_process_group()
+
     def __enter__(self) -> Self:
         return self
 
