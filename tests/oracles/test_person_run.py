@@ -167,7 +167,7 @@ def test_wandb_is_left_so_that_it_can_go_on(options, person, tmp_path, monkeypat
     name = (run / "wandb_id").read_text().split()[0]
     folders = [folder.name for folder in (run / "wandb").glob("offline-run-*")]
     assert len(folders) >= 1
-    assert {folder.rpartition("-")[2] for folder in folders} == {name}
+    assert all(f"-{name}" in folder for folder in folders)  # one run, however many commands
 
 
 @pytest.mark.slow
