@@ -47,6 +47,13 @@ def _status(argv: list[str]) -> None:
     status(options.runs, options.against, options.json)
 
 
+def _query(argv: list[str]) -> None:
+    """Choose images of a folder to label, by a trained model, once and without a loop."""
+    from msal_lightning.one_shot import query
+
+    query(argv)
+
+
 def _plot(argv: list[str]) -> None:
     """Draw budget curves, the short form of `figure budget`."""
     import argparse
@@ -124,6 +131,7 @@ COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "replay": _replay,
     "sweep": _sweep,
     "status": _status,
+    "query": _query,
     "plot": _plot,
     "figure": _figure,
     "report": _report,
