@@ -30,6 +30,28 @@ def _sweep(argv: list[str]) -> int:
     return sweep(argv)
 
 
+def _query(argv: list[str]) -> None:
+    """Choose images of a folder to label with a trained model, once and without a loop."""
+    from msal_lightning.one_shot import query
+
+    query(argv)
+
+
+def _label(argv: list[str]) -> None:
+    """Take over a filled CSV file, which a run waits for; checked whole first."""
+    import argparse
+    from pathlib import Path
+
+    parser = argparse.ArgumentParser(prog="python -m msal_lightning label", description=_label.__doc__)
+    parser.add_argument("run", type=Path, help="the run directory")
+    parser.add_argument("file", type=Path, help="the file, as the contact sheet hands it out")
+    options = parser.parse_args(argv)
+
+    from msal_lightning.label import label
+
+    label(options.run, options.file)
+
+
 def _status(argv: list[str]) -> None:
     """Show how far runs are, what they wait for, and what more labels may add."""
     import argparse
@@ -45,13 +67,6 @@ def _status(argv: list[str]) -> None:
     from msal_lightning.status import status
 
     status(options.runs, options.against, options.json)
-
-
-def _query(argv: list[str]) -> None:
-    """Choose images of a folder to label, by a trained model, once and without a loop."""
-    from msal_lightning.one_shot import query
-
-    query(argv)
 
 
 def _plot(argv: list[str]) -> None:
@@ -86,11 +101,12 @@ def _report(argv: list[str]) -> None:
     parser.add_argument(
         "--out", default="report", help="folder for report.md, .csv, .tex, .html (default: %(default)s)"
     )
+    parser.add_argument("--logger", choices=["wandb"], help="log page, tables and files to Weights & Biases too")
     options = parser.parse_args(argv)
 
     from msal_lightning.report.command import report
 
-    report(options.runs, options.out)
+    report(options.runs, options.out, options.logger)
 
 
 def _check_strategy(argv: list[str]) -> int:
@@ -130,8 +146,9 @@ COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "fit": _fit,
     "replay": _replay,
     "sweep": _sweep,
-    "status": _status,
     "query": _query,
+    "label": _label,
+    "status": _status,
     "plot": _plot,
     "figure": _figure,
     "report": _report,

@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from msal_lightning.oracles.base import NotYet
 from msal_lightning.runs import RoundRecord, RunDirectory, aubc
 
 _PLAIN_SECONDS = 30  # without a terminal: one line for a phase that lasts longer than this, and every so often
@@ -155,6 +156,11 @@ class Display:
                 "" if wrong is None else f", {wrong} wrong"
             )
         self._print(line)
+
+    def waiting(self, waiting: NotYet) -> None:
+        """The loop ends here until a person has labeled what it asks for."""
+        self._print(str(waiting), style="bold")
+        self._print(waiting.how or "the same command goes on when they are there")
 
     def already_finished(self, path: Path) -> None:
         """Nothing is left to do."""

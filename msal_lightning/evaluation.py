@@ -120,7 +120,7 @@ def against_random(
     a, b = ([float(runs[s][labels]) for s in seeds] for runs in (ours, random))
     mean_a, mean_b = sum(a) / len(a), sum(b) / len(b)
     if len(seeds) > 1:
-        p = _paired_t(np.array(a) - np.array(b))
+        p: float | None = _paired_t(np.array(a) - np.array(b))
     else:
         p = _two_proportions(mean_a, mean_b, num_test) if num_test else None
     return Comparison(labels, mean_a, mean_b, len(seeds), p)

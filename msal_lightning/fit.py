@@ -28,7 +28,9 @@ from msal_lightning.errors import UserError
 from msal_lightning.loop import ActiveLoop
 from msal_lightning.mistakes import concrete_names, explain
 from msal_lightning.module import MSALClassifier
+from msal_lightning.oracles import Files, Oracle, Simulated  # noqa: F401 - what --oracle finds by its bare name
 from msal_lightning.precision import choose_precision
+from msal_lightning.queried import QueriedImages
 from msal_lightning.quiet import quiet_lightning
 from msal_lightning.runs import RunDirectory
 from msal_lightning.strategies import Strategy
@@ -88,7 +90,7 @@ def fit(argv: list[str]) -> None:
     parser = build_parser()
     config = parse(parser, argv)
     with one_sentence(), quiet_lightning():
-        part = instantiate(parser, config, "data", "query", "model", "logger")
+        part = instantiate(parser, config, "data", "query", "model", "oracle", "logger")
 
     def new_model() -> MSALClassifier:
         return MSALClassifier(part.data.num_classes, part.data.in_channels, **part.model)
@@ -102,8 +104,10 @@ def fit(argv: list[str]) -> None:
             raise UserError("trainer.precision 16-mixed needs a GPU, found a CPU: set it to bf16-mixed or 32-true")
         return trainer
 
-    group = f"{part.data.name}-{part.query.name}-{config.model.head}"
-    name = f"{group}-seed{config.seed}{'-replay' if config.loop.replay else ''}"
+    if config.wandb_images < 0:
+        raise UserError(f"expected wandb_images to be at least 0, got {config.wandb_images}: 32 is the default")
+    replayed = "-replay" if config.loop.replay else ""
+    name = f"{part.data.name}-{part.query.name}-{config.model.head}-seed{config.seed}{replayed}"
     path = Path(config.run_dir or Path("runs") / name)
     requeued = int(os.environ.get("SLURM_RESTART_COUNT") or 0) > 0  # SLURM repeats the command as it was
     overwrite = config.overwrite and not requeued
@@ -111,10 +115,18 @@ def fit(argv: list[str]) -> None:
         config.trainer.precision, why = choose_precision(config.trainer.accelerator, None if overwrite else path)
         rank_zero_only(print)(f"precision {config.trainer.precision}: {why} (trainer.precision auto)", flush=True)
     run = RunDirectory(path, resolve(parser, config), overwrite)
-    tracker = _tracker(part.logger, run, group)
+    tracker = _tracker(part.logger, run, QueriedImages(run, part.data, config.wandb_images))
     with one_sentence():
         loop = ActiveLoop(
-            new_model, new_trainer, part.data, part.query, run, seed=config.seed, tracker=tracker, **config.loop
+            new_model,
+            new_trainer,
+            part.data,
+            part.query,
+            run,
+            seed=config.seed,
+            oracle=part.oracle,
+            tracker=tracker,
+            **config.loop,
         )
     if config.plan:
         _plan(loop, config.trainer.max_epochs, config.trainer.max_steps)
@@ -185,10 +197,18 @@ def build_parser() -> ArgumentParser:
         default="csv",
         help="csv: files only; wandb: Weights & Biases; or the class_path of any logger of Lightning",
     )
-    loop_gets = {"new_model", "new_trainer", "data", "strategy", "run", "seed", "tracker"}
+    parser.add_argument(
+        "--wandb_images",
+        type=int,
+        default=32,
+        help="images of each purchase that W&B gets, with score, prediction and label; 0: none leaves the machine",
+    )
+    loop_gets = {"new_model", "new_trainer", "data", "strategy", "run", "seed", "oracle", "tracker"}
     parser.add_class_arguments(ActiveLoop, "loop", skip=loop_gets, instantiate=False)
     parser.add_subclass_arguments(Strategy, "query", required=True)
     parser.add_subclass_arguments(ActiveDataModule, "data", required=True)
+    parser.add_subclass_arguments(Oracle, "oracle", required=False)
+    parser.set_defaults({"oracle": {"class_path": "msal_lightning.oracles.simulated.Simulated"}})
     parser.add_class_arguments(MSALClassifier, "model", skip={"num_classes", "in_channels"}, instantiate=False)
     parser.add_class_arguments(Trainer, "trainer", skip=_LOOP_OWNS, instantiate=False)
     parser.add_argument("--trainer.precision", type=Precision, default="auto")
@@ -239,10 +259,10 @@ def one_sentence() -> Iterator[None]:
         raise UserError(explain(str(error), ())) from error
 
 
-def _tracker(logger: str | Logger, run: RunDirectory, group: str) -> Tracker:
+def _tracker(logger: str | Logger, run: RunDirectory, queried: QueriedImages) -> Tracker:
     if isinstance(logger, Logger):
         return LightningTracker(logger)
-    return WandbTracker(run, group) if logger == "wandb" else CSVTracker(run)
+    return WandbTracker(run, queried) if logger == "wandb" else CSVTracker(run)
 
 
 def _keys(parser: ArgumentParser) -> list[str]:
@@ -263,6 +283,7 @@ def _shorten_help(parser: ArgumentParser) -> None:
     titles = {
         "loop": "loop: how much is labeled, and when",
         "query": "query: what chooses the images (--query.help NAME shows its options)",
+        "oracle": "oracle: who labels what is queried (--oracle.help NAME shows its options)",
         "data": "data: the images (--data.help NAME shows its options)",
         "model": "model: backbone, head and optimizer (--model.backbone.help NAME shows its options)",
         "trainer": "trainer: any argument of lightning.pytorch.Trainer, for example",
@@ -275,6 +296,6 @@ def _shorten_help(parser: ArgumentParser) -> None:
             action.help = _TRAINER_HELP.get(name, SUPPRESS)
         elif action.dest in ("loop", "model") or name.endswith("help") or action.dest == "print_config":
             action.help = SUPPRESS
-        elif base := {"query": Strategy, "data": ActiveDataModule}.get(action.dest):
+        elif base := {"query": Strategy, "oracle": Oracle, "data": ActiveDataModule}.get(action.dest):
             action.help = f"{', '.join(concrete_names(base))}, or the dotted path of your own class"
             action.metavar = "NAME"

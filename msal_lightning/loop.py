@@ -5,19 +5,19 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.seed import isolate_rng
 
-from msal_lightning.checkpoint import FitCheckpoint, SavedFit, read_fit, save_atomically
-from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.checkpoint import FitCheckpoint, SavedFit, load_checked, read_fit, save_atomically
+from msal_lightning.data.base import IN_POOL, ActiveDataModule
 from msal_lightning.display import Display, RoundProgress
 from msal_lightning.embeddings import KeepEmbeddings
 from msal_lightning.errors import UserError
@@ -25,12 +25,26 @@ from msal_lightning.failures import explained
 from msal_lightning.first_fit import FirstFit, digest, read_first_fit, write_first_fit
 from msal_lightning.loss_guard import DivergedError, LossGuard
 from msal_lightning.module import MSALClassifier
+from msal_lightning.oracles.asked import INITIAL, Asked, asked_file
+from msal_lightning.oracles.base import REASONS, NotYet, Oracle
+from msal_lightning.oracles.conversation import Conversation
+from msal_lightning.oracles.simulated import Simulated
+from msal_lightning.oracles.suggest import shortest
 from msal_lightning.query import Query
 from msal_lightning.quiet import quiet_lightning
 from msal_lightning.ranks import Ranks, check_launcher
-from msal_lightning.replay import Replay
-from msal_lightning.runs import PseudoLabels, Purchase, RoundRecord, RunDirectory, aubc
-from msal_lightning.selection import check_classes
+from msal_lightning.replay import Replay, know_classes
+from msal_lightning.runs import (
+    PseudoLabels,
+    Purchase,
+    RoundRecord,
+    RunDirectory,
+    Skipped,
+    aubc,
+    record_body,
+    record_of,
+)
+from msal_lightning.selection import Selection, check_classes
 from msal_lightning.signals import GentleStop
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.streams import EpochStreams, derive_seed, retry_key
@@ -70,7 +84,11 @@ class ActiveLoop:
         replay: a run directory; train on what was bought there, round by round, instead of querying. Pseudo-labels
             belong to the model that made them and are not replayed.
         first_fit: a file for the model of round 0, shared by runs that differ only in query and budget.
+        oracle: who labels what is queried; by default the labels that came with the images.
         tracker: where curves go; CSV files by default.
+
+    Attributes:
+        waiting: what a person has to label before the loop goes on; None where :meth:`run` came to the end.
 
     Raises:
         UserError: sizes that don't fit the data or each other, or a strategy that doesn't fit the model.
@@ -97,6 +115,7 @@ class ActiveLoop:
         compile: bool = False,
         replay: str | None = None,
         first_fit: str | None = None,
+        oracle: Oracle | None = None,
         tracker: Tracker | None = None,
     ) -> None:
         self.new_model = new_model
@@ -112,6 +131,8 @@ class ActiveLoop:
         self.compile = compile
         self.replay = Replay(replay) if replay else None
         self.first_fit = Path(first_fit) if first_fit else None
+        self.oracle = oracle or Simulated()
+        self.waiting: NotYet | None = None
         self.tracker = tracker or CSVTracker(run)
         self.display = Display()
         self.ranks = Ranks()
@@ -126,6 +147,8 @@ class ActiveLoop:
             self.label_counts = self.replay.label_counts
         else:
             self.label_counts = label_counts(len(data.pool), initial_size, query_size, query_budget)
+        self._check_labels()
+        self.oracle.connect(data)
         if pool_limit is not None and pool_limit < query_size:
             raise UserError(
                 f"expected loop.pool_limit to be at least loop.query_size ({query_size}), got {pool_limit}: a query "
@@ -135,7 +158,8 @@ class ActiveLoop:
             raise UserError(
                 f"expected loop.keep_embeddings to be at least 0, got {keep_embeddings}: 1000 is enough for a figure"
             )
-        head = self._check()
+        # the classes may be a person's first answers; a model waits for them
+        head = self._check_model() if data.num_classes >= 2 or self.oracle.instant else None
         if not run.config:  # from Python: enough to tell another run by
             sizes = {"initial_size": initial_size, "query_size": query_size, "query_budget": query_budget}
             run.config = {
@@ -150,7 +174,7 @@ class ActiveLoop:
         """Do all rounds that are not done yet.
 
         Returns:
-            The records of all rounds, from the first.
+            The records of all rounds, from the first; of those before the one that waits for a person.
 
         Raises:
             Stopped: Ctrl-C or SIGTERM asked for the end.
@@ -172,20 +196,30 @@ class ActiveLoop:
             else:
                 ranks.on_zero(lambda: self.run_directory.drop_checkpoints(records[-1].round))
                 self.display.already_finished(self.run_directory.path)
-            for round in to_do:
-                self.stop.where = f"round {round}"
-                records.append(self._round(round))
-            if tracking:
+            self.waiting = None
+            try:
+                for round in to_do:
+                    self.stop.where = f"round {round}"
+                    records.append(self._round(round))
+            except NotYet as waiting:
+                self.waiting = waiting
+            if tracking and self.waiting:
+                self.tracker.pause()
+            elif tracking:
                 self.tracker.finish({"AUBC": aubc(records), "final_accuracy": records[-1].accuracy})
-            self.display.finish(records, self.run_directory)
+            if self.waiting:
+                self.display.waiting(self.waiting)
+            else:
+                self.display.finish(records, self.run_directory)
         return records
 
     def _round(self, round: int) -> RoundRecord:
         data, seconds = self.data, dict[str, float]()
         data.round = round
-        initial = None
-        if round == 0:
-            initial = self.replay.label_initial(data) if self.replay else data.draw_initial(self.label_counts[0])
+        initial, skipped = self._initial() if round == 0 else (Purchase(), Skipped())
+        asked = self._asked(f"round-{round:03d}")
+        if asked and asked.record:  # trained, tested and queried before: only answers are missing
+            return self._answered(record_of(asked.record), asked)
         num_labeled, num_pool = len(data.labeled), len(data.pool)
         learn = torch.cat([data.labeled, data.pool])
         is_last = round == len(self.label_counts) - 1
@@ -201,33 +235,143 @@ class ActiveLoop:
                 if num_pool and ((to_buy and self.strategy.needs) or self.pool_error or keep):
                     trainer.predict(model, datamodule=data, return_predictions=False)
                 self.stop.check()
-                query.buy(data, self.ranks)
+                if asked:
+                    query.choose(data, self.ranks)
+                else:
+                    query.buy(data, self.ranks)
         if self.replay and not is_last:
             query.selection = self.replay.buy(data, round)
 
         self._check_bill()
-        self.run_directory.save_model(trainer, round)
+        self.run_directory.save_model(trainer, round, needed=asked is not None)
         if keep:
             keep.save(self.run_directory, round, query.selection.index, self.ranks)
-        bought = data.labels[query.selection.index]
+        self.ranks.on_zero(lambda: self.tracker.queried(round, query.selection.index, model, trainer))
+        chosen = query.selection
+        bought = chosen if asked is None else Selection(chosen.index[:0], None)  # a person has not answered yet
         record = RoundRecord(
             round=round,
             num_labeled=num_labeled,
             num_pool=num_pool,
             num_scored=query.seen,
             num_test=len(data.test.label),
-            metrics={name: _float32(value) for name, value in metrics.items()},
+            metrics={name: shortest(value) for name, value in metrics.items()},
             seconds=seconds,
             pool_error=query.pool_error,
-            class_counts=torch.bincount(bought, minlength=data.num_classes).tolist(),
-            bought=_purchase(data, query.selection.index, query.selection.score),
-            initial=Purchase() if initial is None else _purchase(data, initial, None),
+            class_counts=torch.bincount(data.labels[bought.index], minlength=data.num_classes).tolist(),
+            bought=_purchase(data, bought.index, bought.score),
+            initial=initial,
             learn_class_counts=data.truth.count_classes(learn, data.num_classes) if round == 0 else None,
             pseudo_labels=_pseudo_labels(query),
             environment=_environment(trainer),
         )
+        if asked:
+            draft = replace(record, skipped=skipped)
+            asked = replace(asked, record=record_body(draft))
+            return self._answered(draft, asked, to_buy, (chosen, model))
         self.ranks.on_zero(lambda: self._commit(record))
         return record
+
+    # ---------------------------------------------------------------- a person's labels
+
+    def _asked(self, name: str) -> Asked | None:
+        """What a person was asked before, nothing at first; None where no person is asked."""
+        if self.oracle.instant or self.replay:
+            return None
+        return self.ranks.on_zero(lambda: self.run_directory.read_asked(name)) or Asked(name)
+
+    def _initial(self) -> tuple[Purchase, Skipped]:
+        """Label the initial set: labels that came with the images go first, a person gives the others."""
+        data = self.data
+        asked = self._asked(INITIAL)
+        if asked is None:
+            size = self.label_counts[0]
+            index = self.replay.label_initial(data) if self.replay else data.draw_initial(size)
+            return _purchase(data, index, None), Skipped()
+        order = data.initial_order()
+        known = order[data.truth.known[order]]
+        data.label(known, 0)
+
+        def choose(n: int) -> tuple[Selection, None]:
+            return Selection(order[data.labeled_at[order] == IN_POOL][:n], None), None
+
+        conversation = Conversation(self.oracle, data, self.run_directory, self.ranks)
+        given, skipped = conversation.buy(asked, self.label_counts[0] - len(known), 0, choose)
+        if data.num_classes < 2:
+            raise UserError(
+                f"expected at least two classes in the labels of the initial set, got {data.num_classes}: name all of "
+                "them in data.classes, or start anew with a larger loop.initial_size"
+            )
+        self._check_model()
+        return _purchase(data, torch.cat([known, torch.tensor(given.index, dtype=torch.int64)]), None), skipped
+
+    def _answered(
+        self,
+        draft: RoundRecord,
+        asked: Asked,
+        n: int | None = None,
+        chosen: tuple[Selection, MSALClassifier] | None = None,
+    ) -> RoundRecord:
+        """Buy a person's labels for what the query chose, and the next best for what the person skips.
+
+        Args:
+            draft: the record but for the labels.
+            asked: what was asked before.
+            n: labels to buy; as many as the first question asked for by default.
+            chosen: by the query, with the model of the round; None: asked before.
+        """
+        data, round = self.data, draft.round
+        first = [chosen] if chosen else []
+
+        def choose(n: int) -> tuple[Selection, MSALClassifier]:
+            return first.pop() if first else self._choose_again(round, n)
+
+        n = len(asked.exchanges[0].question.items) if n is None else n
+        conversation = Conversation(self.oracle, data, self.run_directory, self.ranks)
+        bought, skipped = conversation.buy(asked, n, round + 1, choose)
+        pseudo = draft.pseudo_labels
+        if pseudo:
+            in_pool = [int(data.labeled_at[index]) == IN_POOL for index in pseudo.index]
+            index, label = (list(itertools.compress(column, in_pool)) for column in (pseudo.index, pseudo.label))
+            pseudo = PseudoLabels(index, label)
+            data.set_pseudo_labels(torch.tensor(index, dtype=torch.int64), torch.tensor(label, dtype=torch.int64))
+        else:
+            data.clear_pseudo_labels()
+        before = draft.skipped or Skipped()
+        record = replace(
+            draft,
+            bought=bought,
+            class_counts=torch.bincount(
+                torch.tensor(bought.label, dtype=torch.int64), minlength=data.num_classes
+            ).tolist(),
+            pseudo_labels=pseudo,
+            skipped=Skipped([*before.index, *skipped.index], [*before.reason, *skipped.reason]),
+            class_names=[*data.class_names],
+        )
+        self._check_bill()
+        self.ranks.on_zero(lambda: self._commit(record))
+        return record
+
+    def _choose_again(self, round: int, n: int) -> tuple[Selection, MSALClassifier]:
+        """Let the model of a round choose once more, from what the pool still has."""
+        data, file = self.data, self.run_directory.model_file(round)
+        query = Query(self.strategy, n, self.seed, round)
+        with isolate_rng(), quiet_lightning(), explained(data.num_workers):
+            model = self.new_model()
+            try:
+                model.load_state_dict(load_checked(file)["state_dict"])
+            except (OSError, ValueError, KeyError, RuntimeError):
+                raise UserError(
+                    f"cannot read '{file}', the model that asked in round {round}: put it back, or delete "
+                    f"'{asked_file(self.run_directory.path, f'round-{round:03d}')}', and the round is done again"
+                ) from None
+            trainer = self._new_trainer(logger=False, callbacks=[query, self.stop])
+            if self.strategy.needs:
+                trainer.predict(model, datamodule=data, return_predictions=False)
+            query.choose(data, self.ranks)
+        return query.selection, model
+
+    # ---------------------------------------------------------------- the model of a round
 
     def _fit(self, watching: Sequence[Callback], seconds: dict[str, float]) -> tuple[MSALClassifier, Trainer]:
         """Train this round's model, from the start or from where an interrupted fit was saved."""
@@ -284,7 +428,10 @@ class ActiveLoop:
 
     def _open(self) -> list[RoundRecord]:
         records = self.run_directory.open()
-        if [record.num_labeled for record in records] != self.label_counts[: len(records)]:
+        may_lack = sum(len(record.skipped.index) for record in records if record.skipped)  # of a pool that is used up
+        if any(not 0 <= n - r.num_labeled <= may_lack for r, n in zip(records, self.label_counts, strict=False)) or len(
+            records
+        ) > len(self.label_counts):
             raise UserError(
                 f"the rounds in run_dir '{self.run_directory.path}' are of other sizes than loop.* gives: choose "
                 "another run_dir, or start anew with --overwrite"
@@ -366,9 +513,11 @@ class ActiveLoop:
     def _restore(self, records: list[RoundRecord]) -> None:
         self.data.reset(self.seed)
         learn = len(self.data.pool)
-        if records and records[0].num_labeled + records[0].num_pool != learn:
+        first = records[0].num_labeled + records[0].num_pool if records else learn
+        skipped = records[0].skipped if records else None
+        if not first <= learn <= first + (len(skipped.index) if skipped else 0):
             raise UserError(
-                f"expected {records[0].num_labeled + records[0].num_pool} images to learn from, as in the records of "
+                f"expected {first} images to learn from, as in the records of "
                 f"run_dir '{self.run_directory.path}', got {learn}: bring the former dataset back, or start anew with "
                 "--overwrite"
             )
@@ -377,6 +526,10 @@ class ActiveLoop:
                 index, label = (torch.tensor(column, dtype=torch.int64) for column in (purchase.index, purchase.label))
                 try:
                     self.data.restore(index, label, trained_from)
+                    if record.skipped and trained_from:
+                        self.data.skip(torch.tensor(record.skipped.index, dtype=torch.int64))
+                    if record is records[-1] and trained_from and record.class_names:
+                        know_classes(self.data, record.class_names)
                 except ValueError as error:
                     raise UserError(
                         f"the record of round {record.round} in '{self.run_directory.path}' does not fit the data "
@@ -386,7 +539,40 @@ class ActiveLoop:
             index, label = (torch.tensor(column, dtype=torch.int64) for column in (pseudo.index, pseudo.label))
             self.data.set_pseudo_labels(index, label)
 
-    def _check(self) -> str:
+    def _check_labels(self) -> None:
+        """Whether the oracle fits what is known about the labels."""
+        data, name = self.data, type(self.oracle).__name__
+        if self.replay:
+            return
+        known = int(data.truth.known[data.pool].sum())
+        if self.oracle.instant and not data.truth.is_whole:
+            raise UserError(
+                f"expected the labels of all images for oracle {name}, {len(data.pool) - known} of {len(data.pool)} "
+                "have none: set oracle to Files, which asks a person"
+            )
+        if self.oracle.instant:
+            return
+        if data.truth.is_whole:
+            raise UserError(
+                f"oracle {name} asks a person, but all labels are known: set oracle to Simulated, or data.unlabeled "
+                "to true"
+            )
+        if known > self.label_counts[0]:
+            raise UserError(
+                f"expected loop.initial_size to be at least {known}, the labels that are known, got "
+                f"{self.label_counts[0]}: the first model learns from all of them"
+            )
+        if data.num_classes < 2 and not self.oracle.allow_new_classes:
+            raise UserError(
+                f"expected at least two classes, got {data.num_classes}: name them in data.classes, or set "
+                "oracle.allow_new_classes to true"
+            )
+        if taken := sorted({*REASONS} & {*data.class_names}):
+            raise UserError(
+                f"expected no class to be called '{taken[0]}', which says that an image is not to be used: rename it"
+            )
+
+    def _check_model(self) -> str:
         """Find mistakes before anything is written or trained; returns the name of the model's head."""
         check_classes(self.strategy, self.data.num_classes)
         with isolate_rng(), quiet_lightning():
@@ -397,6 +583,10 @@ class ActiveLoop:
             trainer = self._new_trainer(logger=False, callbacks=[])
         check_launcher(trainer)
         self.num_processes = trainer.world_size
+        if not len(self.data.test.label):
+            raise UserError(
+                "expected a test set, got none: set data.test_root, or give data.csv a column split with train and test"
+            )
         if trainer.world_size > len(self.data.test.label):
             raise UserError(
                 f"expected trainer.devices to be at most {len(self.data.test.label)}, the test images, got "
@@ -480,7 +670,7 @@ def _describe(component: object) -> dict[str, Any]:
 
 
 def _purchase(data: ActiveDataModule, index: torch.Tensor, score: torch.Tensor | None) -> Purchase:
-    scores = None if score is None else [_float32(s) for s in score.tolist()]
+    scores = None if score is None else [shortest(s) for s in score.tolist()]
     return Purchase(index.tolist(), data.labels[index].tolist(), scores, data.paths(index))
 
 
@@ -489,11 +679,6 @@ def _pseudo_labels(query: Query) -> PseudoLabels | None:
         return None
     index, label = query.selection.pseudo_labels
     return PseudoLabels(index.tolist(), label.tolist(), query.wrong_pseudo_labels)
-
-
-def _float32(value: float) -> float:
-    """The shortest decimal that is the same float32: 0.974 instead of 0.9739999771118164."""
-    return float(str(np.float32(value)))
 
 
 def _environment(trainer: Trainer) -> dict[str, str]:

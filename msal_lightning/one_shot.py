@@ -22,9 +22,9 @@ from msal_lightning.failures import explained
 from msal_lightning.fit import build_parser, instantiate, one_sentence, parse
 from msal_lightning.module import MSALClassifier
 from msal_lightning.oracles.base import Question
-from msal_lightning.oracles.items import make_items
 from msal_lightning.oracles.question_csv import write_csv
 from msal_lightning.oracles.sheet import write_sheet
+from msal_lightning.oracles.suggest import make_items
 from msal_lightning.precision import choose_precision
 from msal_lightning.query import Query
 from msal_lightning.quiet import quiet_lightning

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import rich
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.utilities.seed import isolate_rng
 from rich.table import Table
@@ -127,7 +128,8 @@ def measure(loop: ActiveLoop) -> Speed:
         seed_everything(derive_seed(loop.seed, "init", 0), verbose=False)
         model = loop.new_model()
         data.reset(loop.seed)
-        data.draw_initial(loop.label_counts[-1])  # as many labels as the last round, so that batches are full
+        index = data.initial_order()[: loop.label_counts[-1]]  # as many as in the last round, so that batches are full
+        data.restore(index, torch.zeros_like(index), 0)  # whatever their labels are
         settings: dict[str, Any] = {
             "logger": False,
             "enable_checkpointing": False,

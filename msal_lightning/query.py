@@ -114,7 +114,23 @@ class Query(Callback):
         self._wrong = None if self._wrong is None or errors is None else self._wrong + errors
 
     def buy(self, data: ActiveDataModule, ranks: Ranks | None = None) -> None:
-        """After the pool pass: merge what the processes saw, select on rank 0, buy on all.
+        """After the pool pass: :meth:`choose`, then buy labels that came with the images.
+
+        Args:
+            data: owns the pool.
+            ranks: the processes that shared the pool pass; this one alone by default.
+
+        Raises:
+            UserError: outputs that are not finite.
+        """
+        self.choose(data, ranks)
+        if not self.n:
+            return
+        data.label(self.selection.index)
+        self.set_pseudo_labels(data)
+
+    def choose(self, data: ActiveDataModule, ranks: Ranks | None = None) -> None:
+        """After the pool pass: merge what the processes saw, and select on rank 0; no label is bought.
 
         A strategy that needs no outputs of the model needs no pool pass either.
 
@@ -134,9 +150,9 @@ class Query(Callback):
         self.selection, self.seen, self._wrong = ranks.on_zero(lambda: self._select(parts))
         if self.seen and self._wrong is not None:
             self.pool_error = self._wrong / self.seen
-        if not self.n:
-            return
-        data.label(self.selection.index)
+
+    def set_pseudo_labels(self, data: ActiveDataModule) -> None:
+        """Let the next fit train on what the strategy is sure of; what was bought is left out."""
         if self.selection.pseudo_labels is None:
             data.clear_pseudo_labels()
         else:

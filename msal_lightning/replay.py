@@ -1,14 +1,28 @@
 """A run once more with another model: the same labels in the same rounds, no query."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.data.files import name_some
 from msal_lightning.errors import UserError
 from msal_lightning.runs import Purchase, read_records
 from msal_lightning.selection import Selection
+
+
+def know_classes(data: ActiveDataModule, names: Sequence[str]) -> None:
+    """Add the classes that a record has beyond those of the data.
+
+    Raises:
+        ValueError: the data begins with other classes.
+    """
+    known = len(data.class_names)
+    if [*data.class_names] != [*names[:known]]:
+        raise ValueError(f"the classes are {name_some(data.class_names)} and were {name_some(names)}")
+    data.add_classes(names[known:])
 
 
 class Replay:
@@ -41,7 +55,7 @@ class Replay:
             Its indices.
         """
         initial = self._records[0].initial
-        self._label(data, initial, 0)
+        self._label(data, initial, 0, 0)
         return torch.tensor(initial.index, dtype=torch.int64)
 
     def buy(self, data: ActiveDataModule, round: int) -> Selection:
@@ -51,16 +65,26 @@ class Replay:
             That, with the scores that it had.
         """
         bought = self._records[round].bought
-        self._label(data, bought, round + 1)
+        self._label(data, bought, round, round + 1)
+        skipped = self._records[round].skipped
+        if skipped is not None:
+            data.skip(torch.tensor(skipped.index, dtype=torch.int64))
         score = None if bought.score is None else torch.tensor(bought.score)
         return Selection(torch.tensor(bought.index, dtype=torch.int64), score)
 
-    def _label(self, data: ActiveDataModule, purchase: Purchase, trained_from: int) -> None:
+    def _label(self, data: ActiveDataModule, purchase: Purchase, round: int, trained_from: int) -> None:
+        index, labels = (torch.tensor(column, dtype=torch.int64) for column in (purchase.index, purchase.label))
+        names = self._records[round].class_names
         try:
-            labels = data.label(torch.tensor(purchase.index, dtype=torch.int64), trained_from).tolist()
+            if names is not None:  # a person said so: what the data knows may be none of it
+                know_classes(data, names[: max([len(data.class_names), *(label + 1 for label in purchase.label)])])
+                data.restore(index, labels, trained_from)
+                same = data.paths(index) == purchase.path
+            else:
+                same = torch.equal(data.label(index, trained_from), labels)
         except ValueError:  # an index that this dataset does not have
-            labels = None
-        if labels != purchase.label:
+            same = False
+        if not same:
             raise UserError(
                 f"expected the dataset that '{self.path}' was made with, got other labels for the recorded images: set "
                 "data to that dataset"

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import itertools
 import json
 import shutil
 from collections.abc import Mapping
@@ -15,12 +16,14 @@ import yaml
 from msal_lightning.atomic import write_atomically
 from msal_lightning.errors import UserError
 from msal_lightning.lock import DirectoryLock
+from msal_lightning.oracles.asked import INITIAL, Asked, asked_file, read_asked, write_asked
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
-FORMAT = 2
+FORMAT = 3
 """Of a record; a change that an older version cannot read raises it."""
+_SINCE_3 = ("skipped", "class_names")  # a record that has none of these is written in format 2
 
 _OWN = (
     "config.yaml",
@@ -30,6 +33,8 @@ _OWN = (
     "checkpoints",
     "fits",
     "embeddings",
+    "queried",
+    "queries",
     "wandb",
     "wandb_id",
     "lock",
@@ -40,6 +45,8 @@ _FREE = (
     "overwrite",
     "run_dir",
     "logger",
+    "wandb_images",
+    "oracle",  # who answers: the labels are in the records
     "data.init_args.root",
     "data.init_args.eval_batch_size",
     "data.init_args.in_memory",
@@ -84,6 +91,19 @@ class PseudoLabels:
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """Images that a person was asked about and did not label, in the order of the questions.
+
+    Attributes:
+        index: dataset-absolute.
+        reason: of each: skip or unsure.
+    """
+
+    index: list[int] = field(default_factory=list)
+    reason: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class RoundRecord:
     """What one finished round was; enough to rebuild the split, the curve and the ledger.
 
@@ -102,6 +122,9 @@ class RoundRecord:
         learn_class_counts: images to learn from per class, in the record of round 0; None where nobody knows.
         num_test: images of the test set; None in records made before it was kept.
         pseudo_labels: made by this round's query, trained on in round k+1 only; None where the strategy makes none.
+        skipped: images that left the pool without a label, in round 0 those of the initial set too; None where nobody
+            was asked.
+        class_names: known after this round's query, in the order of their numbers; None where nobody was asked.
     """
 
     round: int
@@ -118,6 +141,8 @@ class RoundRecord:
     num_scored: int | None = None
     learn_class_counts: list[int] | None = None
     num_test: int | None = None
+    skipped: Skipped | None = None  # from here on since format 3
+    class_names: list[str] | None = None
 
     @property
     def accuracy(self) -> float:
@@ -175,6 +200,12 @@ class RunDirectory:
                     f"run_dir '{self.path}' belongs to another configuration ({say_changed(changed)}): "
                     "choose another run_dir, or start anew with --overwrite"
                 )
+            if changed and any((self.path / "queries").glob("*")):
+                raise UserError(
+                    f"run_dir '{self.path}' asks a person for labels with another configuration "
+                    f"({say_changed(changed)}): choose another run_dir, or start anew with --overwrite, which sets "
+                    "the folder queries aside"
+                )
             if changed:  # no round was finished, so there is nothing to mix with
                 self._clear()
             if not (self.path / "config.yaml").exists():
@@ -182,7 +213,8 @@ class RunDirectory:
             (self.path / "rounds").mkdir(exist_ok=True)
             if records:  # in case the last run ended between its last record and what follows from it
                 self.derive_tables()
-                self.drop_checkpoints(records[-1].round, but=self.fit_checkpoint.name)
+                self._drop_asked(len(records))
+                self.drop_checkpoints(records[-1].round, self.fit_checkpoint, self.model_file(len(records)))
             return list(records)
         except OSError as error:
             self.close()
@@ -219,29 +251,32 @@ class RunDirectory:
             UserError: it, or what is derived from it, cannot be written. Without the record the round is not final, and
                 its fit is still there; with it, the next start derives the rest.
         """
-        body = asdict(record)
-        text = json.dumps({"format": FORMAT, "digest": _digest(body), **body}, indent=1)
+        body = record_body(record)
+        version = FORMAT if body.keys() & {*_SINCE_3} else 2
+        text = json.dumps({"format": version, "digest": _digest(body), **body}, indent=1)
         try:
             write_atomically(self.path / "rounds" / f"{record.round:03d}.json", text)
             self._records = [*self._records[: record.round], record]
             self.derive_tables()
+            self._drop_asked(record.round + 1)
             self.drop_checkpoints(record.round)
         except OSError as error:
             raise UserError(self._cannot_write(f"the record of round {record.round}", error.strerror)) from None
 
-    def save_model(self, trainer: "Trainer", round: int) -> None:
+    def save_model(self, trainer: "Trainer", round: int, needed: bool = False) -> None:
         """Keep the weights of a round, whole or not at all; all processes of a run take part.
 
         Args:
             trainer: of the round.
             round: k.
+            needed: before the round is recorded, whatever ``keep_checkpoints`` says.
 
         Raises:
             UserError: they cannot be written.
         """
-        if self.keep_checkpoints == "none":
+        if self.keep_checkpoints == "none" and not needed:
             return
-        file = self._model_file(round)
+        file = self.model_file(round)
         trainer.save_checkpoint(file, weights_only=True)
         if failed := getattr(trainer.strategy.checkpoint_io, "failed", None):
             raise UserError(self._cannot_write(f"'{file.relative_to(self.path)}'", failed))
@@ -263,20 +298,49 @@ class RunDirectory:
         except OSError as error:
             raise UserError(self._cannot_write(f"'{name}'", error.strerror)) from None
 
-    def _model_file(self, round: int) -> Path:
+    def model_file(self, round: int) -> Path:
+        """Where the model of a round is saved."""
         return self.path / "checkpoints" / f"round-{round:03d}.ckpt"
 
-    def drop_checkpoints(self, round: int, but: str = "-") -> None:
+    def drop_checkpoints(self, round: int, *but: Path) -> None:
         """Remove what ``keep_checkpoints`` does not keep, and the fit that was in progress.
 
         Args:
             round: the last finished one.
-            but: pattern of what else stays.
+            but: what else stays.
         """
-        keep = {"all": "round-*.ckpt", "last": self._model_file(round).name, "none": "-"}[self.keep_checkpoints]
+        keep = {"all": "round-*.ckpt", "last": self.model_file(round).name, "none": "-"}[self.keep_checkpoints]
         for file in (self.path / "checkpoints").glob("*"):
-            if not file.match(keep) and not file.match(but):
+            if not file.match(keep) and file not in but:
                 _remove(file)
+
+    def read_asked(self, name: str) -> Asked | None:
+        """What a person is asked for, and was answered, but not recorded yet.
+
+        Args:
+            name: ``initial`` or ``round-003``.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        return read_asked(self.path, name)
+
+    def write_asked(self, asked: Asked) -> None:
+        """Keep what is asked before anybody is: from then on the round is not trained again.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        try:
+            (self.path / "queries").mkdir(exist_ok=True)
+            write_asked(self.path, asked)
+        except OSError as error:
+            raise UserError(self._cannot_write(f"what {asked.name} asks", error.strerror)) from None
+
+    def _drop_asked(self, rounds: int) -> None:
+        """Of rounds that are recorded."""
+        for name in (INITIAL, *(f"round-{round:03d}" for round in range(rounds))):
+            _remove(asked_file(self.path, name))
 
     def disk_use(self) -> tuple[int, int]:
         """Bytes of the whole run directory, and of its checkpoints among them."""
@@ -302,6 +366,9 @@ class RunDirectory:
                 write_atomically(file, text)
 
     def _clear(self) -> None:
+        if any((self.path / "queries").glob("*")):  # a person's work
+            places = (self.path / f"queries-{n}" for n in itertools.count(1))
+            (self.path / "queries").rename(next(place for place in places if not place.exists()))
         for name in reversed(_OWN[:-1]):  # config.yaml, by which a run directory is known, goes last; the lock stays
             _remove(self.path / name)
 
@@ -383,14 +450,23 @@ def _read(file: Path) -> RoundRecord:
         version, digest = body.pop("format"), body.pop("digest")
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         raise UserError(f"the record '{file}' is damaged: {remedy}") from None
-    if version not in (1, FORMAT):
+    if version not in (1, 2, FORMAT):
         raise UserError(f"expected the record '{file}' in format {FORMAT}, got {version}: {remedy}")
     if digest != _digest(body):
         raise UserError(f"the record '{file}' was changed after it was written: {remedy}")
-    body["bought"], body["initial"] = Purchase(**body["bought"]), Purchase(**body["initial"])
-    if pseudo := body.get("pseudo_labels"):
-        body["pseudo_labels"] = PseudoLabels(**pseudo)
-    return RoundRecord(**body)
+    return record_of(body)
+
+
+def record_body(record: RoundRecord) -> dict[str, Any]:
+    """A record as plain values."""
+    return {key: value for key, value in asdict(record).items() if value is not None or key not in _SINCE_3}
+
+
+def record_of(body: Mapping[str, Any]) -> RoundRecord:
+    """The record of plain values."""
+    parts = {"bought": Purchase, "initial": Purchase, "pseudo_labels": PseudoLabels, "skipped": Skipped}
+    made = {key: part(**body[key]) for key, part in parts.items() if body.get(key)}
+    return RoundRecord(**{**body, **made})
 
 
 def _digest(body: dict[str, Any]) -> str:

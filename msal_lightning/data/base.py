@@ -2,6 +2,8 @@
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +23,8 @@ IN_POOL = -1
 """``labeled_at`` of an image whose label was not bought yet."""
 NOT_IN_POOL = -2
 """``labeled_at`` of an image that a long-tailed version of the dataset leaves out."""
+SKIPPED = -3
+"""``labeled_at`` of an image that a person was asked about and did not label."""
 
 
 class ActiveDataModule(LightningDataModule, ABC):
@@ -31,7 +35,8 @@ class ActiveDataModule(LightningDataModule, ABC):
     and its ``source``.
 
     The state is ``labeled_at`` (N,) int64: -1 in the pool, 0 in the initial set, k: trained on from round k, -2: left
-    out of a long-tailed version. It is the split, the history and the checkpoint. Indices are dataset-absolute.
+    out of a long-tailed version, -3: a person was asked and did not label it. It is the split, the history and the
+    checkpoint. Indices are dataset-absolute.
 
     Args:
         root: folder of the data files; a download goes there.
@@ -57,6 +62,8 @@ class ActiveDataModule(LightningDataModule, ABC):
     class_names: tuple[str, ...]
     files: tuple[str, ...] = ()
     source: str = ""
+    partly_labeled: bool = False
+    """Some images to learn from may have no label (-1), and there may be no test set."""
 
     def __init__(
         self,
@@ -114,6 +121,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         self.truth = Truth(learn.label)
         self.labeled_at = torch.full((len(learn.label),), IN_POOL)
         self._labels = torch.full((len(learn.label),), UNKNOWN)
+        self._num_named = len(self.class_names)
         self._ready = True
 
     def read(self) -> tuple[Images, Images]:
@@ -125,14 +133,19 @@ class ActiveDataModule(LightningDataModule, ABC):
         learn, test = self.load()
         for images in (learn, test):
             shape = tuple(images.image.shape)
-            fits = len(shape) == 4 and shape[1] == self.in_channels and 0 < shape[0] == len(images.label)
+            may_be_empty = self.partly_labeled and images is test
+            fits = len(shape) == 4 and shape[1] == self.in_channels and shape[0] == len(images.label)
+            fits = fits and (may_be_empty or shape[0] > 0)
             if images.image.dtype != torch.uint8 or not fits:
                 raise UserError(
                     f"expected {self.name}.load() to give uint8 images (N, {self.in_channels}, H, W) and N labels, got "
                     f"{images.image.dtype} {shape} and {len(images.label)}: correct it, or mean and std"
                 )
+            if not len(images.label):
+                continue
             low, high = int(images.label.min()), int(images.label.max())
-            if low < 0 or high >= self.num_classes:
+            least = UNKNOWN if self.partly_labeled and images is learn else 0
+            if low < least or high >= self.num_classes:
                 raise UserError(
                     f"expected the labels of {self.name} to be 0 to {self.num_classes - 1}, got {low} "
                     f"to {high}: check the files in data.root '{self.root}'"
@@ -186,6 +199,22 @@ class ActiveDataModule(LightningDataModule, ABC):
         """
         return None
 
+    def locations(self, index: Tensor) -> list[Path] | None:
+        """Absolute paths of images, for showing them to a person; None for a dataset that is not made of files.
+
+        Args:
+            index: (n,) int64, dataset-absolute.
+        """
+        return None
+
+    def add_classes(self, names: Sequence[str]) -> None:
+        """Know classes that a person has named; the next model has them too.
+
+        Args:
+            names: in the order of their numbers, which follow those of the classes known so far.
+        """
+        self.class_names = (*self.class_names, *names)
+
     def reset(self, seed: int) -> None:
         """Forget all labels.
 
@@ -194,6 +223,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         """
         self.seed, self.round, self.attempt = seed, 0, 0
         self.truth.handed_out = 0
+        self.class_names = self.class_names[: self._num_named]
         self.labeled_at.fill_(IN_POOL)
         if self.imbalance is not None:
             keep = self.truth.long_tail(self.imbalance, self.num_classes, stream(seed, "split", 1))
@@ -216,9 +246,19 @@ class ActiveDataModule(LightningDataModule, ABC):
         pool, num_labeled = self.pool, len(self.labeled)
         if not 1 <= size <= len(pool) or num_labeled:
             raise ValueError(f"cannot draw {size} of {len(pool)} images, {num_labeled} are labeled already")
-        initial = pool[torch.randperm(len(pool), generator=stream(self.seed, "split"))[:size]]
+        initial = self.initial_order()[:size]
         self.label(initial, 0)
         return initial
+
+    def initial_order(self) -> Tensor:
+        """Indices of the pool in the order in which the initial set takes them.
+
+        From the seed alone, but for images whose labels came with them, which go first where others have none.
+        """
+        pool = self.pool
+        drawn = pool[torch.randperm(len(pool), generator=stream(self.seed, "split"))]
+        known = self.truth.known[drawn]
+        return torch.cat([drawn[known], drawn[~known]])
 
     # ---------------------------------------------------------------- moves
 
@@ -256,6 +296,18 @@ class ActiveDataModule(LightningDataModule, ABC):
         self._check_in_pool(index)
         self.truth.handed_out += len(index)
         self._move(index, labeled_at, labels)
+
+    def skip(self, index: Tensor) -> None:
+        """Take images out of the pool that a person did not label.
+
+        Args:
+            index: (n,) int64 of images in the pool.
+
+        Raises:
+            ValueError: as :meth:`label`.
+        """
+        self._check_in_pool(index)
+        self.labeled_at[index] = SKIPPED
 
     def _check_in_pool(self, index: Tensor) -> None:
         size = len(self.labeled_at)
@@ -380,8 +432,12 @@ class ActiveDataModule(LightningDataModule, ABC):
         image = batch.image
         if self.augmentation is not None and self.trainer is not None and self.trainer.training:
             image = self.augmentation(image, self._augment_stream())
-        mean, std = self._scale(image.device)
-        return batch._replace(image=(image - mean).div_(std))
+        return self.scale(batch._replace(image=image))
+
+    def scale(self, batch: Batch) -> Batch:
+        """Scale uint8 images to [0, 1] and normalize them, on their device."""
+        mean, std = self._scale(batch.image.device)
+        return batch._replace(image=(batch.image - mean).div_(std))
 
     def _scale(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of uint8 values, there already: sending them anew would hold up each step."""

@@ -14,6 +14,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from msal_lightning.data.augment import Augmentation
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.files import ImageFiles, free_memory, name_some
+from msal_lightning.data.truth import UNKNOWN
 from msal_lightning.data.views import Images
 from msal_lightning.errors import UserError
 
@@ -22,7 +23,7 @@ _GREY = ((0.5,), (0.25,))
 
 
 class ImageFolder(ActiveDataModule):
-    """Your own images: a sub-folder for each class, or a CSV file with the columns path and label.
+    """Your own images: a sub-folder for each class, or a CSV file with the columns path and label; or without labels.
 
     Other files than images, and those whose names begin with a dot, are left out. Images of any size, grey, with
     transparency or a palette are converted.
@@ -31,6 +32,9 @@ class ImageFolder(ActiveDataModule):
         root: folder with a sub-folder for each class, or the one that the paths of the CSV file start from.
         csv: file with the columns path and label, and perhaps split with train or test; its order is the order of
             the indices. None: the sub-folders of root.
+        unlabeled: all images below root are there to learn from, whatever their folders; csv has the labels that are
+            known, and a person gives the others (oracle).
+        classes: their names, with unlabeled; none: those that csv and test_root name.
         test_root: folder of the test set, a sub-folder for each class.
         test_fraction: share of each class that is held out as the test set, without test_root and split.
         test_seed: draws it; not the run's seed, so that all runs are tested on the same images.
@@ -56,6 +60,8 @@ class ImageFolder(ActiveDataModule):
         self,
         root: str,
         csv: str | None = None,
+        unlabeled: bool = False,
+        classes: list[str] | None = None,
         test_root: str | None = None,
         test_fraction: float = 0.2,
         test_seed: int = 0,
@@ -87,7 +93,12 @@ class ImageFolder(ActiveDataModule):
             raise UserError(
                 f"expected data.num_workers to be at least 0, got {num_workers}: leave it out for one a CPU"
             )
+        if classes is not None and not unlabeled:
+            raise UserError("expected data.classes with data.unlabeled only: labels name the classes otherwise")
+        if classes is not None and (len({*classes}) < len(classes) or not all(name.strip() for name in classes)):
+            raise UserError(f"expected different names in data.classes, got {classes}: correct them")
         self.csv, self.test_root = csv, test_root
+        self.partly_labeled, self.classes = unlabeled, classes
         self.test_fraction, self.test_seed = test_fraction, test_seed
         self.size, self.channels = size, channels
         self.memory, self.workers, self.on_error = in_memory, num_workers, on_error
@@ -100,20 +111,28 @@ class ImageFolder(ActiveDataModule):
             UserError: what is wrong with the folder, the CSV file or an image.
         """
         where = f"data.root '{self.root}'" if self.csv is None else f"data.csv '{self.csv}'"
-        found = _from_folder(Path(self.root), where) if self.csv is None else _from_csv(Path(self.csv), Path(self.root))
+        if self.partly_labeled:
+            found = _without_labels(Path(self.root), self.csv, self.test_root)
+        elif self.csv is None:
+            found = _from_folder(Path(self.root), where)
+        else:
+            found = _from_csv(Path(self.csv), Path(self.root))
         if self.on_error == "skip":
             found = self._without_unreadable(found)
         learn, test = [item for item in found if not item.is_test], [item for item in found if item.is_test]
-        self.class_names = _class_names(learn, where)
+        if not self.partly_labeled:
+            self.class_names = _class_names(learn, where)
         if self.test_root is not None:
             where = f"data.test_root '{self.test_root}'"
             test = _from_folder(Path(self.test_root), where)
             test = self._without_unreadable(test) if self.on_error == "skip" else test
-        elif not test:
+        elif not test and not self.partly_labeled:
             learn, test = self._hold_out(learn)
-        if not test:
+        if self.partly_labeled:
+            self.class_names = self._named_classes([*learn, *test])
+        elif not test:
             raise UserError(f"expected test images in {where}, found none: add some, or leave data.test_root out")
-        if unknown := sorted({item.label for item in test} - set(self.class_names)):
+        if unknown := sorted({item.label or "" for item in test} - set(self.class_names)):
             raise UserError(
                 f"expected the classes to test in {where} to be among those to learn, got {name_some(unknown)} too: "
                 "rename or leave them out"
@@ -130,10 +149,24 @@ class ImageFolder(ActiveDataModule):
         relative = (os.path.relpath(self._paths[row], self.root) for row in index.tolist())
         return [path.encode(errors="backslashreplace").decode() for path in relative]  # a name need not be text
 
+    def locations(self, index: Tensor) -> list[Path]:  # noqa: D102
+        return [Path(self._paths[row]).absolute() for row in index.tolist()]
+
+    def _named_classes(self, items: list["_Item"]) -> tuple[str, ...]:
+        named = {item.label for item in items if item.label is not None}
+        if self.classes is None:
+            return _sorted_classes(named)
+        if unknown := sorted(named - {*self.classes}):
+            raise UserError(
+                f"expected the labels in data.csv and data.test_root to be among data.classes, got "
+                f"{name_some(unknown)} too: add them, or correct the labels"
+            )
+        return tuple(self.classes)
+
     def _hold_out(self, items: list["_Item"]) -> tuple[list["_Item"], list["_Item"]]:
         generator = torch.Generator().manual_seed(self.test_seed)
         is_test = [False] * len(items)
-        rows_of = defaultdict[str, list[int]](list)
+        rows_of = defaultdict[str | None, list[int]](list)
         for row, item in enumerate(items):
             rows_of[item.label].append(row)
         for name in self.class_names:
@@ -155,12 +188,13 @@ class ImageFolder(ActiveDataModule):
         kept = [item for item, fine in zip(items, readable, strict=True) if fine]
         if bad:
             print(f"{len(bad)} of {len(items)} images cannot be read and are left out: {name_some(bad)}")
-        if lost := sorted({item.label for item in items} - {item.label for item in kept}):
+        if lost := sorted({item.label or "" for item in items} - {item.label or "" for item in kept} - {""}):
             raise UserError(f"found no image that can be read of {name_some(lost)}: replace them, or leave them out")
         return kept
 
     def _labels_of(self, items: list["_Item"]) -> Tensor:
-        number = {name: c for c, name in enumerate(self.class_names)}
+        number: dict[str | None, int] = {name: c for c, name in enumerate(self.class_names)}
+        number[None] = UNKNOWN
         return torch.tensor([number[item.label] for item in items], dtype=torch.int64)
 
     def _decide(self, num_bytes: int) -> bool:
@@ -178,7 +212,7 @@ class ImageFolder(ActiveDataModule):
 @dataclass(frozen=True)
 class _Item:
     path: Path
-    label: str
+    label: str | None  # None: unknown
     is_test: bool = False
 
 
@@ -198,6 +232,26 @@ def _from_folder(root: Path, where: str) -> list[_Item]:
     return items
 
 
+def _without_labels(root: Path, csv: str | None, test_root: str | None) -> list[_Item]:
+    """All images below a folder, with the labels that a CSV file knows."""
+    if not root.is_dir():
+        raise UserError(f"expected data.root '{root}' to be a folder of images, found none: correct it")
+    listed = {os.path.normpath(item.path): item for item in _from_csv(Path(csv), root, blank=True)} if csv else {}
+    found = _images_below(root)
+    if test_root is not None:
+        tested = Path(os.path.normpath(test_root))
+        found = [path for path in found if tested not in Path(os.path.normpath(path)).parents]
+    items = [listed.pop(os.path.normpath(path), _Item(path, None)) for path in found]
+    if listed:
+        raise UserError(
+            f"expected the files that data.csv '{csv}' names to be images below data.root '{root}', got "
+            f"{name_some(sorted(listed))} too: correct one of the two"
+        )
+    if not any(not item.is_test for item in items):
+        raise UserError(f"expected images below data.root '{root}', found none: set it to your folder")
+    return items
+
+
 def _images_below(folder: Path) -> list[Path]:
     found = []
     for parent, folders, files in os.walk(folder, followlinks=True):
@@ -207,7 +261,7 @@ def _images_below(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def _from_csv(file: Path, root: Path) -> list[_Item]:
+def _from_csv(file: Path, root: Path, blank: bool = False) -> list[_Item]:
     try:
         with file.open(newline="", encoding="utf-8-sig") as text:
             reader = csv.DictReader(text)
@@ -225,7 +279,7 @@ def _from_csv(file: Path, root: Path) -> list[_Item]:
     for line, row in rows:
         path = root / row["path"]
         same = Path(os.path.normpath(path))
-        if not row["path"] or not row["label"]:
+        if not row["path"] or not (row["label"] or (blank and row.get("split") != "test")):
             wrong.append(f"line {line}: path or label is blank")
         elif row.get("split", "") not in ("", "train", "test"):
             wrong.append(f"line {line}: split '{row['split']}' is neither train nor test")
@@ -235,7 +289,7 @@ def _from_csv(file: Path, root: Path) -> list[_Item]:
             wrong.append(f"line {line}: there is no file '{path}'")
         else:
             seen[same] = line
-            items.append(_Item(path, row["label"], row.get("split") == "test"))
+            items.append(_Item(path, row["label"] or None, row.get("split") == "test"))
     if wrong:
         shown = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
         raise UserError(f"{len(wrong)} lines of data.csv '{file}' are wrong ({shown}): correct them")
@@ -243,11 +297,16 @@ def _from_csv(file: Path, root: Path) -> list[_Item]:
 
 
 def _class_names(items: list[_Item], where: str) -> tuple[str, ...]:
-    names = sorted({item.label for item in items})
+    names = _sorted_classes({item.label for item in items if item.label is not None})
     if len(names) < 2:
         raise UserError(
             f"expected at least two classes to learn in {where}, got {len(names)}: there is nothing to tell apart"
         )
-    if all(name.isdecimal() for name in names):
-        names.sort(key=int)  # 2 before 10
-    return tuple(names)
+    return names
+
+
+def _sorted_classes(names: set[str]) -> tuple[str, ...]:
+    ordered = sorted(names)
+    if all(name.isdecimal() for name in ordered):
+        ordered.sort(key=int)  # 2 before 10
+    return tuple(ordered)

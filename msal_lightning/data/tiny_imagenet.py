@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from msal_lightning.atomic import write_atomically
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.download import download_file
 from msal_lightning.data.files import decode_all, name_some
 from msal_lightning.data.views import Images
 from msal_lightning.errors import UserError
-from msal_lightning.runs import write_atomically
 
 _NAME = "tiny-imagenet-200"
 _URL = f"http://cs231n.stanford.edu/{_NAME}.zip"

@@ -141,7 +141,8 @@ def _choice(data: ActiveDataModule, run: Run, round: int, images: int) -> Choice
             f"expected the images that {run.folder} was made with, got others in data.root '{data.root}': set --root "
             "to their folder"
         )
-    names = [data.class_names[bought.label[rank]] for rank in ranks]
+    class_names = run.records[round].class_names or data.class_names  # a person may have named more
+    names = [class_names[bought.label[rank]] for rank in ranks]
     return Choice(round, data.images[index], names, bought.score and [bought.score[rank] for rank in ranks])
 
 

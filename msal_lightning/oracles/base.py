@@ -72,12 +72,14 @@ class NotYet(Exception):  # noqa: N818 - not an error: the run waits
     Args:
         count: labels that are missing.
         where: what a person has to look at: a file, a page.
+        how: what to do there, a sentence.
     """
 
-    def __init__(self, count: int, where: str) -> None:
+    def __init__(self, count: int, where: str, how: str = "") -> None:
         super().__init__(f"waiting for {count} label{'' if count == 1 else 's'} in {where}")
         self.count = count
         self.where = where
+        self.how = how
 
 
 class Oracle(ABC):

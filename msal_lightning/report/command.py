@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from msal_lightning.atomic import write_atomically
 from msal_lightning.errors import UserError
 from msal_lightning.report.latex import latex
 from msal_lightning.report.markdown import markdown
@@ -12,18 +13,18 @@ from msal_lightning.report.page import page
 from msal_lightning.report.result import build
 from msal_lightning.report.table_csv import table_csv
 from msal_lightning.report.terminal import show
-from msal_lightning.runs import write_atomically
 
 
-def report(runs: Sequence[str], out: str = "report") -> None:
+def report(runs: Sequence[str], out: str = "report", logger: str | None = None) -> None:
     """Compare runs in the terminal, and write ``report.md``, ``.csv``, ``.tex`` and ``.html``.
 
     Args:
         runs: run directories, or folders of them.
         out: folder of the four files.
+        logger: wandb: log all of it there too.
 
     Raises:
-        UserError: the runs cannot be compared, or the files not be written.
+        UserError: the runs cannot be compared, or the files not be written, or W&B cannot start.
     """
     result = build([Path(run) for run in runs])
     texts = {"md": markdown(result), "csv": table_csv(result), "tex": latex(result), "html": page(result)}
@@ -38,3 +39,7 @@ def report(runs: Sequence[str], out: str = "report") -> None:
     console = Console(highlight=False)
     show(result, console)
     console.print(f"Written: report.md, report.csv, report.tex and report.html in {out}", markup=False)
+    if logger == "wandb":
+        from msal_lightning.report.to_wandb import log_report
+
+        log_report(result, Path(out))

@@ -1,7 +1,7 @@
 """A report's main table as LaTeX with booktabs."""
 
 from msal_lightning.report.result import Report
-from msal_lightning.report.tables import footnotes, results_table
+from msal_lightning.report.tables import Table, blocks, footnotes, results_table
 
 _SPECIAL = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
@@ -25,31 +25,46 @@ _SPECIAL = str.maketrans(
 
 
 def latex(report: Report) -> str:
-    """A ``table`` environment; needs the package booktabs and, for quotes, the T1 encoding."""
+    """A ``table`` environment; needs the package booktabs and, for quotes, the T1 encoding.
+
+    The columns come in blocks below each other, since side by side they would not fit on a page. Runs that are left out
+    are named in comments: their folders are of no use in print.
+    """
     table = results_table(report)
-    head = " & ".join(escape(column) for column in table.columns)
-    lines = [
-        " & ".join(rf"\textbf{{{escape(c)}}}" if (i, j) in table.bold else escape(c) for j, c in enumerate(row))
-        for i, row in enumerate(table.rows)
-    ]
-    caption = " ".join([escape(table.title) + ".", *map(escape, footnotes(report))])
+    caption, *notes = [note for note in footnotes(report) if not note.startswith("Paired tests")]
+    left_out = [note for note in notes if note.removesuffix(".") in report.comparison.notes]
     return "\n".join(
         [
             "% needs \\usepackage{booktabs}",
+            *(f"% {escape(note)}" for note in left_out),
             r"\begin{table}",
             r"  \centering",
-            rf"  \caption{{{caption}}}",
-            rf"  \begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
-            r"    \toprule",
-            rf"    {head} \\",
-            r"    \midrule",
-            *(rf"    {line} \\" for line in lines),
-            r"    \bottomrule",
-            r"  \end{tabular}",
+            rf"  \caption{{{escape(table.title)}. {escape(caption)}}}",
+            r"  \medskip\footnotesize",
+            r"  \setlength{\tabcolsep}{4pt}",
+            *(line for columns in blocks(table, report.in_paper) for line in _tabular(table, columns)),
+            r"  \raggedright",
+            *(f"  {escape(note)}" for note in notes if note not in left_out),
             r"\end{table}",
             "",
         ]
     )
+
+
+def _tabular(table: Table, columns: list[int]) -> list[str]:
+    def cell(i: int, j: int) -> str:
+        text = escape(table.rows[i][j])
+        return rf"\textbf{{{text}}}" if (i, j) in table.bold else text
+
+    return [
+        rf"  \begin{{tabular}}{{l{'r' * (len(columns) - 1)}}}",
+        r"    \toprule",
+        "    " + " & ".join(escape(table.columns[j]) for j in columns) + r" \\",
+        r"    \midrule",
+        *("    " + " & ".join(cell(i, j) for j in columns) + r" \\" for i in range(len(table.rows))),
+        r"    \bottomrule",
+        r"  \end{tabular}\par\medskip",
+    ]
 
 
 def escape(text: str) -> str:

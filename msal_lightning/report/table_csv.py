@@ -11,11 +11,16 @@ from msal_lightning.report.result import METRICS, Report, Row
 def table_csv(report: Report) -> str:
     """One row a method; where the paper's tables disagree the first one counts."""
     out = io.StringIO()
-    rows = [_row(row) for row in report.rows]
+    rows = result_rows(report)
     writer = csv.DictWriter(out, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue()
+
+
+def result_rows(report: Report) -> list[dict[str, Any]]:
+    """The same before it is text; None where there is none."""
+    return [_row(row) for row in report.rows]
 
 
 def _row(row: Row) -> dict[str, Any]:

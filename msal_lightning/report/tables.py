@@ -38,6 +38,13 @@ def results_table(report: Report) -> Table:
     return Table(report.title, columns, rows, bold)
 
 
+def blocks(table: Table, in_paper: bool) -> list[list[int]]:
+    """Columns of the main table side by side: each block is the method and what fits beside it on a page."""
+    cost = table.columns.index("fit s")
+    parts = [range(1, 5), range(5, cost)] if in_paper else [range(1, cost)]
+    return [[0, *columns] for columns in (*parts, range(cost, len(table.columns)))]
+
+
 def _row(row: Row, in_paper: bool) -> list[str]:
     cells = [row.name, str(row.num_seeds)]
     for metric in METRICS:
@@ -120,8 +127,8 @@ def footnotes(report: Report) -> list[str]:
         ] if report.in_paper else []),
         *([f"Labels saved against {report.baseline} at its final accuracy, on mean curves over shared seeds; "
            f"{NONE}: not reached."] if report.baseline else []),
-        "Penalty (Ash et al. 2020): share of the budgets at which another method is significantly better (paired "
-        "t-test, p < 0.05, uncorrected), mean over the others; lower is better.",
+        "Penalty (after Ash et al. 2020, here over all budgets): share of the budgets at which another method is "
+        "significantly better (paired t-test, p < 0.05, uncorrected), mean over the others; lower is better.",
         "Paired tests: two-sided, on the seeds that both methods have; p by Holm is corrected for all pairs. "
         f"{NONE}: fewer than 2 seeds, for Wilcoxon fewer than 6.",
         *(note if note.endswith(".") else f"{note}." for note in report.notes),

@@ -6,7 +6,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from msal_lightning.report.result import Report
-from msal_lightning.report.tables import Table, footnotes, results_table, signed, verdict
+from msal_lightning.report.tables import Table, blocks, footnotes, results_table, signed, verdict
 
 _SHOWN_TESTS = 5
 
@@ -19,12 +19,9 @@ def show(report: Report, console: Console) -> None:
         console: where to.
     """
     table = results_table(report)
-    cost = table.columns.index("fit s")
-    # several narrow tables, since one would not fit into 80 columns
-    blocks = [range(1, 5), range(5, cost)] if report.in_paper else [range(1, cost)]
     console.print(Text(table.title, style="bold"))
-    for columns in [*blocks, range(cost, len(table.columns))]:
-        _print(table, [0, *columns], console)
+    for columns in blocks(table, report.in_paper):  # one table would not fit into 80 columns
+        _print(table, columns, console)
     console.print(Text(verdict(report)))
     for test in [test for test in report.tests if test.holm_p is not None and test.holm_p < 0.05][:_SHOWN_TESTS]:
         console.print(

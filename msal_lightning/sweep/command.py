@@ -47,8 +47,8 @@ def sweep(argv: list[str]) -> int:
 
 
 def _run(wanted: Sequence[Cell], out: Path, options: argparse.Namespace) -> int:
+    from msal_lightning.atomic import write_atomically
     from msal_lightning.lock import DirectoryLock
-    from msal_lightning.runs import write_atomically
     from msal_lightning.sweep.plan import make_jobs
     from msal_lightning.sweep.run import Sweep
     from msal_lightning.sweep.table import SweepDisplay

@@ -123,7 +123,7 @@ def digit_files(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def read_wandb():
-    """``read_wandb(folder)``: budget curve and summary of an offline run, by the reader of another test file."""
+    """``read_wandb(folder)``: curve, summary, types of artifacts of an offline run, by another test file's reader."""
     spec = importlib.util.spec_from_file_location("tracking", Path(__file__).parents[1] / "test_tracking.py")
     tracking = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tracking)
@@ -131,6 +131,7 @@ def read_wandb():
     def read(folder):
         (file,) = folder.glob("run-*.wandb")
         records = tracking.parse_wandb(file.read_bytes())
-        return tracking.curve(records), tracking.summary(records)
+        kinds = [r.artifact.type for r in records if r.WhichOneof("record_type") == "artifact"]
+        return tracking.curve(records), tracking.summary(records), sorted(kinds)
 
     return read

@@ -228,14 +228,19 @@ def test_wandb_ends_as_one_run_with_one_curve(serve, tmp_path, monkeypatch, tabl
     ids = {folder.name.rpartition("-")[2] for folder in (tmp_path / "run" / "wandb").glob("offline-run-*")}
     assert ids == {(tmp_path / "run" / "wandb_id").read_text().split()[0]}
     last = max((tmp_path / "run" / "wandb").glob("offline-run-*"), key=lambda folder: folder.name)
-    curve, summary = read_wandb(last)
+    curve, summary, artifacts = read_wandb(last)
     assert [n for n, _ in curve] == [40, 80, 120]
     assert {"AUBC", "final_accuracy"} <= set(summary)
+    assert artifacts == ["dataset", "run_table", "run_table"]  # the ledger, and what each of the two queries bought
     assert os.environ["WANDB_MODE"] == "disabled"
     before = len(list((tmp_path / "run" / "wandb").glob("offline-run-*")))
     assert serve(command, tmp_path, environment) == 0  # all is told: no further run
     assert len(list((tmp_path / "run" / "wandb").glob("offline-run-*"))) == before
-    table("kills with W&B offline", "one run id, the last folder has the whole curve and the summary", "finished")
+    table(
+        "kills with W&B offline",
+        "one run id, the last folder has curve, tables, summary and ledger, each once",
+        "finished",
+    )
 
 
 def test_records_hold_each_label_once(whole):

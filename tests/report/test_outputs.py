@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -50,14 +51,45 @@ def test_csv_has_plain_numbers(out):
     assert rows["LeastConfD"]["labels_saved"] == ""
 
 
-def test_latex_is_a_booktabs_table(out):
+def test_latex_is_booktabs_tables_below_each_other(out):
     text = (out / "report.tex").read_text()
-    assert [text.count(rule) for rule in (r"\toprule", r"\midrule", r"\bottomrule")] == [1, 1, 1]
-    body = text.partition(r"\midrule")[2].partition(r"\bottomrule")[0].strip().splitlines()
-    columns = re.search(r"\\begin\{tabular\}\{(l?r+)\}", text)[1]
-    assert [line.count(" & ") for line in body] == [len(columns) - 1] * 3
+    assert [text.count(rule) for rule in (r"\toprule", r"\midrule", r"\bottomrule")] == [3, 3, 3]
+    heads = []
+    for block in text.split(r"\begin{tabular}")[1:]:
+        columns = re.match(r"\{(lr+)\}", block)[1]
+        head = block.partition(r"\toprule")[2].partition(r"\midrule")[0]
+        body = block.partition(r"\midrule")[2].partition(r"\bottomrule")[0].strip().splitlines()
+        assert [line.count(" & ") for line in [head, *body]] == [len(columns) - 1] * 4
+        heads.append([cell.strip(" \n\\") for cell in head.split("&")])
+    assert [head[0] for head in heads] == ["method"] * 3
+    assert [name for head in heads for name in head[1:]] == [
+        "seeds", "AUBC", "AUBC reported", "difference", "F-acc", "F-acc reported", "difference", "fit s", "test s",
+        "query s", "labels saved", "penalty",
+    ]  # fmt: skip
     assert r"\textbf{0.6450 $\pm$ 0.0050}" in text
     assert text.count("{") == text.count("}")
+
+
+def test_latex_names_what_is_left_out_in_a_comment_only(write_run, folder, tmp_path):
+    write_run("a", [0.5, 0.7])
+    write_run("100%_b", [0.5], "Margin", loop={"initial_size": 2, "query_size": 2, "query_budget": 2})
+    assert main(["report", str(folder), "--out", str(tmp_path / "out")]) == 0
+    lines = (tmp_path / "out" / "report.tex").read_text().splitlines()
+    assert [line[0] for line in lines if r"100\%\_b is left out: 1 of 2 rounds" in line] == ["%"]
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX here")
+def test_latex_compiles_and_fits_on_a_page(out):
+    strange = latex.escape(STRANGE.replace("日本", "").replace("\u2028", ""))  # what pdflatex has no letters for
+    (out / "doc.tex").write_text(
+        r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{booktabs}\begin{document}\input{report.tex}"
+        rf"\par {strange}\end{{document}}"
+    )
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "doc.tex"]
+    done = subprocess.run(command, cwd=out, capture_output=True, check=False)
+    said = done.stdout.decode(errors="replace")
+    assert done.returncode == 0, said
+    assert "Overfull" not in said
 
 
 def test_terminal_fits_and_tells_the_tests(out, folder, capsys):

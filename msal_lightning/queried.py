@@ -1,0 +1,121 @@
+"""Some images of each purchase, with what the model took them for: a table in Weights & Biases."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch import Trainer
+from PIL import Image
+from torch import Tensor
+
+from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.data.views import Batch
+from msal_lightning.module import MSALClassifier
+from msal_lightning.runs import RoundRecord, RunDirectory
+
+if TYPE_CHECKING:
+    import wandb
+
+FOLDER = "queried"
+"""Of a run directory; one file a round, so that a run that goes on elsewhere can show earlier rounds again."""
+
+COLUMNS: list[str | int] = ["round", "rank", "image", "score", "predicted", "label", "index"]
+
+
+class QueriedImages:
+    """Keeps what the model predicted for some bought images, and shows them with their labels once those are recorded.
+
+    The images are evenly spread over the ranks of a purchase, the first among them, as on the contact sheet.
+
+    Args:
+        run: the run directory.
+        data: owns the images.
+        limit: images of each purchase.
+    """
+
+    def __init__(self, run: RunDirectory, data: ActiveDataModule, limit: int) -> None:
+        self._run = run
+        self._data = data
+        self._limit = limit
+
+    def predict(self, round: int, bought: Tensor, model: MSALClassifier, trainer: Trainer) -> None:
+        """Before the record of a round: one small forward pass, which strategies without a pool pass lack too.
+
+        Args:
+            round: k.
+            bought: (b,) int64, best first.
+            model: of the round, as it queried.
+            trainer: of the round.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        number = min(self._limit, len(bought))
+        if not number:
+            return
+        ranks = [rank * len(bought) // number for rank in range(number)]
+        index = bought[ranks]
+        predicted = predict_classes(self._data, index, model, trainer).tolist()
+        self._run.save_file(_file_name(round), json.dumps({"index": index.tolist(), "predicted": predicted}).encode())
+
+    def table(self, record: RoundRecord) -> "wandb.Table | None":
+        """A row an image; None for a round of which nothing was kept."""
+        file = self._run.path / _file_name(record.round)
+        if not file.exists():
+            return None
+        import wandb
+
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        bought, names = record.bought, self._data.class_names
+        rank_of = {index: rank for rank, index in enumerate(bought.index)}
+        # what a person skipped was not bought
+        shown = [(rank_of[i], guess) for i, guess in zip(kept["index"], kept["predicted"], strict=True) if i in rank_of]
+        images = self._data.images[torch.tensor([bought.index[rank] for rank, _ in shown], dtype=torch.int64)]
+        rows: list[list[Any]] = [
+            [
+                record.round,
+                rank,
+                wandb.Image(_picture(image)),
+                None if bought.score is None else bought.score[rank],
+                names[predicted],
+                names[bought.label[rank]],
+                bought.index[rank],
+            ]
+            for (rank, predicted), image in zip(shown, images, strict=True)
+        ]
+        return wandb.Table(columns=COLUMNS, data=rows)
+
+
+def predict_classes(data: ActiveDataModule, index: Tensor, model: MSALClassifier, trainer: Trainer) -> Tensor:
+    """The most probable class of a few images, on the device and in the precision of the pool pass.
+
+    Args:
+        data: owns the images.
+        index: (n,) int64, dataset-absolute.
+        model: comes back to the device where it was.
+        trainer: of the round.
+
+    Returns:
+        (n,) int64.
+    """
+    before, device, was_training = model.device, trainer.strategy.root_device, model.training
+    batch = Batch(index, data.images[index].to(device), torch.full_like(index, -1))
+    model.to(device).eval()
+    # eager: a compiled network would be compiled once more for so few images
+    with (
+        torch.inference_mode(),
+        trainer.precision_plugin.predict_step_context(),
+        torch.compiler.set_stance("force_eager"),
+    ):
+        predicted: Tensor = model(data.on_after_batch_transfer(batch, 0).image).argmax(dim=1).cpu()
+    model.train(was_training).to(before)
+    return predicted
+
+
+def _picture(image: Tensor) -> Image.Image:
+    """Of (C, H, W) uint8, grey or in colour."""
+    return Image.fromarray(image.permute(1, 2, 0).squeeze(2).numpy())
+
+
+def _file_name(round: int) -> str:
+    return f"{FOLDER}/{round:03d}.json"

@@ -1,0 +1,58 @@
+"""Folders of images without labels, and a person who knows them."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+NUM_TEST = 60
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Digits as PNG files: ``pool`` without labels, ``test`` in folders, ``labels.csv`` with what a person knows."""
+    digits = load_digits()
+    truth = {}
+    for i in range(300):
+        c = digits.target[i]
+        file = tmp_path / (f"test/{c}/{i}.png" if i < NUM_TEST else f"pool/{'ab'[i % 2]}/{i}.png")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((digits.images[i] * 15).astype(np.uint8)).save(file)
+        if i >= NUM_TEST:
+            truth[str(file.relative_to(tmp_path / "pool"))] = str(c)
+    with (tmp_path / "labels.csv").open("w", newline="") as out:
+        csv.writer(out).writerows([("path", "label"), *sorted(truth.items())])
+    return tmp_path, truth
+
+
+@pytest.fixture
+def options(photos):
+    """``options(*more)``: of a run on them, with a person as oracle."""
+    folder, _ = photos
+    data = {"root": folder / "pool", "test_root": folder / "test", "size": 8, "channels": 1, "batch_size": 32}
+    fixed = ["--config", "digits", "--trainer.max_epochs", "2", "--trainer.accelerator", "cpu", "--data", "ImageFolder"]
+    fixed += [word for key, value in data.items() for word in (f"--data.{key}", str(value))]
+    fixed += ["--loop.initial_size", "30", "--loop.query_size", "20", "--loop.query_budget", "40", "--query", "Margin"]
+    return lambda *more: ["fit", *fixed, *more]
+
+
+@pytest.fixture
+def person(photos):
+    """``person(file)``: fills in the blank labels of a file; ``say`` may answer otherwise, by path."""
+    _, truth = photos
+
+    def fill(file, say=None, most=None):
+        with file.open(newline="") as text:
+            header, *lines = csv.reader(text)
+        path, label = header.index("path"), header.index("label")
+        filled = 0
+        for line in lines:
+            if not line[label] and (most is None or filled < most):
+                line[label] = (say or {}).get(line[path], truth[line[path]])
+                filled += 1
+        with file.open("w", newline="") as out:
+            csv.writer(out).writerows([header, *lines])
+
+    return fill
