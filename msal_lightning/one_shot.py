@@ -1,16 +1,21 @@
-"""``query``: which images of a folder to label, from a trained model, without a loop."""
+"""``query``: which images of a folder to label, by a trained model, once and without a loop."""
 
 import argparse
+import io
+import os
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Literal, NoReturn
 
-from jsonargparse import ArgumentParser, Namespace
+import torch
+from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
+from torch.utils.data import DataLoader
 
-from msal_lightning.checkpoint import load_checked
-from msal_lightning.collection import read_run
 from msal_lightning.data import ActiveDataModule, ImageFolder
+from msal_lightning.data.base import NOT_IN_POOL
+from msal_lightning.data.views import Batch
 from msal_lightning.display import RoundProgress
 from msal_lightning.errors import UserError
 from msal_lightning.failures import explained
@@ -20,153 +25,274 @@ from msal_lightning.oracles.base import Question
 from msal_lightning.oracles.question_csv import write_csv
 from msal_lightning.oracles.sheet import write_sheet
 from msal_lightning.oracles.suggest import make_items
+from msal_lightning.precision import choose_precision
 from msal_lightning.query import Query
 from msal_lightning.quiet import quiet_lightning
 from msal_lightning.selection import check_classes
+from msal_lightning.signals import GentleStop
+from msal_lightning.strategies import Strategy
+from msal_lightning.trained import Trained, read_trained
 
-DESCRIPTION = """\
-Choose images of a folder to label with a trained model, once and without a loop: writes query.csv and query.html.
+PROG = "python -m msal_lightning query"
+DESCRIPTION = f"""\
+Choose images of a folder to label, by a trained model: writes query.csv, with a blank column label, and query.html, a
+page to label them by keys.
 
 examples:
-  python -m msal_lightning query --checkpoint runs/mine --images photos --n 100
-  python -m msal_lightning query --checkpoint runs/mine/checkpoints/round-003.ckpt --images photos --n 9 --query Margin
+  {PROG} --checkpoint runs/mine --images photos --n 100
+  {PROG} --checkpoint runs/mine/checkpoints/round-003.ckpt --images photos --n 100 --query MSALD --query.beta 5
 """
 NAME = "query"
+_PASSED_ON = ("--query.", "--data.", "--seed", "--trainer.accelerator", "--trainer.precision")
 
 
 def query(argv: list[str]) -> None:
     """Score all images below a folder, choose some, and write what a person needs to label them.
 
     Args:
-        argv: options of the command; those of ``--query`` are options of ``fit``.
+        argv: options of the command; those of the strategy are as in ``fit``.
 
     Raises:
         UserError: anything that the user can mend.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m msal_lightning query",
+    options, rest = _parse(argv)
+    table, page = options.out / f"{NAME}.csv", options.out / f"{NAME}.html"
+    if table.exists():
+        raise UserError(f"'{table}' is there already and may have labels in it: set --out to another folder")
+    trained = read_trained(options.checkpoint)
+    config, strategy, own, model = _rebuild(trained, options.query, rest)
+    data = _read_images(options.images, options.on_error, trained, own, strategy)
+    n = min(options.n, len(data.pool))
+    if n < options.n:
+        print(f"(--n is {options.n}, and there are {n} images)")
+    callback = Query(strategy, n, config.seed, trained.round)
+    with isolate_rng(), quiet_lightning(), explained(data.num_workers), GentleStop() as stop:
+        stop.where = "the query"
+        if strategy.needs:
+            _trainer(config, callback, stop).predict(model, datamodule=data, return_predictions=False)
+            stop.check()
+        callback.choose(data)
+        question = Question(NAME, make_items(data, callback.selection, model), data.class_names, options.out)
+        stop.check()
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        write_sheet(question, page)
+        write_csv(question, table)  # last: it is what says that the query was done
+    except OSError as error:
+        raise UserError(
+            f"cannot write into '{options.out}' ({error.strerror}): set --out to a folder of yours"
+        ) from None
+    print(
+        f"{strategy.name} chose {n} of {len(data.pool):,} images: fill in {table}, or open {page} to label them by keys"
+    )
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}: see `{self.prog} --help`")
+
+
+def _parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The options of this command, and those that ``fit`` knows how to read."""
+    parser = _Parser(
+        prog=PROG,
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--checkpoint", required=True, type=Path, help="a run directory, or the model of one round")
-    parser.add_argument("--images", required=True, type=Path, help="folder with the images, also in folders below it")
+    parser.add_argument("--images", required=True, type=Path, help="folder of images, also in the folders below it")
     parser.add_argument("--n", required=True, type=int, help="images to choose")
-    parser.add_argument("--out", type=Path, default=Path("query"), help="folder of the two files (default: query)")
+    parser.add_argument("--query", help="the strategy, with --query.OPTION as in fit (default: that of the run)")
+    parser.add_argument("--out", type=Path, default=Path(NAME), help="folder of the two files (default: %(default)s)")
     parser.add_argument("--on_error", choices=["raise", "skip"], default="raise", help="images that cannot be read")
-    parser.add_argument(
-        "--query", metavar="NAME", help="the strategy, with --query.OPTION as in fit (default: that of the run)"
+    parser.epilog = (
+        "Also as in fit: --seed, --trainer.accelerator, --trainer.precision, and of the run's own data --data.root and "
+        "--data.eval_batch_size. Images that the run has labels of are left out."
     )
     options, rest = parser.parse_known_args(argv)
-    ours = ("--query.", "--trainer.", "--seed")
-    if unknown := [word for word in rest if word.startswith("-") and not word.startswith(ours)]:
-        raise UserError(f"'query' has no option {unknown[0]}: see python -m msal_lightning query --help")
+    for word in rest:
+        if word.startswith("-") and not word.lstrip("-")[:1].isdigit() and not word.startswith(_PASSED_ON):
+            raise UserError(f"'query' has no option {word}: see `{PROG} --help`")
     if options.n < 1:
         raise UserError(f"expected --n to be at least 1, got {options.n}: it is how many images to choose")
-    if (options.out / f"{NAME}.csv").exists():
-        raise UserError(
-            f"'{options.out / f'{NAME}.csv'}' is there already and may have labels in it: set --out to another folder"
-        )
+    return options, rest
 
-    file, folder = _model_file(options.checkpoint)
-    settings, config = build_parser(), read_run(folder)
-    chosen = ["--query", options.query] if options.query else []
-    parsed = parse(settings, ["--config", str(folder / "config.yaml"), *chosen, *rest])
+
+def _rebuild(
+    trained: Trained, chosen: str | None, rest: list[str]
+) -> tuple[Namespace, Strategy, ActiveDataModule, MSALClassifier]:
+    """Configuration, strategy, the run's own data (not read yet), and the model."""
+    parser = build_parser()
+    here = ["--trainer.accelerator", "auto", "--trainer.precision", "auto"]  # it may be another machine
+    words = [
+        "--config",
+        str(trained.run.folder / "config.yaml"),
+        *here,
+        *(["--query", chosen] if chosen else []),
+        *rest,
+    ]
+    config = parse(parser, words)
+    if config.get("model.backbone.init_args.weights"):
+        config["model.backbone.init_args.weights"] = None  # what it began with; it has its own by now
     with one_sentence(), quiet_lightning():
-        part = instantiate(settings, parsed, "query", "data", "model")
-        names = next((record.class_names for record in config.records[::-1] if record.class_names), None)
-        data = _images(part.data, options.images, options.on_error, names)
-        check_classes(part.query, data.num_classes)
-        model = MSALClassifier(data.num_classes, data.in_channels, **part.model)
-        if part.query.needs_prototypes and model.head_name != "prototype":
-            raise UserError(
-                f"query {part.query.name} needs prototypes, the model in '{file}' has a {model.head_name} head: set "
-                "--query to Entropy, Margin or LeastConfidence"
-            )
-    _load(model, file)
-    callback = Query(part.query, min(options.n, len(data.pool)), parsed.seed, 0)
-    if part.query.needs_labeled:
-        print(f"({part.query.name} compares with labeled images, of which there are none here)")
-    with isolate_rng(), quiet_lightning(), explained(data.num_workers):
-        trainer = _trainer(settings, parsed, callback)
-        if part.query.needs:
-            trainer.predict(model, datamodule=data, return_predictions=False)
-        callback.choose(data)
-    question = Question(NAME, make_items(data, callback.selection, model), data.class_names, options.out)
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-        write_sheet(question, options.out / f"{NAME}.html")
-        write_csv(question, options.out / f"{NAME}.csv")
-    except OSError as error:
+        part = instantiate(parser, config, "query", "data", "model")
+        check_classes(part.query, trained.num_classes)
+        model = MSALClassifier(trained.num_classes, part.data.in_channels, **part.model)
+    if part.query.needs_prototypes and model.head_name != "prototype":
         raise UserError(
-            f"cannot write into '{options.out}' ({error.strerror}): set --out to a folder of yours"
-        ) from None
-    chosen_by = f"{len(question.items)} of {len(data.pool):,} images chosen by {part.query.name}"
-    print(f"{chosen_by}: {options.out / NAME}.csv, and {options.out / NAME}.html to label them by keys")
-
-
-def _model_file(checkpoint: Path) -> tuple[Path, Path]:
-    """The model, and the run directory that it belongs to."""
-    if checkpoint.is_dir():
-        models = sorted((checkpoint / "checkpoints").glob("round-*.ckpt"))
-        if not models:
-            raise UserError(
-                f"expected --checkpoint '{checkpoint}' to be a run directory with the model of a round, found none: "
-                "run `fit` with loop.keep_checkpoints last or all"
-            )
-        return models[-1], checkpoint
-    if not checkpoint.is_file():
-        raise UserError(f"expected --checkpoint to be a run directory or a model of one, found no '{checkpoint}'")
-    return checkpoint, checkpoint.parent.parent
-
-
-def _load(model: MSALClassifier, file: Path) -> None:
+            f"query {part.query.name} needs prototypes, the model in '{trained.file}' has a {model.head_name} head: "
+            "set --query to Margin, Entropy or another one without"
+        )
     try:
-        model.load_state_dict(load_checked(file)["state_dict"])
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        model.load_state_dict(trained.weights)
+    except RuntimeError:
         raise UserError(
-            f"cannot read the model '{file}' ({str(error).splitlines()[0]:.120}): give --checkpoint the model of a "
-            "finished round, round-KKK.ckpt"
+            f"expected '{trained.file}' to be a model of '{trained.run.folder / 'config.yaml'}', got one of other "
+            "layers: give --checkpoint a file of the same run"
         ) from None
+    return config, part.query, part.data, model
 
 
-def _images(trained: ActiveDataModule, folder: Path, on_error: Any, names: list[str] | None) -> ImageFolder:
-    """The images of the folder as the model's own were: size, channels and normalization."""
-    if isinstance(trained, ImageFolder):
-        size = trained.size
-        if names is None:
-            trained.setup()
-    else:
-        trained.prepare_data()
-        trained.setup()
-        size = trained.images.shape[-1]
-    data = ImageFolder(
-        str(folder),
-        unlabeled=True,
-        classes=[*(names or trained.class_names)],
-        size=size,
-        channels=1 if trained.in_channels == 1 else 3,
-        mean=[*trained.mean],
-        std=[*trained.std],
+def _read_images(
+    folder: Path, on_error: Literal["raise", "skip"], trained: Trained, own: ActiveDataModule, strategy: Strategy
+) -> "Candidates":
+    """The images to choose among, and where the strategy wants it the run's labeled ones."""
+    size = own.size if isinstance(own, ImageFolder) else None
+    names = trained.class_names
+    memory, workers = (own.memory, own.workers) if isinstance(own, ImageFolder) else ("auto", None)
+    if strategy.needs_labeled:
+        try:
+            _read_own(own)
+            trained.restore_labels(own)
+        except UserError as error:
+            raise UserError(
+                f"query {strategy.name} compares with the images that '{trained.run.folder}' has labels of, which are "
+                f"not there ({error}): or set --query to a strategy that does without, Margin for example"
+            ) from None
+    elif names is None or size is None:
+        _read_own(own)
+    data = Candidates(
+        folder,
+        own,
+        classes=[*(names or own.class_names)][: trained.num_classes],
+        size=size or own.images.shape[-1],
+        in_memory=memory,
+        num_workers=workers,
         on_error=on_error,
-        batch_size=trained.batch_size,
-        eval_batch_size=trained.eval_batch_size,
     )
-    data.setup()
-    data.reset(0)
+    try:
+        data.setup()
+    except UserError as error:  # the key of a configuration is an option here
+        words = str(error).replace("data.root", "--images").replace("data.on_error to", "--on_error to")
+        raise UserError(words) from None
+    labeled = data.also_in(Path(own.root), trained.labeled_paths) if isinstance(own, ImageFolder) else []
+    data.labeled_at[labeled] = NOT_IN_POOL
+    if labeled:
+        print(f"({len(labeled)} images have labels in '{trained.run.folder}' and are left out)")
+    if not len(data.pool):
+        raise UserError(f"expected images without labels below --images '{folder}', found none: add some")
     return data
 
 
-def _trainer(settings: ArgumentParser, config: Namespace, query: Query) -> Trainer:
-    own = instantiate(settings, config, "trainer").trainer.as_dict()
-    return Trainer(
-        **{
-            **own,
-            "devices": 1,
-            "logger": False,
-            "callbacks": [query, RoundProgress(0, 0)],
-            "enable_checkpointing": False,
-            "enable_model_summary": False,
-            "enable_progress_bar": False,
-        }
-    )
+def _read_own(own: ActiveDataModule) -> None:
+    """Read the run's own data: a folder of images is only listed."""
+    if isinstance(own, ImageFolder):
+        own.memory = False
+        with redirect_stdout(io.StringIO()):  # what it says about memory is about other images
+            own.setup()
+    else:
+        own.prepare_data()
+        own.setup()
+
+
+class Candidates(ImageFolder):
+    """A folder of images without labels to choose among, seen as a model saw those that it was trained on.
+
+    Args:
+        folder: of the images.
+        own: what the model was trained on; its labeled set is the one that strategies compare with.
+        classes: names, as many as the model knows.
+        size: pixels of a side.
+        in_memory: see :class:`ImageFolder`.
+        num_workers: see :class:`ImageFolder`.
+        on_error: see :class:`ImageFolder`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        own: ActiveDataModule,
+        classes: list[str],
+        size: int,
+        in_memory: bool | Literal["auto"],
+        num_workers: int | None,
+        on_error: Literal["raise", "skip"],
+    ) -> None:
+        super().__init__(
+            str(folder),
+            unlabeled=True,
+            classes=classes,
+            size=size,
+            channels=1 if own.in_channels == 1 else 3,
+            mean=[*own.mean],
+            std=[*own.std],
+            in_memory=in_memory,
+            num_workers=num_workers,
+            on_error=on_error,
+            eval_batch_size=own.eval_batch_size,
+        )
+        self._own = own
+
+    def predict_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
+        """The folder, and where the strategy wants it the labeled set of the run."""
+        loaders = super().predict_dataloader()
+        if isinstance(loaders, list):
+            self._own.predict_labeled = True
+            theirs = self._own.predict_dataloader()
+            assert isinstance(theirs, list)
+            loaders[1] = theirs[1]
+        return loaders
+
+    def also_in(self, root: Path, paths: set[str]) -> list[int]:
+        """Indices of images that another folder's ledger names.
+
+        Args:
+            root: of the other folder.
+            paths: from there, as the ledger writes them.
+        """
+        if not paths:
+            return []
+        files = self.locations(torch.arange(len(self.labeled_at)))
+        relative = (os.path.relpath(file, root.absolute()) for file in files)
+        named = [path.encode(errors="backslashreplace").decode() in paths for path in relative]
+        return [index for index, is_named in enumerate(named) if is_named]
+
+
+class _Progress(RoundProgress):
+    """One bar for the one pass over the images."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 0)
+        self._title = NAME  # there are no rounds
+
+
+def _trainer(config: Namespace, callback: Query, stop: GentleStop) -> Trainer:
+    accelerator, precision = config.trainer.accelerator, config.trainer.precision
+    if precision == "auto":
+        precision, why = choose_precision(accelerator)
+        print(f"precision {precision}: {why} (trainer.precision auto)", flush=True)
+    with one_sentence():
+        trainer = Trainer(
+            accelerator=accelerator,
+            devices=1,
+            precision=precision,
+            logger=False,
+            callbacks=[callback, _Progress(), stop],
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=False,
+        )
+    if precision == "16-mixed" and trainer.strategy.root_device.type == "cpu":
+        raise UserError("trainer.precision 16-mixed needs a GPU, found a CPU: set it to bf16-mixed or 32-true")
+    return trainer

@@ -1,0 +1,87 @@
+"""The tutorial, as a reader goes through it: its commands, and a person at the pages; takes its pictures anew."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parent.parent / "docs"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+STEPS = re.compile(r"```(python|yaml|bash)\n(.*?)```|<!-- person (\S+) -->", flags=re.DOTALL)
+NAMES = {"python": "make_photos.py", "yaml": "mine.yaml"}
+PICTURES = {"initial": "tutorial-initial.png", "round-000": "tutorial-round.png"}
+
+
+@pytest.fixture
+def browser(tmp_path):
+    webdriver = pytest.importorskip("selenium.webdriver")
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path / "Downloads")})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    driver.set_window_size(1000, 700)
+    yield driver
+    driver.quit()
+
+
+def answer(browser, folder, name):
+    """Label all images of a page by keys, the first but one of round 0 skipped, and download the file."""
+    import csv
+    import time
+
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+    from sklearn.datasets import load_digits
+
+    truth = load_digits().target
+    queries = folder / "runs" / "mine" / "queries"
+    with (queries / f"{name}.csv").open(newline="") as file:
+        paths = [row["path"] for row in csv.DictReader(file)]
+    keys = ["1234567890"[truth[int(Path(path).stem)]] for path in paths]
+    if name == "round-000":
+        keys[1] = "s"
+    browser.get((queries / f"{name}.html").as_uri())
+    ActionChains(browser, duration=0).send_keys(*keys[:8]).perform()
+    if name in PICTURES:
+        browser.save_screenshot(str(DOCS / PICTURES[name]))
+    ActionChains(browser, duration=0).send_keys(*keys[8:]).perform()
+    ActionChains(browser).key_down(Keys.CONTROL).send_keys("s").key_up(Keys.CONTROL).perform()
+    deadline = time.monotonic() + 20
+    while not (folder / "Downloads" / f"{name}.csv").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no Chromium with its chromedriver on this machine")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # selenium's own sockets
+def test_the_tutorial_goes_through(browser, tmp_path):
+    home = {**os.environ, "HOME": str(tmp_path), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    said = []
+    for kind, text, name in STEPS.findall((DOCS / "tutorial.md").read_text(encoding="utf-8")):
+        if name:
+            answer(browser, tmp_path, name)
+        elif kind == "bash":
+            done = subprocess.run(
+                ["bash", "-ec", text], cwd=tmp_path, env=home, capture_output=True, text=True, check=False
+            )
+            print(f"$ {text}{done.stdout}")
+            assert done.returncode == 0, done.stderr
+            said.append(done.stdout)
+        else:
+            (tmp_path / NAMES[kind]).write_text(text, encoding="utf-8")
+    assert "waiting for 40 labels in runs/mine/queries/initial.csv" in said[1]
+    assert "waiting for 1 label in runs/mine/queries/round-000-2.csv" in said[5]
+    assert "1 skipped" in said[-2]
+    assert len((tmp_path / "runs" / "mine" / "ledger.csv").read_text().splitlines()) == 1 + 100
+    assert len((tmp_path / "query" / "query.csv").read_text().splitlines()) == 1 + 20
