@@ -264,10 +264,13 @@ class _Server:
 
     def __enter__(self) -> "_Server":
         import httpx
-        from label_studio_sdk.client import LabelStudio as Client
+        from label_studio_sdk import client
 
+        sdk: Any = client  # its own constructor has no types
         self._http = httpx.Client(timeout=60, follow_redirects=True)
-        self._client: Any = self._try(lambda: Client(base_url=self._url, api_key=_token(), httpx_client=self._http))
+        self._client: Any = self._try(
+            lambda: sdk.LabelStudio(base_url=self._url, api_key=_token(), httpx_client=self._http)
+        )
         return self
 
     def __exit__(self, *exception: object) -> None:
