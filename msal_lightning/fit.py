@@ -28,7 +28,7 @@ from msal_lightning.errors import UserError
 from msal_lightning.loop import ActiveLoop
 from msal_lightning.mistakes import concrete_names, explain
 from msal_lightning.module import MSALClassifier
-from msal_lightning.oracles import Files, Oracle, Simulated  # noqa: F401 - what --oracle finds by its bare name
+from msal_lightning.oracles import Files, LabelStudio, Oracle, Simulated  # noqa: F401 - --oracle finds these names
 from msal_lightning.precision import choose_precision
 from msal_lightning.queried import QueriedImages
 from msal_lightning.quiet import quiet_lightning

@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from msal_lightning.oracles.base import Answer, Item, NotYet, Oracle, Question
     from msal_lightning.oracles.files import Files
+    from msal_lightning.oracles.label_studio import LabelStudio
     from msal_lightning.oracles.simulated import Simulated
 
 _HOME = {
     "Answer": "base",
     "Files": "files",
     "Item": "base",
+    "LabelStudio": "label_studio",
     "NotYet": "base",
     "Oracle": "base",
     "Question": "base",
     "Simulated": "simulated",
 }
 
-__all__ = ["Answer", "Files", "Item", "NotYet", "Oracle", "Question", "Simulated"]
+__all__ = ["Answer", "Files", "Item", "LabelStudio", "NotYet", "Oracle", "Question", "Simulated"]
 
 
 def __getattr__(name: str) -> Any:
