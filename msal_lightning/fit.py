@@ -240,6 +240,8 @@ def resolve(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
     # it must not erase the run; and a model of others may not be there any more
     del resolved["overwrite"], resolved["plan"]
     resolved["loop"].pop("first_fit", None)
+    if not resolved["loop"].get("held_out"):  # runs of before there was such a key are the same ones
+        resolved["loop"].pop("held_out", None)
     return resolved
 
 

@@ -67,10 +67,12 @@ class ActiveLoop:
         data: the images and their split.
         strategy: chooses what to buy.
         run: where the records go; its finished rounds are not done again.
-        initial_size: images in the initial set; all: learn from everything, query nothing (the paper's Full).
+        initial_size: images in the initial set, those held out among them; all: learn from everything, query nothing
+            (the paper's Full).
         query_size: labels bought per round, the paper's b.
         query_budget: labels bought in all beyond the initial set, the paper's Q.
         seed: of every random draw.
+        held_out: labels of the initial set to test on instead of learning from them, where the data has no test set.
         pool_limit: score a random subset of this many pool images each round, for pools too large to score whole; none:
             the whole pool.
         pool_error: measure the error rate on the pool each round (Fig. 3), also where the query needs no pass over it.
@@ -105,6 +107,7 @@ class ActiveLoop:
         initial_size: int | Literal["all"],
         query_size: int = 1,
         query_budget: int = 0,
+        held_out: int = 0,
         seed: int = 0,
         pool_limit: int | None = None,
         pool_error: bool = False,
@@ -144,9 +147,11 @@ class ActiveLoop:
         data.reset(seed)
         data.pool_limit = pool_limit
         if self.replay:
-            self.label_counts = self.replay.label_counts
+            self.label_counts, self.held_out = self.replay.label_counts, self.replay.held_out
         else:
             self.label_counts = label_counts(len(data.pool), initial_size, query_size, query_budget)
+            self.held_out = held_out
+        self._check_test_set()
         self._check_labels()
         self.oracle.connect(data)
         if pool_limit is not None and pool_limit < query_size:
@@ -163,6 +168,7 @@ class ActiveLoop:
         head = self._check_model() if self._has_classes else None
         if not run.config:  # from Python: enough to tell another run by
             sizes = {"initial_size": initial_size, "query_size": query_size, "query_budget": query_budget}
+            sizes |= {"held_out": held_out} if held_out else {}
             run.config = {
                 "seed": seed,
                 "loop": {**sizes, "pool_limit": pool_limit, "compile": compile or None, "replay": replay},
@@ -218,11 +224,11 @@ class ActiveLoop:
     def _round(self, round: int) -> RoundRecord:
         data, seconds = self.data, dict[str, float]()
         data.round = round
-        initial, skipped = self._initial() if round == 0 else (Purchase(), Skipped())
+        initial, held_out, skipped = self._initial() if round == 0 else (Purchase(), None, Skipped())
         asked = self._asked(f"round-{round:03d}")
         if asked and asked.record:  # trained, tested and queried before: only answers are missing
             return self._answered(record_of(asked.record), asked)
-        num_labeled, num_pool = len(data.labeled), len(data.pool)
+        num_labeled, num_pool = len(data.labeled) + len(data.held_out), len(data.pool)
         learn = torch.cat([data.labeled, data.pool])
         is_last = round == len(self.label_counts) - 1
         to_buy = 0 if is_last or self.replay else self.label_counts[round + 1] - num_labeled
@@ -256,7 +262,7 @@ class ActiveLoop:
             num_labeled=num_labeled,
             num_pool=num_pool,
             num_scored=query.seen,
-            num_test=len(data.test.label),
+            num_test=data.num_test,
             metrics={name: shortest(value) for name, value in metrics.items()},
             seconds=seconds,
             pool_error=query.pool_error,
@@ -266,6 +272,7 @@ class ActiveLoop:
             learn_class_counts=data.truth.count_classes(learn, data.num_classes) if round == 0 else None,
             pseudo_labels=_pseudo_labels(query),
             environment=_environment(trainer),
+            held_out=held_out,
         )
         if asked:
             draft = replace(record, skipped=skipped)
@@ -282,14 +289,31 @@ class ActiveLoop:
             return None
         return self.ranks.on_zero(lambda: self.run_directory.read_asked(name)) or Asked(name)
 
-    def _initial(self) -> tuple[Purchase, Skipped]:
-        """Label the initial set: labels that came with the images go first, a person gives the others."""
+    def _initial(self) -> tuple[Purchase, Purchase | None, Skipped]:
+        """Label the initial set, and hold the first of its images out.
+
+        Returns:
+            What is learned from, what is held out, and what a person skipped.
+        """
+        index, skipped = self._label_initial()
+        if len(index) <= self.held_out:
+            raise UserError(
+                f"expected more labels in the initial set than loop.held_out ({self.held_out}), got {len(index)}, and "
+                "no image is left to ask about: add images, and start anew with --overwrite"
+            )
+        held_out, initial = index[: self.held_out], index[self.held_out :]
+        self.data.hold_out(held_out)
+        tested = _purchase(self.data, held_out, None) if self.held_out else None
+        return _purchase(self.data, initial, None), tested, skipped
+
+    def _label_initial(self) -> tuple[torch.Tensor, Skipped]:
+        """Labels that came with the images go first, a person gives the others."""
         data = self.data
         asked = self._asked(INITIAL)
         if asked is None:
             size = self.label_counts[0]
             index = self.replay.label_initial(data) if self.replay else data.draw_initial(size)
-            return _purchase(data, index, None), Skipped()
+            return index, Skipped()
         order = data.initial_order()
         known = order[data.truth.known[order]]
         data.label(known, 0)
@@ -306,7 +330,7 @@ class ActiveLoop:
             )
         if not self._has_classes:
             self._check_model()
-        return _purchase(data, torch.cat([known, torch.tensor(given.index, dtype=torch.int64)]), None), skipped
+        return torch.cat([known, torch.tensor(given.index, dtype=torch.int64)]), skipped
 
     def _answered(
         self,
@@ -525,10 +549,13 @@ class ActiveLoop:
                 "--overwrite"
             )
         for record in records:
-            for purchase, trained_from in ((record.initial, 0), (record.bought, record.round + 1)):
+            held_out = record.held_out or Purchase()
+            for purchase, trained_from in ((held_out, 0), (record.initial, 0), (record.bought, record.round + 1)):
                 index, label = (torch.tensor(column, dtype=torch.int64) for column in (purchase.index, purchase.label))
                 try:
                     self.data.restore(index, label, trained_from)
+                    if purchase is held_out:
+                        self.data.hold_out(index)
                     if record.skipped and trained_from:
                         self.data.skip(torch.tensor(record.skipped.index, dtype=torch.int64))
                     if record is records[-1] and trained_from and record.class_names:
@@ -541,6 +568,32 @@ class ActiveLoop:
         if records and (pseudo := records[-1].pseudo_labels):
             index, label = (torch.tensor(column, dtype=torch.int64) for column in (pseudo.index, pseudo.label))
             self.data.set_pseudo_labels(index, label)
+
+    def _check_test_set(self) -> None:
+        """Before a person labels anything: whether there will be something to test on, and something to learn from."""
+        num_test, size = len(self.data.test.label), self.label_counts[0]
+        if self.replay and num_test:
+            return  # what the replayed run held out is not learned from here either
+        if num_test and self.held_out:
+            raise UserError(
+                f"expected loop.held_out to be 0 for data with a test set, got {self.held_out} beside {num_test} test "
+                "images: leave loop.held_out out, or the test set"
+            )
+        if not num_test and self.replay and not self.held_out:
+            raise UserError(
+                f"expected a test set, got none, and the run in loop.replay '{self.replay.path}' held no labels out: "
+                "set data.test_root, or give data.csv a column split with train and test"
+            )
+        if not num_test and not self.held_out:
+            raise UserError(
+                "expected a test set, got none: set data.test_root, give data.csv a column split with train and test, "
+                "or set loop.held_out to the number of labels to test on"
+            )
+        if not num_test and not 0 < self.held_out < size:
+            raise UserError(
+                f"expected loop.held_out to be 1 to {size - 1}, below loop.initial_size, which it is part of, got "
+                f"{self.held_out}: the first model learns from the rest"
+            )
 
     def _check_labels(self) -> None:
         """Whether the oracle fits what is known about the labels."""
@@ -586,13 +639,10 @@ class ActiveLoop:
             trainer = self._new_trainer(logger=False, callbacks=[])
         check_launcher(trainer)
         self.num_processes = trainer.world_size
-        if not len(self.data.test.label):
+        num_test = len(self.data.test.label) or self.held_out
+        if trainer.world_size > num_test:
             raise UserError(
-                "expected a test set, got none: set data.test_root, or give data.csv a column split with train and test"
-            )
-        if trainer.world_size > len(self.data.test.label):
-            raise UserError(
-                f"expected trainer.devices to be at most {len(self.data.test.label)}, the test images, got "
+                f"expected trainer.devices to be at most {num_test}, the test images, got "
                 f"{trainer.world_size} processes: each tests a part of them"
             )
         if not self.replay and self.strategy.needs_prototypes and head != "prototype":
@@ -604,19 +654,19 @@ class ActiveLoop:
 
     def _check_bill(self) -> None:
         # what the oracle was asked for must be what was bought, or labels have leaked
-        if self.data.truth.handed_out != len(self.data.labeled):
-            raise RuntimeError(
-                f"the oracle handed out {self.data.truth.handed_out} labels, but {len(self.data.labeled)} were bought"
-            )
+        bought = len(self.data.labeled) + len(self.data.held_out)
+        if self.data.truth.handed_out != bought:
+            raise RuntimeError(f"the oracle handed out {self.data.truth.handed_out} labels, but {bought} were bought")
 
     @property
     def title(self) -> str:
         """What runs, in a line or two."""
         counts = self.label_counts
-        learn = torch.cat([self.data.labeled, self.data.pool])
+        learn = torch.cat([self.data.labeled, self.data.held_out, self.data.pool])
+        tested = f" ({self.held_out} of them held out to test on)" if self.held_out else ""
         query = f"the labels bought in {self.replay.path}" if self.replay else f"query {self.strategy.name}"
         return (
-            f"{self.data.name}, {query}, seed {self.seed}: {counts[0]} to {counts[-1]} labels "
+            f"{self.data.name}, {query}, seed {self.seed}: {counts[0]} to {counts[-1]} labels{tested} "
             f"in {len(counts)} rounds, {len(learn):,} images to learn from{self._long_tail(learn)}"
         )
 

@@ -27,7 +27,7 @@ class Plan:
     """What a run consists of.
 
     Attributes:
-        label_counts: labels that each round trains on.
+        label_counts: labels paid for before each round.
         steps: optimizer steps of each round, on each process.
         scored: images that each round's query runs the model on, pool and labeled set together.
         tested: images of each round's test.
@@ -78,7 +78,7 @@ def make_plan(loop: ActiveLoop, max_epochs: int | None, max_steps: int = -1) -> 
         seen = min(pool, data.pool_limit) if data.pool_limit else pool
         asks = bool(strategy.needs) and not is_last
         looks = asks or loop.pool_error or loop.keep_embeddings
-        scored.append((seen if looks else 0) + (labeled if asks and strategy.needs_labeled else 0))
+        scored.append((seen if looks else 0) + (labeled - loop.held_out if asks and strategy.needs_labeled else 0))
     with isolate_rng(), quiet_lightning():
         parameters = sum(p.numel() for p in loop.new_model().parameters())
     limits: list[Callable[[int], int]] = []
@@ -89,9 +89,9 @@ def make_plan(loop: ActiveLoop, max_epochs: int | None, max_steps: int = -1) -> 
     shapes = [data.images.shape, data.test.image.shape]
     return Plan(
         label_counts=counts,
-        steps=[min(limit(n) for limit in limits) for n in counts],
+        steps=[min(limit(n - loop.held_out) for limit in limits) for n in counts],
         scored=scored,
-        tested=len(data.test.label),
+        tested=len(data.test.label) or loop.held_out,
         parameters=parameters,
         image_bytes=sum(n * channels * height * width for n, channels, height, width in shapes),
         models_kept={"none": 0, "last": 1, "all": len(counts)}[loop.run_directory.keep_checkpoints],
@@ -102,9 +102,10 @@ def make_plan(loop: ActiveLoop, max_epochs: int | None, max_steps: int = -1) -> 
 def _warnings(loop: ActiveLoop) -> Iterator[str]:
     counts, data = loop.label_counts, loop.data
     bought = [after - before for before, after in itertools.pairwise(counts)]
-    if counts[0] < data.num_classes:
-        yield f"the initial set has {counts[0]} labels for {data.num_classes} classes: some have none"
-    if odd := sum(n % data.batch_size == 1 and n > 1 for n in counts):
+    trained = [n - loop.held_out for n in counts]
+    if trained[0] < data.num_classes:
+        yield f"the initial set has {trained[0]} labels for {data.num_classes} classes: some have none"
+    if odd := sum(n % data.batch_size == 1 and n > 1 for n in trained):
         yield f"in {odd} rounds a last batch of one image joins the batch before it: BatchNorm cannot train on one"
     if bought and bought[0] % data.num_classes and loop.strategy.needs_prototypes:
         yield (

@@ -33,7 +33,8 @@ class Replay:
 
     Attributes:
         path: the same.
-        label_counts: labels that each round trains on.
+        label_counts: labels paid for before each round.
+        held_out: how many of them are tested on.
 
     Raises:
         UserError: it has no finished rounds, or one is damaged.
@@ -47,16 +48,19 @@ class Replay:
                 f"expected loop.replay to be a run directory with finished rounds, got '{path}' without any"
             )
         self.label_counts = [record.num_labeled for record in self._records]
+        self._held_out = self._records[0].held_out or Purchase()
+        self.held_out = len(self._held_out.index)
 
     def label_initial(self, data: ActiveDataModule) -> Tensor:
-        """Label the initial set.
+        """Label the initial set, and what is held out of it.
 
         Returns:
-            Its indices.
+            Its indices, those that were held out first.
         """
         initial = self._records[0].initial
+        self._label(data, self._held_out, 0, 0)
         self._label(data, initial, 0, 0)
-        return torch.tensor(initial.index, dtype=torch.int64)
+        return torch.tensor([*self._held_out.index, *initial.index], dtype=torch.int64)
 
     def buy(self, data: ActiveDataModule, round: int) -> Selection:
         """Buy what was bought in a round.

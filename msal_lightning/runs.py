@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 FORMAT = 3
 """Of a record; a change that an older version cannot read raises it."""
-_SINCE_3 = ("skipped", "class_names")  # a record that has none of these is written in format 2
+_SINCE_3 = ("skipped", "class_names", "held_out")  # a record that has none of these is written in format 2
+_HELD_OUT = -4  # in the ledger's column round, as in labeled_at
 
 _OWN = (
     "config.yaml",
@@ -109,7 +110,7 @@ class RoundRecord:
 
     Attributes:
         round: k, from 0.
-        num_labeled: labels that the model of this round was trained on.
+        num_labeled: labels that were paid for before this round: its model was trained on all that are not held out.
         num_pool: images in the pool before the query.
         num_scored: of these, how many the model looked at: all, or loop.pool_limit, or none for Random.
         metrics: on the test set; ``accuracy`` is always there.
@@ -125,6 +126,7 @@ class RoundRecord:
         skipped: images that left the pool without a label, in round 0 those of the initial set too; None where nobody
             was asked.
         class_names: known after this round's query, in the order of their numbers; None where nobody was asked.
+        held_out: the labels that the run is tested on, in round 0; None where the data has a test set.
     """
 
     round: int
@@ -143,6 +145,7 @@ class RoundRecord:
     num_test: int | None = None
     skipped: Skipped | None = None  # from here on since format 3
     class_names: list[str] | None = None
+    held_out: Purchase | None = None
 
     @property
     def accuracy(self) -> float:
@@ -464,7 +467,8 @@ def record_body(record: RoundRecord) -> dict[str, Any]:
 
 def record_of(body: Mapping[str, Any]) -> RoundRecord:
     """The record of plain values."""
-    parts = {"bought": Purchase, "initial": Purchase, "pseudo_labels": PseudoLabels, "skipped": Skipped}
+    purchases = dict.fromkeys(("bought", "initial", "held_out"), Purchase)
+    parts = {**purchases, "pseudo_labels": PseudoLabels, "skipped": Skipped}
     made = {key: part(**body[key]) for key, part in parts.items() if body.get(key)}
     return RoundRecord(**{**body, **made})
 
@@ -475,7 +479,8 @@ def _digest(body: dict[str, Any]) -> str:
 
 def _ledger_rows(record: RoundRecord) -> list[dict[str, Any]]:
     rows = []
-    for purchase, trained_from in ((record.initial, 0), (record.bought, record.round + 1)):
+    held_out = record.held_out or Purchase()
+    for purchase, trained_from in ((held_out, _HELD_OUT), (record.initial, 0), (record.bought, record.round + 1)):
         scores: list[float] | list[None] = purchase.score or [None] * len(purchase.index)
         for rank, (index, label, score) in enumerate(zip(purchase.index, purchase.label, scores, strict=True)):
             row = {"round": trained_from, "rank": rank, "index": index, "score": score, "label": label}

@@ -31,7 +31,7 @@ class Round:
 
     Attributes:
         round: k.
-        labels: trained on.
+        labels: paid for before it.
         accuracy: with its interval where the number of test images is known.
         seconds: of the whole round.
     """
@@ -73,8 +73,9 @@ class Status:
         rounds: in all; None where the configuration does not say.
         finished: the rounds that are recorded.
         budget: labels in all; None as ``rounds``.
-        initial: labels in the initial set.
+        initial: labels in the initial set, those held out left out.
         bought: labels beyond it.
+        held_out: labels to test on, the data having no test set.
         skipped: images that a person took out.
         waiting: for a person; None where nobody is asked.
         busy: the process that writes into the run right now.
@@ -91,6 +92,7 @@ class Status:
     budget: int | None
     initial: int
     bought: int
+    held_out: int
     skipped: int
     waiting: Waiting | None
     busy: str | None
@@ -152,6 +154,7 @@ def look(folder: Path, against: Sequence[Path] = ()) -> Status:
         budget=counts[-1] if counts else None,
         initial=len(records[0].initial.index) if records else 0,
         bought=sum(len(record.bought.index) for record in records),
+        held_out=sum(len(record.held_out.index) for record in records if record.held_out),
         skipped=sum(len(record.skipped.index) for record in records if record.skipped),
         waiting=_waiting(question, bool(config.get("oracle.init_args.allow_new_classes"))) if question else None,
         busy=DirectoryLock(folder / "lock").holder(),
@@ -170,11 +173,12 @@ def show(status: Status, console: Console) -> None:
     console.print(Text(f"{status.run}: {status.method} on {status.dataset}, seed {status.seed}", style="bold"))
     of_rounds = f" of {status.rounds}" if status.rounds else ""
     of_budget = f" of {status.budget:,}" if status.budget else ""
-    labels = status.initial + status.bought
+    labels = status.initial + status.bought + status.held_out
+    held_out = f", {status.held_out:,} held out to test on" if status.held_out else ""
     skipped = f", {status.skipped} skipped" if status.skipped else ""
     console.print(
         f"{len(status.finished)}{of_rounds} rounds, {labels:,}{of_budget} labels "
-        f"({status.initial:,} initial, {status.bought:,} bought{skipped})",
+        f"({status.initial:,} initial, {status.bought:,} bought{held_out}{skipped})",
         markup=False,
     )
     if status.busy:

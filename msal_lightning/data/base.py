@@ -25,6 +25,8 @@ NOT_IN_POOL = -2
 """``labeled_at`` of an image that a long-tailed version of the dataset leaves out."""
 SKIPPED = -3
 """``labeled_at`` of an image that a person was asked about and did not label."""
+HELD_OUT = -4
+"""``labeled_at`` of an image that was labeled to test on."""
 
 
 class ActiveDataModule(LightningDataModule, ABC):
@@ -35,8 +37,8 @@ class ActiveDataModule(LightningDataModule, ABC):
     and its ``source``.
 
     The state is ``labeled_at`` (N,) int64: -1 in the pool, 0 in the initial set, k: trained on from round k, -2: left
-    out of a long-tailed version, -3: a person was asked and did not label it. It is the split, the history and the
-    checkpoint. Indices are dataset-absolute.
+    out of a long-tailed version, -3: a person was asked and did not label it, -4: labeled to test on. It is the split,
+    the history and the checkpoint. Indices are dataset-absolute.
 
     Args:
         root: folder of the data files; a download goes there.
@@ -183,6 +185,16 @@ class ActiveDataModule(LightningDataModule, ABC):
         return (self.labeled_at == IN_POOL).nonzero()[:, 0]
 
     @property
+    def held_out(self) -> Tensor:
+        """Indices of the images that were labeled to test on, ascending."""
+        return (self.labeled_at == HELD_OUT).nonzero()[:, 0]
+
+    @property
+    def num_test(self) -> int:
+        """Images that models are tested on: the test set, or what is held out where the data has none."""
+        return len(self.test.label) or len(self.held_out)
+
+    @property
     def scored(self) -> Tensor:
         """Indices of the pool that a pool pass goes over, ascending: all, or this round's random ``pool_limit``."""
         pool = self.pool
@@ -297,6 +309,19 @@ class ActiveDataModule(LightningDataModule, ABC):
         self.truth.handed_out += len(index)
         self._move(index, labeled_at, labels)
 
+    def hold_out(self, index: Tensor) -> None:
+        """Test on images of the initial set instead of learning from them, where the data has no test set.
+
+        Args:
+            index: (n,) int64 of images in the initial set.
+
+        Raises:
+            ValueError: one is not in the initial set. Nothing is moved then.
+        """
+        if bool((self.labeled_at[index] != 0).any()):
+            raise ValueError("hold_out() got images that are not in the initial set: others were trained on")
+        self.labeled_at[index] = HELD_OUT
+
     def skip(self, index: Tensor) -> None:
         """Take images out of the pool that a person did not label.
 
@@ -369,7 +394,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         self.labeled_at, self._labels = state_dict["labeled_at"].clone(), state_dict["labels"].clone()
         self.pseudo_labels = state_dict["pseudo_index"].clone(), state_dict["pseudo_labels"].clone()
         self.round, self.seed = state_dict["round"], state_dict["seed"]
-        self.truth.handed_out = len(self.labeled)
+        self.truth.handed_out = len(self.labeled) + len(self.held_out)
 
     # ---------------------------------------------------------------- views and loaders
 
@@ -393,8 +418,10 @@ class ActiveDataModule(LightningDataModule, ABC):
         return self._loader(self._view(self.images, labels), order)
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        """The whole test set, each image on one process only."""
-        return self._loader(self._view(*self.test), self._in_order(torch.arange(len(self.test.label))))
+        """The whole test set, or all that is held out, each image on one process only."""
+        if len(self.test.label):
+            return self._loader(self._view(*self.test), self._in_order(torch.arange(len(self.test.label))))
+        return self._loader(self._view(self.images, self.labels), self._in_order(self.held_out))
 
     def predict_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
         """The pool in ascending order of index, its labels -1; with ``predict_labeled`` the labeled set too."""

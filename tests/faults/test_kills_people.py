@@ -40,6 +40,17 @@ KILLS = {
 }
 
 
+HELD_OUT = {
+    "before labels are held out": [at("ActiveLoop._initial", "self.data.hold_out")],
+    "after labels were held out": [at("ActiveLoop._initial", "return")],
+    "between the model and round 0's question, with labels held out": [
+        at("ActiveLoop._round", "return self._answered(draft")
+    ],
+    "while labels held out are read from the record": [at("ActiveLoop._restore", "self.data.hold_out")],
+    "before the record with labels held out": [at(WRITE, "part.replace", 1, "RunDirectory.commit")],
+}
+
+
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     """Digits as PNG files without labels, and what a person knows of them."""
@@ -63,6 +74,14 @@ def command(photos):
         "--data.root", str(folder / "pool"), "--data.test_root", str(folder / "test"), "--data.size", "8",
         "--data.channels", "1", "--data.batch_size", "16", "--data.unlabeled", "true", "--oracle", "Files",
     ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def holding_out(command):
+    """The same without a test set."""
+    at = command.index("--data.test_root")
+    more = ["--data.classes", str([str(c) for c in range(10)]), "--loop.held_out", "6"]
+    return [*command[:at], *command[at + 2 :], *more]
 
 
 def person(folder, truth):
@@ -125,6 +144,28 @@ def test_a_kill_while_a_person_is_asked_changes_nothing(name, serve, command, ph
     killed = until_done(serve, command, tmp_path, photos[1], KILLS[name])
     left = contents(tmp_path / "run")
     changed = [what for what in whole if left[what] != whole[what]]
+    faults_table(
+        "SIGKILL while a person is asked",
+        {"instant": name, "kills": killed, "changed": ", ".join(changed) or "nothing"},
+    )
+    assert changed == []
+
+
+@pytest.fixture(scope="module")
+def whole_held_out(serve, holding_out, photos, tmp_path_factory):
+    """What the uninterrupted run without a test set leaves."""
+    folder = tmp_path_factory.mktemp("whole_held_out")
+    assert until_done(serve, holding_out, folder, photos[1]) == 0
+    left = contents(folder / "run")
+    assert len(left["records"]["000.json"]["held_out"]["index"]) == 6
+    return left
+
+
+@pytest.mark.parametrize("name", HELD_OUT)
+def test_a_kill_holds_the_same_labels_out(name, serve, holding_out, photos, whole_held_out, faults_table, tmp_path):
+    killed = until_done(serve, holding_out, tmp_path, photos[1], HELD_OUT[name])
+    left = contents(tmp_path / "run")
+    changed = [what for what in whole_held_out if left[what] != whole_held_out[what]]
     faults_table(
         "SIGKILL while a person is asked",
         {"instant": name, "kills": killed, "changed": ", ".join(changed) or "nothing"},
