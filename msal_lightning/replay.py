@@ -58,7 +58,8 @@ class Replay:
             Its indices, those that were held out first.
         """
         initial = self._records[0].initial
-        self._label(data, self._held_out, 0, 0)
+        if self.held_out:
+            self._label(data, self._held_out, 0, 0)
         self._label(data, initial, 0, 0)
         return torch.tensor([*self._held_out.index, *initial.index], dtype=torch.int64)
 
