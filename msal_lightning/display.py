@@ -10,8 +10,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from msal_lightning.evaluation import Estimate
 from msal_lightning.oracles.base import NotYet
 from msal_lightning.runs import RoundRecord, RunDirectory, aubc
+from msal_lightning.status import conclusions, look
 
 _PLAIN_SECONDS = 30  # without a terminal: one line for a phase that lasts longer than this, and every so often
 
@@ -175,6 +177,14 @@ class Display:
             f"with {records[-1].num_labeled} labels; results in {run.path} ({total}, {checkpoints} of it checkpoints)",
             style="bold",
         )
+
+    def outlook(self, run: Path) -> None:
+        """For who pays for labels: how sure the accuracy is, and what more labels may add."""
+        status = look(run)
+        if isinstance(sure := status.tested[-1].accuracy, Estimate):
+            self._print(f"the accuracy is {sure.low:.3f} to {sure.high:.3f} (95 %, by the number of test images)")
+        for line in conclusions(status):
+            self._print(line)
 
     def _print(self, text: str, style: str | None = None) -> None:
         self._console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -74,7 +74,7 @@ def next_gain(labels: Sequence[int], accuracies: Sequence[float], more: int = 10
     """What so many more labels would add to the accuracy, if the curve goes on as in the last rounds.
 
     A straight line over the logarithm of the number of labels, by least squares through the last five rounds, with the
-    t-interval of its slope.
+    t-interval of its slope, cut where the accuracy would leave 0 to 1.
 
     Args:
         labels: of all rounds, rising.
@@ -94,7 +94,9 @@ def next_gain(labels: Sequence[int], accuracies: Sequence[float], more: int = 10
     free = len(x) - 2
     half = float(special.stdtrit(free, 0.5 + LEVEL / 2)) * math.sqrt(float((residual**2).sum()) / free / spread)
     step = math.log1p(more / labels[-1])
-    return Estimate(slope * step, (slope - half) * step, (slope + half) * step)
+    # an accuracy ends at 0 and 1, a straight line does not
+    lowest, highest = -float(accuracies[-1]), 1.0 - float(accuracies[-1])
+    return Estimate(*(min(max(s * step, lowest), highest) for s in (slope, slope - half, slope + half)))
 
 
 def against_random(

@@ -1,9 +1,11 @@
 """What the command ``label`` does: take over a filled CSV file."""
 
+from contextlib import closing
 from pathlib import Path
 
 from msal_lightning.collection import read_run
 from msal_lightning.errors import UserError
+from msal_lightning.lock import DirectoryLock
 from msal_lightning.oracles.asked import pending
 from msal_lightning.oracles.question_csv import read_answers, write_csv
 
@@ -18,24 +20,40 @@ def label(run: Path, file: Path) -> None:
         file: what the contact sheet handed out, or a copy of the run's own file that was filled in.
 
     Raises:
-        UserError: the run waits for no labels, or lines are bad; nothing is written then.
+        UserError: the run waits for no labels, a process writes into it, or lines are bad; nothing is written then.
     """
     config = read_run(run).config
-    question = pending(run)
-    if question is None:
-        raise UserError(f"the run '{run}' waits for no labels: run `fit` with the options that made it, and it asks")
-    ours = question.folder / f"{question.name}.csv"
-    if not ours.exists():
-        raise UserError(
-            f"expected '{ours}', for which a run with oracle Files waits, found none: `fit` writes it again"
-        )
-    allow_new = bool(config.get("oracle.init_args.allow_new_classes"))
-    given = read_answers(question, file, allow_new)
-    answers = [new or old for new, old in zip(given, read_answers(question, ours, allow_new), strict=True)]
-    try:
-        write_csv(question, ours, answers)
-    except OSError as error:
-        raise UserError(f"cannot write '{ours}' ({error.strerror}): make room or give it back to you") from None
+    with closing(_only_writer(run)):
+        question = pending(run)
+        if question is None:
+            raise UserError(
+                f"the run '{run}' waits for no labels: run `fit` with the options that made it, and it asks"
+            )
+        ours = question.folder / f"{question.name}.csv"
+        if not ours.exists():
+            raise UserError(
+                f"expected '{ours}', for which a run with oracle Files waits, found none: `fit` writes it again"
+            )
+        allow_new = bool(config.get("oracle.init_args.allow_new_classes"))
+        given = read_answers(question, file, allow_new)
+        before = read_answers(question, ours, allow_new)
+        answers = [new or old for new, old in zip(given, before, strict=True)]
+        try:
+            write_csv(question, ours, answers)
+        except OSError as error:
+            raise UserError(f"cannot write '{ours}' ({error.strerror}): make room or give it back to you") from None
     missing = answers.count(None)
+    changed = sum(old is not None and old != new for old, new in zip(before, answers, strict=True))
+    instead = f" ({changed} of them instead of other ones)" if changed else ""
     then = f"{missing} are still missing" if missing else "all are there: the run goes on with the same `fit`"
-    print(f"{len(given) - given.count(None)} of {len(given)} labels taken over into {ours}; {then}")
+    print(f"{len(given) - given.count(None)} of {len(given)} labels taken over into {ours}{instead}; {then}")
+
+
+def _only_writer(run: Path) -> DirectoryLock:
+    """Neither a ``fit`` that reads the file nor another ``label`` may be at it in between."""
+    lock = DirectoryLock(run / "lock")
+    try:
+        lock.acquire()
+    except OSError as error:
+        raise UserError(f"cannot write into '{run}' ({error.strerror}): make room or give it back to you") from None
+    return lock

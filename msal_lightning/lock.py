@@ -74,7 +74,7 @@ class DirectoryLock:
             os.close(file)
         return None
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Give it back."""
         if self._file is not None:
             os.ftruncate(self._file, 0)

@@ -30,6 +30,7 @@ from msal_lightning.oracles.base import REASONS, NotYet, Oracle
 from msal_lightning.oracles.conversation import Conversation
 from msal_lightning.oracles.simulated import Simulated
 from msal_lightning.oracles.suggest import shortest
+from msal_lightning.predictor import Predictor
 from msal_lightning.query import Query
 from msal_lightning.quiet import quiet_lightning
 from msal_lightning.ranks import Ranks, check_launcher
@@ -219,6 +220,8 @@ class ActiveLoop:
                 ranks.part()
             else:
                 self.display.finish(records, self.run_directory)
+                if ranks.is_zero and (self.held_out or not self.oracle.instant):
+                    self.display.outlook(self.run_directory.path)
         return records
 
     def _round(self, round: int) -> RoundRecord:
@@ -277,7 +280,7 @@ class ActiveLoop:
         if asked:
             draft = replace(record, skipped=skipped)
             asked = replace(asked, record=record_body(draft))
-            return self._answered(draft, asked, to_buy, (chosen, model))
+            return self._answered(draft, asked, to_buy, (chosen, Predictor(model, trainer)))
         self.ranks.on_zero(lambda: self._commit(record))
         return record
 
@@ -337,7 +340,7 @@ class ActiveLoop:
         draft: RoundRecord,
         asked: Asked,
         n: int | None = None,
-        chosen: tuple[Selection, MSALClassifier] | None = None,
+        chosen: tuple[Selection, Predictor] | None = None,
     ) -> RoundRecord:
         """Buy a person's labels for what the query chose, and the next best for what the person skips.
 
@@ -350,12 +353,16 @@ class ActiveLoop:
         data, round = self.data, draft.round
         first = [chosen] if chosen else []
 
-        def choose(n: int) -> tuple[Selection, MSALClassifier]:
+        def choose(n: int) -> tuple[Selection, Predictor]:
             return first.pop() if first else self._choose_again(round, n)
 
         n = len(asked.exchanges[0].question.items) if n is None else n
         conversation = Conversation(self.oracle, data, self.run_directory, self.ranks)
-        bought, skipped = conversation.buy(asked, n, round + 1, choose)
+        try:
+            bought, skipped = conversation.buy(asked, n, round + 1, choose)
+        except NotYet:
+            self.display.round(draft)  # how good the model is that asks
+            raise
         pseudo = draft.pseudo_labels
         if pseudo:
             in_pool = [int(data.labeled_at[index]) == IN_POOL for index in pseudo.index]
@@ -364,7 +371,6 @@ class ActiveLoop:
             data.set_pseudo_labels(torch.tensor(index, dtype=torch.int64), torch.tensor(label, dtype=torch.int64))
         else:
             data.clear_pseudo_labels()
-        before = draft.skipped or Skipped()
         record = replace(
             draft,
             bought=bought,
@@ -372,14 +378,14 @@ class ActiveLoop:
                 torch.tensor(bought.label, dtype=torch.int64), minlength=data.num_classes
             ).tolist(),
             pseudo_labels=pseudo,
-            skipped=Skipped([*before.index, *skipped.index], [*before.reason, *skipped.reason]),
+            skipped=(draft.skipped or Skipped()) + skipped,
             class_names=[*data.class_names],
         )
         self._check_bill()
         self.ranks.on_zero(lambda: self._commit(record))
         return record
 
-    def _choose_again(self, round: int, n: int) -> tuple[Selection, MSALClassifier]:
+    def _choose_again(self, round: int, n: int) -> tuple[Selection, Predictor]:
         """Let the model of a round choose once more, from what the pool still has."""
         data, file = self.data, self.run_directory.model_file(round)
         query = Query(self.strategy, n, self.seed, round)
@@ -396,7 +402,7 @@ class ActiveLoop:
             if self.strategy.needs:
                 trainer.predict(model, datamodule=data, return_predictions=False)
             query.choose(data, self.ranks)
-        return query.selection, model
+        return query.selection, Predictor(model, trainer)
 
     # ---------------------------------------------------------------- the model of a round
 

@@ -26,6 +26,7 @@ from msal_lightning.oracles.question_csv import write_csv
 from msal_lightning.oracles.sheet import write_sheet
 from msal_lightning.oracles.suggest import make_items
 from msal_lightning.precision import choose_precision
+from msal_lightning.predictor import Predictor
 from msal_lightning.query import Query
 from msal_lightning.quiet import quiet_lightning
 from msal_lightning.selection import check_classes
@@ -68,11 +69,14 @@ def query(argv: list[str]) -> None:
     callback = Query(strategy, n, config.seed, trained.round)
     with isolate_rng(), quiet_lightning(), explained(data.num_workers), GentleStop() as stop:
         stop.where = "the query"
+        trainer = _trainer(config, callback, stop)
         if strategy.needs:
-            _trainer(config, callback, stop).predict(model, datamodule=data, return_predictions=False)
+            trainer.predict(model, datamodule=data, return_predictions=False)
             stop.check()
         callback.choose(data)
-        question = Question(NAME, make_items(data, callback.selection, model), data.class_names, options.out)
+        question = Question(
+            NAME, make_items(data, callback.selection, Predictor(model, trainer)), data.class_names, options.out
+        )
         stop.check()
     try:
         options.out.mkdir(parents=True, exist_ok=True)

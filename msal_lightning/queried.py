@@ -9,8 +9,8 @@ from PIL import Image
 from torch import Tensor
 
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.data.views import Batch
 from msal_lightning.module import MSALClassifier
+from msal_lightning.predictor import Predictor
 from msal_lightning.runs import RoundRecord, RunDirectory
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class QueriedImages:
             return
         ranks = [rank * len(bought) // number for rank in range(number)]
         index = bought[ranks]
-        predicted = predict_classes(self._data, index, model, trainer).tolist()
+        predicted = Predictor(model, trainer).probabilities(self._data, index).argmax(dim=1).tolist()
         self._run.save_file(_file_name(round), json.dumps({"index": index.tolist(), "predicted": predicted}).encode())
 
     def table(self, record: RoundRecord) -> "wandb.Table | None":
@@ -84,32 +84,6 @@ class QueriedImages:
             for (rank, predicted), image in zip(shown, images, strict=True)
         ]
         return wandb.Table(columns=COLUMNS, data=rows)
-
-
-def predict_classes(data: ActiveDataModule, index: Tensor, model: MSALClassifier, trainer: Trainer) -> Tensor:
-    """The most probable class of a few images, on the device and in the precision of the pool pass.
-
-    Args:
-        data: owns the images.
-        index: (n,) int64, dataset-absolute.
-        model: comes back to the device where it was.
-        trainer: of the round.
-
-    Returns:
-        (n,) int64.
-    """
-    before, device, was_training = model.device, trainer.strategy.root_device, model.training
-    batch = Batch(index, data.images[index].to(device), torch.full_like(index, -1))
-    model.to(device).eval()
-    # eager: a compiled network would be compiled once more for so few images
-    with (
-        torch.inference_mode(),
-        trainer.precision_plugin.predict_step_context(),
-        torch.compiler.set_stance("force_eager"),
-    ):
-        predicted: Tensor = model(data.on_after_batch_transfer(batch, 0).image).argmax(dim=1).cpu()
-    model.train(was_training).to(before)
-    return predicted
 
 
 def _picture(image: Tensor) -> Image.Image:

@@ -98,10 +98,15 @@ class Skipped:
     Attributes:
         index: dataset-absolute.
         reason: of each: skip or unsure.
+        path: of each, as in the ledger.
     """
 
     index: list[int] = field(default_factory=list)
     reason: list[str] = field(default_factory=list)
+    path: list[str] = field(default_factory=list)
+
+    def __add__(self, other: "Skipped") -> "Skipped":
+        return Skipped([*self.index, *other.index], [*self.reason, *other.reason], [*self.path, *other.path])
 
 
 @dataclass(frozen=True)
@@ -235,7 +240,7 @@ class RunDirectory:
 
     def close(self) -> None:
         """Let others write into it."""
-        self._lock.release()
+        self._lock.close()
 
     @property
     def config_digest(self) -> str:

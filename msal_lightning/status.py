@@ -17,12 +17,13 @@ from msal_lightning.errors import UserError
 from msal_lightning.evaluation import Comparison, Estimate, accuracy_interval, against_random, next_gain
 from msal_lightning.lock import DirectoryLock
 from msal_lightning.methods import last_word, method_name
-from msal_lightning.oracles.asked import pending
+from msal_lightning.oracles.asked import INITIAL, Asked, all_asked
 from msal_lightning.oracles.base import Question
 from msal_lightning.oracles.question_csv import read_answers
+from msal_lightning.runs import record_of
 
 _MORE = 100  # labels, of the estimate
-_BAR = 24  # letters
+_BAR = 20  # letters: the table fits into 80
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,9 @@ class Status:
         dataset: its class.
         seed: of the run.
         rounds: in all; None where the configuration does not say.
-        finished: the rounds that are recorded.
+        tested: the rounds whose model is tested; the labels that the last one asks for may still be missing.
         budget: labels in all; None as ``rounds``.
-        initial: labels in the initial set, those held out left out.
+        initial: labels of the initial set, those held out left out.
         bought: labels beyond it.
         held_out: labels to test on, the data having no test set.
         skipped: images that a person took out.
@@ -88,7 +89,7 @@ class Status:
     dataset: str
     seed: int
     rounds: int | None
-    finished: list[Round]
+    tested: list[Round]
     budget: int | None
     initial: int
     bought: int
@@ -131,31 +132,37 @@ def look(folder: Path, against: Sequence[Path] = ()) -> Status:
         UserError: see :func:`status`.
     """
     run = read_run(folder)
-    config, records = run.config, run.records
+    config = run.config
+    asked = [one for one in all_asked(folder) if _is_open(one, len(run.records))]
+    records = [*run.records, *(record_of(one.record) for one in asked if one.record)]
+    answers = {one.name: [a for exchange in one.exchanges for a in exchange.answers or ()] for one in asked}
+    labels = {name: sum(answer.label is not None for answer in given) for name, given in answers.items()}
+    of_initial = labels.pop(INITIAL, 0)
+    question = next((one.pending for one in asked if one.pending), None)
     counts = _label_counts(config)
-    seconds = [sum(record.seconds.values()) for record in records]
-    rounds = [
-        Round(
-            record.round,
-            record.num_labeled,
-            accuracy_interval(record.accuracy, record.num_test) if record.num_test else record.accuracy,
-            total,
-        )
-        for record, total in zip(records, seconds, strict=True)
-    ]
-    question = pending(folder)
     return Status(
         run=str(folder),
         method=method_name(config),
         dataset=run.dataset,
         seed=int(config.get("seed", 0)),
         rounds=len(counts) if counts else None,
-        finished=rounds,
+        tested=[
+            Round(
+                record.round,
+                record.num_labeled,
+                accuracy_interval(record.accuracy, record.num_test) if record.num_test else record.accuracy,
+                sum(record.seconds.values()),
+            )
+            for record in records
+        ],
         budget=counts[-1] if counts else None,
-        initial=len(records[0].initial.index) if records else 0,
-        bought=sum(len(record.bought.index) for record in records),
+        initial=len(records[0].initial.index) if records else of_initial,
+        bought=sum(len(record.bought.index) for record in records) + sum(labels.values()),
         held_out=sum(len(record.held_out.index) for record in records if record.held_out),
-        skipped=sum(len(record.skipped.index) for record in records if record.skipped),
+        skipped=sum(len(record.skipped.index) for record in records if record.skipped)
+        + sum(
+            answer.label is None for name, given in answers.items() if name in labels or not records for answer in given
+        ),
         waiting=_waiting(question, bool(config.get("oracle.init_args.allow_new_classes"))) if question else None,
         busy=DirectoryLock(folder / "lock").holder(),
         gain=next_gain([r.num_labeled for r in records], [r.accuracy for r in records], _MORE),
@@ -177,7 +184,7 @@ def show(status: Status, console: Console) -> None:
     held_out = f", {status.held_out:,} held out to test on" if status.held_out else ""
     skipped = f", {status.skipped} skipped" if status.skipped else ""
     console.print(
-        f"{len(status.finished)}{of_rounds} rounds, {labels:,}{of_budget} labels "
+        f"{len(status.tested)}{of_rounds} rounds, {labels:,}{of_budget} labels "
         f"({status.initial:,} initial, {status.bought:,} bought{held_out}{skipped})",
         markup=False,
     )
@@ -188,8 +195,8 @@ def show(status: Status, console: Console) -> None:
         console.print(f"waiting for {waiting.blank} of {waiting.labels} labels in {where}", markup=False)
         if waiting.mistake:
             console.print(waiting.mistake, markup=False)
-    if status.finished:
-        console.print(_curve(status.finished))
+    if status.tested:
+        console.print(_curve(status.tested))
     for line in conclusions(status):
         console.print(line, markup=False)
 
@@ -197,7 +204,7 @@ def show(status: Status, console: Console) -> None:
 def conclusions(status: Status) -> list[str]:
     """What the curve says about the labels to come, a sentence each."""
     lines = []
-    if status.finished and not isinstance(status.finished[-1].accuracy, Estimate):
+    if status.tested and not isinstance(status.tested[-1].accuracy, Estimate):
         lines.append("no intervals: the records were made before they held the number of test images")
     if status.gain:
         value, low, high = (100 * part for part in (status.gain.value, status.gain.low, status.gain.high))
@@ -205,7 +212,7 @@ def conclusions(status: Status) -> list[str]:
         lines.append(
             f"the next {_MORE} labels may add {value:+.1f} points of accuracy ({low:+.1f} to {high:+.1f}){unsure}"
         )
-    elif status.finished:
+    elif status.tested:
         lines.append(f"what the next {_MORE} labels would add can be said from three rounds on")
     if status.random:
         lines.append(_against(status.random))
@@ -217,6 +224,11 @@ def _against(found: Comparison) -> str:
     test = f"{found.seeds} seeds" if found.seeds > 1 else "one seed"
     p = "" if found.p is None else f", p = {found.p:.3f}"
     return f"Random is {'' if found.beaten else 'not '}beaten: {numbers} ({test}{p})"
+
+
+def _is_open(asked: Asked, num_records: int) -> bool:
+    """Whether no record has its labels yet: a kill may leave the file behind."""
+    return num_records <= (0 if asked.name == INITIAL else int(asked.name.removeprefix("round-")))
 
 
 def _waiting(question: Question, allow_new_classes: bool) -> Waiting:

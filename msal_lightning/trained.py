@@ -43,9 +43,12 @@ class Trained:
 
     @property
     def labeled_paths(self) -> set[str]:
-        """Files that the run has labels of, as in its ledger; none where its data is not made of files."""
-        purchases = [part for record in self.run.records for part in (record.initial, record.bought)]
-        return {path for purchase in purchases for path in purchase.path or []}
+        """Files that a person was asked about, skipped ones too; none where the run's data is not made of files."""
+        records = self.run.records
+        parts = [
+            part for record in records for part in (record.initial, record.bought, record.held_out, record.skipped)
+        ]
+        return {path for part in parts if part for path in part.path or []}
 
     def restore_labels(self, data: ActiveDataModule) -> None:
         """Label what the run has labeled, in its own data.

@@ -39,6 +39,13 @@ def test_the_gain_looks_at_the_last_five_rounds_only():
     assert next_gain([10, 20, *late[0]], [0.1, 0.9, *late[1]]) == next_gain(*late)
 
 
+def test_an_accuracy_ends_at_one_and_zero():
+    got = next_gain([10, 20, 40], [0.5, 0.7, 0.9], more=1000)
+    assert (got.value, got.high) == pytest.approx((0.1, 0.1))
+    steep = next_gain([10, 20, 40], [0.1, 0.9, 0.2], more=1000)
+    assert (steep.low, steep.high) == pytest.approx((-0.2, 0.8))
+
+
 @pytest.mark.parametrize("rounds", [0, 1, 2])
 def test_too_few_rounds_have_no_slope(rounds):
     assert next_gain([100, 200][:rounds], [0.5, 0.6][:rounds]) is None

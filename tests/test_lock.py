@@ -74,11 +74,11 @@ def test_released_and_taken_again(tmp_path):
     lock.acquire()
     lock.acquire()
     assert str(os.getpid()) in (tmp_path / "lock").read_text()
-    lock.release()
-    lock.release()
+    lock.close()
+    lock.close()
     assert (tmp_path / "lock").read_text() == ""
     lock.acquire()
-    lock.release()
+    lock.close()
 
 
 def test_a_refused_run_directory_is_not_kept_locked(tmp_path):

@@ -3,16 +3,18 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from msal_lightning.cli import main
 from msal_lightning.oracles.asked import Asked, write_asked
-from msal_lightning.oracles.base import Item, Question
+from msal_lightning.oracles.base import Answer, Item, Question
 from msal_lightning.oracles.question_csv import write_csv
-from msal_lightning.runs import Purchase, RoundRecord, RunDirectory
-from msal_lightning.status import look
+from msal_lightning.runs import Purchase, RoundRecord, RunDirectory, Skipped, read_records, record_body
+from msal_lightning.status import look, show
 
 LOOP = {"initial_size": 100, "query_size": 50, "query_budget": 220}
 
@@ -73,9 +75,9 @@ def test_for_machines(write_run, capsys):
     assert main(["status", str(run), str(write_run("b", [])), "--json"]) == 0
     first, second = json.loads(capsys.readouterr().out)
     assert (first["rounds"], first["budget"], first["bought"]) == (6, 320, 100)
-    assert [one["accuracy"] for one in first["finished"]] == [0.5, 0.6]
+    assert [one["accuracy"] for one in first["tested"]] == [0.5, 0.6]
     assert first["gain"] is first["random"] is first["busy"] is first["waiting"] is None
-    assert (second["finished"], second["initial"]) == ([], 0)
+    assert (second["tested"], second["initial"]) == ([], 0)
 
 
 def test_random_beside_it_is_compared_seed_by_seed(write_run, capsys):
@@ -115,6 +117,38 @@ def test_says_what_is_waited_for(write_run, capsys):
     file = ask(run, ["horse"])
     assert "the class 'horse' is not known" in look(run).waiting.mistake
     assert look(write_run("b", [0.5], oracle={"init_args": {"allow_new_classes": True}})).waiting is None
+
+
+def test_answers_count_before_their_round_is_recorded(write_run, capsys):
+    run = write_run("a", [])
+    items = tuple(Item(i, f"{i}.png", Path(f"{i}.png"), None, None, None, i) for i in range(4))
+    first = Question("initial", items, ("cat", "dog"), run / "queries")
+    given = [Answer("cat"), Answer("dog"), Answer(None, "skip"), Answer("dog")]
+    write_asked(run, Asked("initial").ask(first).answer(given))
+    got = look(run)
+    assert (got.initial, got.bought, got.skipped, got.tested, got.waiting) == (3, 0, 1, [], None)
+    draft = replace(
+        read_records(write_run("b", [0.8]))[0], bought=Purchase(), skipped=Skipped([2], ["skip"], ["2.png"])
+    )
+    more = replace(first, name="round-000", items=items[:2])
+    asked = Asked("round-000", record_body(draft)).ask(more).answer([Answer(None, "unsure"), Answer("dog")])
+    write_asked(run, asked.ask(replace(more, name="round-000-2", items=items[3:])))
+    got = look(run)
+    assert (got.initial, got.bought, got.skipped, len(got.tested)) == (100, 1, 2, 1)
+    assert (got.waiting.question, got.waiting.blank) == ("round-000-2", 1)
+    assert main(["status", str(run)]) == 0
+    said = words(capsys)
+    assert "1 of 6 rounds, 101 of 320 labels (100 initial, 1 bought, 2 skipped)" in said
+    assert "0.8000" in said
+
+
+def test_the_curve_fits_into_eighty_columns(write_run, capsys):
+    run = write_run("a", [0.5, 0.6, 0.7])
+    console = Console(width=80, highlight=False)
+    show(look(run), console)
+    said = capsys.readouterr().out
+    assert "…" not in said
+    assert "━" * 20 in said
 
 
 def test_what_is_no_run_is_a_sentence(tmp_path, capsys):

@@ -103,6 +103,20 @@ def read_asked(run: Path, name: str) -> Asked | None:
         ) from None
 
 
+def all_asked(run: Path) -> list[Asked]:
+    """What is kept of all rounds, those of the initial set first.
+
+    Args:
+        run: the run directory.
+
+    Raises:
+        UserError: a file of it is damaged.
+    """
+    names = [file.name.removesuffix(".asked.json") for file in (run / "rounds").glob("*.asked.json")]
+    found = [read_asked(run, name) for name in sorted(names, key=lambda name: (name != INITIAL, name))]
+    return [asked for asked in found if asked]
+
+
 def pending(run: Path) -> Question | None:
     """What a run waits for, if it does.
 
@@ -112,10 +126,7 @@ def pending(run: Path) -> Question | None:
     Raises:
         UserError: a file of it is damaged.
     """
-    names = [file.name.removesuffix(".asked.json") for file in sorted((run / "rounds").glob("*.asked.json"))]
-    found = [read_asked(run, name) for name in names]
-    waiting = [asked.pending for asked in found if asked is not None and asked.pending is not None]
-    return waiting[0] if waiting else None
+    return next((asked.pending for asked in all_asked(run) if asked.pending), None)
 
 
 def _exchange(run: Path, body: dict[str, Any]) -> Exchange:

@@ -7,15 +7,15 @@ import torch
 
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.errors import UserError
-from msal_lightning.module import MSALClassifier
 from msal_lightning.oracles.asked import Asked, Exchange
 from msal_lightning.oracles.base import REASONS, Item, NotYet, Oracle, Question
 from msal_lightning.oracles.suggest import make_items
+from msal_lightning.predictor import Predictor
 from msal_lightning.ranks import Ranks
 from msal_lightning.runs import Purchase, RunDirectory, Skipped
 from msal_lightning.selection import Selection
 
-Choose = Callable[[int], tuple[Selection, MSALClassifier | None]]
+Choose = Callable[[int], tuple[Selection, Predictor | None]]
 
 
 class Conversation:
@@ -68,17 +68,17 @@ class Conversation:
             missing = min(n - len(items), len(data.pool))
             if missing <= 0:
                 break
-            selection, model = choose(missing)
-            asked = self._ranks.on_zero(lambda: self._put(asked, selection, model, names))  # noqa: B023
+            selection, predictor = choose(missing)
+            asked = self._ranks.on_zero(lambda: self._put(asked, selection, predictor, names))  # noqa: B023
         data.add_classes(names[data.num_classes :])
         scores = [item.score for item in items if item.score is not None]
         index = [item.index for item in items]
         paths = data.paths(torch.tensor(index, dtype=torch.int64))
         return Purchase(index, labels, scores if items and len(scores) == len(items) else None, paths), skipped
 
-    def _put(self, asked: Asked, selection: Selection, model: MSALClassifier | None, names: list[str]) -> Asked:
+    def _put(self, asked: Asked, selection: Selection, predictor: Predictor | None, names: list[str]) -> Asked:
         """Keep a new question; it is asked next."""
-        items = make_items(self._data, selection, model)
+        items = make_items(self._data, selection, predictor)
         number = len(asked.exchanges) + 1
         name = asked.name if number == 1 else f"{asked.name}-{number}"
         asked = asked.ask(Question(name, items, tuple(names), self._run.path / "queries"))
@@ -123,6 +123,7 @@ class Conversation:
             if answer.label is None:
                 skipped.index.append(item.index)
                 skipped.reason.append(answer.reason if answer.reason in REASONS else REASONS[0])
+                skipped.path.append(item.path)
                 self._data.skip(torch.tensor([item.index]))
                 continue
             if answer.label not in names:

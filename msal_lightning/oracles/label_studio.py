@@ -23,7 +23,7 @@ from msal_lightning.oracles.labeling_config import (
     vote,
 )
 from msal_lightning.oracles.majority import majority
-from msal_lightning.oracles.question_csv import _Classes
+from msal_lightning.oracles.question_csv import KnownClasses
 
 if TYPE_CHECKING:
     from msal_lightning.data.base import ActiveDataModule
@@ -165,7 +165,7 @@ class LabelStudio(Oracle):
             tasks: of each item; more than one where a request was cut off at the wrong instant.
             where: page of the project.
         """
-        classes = _Classes(question.class_names, self.allow_new_classes)
+        classes = KnownClasses(question.class_names, self.allow_new_classes)
         answers, wrong = list[Answer | None](), list[str]()
         for item, same in zip(question.items, tasks, strict=True):
             votes = list[Answer]()

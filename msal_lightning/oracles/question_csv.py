@@ -62,7 +62,7 @@ def read_answers(question: Question, file: Path, allow_new_classes: bool = False
         raise UserError(
             f"expected the images of {question.name} in '{file}', got none of them: it belongs to another round or run"
         )
-    classes = _Classes(question.class_names, allow_new_classes)
+    classes = KnownClasses(question.class_names, allow_new_classes)
     first, answers = dict[int, int](), dict[int, Answer | None]()  # by rank: line, answer
     wrong = list[str]()
     for line in lines:
@@ -159,7 +159,7 @@ def _no_such_path(path: str, rank: str, question: Question, named: set[str]) -> 
     return f"'{path}' was not asked in {question.name}: remove the line"
 
 
-class _Classes:
+class KnownClasses:
     """Turns what stands in the column label into answers.
 
     Args:

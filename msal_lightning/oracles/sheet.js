@@ -7,6 +7,13 @@ const OUT = Object.assign(Object.create(null), { skip: "not usable", unsure: "ca
 // s and u are skip and unsure; more classes than keys: letters go to the field
 const KEYS = [..."1234567890qwertyiopadfghjklzxcvbnm"];
 const keyed = () => classes.length <= KEYS.length;
+const keyOf = new Map();
+
+function giveKeys(names) {  // class 7 has the key 7; the others take what is left
+  const free = (key) => KEYS.includes(key) && ![...keyOf.values()].includes(key);
+  const rest = names.filter((name) => !free(name.toLowerCase()) || !keyOf.set(name, name.toLowerCase()));
+  rest.forEach((name) => keyOf.set(name, KEYS.find(free)));
+}
 
 // ---------------------------------------------------------------- what is kept
 
@@ -27,7 +34,7 @@ function recall() {
   try {
     const kept = JSON.parse(localStorage.getItem(`msal:${data.key}`) ?? "null");
     if (!kept || kept.labels.length !== items.length) return;
-    kept.classes.forEach((name) => classes.includes(name) || classes.push(name));
+    kept.classes.forEach((name) => classes.includes(name) || admit(name));
     kept.labels.forEach((label, i) => { if (label in OUT || classes.includes(label)) labels[i] = label; });
   } catch {
     keeps = false;
@@ -103,7 +110,7 @@ function drawClasses() {
   const item = items[current];
   const shown = matches();
   const buttons = shown.slice(0, 60).map((name) =>
-    button(name, keyed() ? KEYS[classes.indexOf(name)] : "", labels[current] === name, item.suggested === name));
+    button(name, keyed() ? keyOf.get(name) : "", labels[current] === name, item.suggested === name));
   const wanted = $("search").value.trim();
   if (data.allowNew && wanted && !classes.includes(wanted) && !(wanted in OUT)) {
     const made = element("button", { type: "button" }, `new class: ${wanted}`);
@@ -194,8 +201,13 @@ function answer(label) {
   filter();
 }
 
-function addClass(name) {
+function admit(name) {
   classes.push(name);
+  giveKeys([name]);
+}
+
+function addClass(name) {
+  admit(name);
   drawKeys();
   answer(name);
 }
@@ -268,8 +280,8 @@ function onKey(event) {
     return;
   }
   if (key === "s" || key === "u") return answer(key === "s" ? "skip" : "unsure");
-  const place = KEYS.indexOf(key);
-  if (place >= 0 && place < classes.length) { event.preventDefault(); answer(classes[place]); }
+  const named = classes.find((name) => keyOf.get(name) === key);
+  if (named !== undefined) { event.preventDefault(); answer(named); }
 }
 
 function onSearchKey(event) {
@@ -285,6 +297,7 @@ function onSearchKey(event) {
 
 // ---------------------------------------------------------------- start
 
+giveKeys(classes);
 recall();
 $("title").textContent = document.title;
 $("grid").append(...figures);

@@ -1,50 +1,21 @@
-"""What a model says about a few images, for the person who labels them."""
+"""What a person is shown of the images that a query chose."""
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.data.views import Batch
 from msal_lightning.errors import UserError
-from msal_lightning.module import MSALClassifier
 from msal_lightning.oracles.base import Item
+from msal_lightning.predictor import Predictor
 from msal_lightning.selection import Selection
 
 
-def suggest(model: MSALClassifier, data: ActiveDataModule, index: Tensor) -> list[tuple[int, float]]:
-    """The most probable class of images, and its probability.
-
-    A pass over the few images that were chosen, apart from the pool pass: strategies need not ask for logits, and
-    nothing is kept of the other images.
-
-    Args:
-        model: of the round.
-        data: owns the images.
-        index: (n,) int64, dataset-absolute.
-
-    Returns:
-        n pairs: class and probability.
-    """
-    found = list[tuple[int, float]]()
-    device = next(model.parameters()).device
-    model.eval()
-    with torch.inference_mode():
-        for part in torch.split(index, data.eval_batch_size):
-            batch = Batch(part, data.images[part].to(device), torch.full((len(part),), -1))
-            logits = model.predict_step(data.scale(batch), 0)["logits"]
-            best = logits.float().softmax(dim=1).max(dim=1)
-            found += zip(best.indices.tolist(), best.values.tolist(), strict=True)
-    return found
-
-
-def make_items(data: ActiveDataModule, selection: Selection, model: MSALClassifier | None) -> tuple[Item, ...]:
-    """What a person is shown of the images that a query chose.
+def make_items(data: ActiveDataModule, selection: Selection, predictor: Predictor | None) -> tuple[Item, ...]:
+    """The items of a question: each image with the model's most probable class.
 
     Args:
         data: owns the images, which are files.
         selection: what was chosen, best first.
-        model: that chose them; None before there is one.
+        predictor: the model that chose them; None before there is one.
 
     Raises:
         UserError: two images have the same path.
@@ -54,7 +25,10 @@ def make_items(data: ActiveDataModule, selection: Selection, model: MSALClassifi
     if len(set(paths)) < len(paths):
         twice = next(path for path in paths if paths.count(path) > 1)
         raise UserError(f"expected a path of its own for each image, got '{twice}' twice: rename one of the files")
-    suggested = suggest(model, data, index) if model is not None else [None] * len(index)
+    suggested: list[tuple[int, float]] | list[None] = [None] * len(index)
+    if predictor is not None and len(index):
+        best = predictor.probabilities(data, index).max(dim=1)
+        suggested = list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
     scores = [None] * len(index) if selection.score is None else selection.score.tolist()
     rows = zip(index.tolist(), paths, data.locations(index) or [], suggested, scores, strict=True)
     return tuple(

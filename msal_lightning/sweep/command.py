@@ -76,7 +76,7 @@ def _run(wanted: Sequence[Cell], out: Path, options: argparse.Namespace) -> int:
         failed = Sweep(jobs, executor, out, display).run()
         display.finish(len(jobs), failed, str(out))
     finally:
-        lock.release()
+        lock.close()
     return 1 if failed else 0
 
 

@@ -36,7 +36,7 @@ def wait_for_lock(run_dir: Path, patience: float = _PATIENCE) -> None:
     while lock.path.exists() and time.monotonic() < until:
         try:
             lock.acquire()
-            lock.release()
+            lock.close()
             return
         except (UserError, OSError):
             time.sleep(0.2)

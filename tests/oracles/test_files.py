@@ -3,10 +3,15 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
+from contextlib import closing
 
 import pytest
 
 from msal_lightning.cli import main
+from msal_lightning.lock import DirectoryLock
+from msal_lightning.oracles.asked import read_asked
 from msal_lightning.runs import read_records
 
 PERSON = ["--data.unlabeled", "true", "--oracle", "Files"]
@@ -55,6 +60,7 @@ def test_a_person_ends_where_known_labels_do(photos, options, person, tmp_path, 
 def test_waits_as_long_as_it_takes(photos, options, person, tmp_path, capsys):
     argv = options(*PERSON, "--run_dir", str(tmp_path / "run"))
     assert main(argv) == 0
+    assert "accuracy is" not in capsys.readouterr().out
     file = tmp_path / "run/queries/initial.csv"
     person(file, most=11)
     before = file.read_bytes()
@@ -63,7 +69,10 @@ def test_waits_as_long_as_it_takes(photos, options, person, tmp_path, capsys):
     assert f"waiting for 19 labels in {file}" in capsys.readouterr().out
     assert file.read_bytes() == before
     person(file)
+    capsys.readouterr()
     assert main(argv) == 0
+    accuracy = read_asked(tmp_path / "run", "round-000").record["metrics"]["accuracy"]
+    assert f"    0       30    {accuracy:.4f}" in capsys.readouterr().out  # of the model that asks
     question = rows(tmp_path / "run/queries/round-000.csv")
     assert [int(row["rank"]) for row in question] == list(range(20))
     assert [float(row["score"]) for row in question] == sorted((float(r["score"]) for r in question), reverse=True)
@@ -154,6 +163,18 @@ def test_label_takes_over_a_file(photos, options, person, tmp_path, capsys):
     assert main(["label", str(tmp_path / "run"), str(theirs)]) == 0
     assert "10 of 30 labels taken over into" in capsys.readouterr().out
     assert sum(bool(row["label"]) for row in rows(ours)) == 10
+    header, line, *rest = theirs.read_text().splitlines()
+    other = "0" if line[-1] != "0" else "1"
+    (tmp_path / "corrected.csv").write_text("\n".join([header, line[:-1] + other, *rest]))
+    lock = DirectoryLock(tmp_path / "run/lock")
+    with closing(lock):
+        held = "import sys; from msal_lightning.cli import main; sys.exit(main(sys.argv[1:]))"
+        words = ["label", str(tmp_path / "run"), str(tmp_path / "corrected.csv")]
+        lock.acquire()
+        done = subprocess.run([sys.executable, "-c", held, *words], capture_output=True, text=True, check=False)
+        assert (done.returncode, "is in use by process" in done.stderr) == (2, True)
+    assert main(words) == 0
+    assert "(1 of them instead of other ones)" in capsys.readouterr().out
     shutil.copy(ours, theirs)
     lines = theirs.read_text().splitlines()
     theirs.write_text("\n".join([lines[0], *lines[:0:-1]]) + "\n")  # another order, as from a spreadsheet

@@ -101,6 +101,19 @@ def count(browser):
     return browser.find_element("id", "count").text
 
 
+def test_a_class_of_one_letter_is_its_own_key(ask, browser, downloads):
+    """Also s and u, which say something else, and a class that comes in later."""
+    names = ("0", "1", "7", "s", "A", "cat")
+    question = ask(names, 8, allow_new_classes=True)
+    press(browser, "1", "0", "7", "a", "2", "3", "/")  # the first keys that are left: s has 2, cat has 3
+    field = browser.find_element("id", "search")
+    field.send_keys("9\n")
+    browser.refresh()
+    press(browser, "9")
+    said = [answer.label for answer in read_answers(question, download(browser, downloads), True)]
+    assert said == ["1", "0", "7", "A", "s", "cat", "9", "9"]
+
+
 def test_a_hundred_images_by_keys(ask, browser, downloads):
     question = ask(NAMES, 100)
     truth = random.Random(0).choices(range(10), k=100)
