@@ -319,13 +319,20 @@ class ActiveLoop:
             return index, Skipped()
         order = data.initial_order()
         known = order[data.truth.known[order]]
+        to_ask = self.label_counts[0] - len(known)
+        before = [item.index for exchange in asked.exchanges[:1] for item in exchange.question.items]
+        if before and (len(before) != to_ask or data.truth.known[before].any()):
+            raise UserError(
+                f"expected the labels in data.csv that were there when the initial set was asked for "
+                f"({self.label_counts[0] - len(before)}), got others ({len(known)}): bring the former file back, or start anew with --overwrite"
+            )
         data.label(known, 0)
 
         def choose(n: int) -> tuple[Selection, None]:
             return Selection(order[data.labeled_at[order] == IN_POOL][:n], None), None
 
         conversation = Conversation(self.oracle, data, self.run_directory, self.ranks)
-        given, skipped = conversation.buy(asked, self.label_counts[0] - len(known), 0, choose)
+        given, skipped = conversation.buy(asked, to_ask, 0, choose)
         if data.num_classes < 2:
             raise UserError(
                 f"expected at least two classes in the labels of the initial set, got {data.num_classes}: name all of "
@@ -560,6 +567,7 @@ class ActiveLoop:
                 index, label = (torch.tensor(column, dtype=torch.int64) for column in (purchase.index, purchase.label))
                 try:
                     self.data.restore(index, label, trained_from)
+                    self.data.check_paths(index, purchase.path)
                     if purchase is held_out:
                         self.data.hold_out(index)
                     if record.skipped and trained_from:

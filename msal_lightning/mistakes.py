@@ -80,6 +80,9 @@ def explain(message: str, keys: Iterable[str]) -> str:
     if found := re.search(r"does not correspond to a subclass of (\w+)", message):
         got_value = re.findall(r"Given value: (.+)$", message, flags=re.MULTILINE)[-1]
         return f"expected {key} to be a subclass of {found[1]}, got '{got_value}'"
+    if "Expected a <class 'list'>" in message:
+        got_value = re.findall(r"Given value: (.+)$", message, flags=re.MULTILINE)[0]
+        return f"expected {key} to be a list, '[first, second]', got '{got_value}'"
     if found := re.search(r"Errors:\s+- (.+)\s+- Expected a <class 'NoneType'>", message):
         return found[1]  # raised by a constructor, which says it in one sentence
     return " ".join(message.split())

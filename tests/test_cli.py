@@ -49,6 +49,10 @@ MISTAKES = {
     "unknown configuration": (["--config", "digts"], "did you mean digits"),
     "query size 0": (["--loop.query_size", "0"], "loop.query_size to be at least 1, got 0"),
     "query size negative": (["--loop.query_size", "-3"], "loop.query_size to be at least 1, got -3"),
+    "classes no list": (
+        ["--data", "ImageFolder", "--data.classes", "cat"],
+        "data.classes to be a list, '.first, second.', got 'cat'",
+    ),
     "query size no number": (["--loop.query_size", "x"], "loop.query_size to be an integer, got 'x'"),
     "budget beyond the pool": (["--loop.query_budget", "2000"], "loop.query_budget to be 0 to 1257.*got 2000"),
     "no initial set": (["--loop.initial_size", "0"], "loop.initial_size to be 1 to 1297"),

@@ -309,6 +309,22 @@ class ActiveDataModule(LightningDataModule, ABC):
         self.truth.handed_out += len(index)
         self._move(index, labeled_at, labels)
 
+    def check_paths(self, index: Tensor, paths: list[str] | None) -> None:
+        """Whether images are still those that they were, where they are files.
+
+        Args:
+            index: (n,) int64.
+            paths: of each, as :meth:`paths` gave them; None: nothing is known.
+
+        Raises:
+            ValueError: one is another file.
+        """
+        now = self.paths(index)
+        if paths is None or now is None or paths == now:
+            return
+        before, after = next((a, b) for a, b in zip(paths, now, strict=True) if a != b)
+        raise ValueError(f"'{after}' is where '{before}' was")
+
     def hold_out(self, index: Tensor) -> None:
         """Test on images of the initial set instead of learning from them, where the data has no test set.
 

@@ -17,6 +17,7 @@ from msal_lightning.data.files import ImageFiles, free_memory, name_some
 from msal_lightning.data.truth import UNKNOWN
 from msal_lightning.data.views import Images
 from msal_lightning.errors import UserError
+from msal_lightning.oracles.base import REASONS
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _GREY = ((0.5,), (0.25,))
@@ -242,6 +243,9 @@ def _without_labels(root: Path, csv: str | None, test_root: str | None) -> list[
         tested = Path(os.path.normpath(test_root))
         found = [path for path in found if tested not in Path(os.path.normpath(path)).parents]
     items = [listed.pop(os.path.normpath(path), _Item(path, None)) for path in found]
+    if out := [item for item in items if item.label in REASONS]:
+        print(f"{len(out)} of {len(items)} images are left out: data.csv says {' or '.join(REASONS)}")
+        items = [item for item in items if item.label not in REASONS]
     if listed:
         raise UserError(
             f"expected the files that data.csv '{csv}' names to be images below data.root '{root}', got "

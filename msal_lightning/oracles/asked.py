@@ -38,11 +38,13 @@ class Asked:
         name: ``initial`` or ``round-003``.
         record: of the round as far as it is known without the labels; None for the initial set.
         exchanges: the question, and those for replacements of skipped images.
+        num_images: images to learn from when the question was asked.
     """
 
     name: str
     record: dict[str, Any] | None = None
     exchanges: tuple[Exchange, ...] = field(default=())
+    num_images: int | None = None
 
     @property
     def pending(self) -> Question | None:
@@ -77,7 +79,7 @@ def write_asked(run: Path, asked: Asked) -> None:
         }
         for exchange in asked.exchanges
     ]
-    body = {"name": asked.name, "record": asked.record, "exchanges": exchanges}
+    body = {"name": asked.name, "record": asked.record, "exchanges": exchanges, "num_images": asked.num_images}
     write_atomically(asked_file(run, asked.name), json.dumps(body, indent=1))
 
 
@@ -94,7 +96,8 @@ def read_asked(run: Path, name: str) -> Asked | None:
     file = asked_file(run, name)
     try:
         body = json.loads(file.read_text(encoding="utf-8"))
-        return Asked(body["name"], body["record"], tuple(_exchange(run, one) for one in body["exchanges"]))
+        exchanges = tuple(_exchange(run, one) for one in body["exchanges"])
+        return Asked(body["name"], body["record"], exchanges, body["num_images"])
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError):

@@ -57,11 +57,12 @@ class Conversation:
         data = self._data
         names = [*data.class_names]  # the model that is asked again for replacements does not know new ones
         items, labels, skipped = list[Item](), list[int](), Skipped()
+        self._ranks.on_zero(lambda: self._check_images(asked))
         done = 0
         while True:
             for exchange in asked.exchanges[done:]:
                 if exchange.answers is None:
-                    asked = self._answered(asked)
+                    asked = self._answered(asked, names)
                     exchange = asked.exchanges[-1]
                 self._take(exchange, trained_from, names, items, labels, skipped)
             done = len(asked.exchanges)
@@ -81,11 +82,12 @@ class Conversation:
         items = make_items(self._data, selection, predictor)
         number = len(asked.exchanges) + 1
         name = asked.name if number == 1 else f"{asked.name}-{number}"
+        asked = replace(asked, num_images=len(self._data.labeled_at))
         asked = asked.ask(Question(name, items, tuple(names), self._run.path / "queries"))
         self._run.write_asked(asked)
         return asked
 
-    def _answered(self, asked: Asked) -> Asked:
+    def _answered(self, asked: Asked, names: list[str]) -> Asked:
         """Ask the last question.
 
         Raises:
@@ -100,6 +102,7 @@ class Conversation:
                 answered = asked.answer(self._oracle.ask(replace(question, items=items)))
             except NotYet as waiting:
                 return waiting.count, waiting.where, waiting.how
+            self._check_classes(question, answered, names)
             self._run.write_asked(answered)
             return answered
 
@@ -107,6 +110,31 @@ class Conversation:
         if isinstance(outcome, tuple):
             raise NotYet(*outcome)
         return outcome
+
+    def _check_images(self, asked: Asked) -> None:
+        """Whether the images are those that were asked about: labels go by index."""
+        index = torch.tensor([item.index for exchange in asked.exchanges for item in exchange.question.items])
+        paths = [item.path for exchange in asked.exchanges for item in exchange.question.items]
+        now = len(self._data.labeled_at)
+        try:
+            if asked.num_images not in (None, now):
+                raise ValueError(f"{asked.num_images} images then, {now} now")
+            self._data.check_paths(index.long(), paths)
+        except ValueError as error:
+            raise UserError(
+                f"the images are not those of which the labels of {asked.name} were asked for ({error}): bring the "
+                "former ones back, or start anew with --overwrite"
+            ) from None
+
+    def _check_classes(self, question: Question, answered: Asked, names: list[str]) -> None:
+        """Before answers are taken over, since they stay what they were: a model needs two classes."""
+        answers = answered.exchanges[-1].answers or ()
+        known = {*names} | {answer.label for answer in answers if answer.label is not None}
+        if len(known) < 2 and all(answer.label is not None for answer in answers):  # else more is asked
+            raise UserError(
+                f"expected at least two classes in the labels of {question.name}, got '{known.pop()}' alone: correct "
+                "them, or start anew with --overwrite, these labels as data.csv and a larger loop.initial_size"
+            )
 
     def _take(
         self,
