@@ -323,8 +323,9 @@ class ActiveLoop:
         before = [item.index for exchange in asked.exchanges[:1] for item in exchange.question.items]
         if before and (len(before) != to_ask or data.truth.known[before].any()):
             raise UserError(
-                f"expected the labels in data.csv that were there when the initial set was asked for "
-                f"({self.label_counts[0] - len(before)}), got others ({len(known)}): bring the former file back, or start anew with --overwrite"
+                "expected the labels in data.csv that were there when the initial set was asked for "
+                f"({self.label_counts[0] - len(before)}), got others ({len(known)}): bring the former file back, or "
+                "start anew with --overwrite"
             )
         data.label(known, 0)
 

@@ -192,7 +192,12 @@ def show(status: Status, console: Console) -> None:
         console.print(f"running: {status.busy}", markup=False)
     if (waiting := status.waiting) is not None:
         where = waiting.file or waiting.question
-        console.print(f"waiting for {waiting.blank} of {waiting.labels} labels in {where}", markup=False)
+        console.print(
+            f"waiting for {waiting.blank} of {waiting.labels} labels in {where}"
+            if waiting.blank or waiting.mistake
+            else f"all {waiting.labels} labels are in {where}: the run goes on with the same `fit`",
+            markup=False,
+        )
         if waiting.mistake:
             console.print(waiting.mistake, markup=False)
     if status.tested:
