@@ -38,7 +38,9 @@ class Run:
         """What alters a result, but for the seed and keys that are none: runs that share it can be averaged."""
         items = sorted(self.config.items())
         return tuple(
-            (key, str(value)) for key, value in items if key != "seed" and value is not None and not is_free(key)
+            (key, _replayed(value) if key == "loop.replay" else str(value))
+            for key, value in items
+            if key != "seed" and value is not None and not is_free(key)
         )
 
 
@@ -79,6 +81,14 @@ def read_run(folder: Path) -> Run:
     if not (folder / "config.yaml").is_file():
         raise UserError(f"expected '{folder}' to be a run directory, found no config.yaml in it: name one of runs/")
     return Run(folder, _config(folder), read_records(folder))
+
+
+def _replayed(folder: str) -> str:
+    """The setting of a run that was replayed, which other seeds share; its folder where it is gone."""
+    try:
+        return str(read_run(Path(folder)).setting)
+    except UserError:
+        return folder
 
 
 def _config_files(path: Path) -> list[Path]:

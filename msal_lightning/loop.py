@@ -276,6 +276,7 @@ class ActiveLoop:
             pseudo_labels=_pseudo_labels(query),
             environment=_environment(trainer),
             held_out=held_out,
+            class_names=[*data.class_names] if round == 0 else None,
         )
         if asked:
             draft = replace(record, skipped=skipped)

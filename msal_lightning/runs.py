@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FORMAT = 3
 """Of a record; a change that an older version cannot read raises it."""
-_SINCE_3 = ("skipped", "class_names", "held_out")  # a record that has none of these is written in format 2
+_SINCE_3 = ("skipped", "class_names", "held_out")  # left out where they are None
 _HELD_OUT = -4  # in the ledger's column round, as in labeled_at
 
 _OWN = (
@@ -130,7 +130,7 @@ class RoundRecord:
         pseudo_labels: made by this round's query, trained on in round k+1 only; None where the strategy makes none.
         skipped: images that left the pool without a label, in round 0 those of the initial set too; None where nobody
             was asked.
-        class_names: known after this round's query, in the order of their numbers; None where nobody was asked.
+        class_names: known after this round's query, in the order of their numbers; None where they are as before.
         held_out: the labels that the run is tested on, in round 0; None where the data has a test set.
     """
 
@@ -260,8 +260,7 @@ class RunDirectory:
                 its fit is still there; with it, the next start derives the rest.
         """
         body = record_body(record)
-        version = FORMAT if body.keys() & {*_SINCE_3} else 2
-        text = json.dumps({"format": version, "digest": _digest(body), **body}, indent=1)
+        text = json.dumps({"format": FORMAT, "digest": _digest(body), **body}, indent=1)
         try:
             write_atomically(self.path / "rounds" / f"{record.round:03d}.json", text)
             self._records = [*self._records[: record.round], record]

@@ -9,7 +9,6 @@ from typing import Any
 from msal_lightning.collection import Run, read_runs
 from msal_lightning.errors import UserError
 from msal_lightning.methods import method_name
-from msal_lightning.runs import is_free
 
 
 @dataclass(frozen=True)
@@ -100,14 +99,15 @@ def _is_full(run: Run) -> bool:
 def _check_settings(runs: list[Run]) -> None:
     # the first ordinary run sets the rule, so that Full is excused from loop.* and not the others from it
     rule = next((run for run in runs if not _is_full(run)), runs[0])
+    expected = dict(rule.setting)
     for run in runs:
-        for key in sorted({*rule.config, *run.config}):
-            expected, got = rule.config.get(key), run.config.get(key)
+        got = dict(run.setting)
+        for key in sorted({*expected, *got}):
             excused = key.startswith("loop.") and _is_full(run)
-            if expected != got and not excused and not _is_method(key) and key != "seed" and not is_free(key):
+            if expected.get(key) != got.get(key) and not excused and not _is_method(key):
                 raise UserError(
-                    f"expected runs that differ in query, head and seed only, got {key} {expected} in {rule.folder} "
-                    f"and {got} in {run.folder}: report them one by one"
+                    f"expected runs that differ in query, head and seed only, got {key} {rule.config.get(key)} in "
+                    f"{rule.folder} and {run.config.get(key)} in {run.folder}: report them one by one"
                 )
 
 

@@ -7,8 +7,8 @@ from msal_lightning.runs import Purchase, RoundRecord, RunDirectory
 
 @pytest.fixture
 def write_run(tmp_path):
-    def write(name, accuracies, query="Random", seed=0, head="linear", *, options=None, dataset="Digits", paths=None,
-              initial=(0, 1), bought=None, loop=None, data=None, **more):  # fmt: skip
+    def write(name, accuracies, query="Random", seed=0, head="linear", *, options=None, dataset="Digits",
+              initial=(0, 1), bought=None, loop=None, data=None, class_names=None, **more):  # fmt: skip
         config = {
             "seed": seed,
             "loop": loop or {"initial_size": 2, "query_size": 2, "query_budget": 2 * (len(accuracies) - 1)},
@@ -22,8 +22,7 @@ def write_run(tmp_path):
         purchases = bought or [[10 * k + 2, 10 * k + 3] for k in range(len(accuracies) - 1)]
         for k, accuracy in enumerate(accuracies):
             index = purchases[k] if k < len(accuracies) - 1 else []
-            path = None if paths is None else [paths[i % 2] for i in index]
-            start = Purchase(list(initial), [i % 2 for i in initial], None, paths) if k == 0 else Purchase()
+            start = Purchase(list(initial), [i % 2 for i in initial]) if k == 0 else Purchase()
             run.commit(
                 RoundRecord(
                     round=k,
@@ -33,10 +32,11 @@ def write_run(tmp_path):
                     seconds={"fit": 2.0, "test": 0.5, "query": 0.25},
                     pool_error=None,
                     class_counts=[sum(i % 2 == c for i in index) for c in (0, 1)],
-                    bought=Purchase(index, [i % 2 for i in index], None, path),
+                    bought=Purchase(index, [i % 2 for i in index]),
                     initial=start,
                     environment={},
                     learn_class_counts=[60, 40] if k == 0 else None,
+                    class_names=class_names if k == 0 else None,
                 )
             )
         return run.path

@@ -35,20 +35,15 @@ def browser():
 
 @pytest.fixture
 def page(browser, write_run, folder, tmp_path):
-    paths = [f"{name.replace('/', '')}/1.png" for name in STRANGE]
     for seed, shift in ((0, 0.0), (1, 0.02)):
         for query, accuracies in {
             "Random": [0.5, 0.6, 0.7],
             "Margin": [0.5, 0.7, 0.8],
             "Entropy": [0.4, 0.5, 0.6],
         }.items():
-            write_run(
-                f"{query}<i>{seed}", [a + shift for a in accuracies], query, seed, dataset="ImageFolder", paths=paths
-            )
+            write_run(f"{query}<i>{seed}", [a + shift for a in accuracies], query, seed, class_names=STRANGE)
     unfinished = {"initial_size": 2, "query_size": 2, "query_budget": 4}
-    write_run(
-        "<b onclick=alert(3)>&quot;日本 <script>alert(4)<", [0.5], "BALD", 0, dataset="ImageFolder", loop=unfinished
-    )
+    write_run("<b onclick=alert(3)>&quot;日本 <script>alert(4)<", [0.5], "BALD", 0, loop=unfinished)
     assert main(["report", str(folder), "--out", str(tmp_path / "out")]) == 0
     for kind in ("browser", "performance"):
         browser.get_log(kind)  # what came before
@@ -128,7 +123,7 @@ def test_heads_sort_the_table(page):
 
 def test_strange_names_are_text(page):
     key = texts(page, ".key span")
-    assert key == [f"{c} {name.replace('/', '')}" for c, name in enumerate(STRANGE)]
+    assert key == [f"{c} {name}" for c, name in enumerate(STRANGE)]
     assert any("<b onclick=alert(3)>&quot;日本 <script>alert(4)<" in note for note in texts(page, "#notes li"))
     assert len(find(page, "script")) == 2  # the page's own
     assert not find(page, "main img, main b[onclick]")

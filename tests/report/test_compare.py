@@ -1,5 +1,7 @@
 """Which runs may be compared, and what they add up to."""
 
+import shutil
+
 import pytest
 
 from msal_lightning.cli import main
@@ -130,22 +132,25 @@ def test_overlap_by_hand(write_run, folder):
     assert jaccard(first, first) == 1.0
 
 
-def test_classes_of_image_folders_are_called_as_their_folders(write_run, folder):
-    write_run("a", [0.5, 0.7], dataset="ImageFolder", paths=["cat & dog/1.png", "<b>/x/2.png"])
+def test_classes_are_called_as_the_records_say(write_run, folder):
+    write_run("a", [0.5, 0.7], class_names=["cat & dog", "<b>"])
     assert build([folder]).classes == ["cat & dog", "<b>"]
 
 
-def test_classes_of_cifar100_have_their_names(write_run, folder):
-    write_run("a", [0.5, 0.6], dataset="CIFAR100")
+def test_classes_without_names_go_by_number(write_run, folder):
+    write_run("a", [0.5, 0.7])
     run = build([folder]).comparison.methods[0].runs[0]
-    called = class_names(run, 100)
-    assert (called[0], called[19], called[99]) == ("apple", "cattle", "worm")
-    assert called == sorted(set(called))  # the files have them in the order of the alphabet
+    assert class_names(run, 2) == ["0", "1"]
 
 
-def test_classes_of_image_lists_go_by_number(write_run, folder):
-    write_run("a", [0.5, 0.7], dataset="ImageFolder", paths=["all/1.png", "all/2.png"], data={"csv": "z.csv"})
-    assert build([folder]).classes == ["0", "1"]
+def test_replays_of_other_seeds_are_one_method(write_run, folder):
+    for seed in (0, 1):
+        source = write_run(f"../source{seed}", [0.5, 0.6], "Margin", seed)
+        write_run(f"again{seed}", [0.4, 0.5], "Margin", seed, loop={"replay": str(source)})
+    assert [len(method.runs) for method in compare([folder]).methods] == [2]
+    shutil.rmtree(folder.parent / "source0")  # nobody knows whether it was the same method
+    with pytest.raises(UserError, match=r"got loop.replay .*source0 in"):
+        compare([folder])
 
 
 def test_damaged_configuration_is_named(write_run, folder):
