@@ -26,15 +26,17 @@ from msal_lightning.first_fit import FirstFit, digest, read_first_fit, write_fir
 from msal_lightning.loss_guard import DivergedError, LossGuard
 from msal_lightning.module import MSALClassifier
 from msal_lightning.oracles.asked import INITIAL, Asked, asked_file
-from msal_lightning.oracles.base import REASONS, NotYet, Oracle
+from msal_lightning.oracles.base import NotYet, Oracle
 from msal_lightning.oracles.conversation import Conversation
 from msal_lightning.oracles.simulated import Simulated
 from msal_lightning.oracles.suggest import shortest
 from msal_lightning.predictor import Predictor
+from msal_lightning.preflight import check_labels, check_test_set
 from msal_lightning.query import Query
 from msal_lightning.quiet import quiet_lightning
 from msal_lightning.ranks import Ranks, check_launcher
-from msal_lightning.replay import Replay, know_classes
+from msal_lightning.replay import Replay
+from msal_lightning.restore import restore
 from msal_lightning.runs import (
     PseudoLabels,
     Purchase,
@@ -47,6 +49,7 @@ from msal_lightning.runs import (
 )
 from msal_lightning.selection import Selection, check_classes
 from msal_lightning.signals import GentleStop
+from msal_lightning.sizes import label_counts
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.streams import EpochStreams, derive_seed, retry_key
 from msal_lightning.tracking import CSVTracker, Tracker
@@ -152,8 +155,9 @@ class ActiveLoop:
         else:
             self.label_counts = label_counts(len(data.pool), initial_size, query_size, query_budget)
             self.held_out = held_out
-        self._check_test_set()
-        self._check_labels()
+        check_test_set(data, self.label_counts[0], self.held_out, self.replay)
+        if not self.replay:
+            check_labels(data, self.oracle, self.label_counts[0])
         self.oracle.connect(data)
         if pool_limit is not None and pool_limit < query_size:
             raise UserError(
@@ -196,7 +200,7 @@ class ActiveLoop:
             to_do = range(len(records), len(self.label_counts))
             tracking = ranks.is_zero and (bool(to_do) or not self.tracker.finished)
             if to_do:
-                self._restore(records)
+                restore(self.data, records, self.seed, self.run_directory.path)
             if tracking:
                 self.tracker.start(records)
             if to_do:
@@ -552,98 +556,6 @@ class ActiveLoop:
         save_atomically(trainer)
         return trainer
 
-    def _restore(self, records: list[RoundRecord]) -> None:
-        self.data.reset(self.seed)
-        learn = len(self.data.pool)
-        first = records[0].num_labeled + records[0].num_pool if records else learn
-        skipped = records[0].skipped if records else None
-        if not first <= learn <= first + (len(skipped.index) if skipped else 0):
-            raise UserError(
-                f"expected {first} images to learn from, as in the records of "
-                f"run_dir '{self.run_directory.path}', got {learn}: bring the former dataset back, or start anew with "
-                "--overwrite"
-            )
-        for record in records:
-            held_out = record.held_out or Purchase()
-            for purchase, trained_from in ((held_out, 0), (record.initial, 0), (record.bought, record.round + 1)):
-                index, label = (torch.tensor(column, dtype=torch.int64) for column in (purchase.index, purchase.label))
-                try:
-                    self.data.restore(index, label, trained_from)
-                    self.data.check_paths(index, purchase.path)
-                    if purchase is held_out:
-                        self.data.hold_out(index)
-                    if record.skipped and trained_from:
-                        self.data.skip(torch.tensor(record.skipped.index, dtype=torch.int64))
-                    if record is records[-1] and trained_from and record.class_names:
-                        know_classes(self.data, record.class_names)
-                except ValueError as error:
-                    raise UserError(
-                        f"the record of round {record.round} in '{self.run_directory.path}' does not fit the data "
-                        f"({error}): bring the former dataset back, or start anew with --overwrite"
-                    ) from None
-        if records and (pseudo := records[-1].pseudo_labels):
-            index, label = (torch.tensor(column, dtype=torch.int64) for column in (pseudo.index, pseudo.label))
-            self.data.set_pseudo_labels(index, label)
-
-    def _check_test_set(self) -> None:
-        """Before a person labels anything: whether there will be something to test on, and something to learn from."""
-        num_test, size = len(self.data.test.label), self.label_counts[0]
-        if self.replay and num_test:
-            return  # what the replayed run held out is not learned from here either
-        if num_test and self.held_out:
-            raise UserError(
-                f"expected loop.held_out to be 0 for data with a test set, got {self.held_out} beside {num_test} test "
-                "images: leave loop.held_out out, or the test set"
-            )
-        if not num_test and self.replay and not self.held_out:
-            raise UserError(
-                f"expected a test set, got none, and the run in loop.replay '{self.replay.path}' held no labels out: "
-                "set data.test_root, or give data.csv a column split with train and test"
-            )
-        if not num_test and not self.held_out:
-            raise UserError(
-                "expected a test set, got none: set data.test_root, give data.csv a column split with train and test, "
-                "or set loop.held_out to the number of labels to test on"
-            )
-        if not num_test and not 0 < self.held_out < size:
-            raise UserError(
-                f"expected loop.held_out to be 1 to {size - 1}, below loop.initial_size, which it is part of, got "
-                f"{self.held_out}: the first model learns from the rest"
-            )
-
-    def _check_labels(self) -> None:
-        """Whether the oracle fits what is known about the labels."""
-        data, name = self.data, type(self.oracle).__name__
-        if self.replay:
-            return
-        known = int(data.truth.known[data.pool].sum())
-        if self.oracle.instant and not data.truth.is_whole:
-            raise UserError(
-                f"expected the labels of all images for oracle {name}, {len(data.pool) - known} of {len(data.pool)} "
-                "have none: set oracle to Files, which asks a person"
-            )
-        if self.oracle.instant:
-            return
-        if data.truth.is_whole:
-            raise UserError(
-                f"oracle {name} asks a person, but all labels are known: set oracle to Simulated, or data.unlabeled "
-                "to true"
-            )
-        if known > self.label_counts[0]:
-            raise UserError(
-                f"expected loop.initial_size to be at least {known}, the labels that are known, got "
-                f"{self.label_counts[0]}: the first model learns from all of them"
-            )
-        if data.num_classes < 2 and not self.oracle.allow_new_classes:
-            raise UserError(
-                f"expected at least two classes, got {data.num_classes}: name them in data.classes, or set "
-                "oracle.allow_new_classes to true"
-            )
-        if taken := sorted({*REASONS} & {*data.class_names}):
-            raise UserError(
-                f"expected no class to be called '{taken[0]}', which says that an image is not to be used: rename it"
-            )
-
     def _check_model(self) -> str:
         """Find mistakes before anything is written or trained; returns the name of the model's head."""
         check_classes(self.strategy, self.data.num_classes)
@@ -694,40 +606,6 @@ class ActiveLoop:
         if len(shown) > 12:
             shown[6:-6] = ["…"]
         return f"\nlong tail {self.data.imbalance}: {' '.join(shown)} images per class"
-
-
-def label_counts(num_images: int, initial_size: int | Literal["all"], query_size: int, query_budget: int) -> list[int]:
-    """How many labels each round trains on: the initial set, then b more each time, up to initial + Q.
-
-    Args:
-        num_images: images to learn from, initial set and pool together.
-        initial_size: or all.
-        query_size: b.
-        query_budget: Q; the last query is smaller where b does not divide it.
-
-    Returns:
-        One number a round, rising.
-
-    Raises:
-        UserError: a size out of range.
-    """
-    if initial_size == "all":
-        return [num_images]
-    if not 1 <= initial_size <= num_images:
-        raise UserError(
-            f"expected loop.initial_size to be 1 to {num_images} (all images) or all, got {initial_size}: "
-            "the first model needs something to learn from"
-        )
-    if query_size < 1:
-        raise UserError(f"expected loop.query_size to be at least 1, got {query_size}: it is what one round buys")
-    left = num_images - initial_size
-    if not 0 <= query_budget <= left:
-        raise UserError(
-            f"expected loop.query_budget to be 0 to {left} (the pool after the initial set), got {query_budget}: "
-            "set it, or loop.initial_size, lower"
-        )
-    end = initial_size + query_budget
-    return [*range(initial_size, end, query_size), end]
 
 
 def _describe(component: object) -> dict[str, Any]:

@@ -193,7 +193,7 @@ def _read_images(
     labeled = data.also_in(Path(own.root), trained.labeled_paths) if isinstance(own, ImageFolder) else []
     data.labeled_at[labeled] = NOT_IN_POOL
     if labeled:
-        print(f"({len(labeled)} images have labels in '{trained.run.folder}' and are left out)")
+        print(f"({len(labeled)} images were asked about in '{trained.run.folder}' already and are left out)")
     if not len(data.pool):
         raise UserError(f"expected images without labels below --images '{folder}', found none: add some")
     return data

@@ -1,7 +1,6 @@
 """What the command ``status`` does: how far a run is, what it waits for, and what more labels may buy."""
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from msal_lightning.oracles.asked import INITIAL, Asked, all_asked
 from msal_lightning.oracles.base import Question
 from msal_lightning.oracles.question_csv import read_answers
 from msal_lightning.runs import record_of
+from msal_lightning.sizes import label_counts
 
 _MORE = 100  # labels, of the estimate
 _BAR = 20  # letters: the table fits into 80
@@ -274,7 +274,7 @@ def _label_counts(config: dict[str, Any]) -> list[int] | None:
     initial, size, budget = (config.get(f"loop.{key}") for key in ("initial_size", "query_size", "query_budget"))
     if not (isinstance(initial, int) and isinstance(size, int) and isinstance(budget, int)):
         return None
-    return [initial + min(k * size, budget) for k in range(math.ceil(budget / size) + 1)]
+    return label_counts(initial + budget, initial, size, budget)
 
 
 def _random(run: Run, against: Sequence[Path]) -> Comparison | None:

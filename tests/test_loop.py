@@ -12,7 +12,7 @@ from msal_lightning.backbones import SmallCNN
 from msal_lightning.data import Digits
 from msal_lightning.errors import UserError
 from msal_lightning.hidden import HiddenLabelsError
-from msal_lightning.loop import label_counts
+from msal_lightning.sizes import label_counts
 from msal_lightning.strategies import (
     BADGE,
     BALD,

@@ -46,7 +46,7 @@ HELD_OUT = {
     "between the model and round 0's question, with labels held out": [
         at("ActiveLoop._round", "return self._answered(draft")
     ],
-    "while labels held out are read from the record": [at("ActiveLoop._restore", "self.data.hold_out")],
+    "while labels held out are read from the record": [at("restore", "data.hold_out")],
     "before the record with labels held out": [at(WRITE, "part.replace", 1, "RunDirectory.commit")],
 }
 

@@ -116,7 +116,7 @@ def test_images_that_have_labels_are_left_out(fit, photos, tmp_path, capsys):
     run = fit(10)
     assert ask(run, photos, tmp_path / "out", "200") == 0
     said = capsys.readouterr().out
-    assert "30 images have labels" in said
+    assert "30 images were asked about" in said
     assert "--n is 200, and there are 75 images" in said
     records = read_records(run)
     labeled = {f"train/{path}" for part in (records[0].initial, records[0].bought) for path in part.path}
