@@ -167,7 +167,7 @@ def small_multiples(rows: Mapping[str, Sequence[Panel]]) -> Figure:
         handles,
         texts,
         loc="outside lower center",
-        ncols=len(handles),
+        ncols={1: 3, 2: 6}.get(columns, len(handles)),  # a narrow figure would cut a single line off
         frameon=False,
         fontsize="x-small",
         handletextpad=0.1,

@@ -39,7 +39,7 @@ KILLS = {
         at("MSALClassifier.training_step", "return loss"),
     ],
     "before the labels are bought": [at("Query.buy", "data.label(")],
-    "after they are bought": [at("Query.buy", "pseudo_labels is None", 2)],
+    "after they are bought": [at("Query.buy", "self.set_pseudo_labels(", 2)],
     "between part and replace of a model": [at(SAVE, "part.replace", 1, "RunDirectory.save_model")],
     "after the model is saved": [at("ActiveLoop._round", "bought =", 2)],
     "while a record is written": [at("write_atomically", "os.fsync(file", 1, "RunDirectory.commit")],
