@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import shutil
 import socket
 import struct
 from functools import partial
@@ -16,6 +17,35 @@ torch.set_num_threads(1)  # tiny models gain nothing from a second thread, and l
 os.environ["OMP_NUM_THREADS"] = "1"  # of the commands that tests start
 
 IDX_NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+
+
+@pytest.fixture(scope="module")
+def downloads(tmp_path_factory):
+    """Where the browser puts what it downloads."""
+    return tmp_path_factory.mktemp("downloads")
+
+
+@pytest.fixture(scope="module")
+def browser(downloads):
+    """A headless Chromium that keeps what pages log and what they ask the network for."""
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("no Chromium with its chromedriver on this machine")
+    webdriver = pytest.importorskip("selenium.webdriver")
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    yield driver
+    driver.quit()
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,27 +9,9 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parent.parent / "docs"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
 STEPS = re.compile(r"```(python|yaml|bash)\n(.*?)```|<!-- person (\S+) -->", flags=re.DOTALL)
 NAMES = {"python": "make_photos.py", "yaml": "mine.yaml"}
 PICTURES = {"initial": "tutorial-initial.png", "round-000": "tutorial-round.png"}
-
-
-@pytest.fixture
-def browser(tmp_path):
-    webdriver = pytest.importorskip("selenium.webdriver")
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path / "Downloads")})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    driver.set_window_size(1000, 700)
-    yield driver
-    driver.quit()
 
 
 def answer(browser, folder, name):
@@ -63,9 +44,10 @@ def answer(browser, folder, name):
 
 @pytest.mark.slow
 @pytest.mark.browser
-@pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no Chromium with its chromedriver on this machine")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # selenium's own sockets
-def test_the_tutorial_goes_through(browser, tmp_path):
+def test_the_tutorial_goes_through(browser, downloads, tmp_path):
+    browser.set_window_size(1000, 700)
+    (tmp_path / "Downloads").symlink_to(downloads)
     home = {**os.environ, "HOME": str(tmp_path), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     said = []
     for kind, text, name in STEPS.findall((DOCS / "tutorial.md").read_text(encoding="utf-8")):

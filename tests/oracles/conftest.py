@@ -7,6 +7,9 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from msal_lightning.cli import main
+from msal_lightning.oracles.asked import pending
+
 NUM_TEST = 60
 
 
@@ -64,3 +67,32 @@ def person_of():
         return fill
 
     return know
+
+
+@pytest.fixture
+def waiting_for():
+    """``waiting_for(run)``: the CSV file that a run waits for, or None."""
+
+    def find(run):
+        question = pending(run)
+        return question and question.folder / f"{question.name}.csv"
+
+    return find
+
+
+@pytest.fixture
+def until_done(waiting_for):
+    """``until_done(argv, run, fill)``: repeat a command, and ``fill`` each file; gives the names of the questions."""
+
+    def go_on(argv, run, fill, most=20):
+        names = []
+        for _ in range(most):
+            assert main([*argv, "--run_dir", str(run)]) == 0
+            file = waiting_for(run)
+            if file is None:
+                return names
+            names.append(file.stem)
+            fill(file)
+        raise AssertionError("the person is asked forever")
+
+    return go_on

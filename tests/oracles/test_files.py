@@ -1,7 +1,6 @@
 """A loop whose labels come from a person who fills in CSV files."""
 
 import csv
-import json
 import shutil
 import subprocess
 import sys
@@ -27,22 +26,8 @@ def everything(folder):
     return {f: f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file() and f.name != "lock"}
 
 
-def say_until_done(argv, run, person, say=None, most=100):
-    """Repeat the command and let the person answer, until nothing is waited for."""
-    asked = []
-    for _ in range(most):
-        assert main([*argv, "--run_dir", str(run)]) == 0
-        waiting = sorted((run / "rounds").glob("*.asked.json"))
-        if not waiting:
-            return asked
-        name = [exchange["name"] for exchange in json.loads(waiting[0].read_text())["exchanges"]][-1]
-        asked.append(name)
-        person(run / "queries" / f"{name}.csv", say)
-    raise AssertionError("the person is asked forever")
-
-
-def test_a_person_ends_where_known_labels_do(photos, options, person, tmp_path, capsys):
-    asked = say_until_done(options(*PERSON), tmp_path / "asked", person)
+def test_a_person_ends_where_known_labels_do(photos, options, person, tmp_path, capsys, until_done):
+    asked = until_done(options(*PERSON), tmp_path / "asked", person)
     assert asked == ["initial", "round-000", "round-001"]
     assert "waiting for 30 labels in" in capsys.readouterr().out
     simulated = options("--data.csv", str(photos[0] / "labels.csv"), "--run_dir", str(tmp_path / "known"))
@@ -85,7 +70,7 @@ def test_waits_as_long_as_it_takes(photos, options, person, tmp_path, capsys):
     assert (record.stat().st_mtime_ns, model.stat().st_mtime_ns) == times
 
 
-def test_skipped_images_are_replaced_by_the_next_best(photos, options, person, tmp_path):
+def test_skipped_images_are_replaced_by_the_next_best(photos, options, person, tmp_path, until_done):
     argv, run = options(*PERSON), tmp_path / "run"
     assert main([*argv, "--run_dir", str(run)]) == 0
     first = [row["path"] for row in rows(run / "queries/initial.csv")]
@@ -97,7 +82,7 @@ def test_skipped_images_are_replaced_by_the_next_best(photos, options, person, t
     assert main([*argv, "--run_dir", str(run)]) == 0
     chosen = [row["path"] for row in rows(run / "queries/round-000.csv")]
     say |= {chosen[3]: "skip"}
-    assert say_until_done(argv, run, person, say) == ["round-000", "round-000-2", "round-001"]
+    assert until_done(argv, run, lambda file: person(file, say)) == ["round-000", "round-000-2", "round-001"]
     records = read_records(run)
     assert [record.num_labeled for record in records] == [30, 50, 70]
     assert records[0].skipped.reason == ["skip", "unsure", "skip"]
@@ -110,7 +95,7 @@ def test_skipped_images_are_replaced_by_the_next_best(photos, options, person, t
     ]
 
 
-def test_new_classes_are_refused_or_admitted(photos, options, person, tmp_path, capsys):
+def test_new_classes_are_refused_or_admitted(photos, options, person, tmp_path, capsys, until_done):
     argv, run = options(*PERSON), tmp_path / "run"
     assert main([*argv, "--run_dir", str(run)]) == 0
     path = rows(run / "queries/initial.csv")[4]["path"]
@@ -121,7 +106,7 @@ def test_new_classes_are_refused_or_admitted(photos, options, person, tmp_path, 
     assert everything(run) == before
     admitted = [*argv, "--oracle.allow_new_classes", "true"]
     assert main([*admitted, "--run_dir", str(run)]) == 0
-    say_until_done(admitted, run, person)
+    until_done(admitted, run, person)
     records = read_records(run)
     assert records[-1].num_labeled == 70
     assert records[0].class_names[-1] == "letter"
@@ -139,7 +124,7 @@ def test_nothing_known_at_first(photos, options, person, tmp_path, capsys):
     assert "to be among data.classes" in capsys.readouterr().err
 
 
-def test_known_labels_go_first(photos, options, person, tmp_path):
+def test_known_labels_go_first(photos, options, person, tmp_path, until_done):
     folder, truth = photos
     known = [*sorted(truth.items())][:25]
     with (folder / "known.csv").open("w", newline="") as out:
@@ -147,7 +132,7 @@ def test_known_labels_go_first(photos, options, person, tmp_path):
     argv = options(*PERSON, "--data.csv", str(folder / "known.csv"))
     assert main([*argv, "--run_dir", str(tmp_path / "run")]) == 0
     assert len(rows(tmp_path / "run/queries/initial.csv")) == 5
-    say_until_done(argv, tmp_path / "run", person)
+    until_done(argv, tmp_path / "run", person)
     initial = {row["path"] for row in rows(tmp_path / "run/ledger.csv") if row["round"] == "0"}
     assert {path for path, _ in known} < initial
     assert len(initial) == 30

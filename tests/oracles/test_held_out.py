@@ -38,17 +38,6 @@ def without_seconds(run):
     return [{k: v for k, v in record.items() if k not in ("seconds", "digest")} for record in records]
 
 
-def until_done(argv, run, answer, most=10):
-    """Repeat the command; ``answer(file)`` fills in what is waited for. Each command starts from what is on disk."""
-    for _ in range(most):
-        assert main([*argv, "--run_dir", str(run)]) == 0
-        if not list((run / "rounds").glob("*.asked.json")):
-            return
-        for file in (run / "queries").glob("*.csv"):
-            answer(file)
-    raise AssertionError("the person is asked forever")
-
-
 @pytest.fixture
 def argv(options):
     """``argv(*more)``: of a run on images of which nobody tells some to be the test set."""
@@ -65,7 +54,7 @@ def simulated(photos, argv, tmp_path):
     return command, tmp_path / "known"
 
 
-def test_a_person_ends_where_known_labels_do(argv, simulated, person, photos, tmp_path):
+def test_a_person_ends_where_known_labels_do(argv, simulated, person, photos, tmp_path, until_done):
     _, known = simulated
     run, truth = tmp_path / "asked", photos[1]
     until_done(argv(*ASKED), run, person)
@@ -111,7 +100,7 @@ def load(run):
     return model.eval()
 
 
-def test_known_labels_are_held_out_first(argv, photos, person, tmp_path):
+def test_known_labels_are_held_out_first(argv, photos, person, tmp_path, until_done):
     folder, truth = photos
     known = [*sorted(truth.items())][:15]
     with (folder / "some.csv").open("w", newline="") as out:
@@ -124,7 +113,7 @@ def test_known_labels_are_held_out_first(argv, photos, person, tmp_path):
     assert {path for path, _ in known} < {*bought[HELD_OUT], *bought[0]}
 
 
-def test_skipped_images_are_replaced(argv, person, tmp_path):
+def test_skipped_images_are_replaced(argv, person, tmp_path, until_done):
     run, gone = tmp_path / "run", []
 
     def answer(file):
@@ -163,7 +152,7 @@ def test_goes_on_after_a_round(simulated, keep):
     assert (without_seconds(run), (run / "ledger.csv").read_bytes()) == before
 
 
-def test_replay_tests_on_the_same_images(simulated, argv, person, tmp_path):
+def test_replay_tests_on_the_same_images(simulated, argv, person, tmp_path, until_done):
     for name, run in (("a", simulated[1]), ("b", tmp_path / "asked")):
         if name == "b":
             until_done(argv(*ASKED), run, person)

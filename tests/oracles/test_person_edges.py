@@ -42,29 +42,6 @@ def rows(file):
         return list(csv.DictReader(text))
 
 
-def waiting(run):
-    """The file that is waited for, or None."""
-    for file in sorted((run / "rounds").glob("*.asked.json")):
-        body = json.loads(file.read_text())
-        for exchange in body["exchanges"]:
-            if exchange["answers"] is None:
-                return run / "queries" / f"{exchange['name']}.csv"
-    return None
-
-
-def until_done(argv, run, fill, most=20):
-    """Repeat the command, the person answers; gives the names of the questions."""
-    names = []
-    for _ in range(most):
-        assert main([*argv, "--run_dir", str(run)]) == 0
-        file = waiting(run)
-        if file is None:
-            return names
-        names.append(file.stem)
-        fill(file)
-    raise AssertionError("the person is asked forever")
-
-
 def without_classes(options, folder, *more):
     """The options of a run that knows no class."""
     argv = options("--loop.held_out", "10", *PERSON, *more)
@@ -75,7 +52,7 @@ def without_classes(options, folder, *more):
 # ---------------------------------------------------------------- classes
 
 
-def test_a_person_names_all_classes(photos, options, person, tmp_path, capsys):
+def test_a_person_names_all_classes(photos, options, person, tmp_path, capsys, until_done):
     argv = without_classes(options, photos[0], *NEW)
     assert until_done(argv, tmp_path / "run", person) == ["initial", "round-000", "round-001"]
     records = read_records(tmp_path / "run")
@@ -94,7 +71,7 @@ def test_without_any_class_new_ones_must_be_allowed(photos, options, tmp_path, c
     assert not (tmp_path / "run/queries").exists()
 
 
-def test_one_class_alone_is_said_and_can_be_mended(photos, options, person, tmp_path, capsys):
+def test_one_class_alone_is_said_and_can_be_mended(photos, options, person, tmp_path, capsys, waiting_for):
     argv, run = [*without_classes(options, photos[0], *NEW), "--run_dir", str(tmp_path / "run")], tmp_path / "run"
     assert main(argv) == 0
     file = run / "queries/initial.csv"
@@ -109,7 +86,7 @@ def test_one_class_alone_is_said_and_can_be_mended(photos, options, person, tmp_
     file.write_text(text)
     person(file)
     assert main(argv) == 0
-    assert waiting(run).stem == "round-000"
+    assert waiting_for(run).stem == "round-000"
 
 
 @pytest.fixture
@@ -122,7 +99,7 @@ def odd_names(photos, person_of):
     return folder / "named.csv", person_of(named)
 
 
-def test_odd_class_names_go_through_everything(odd_names, photos, options, tmp_path, capsys):
+def test_odd_class_names_go_through_everything(odd_names, photos, options, tmp_path, capsys, until_done):
     file, person = odd_names
     names = json.dumps([name.strip() for name in ODD_CLASSES], ensure_ascii=False)
     argv = without_classes(options, photos[0], "--data.classes", names)
@@ -151,7 +128,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_person_gets_what_known_labels_get(way, photos, options, person, tmp_path):
+def test_the_person_gets_what_known_labels_get(way, photos, options, person, tmp_path, until_done):
     argv = options(*WAYS[way])
     until_done([*argv, *PERSON], tmp_path / "asked", person)
     known = ["--data.csv", str(photos[0] / "labels.csv"), "--run_dir", str(tmp_path / "known")]
@@ -164,7 +141,7 @@ def test_the_person_gets_what_known_labels_get(way, photos, options, person, tmp
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_is_skipped_never_comes_back(way, photos, options, person, tmp_path):
+def test_what_is_skipped_never_comes_back(way, photos, options, person, tmp_path, until_done):
     argv, run, skipped = [*options(*WAYS[way]), *PERSON], tmp_path / "run", set()
 
     def fill(file):
@@ -201,7 +178,7 @@ class Colleague(Oracle):
 """
 
 
-def test_another_oracle_goes_on_with_the_run(photos, options, person, tmp_path, monkeypatch):
+def test_another_oracle_goes_on_with_the_run(photos, options, person, tmp_path, monkeypatch, waiting_for):
     (tmp_path / "colleagues.py").write_text(COLLEAGUE)
     monkeypatch.syspath_prepend(tmp_path)
     argv = options("--data.unlabeled", "true", "--run_dir", str(tmp_path / "run"))
@@ -209,9 +186,9 @@ def test_another_oracle_goes_on_with_the_run(photos, options, person, tmp_path, 
     assert main([*argv, "--oracle", "Files"]) == 0
     person(tmp_path / "run/queries/initial.csv")
     assert main([*argv, "--oracle", "Files"]) == 0
-    assert waiting(tmp_path / "run").stem == "round-000"
+    assert waiting_for(tmp_path / "run").stem == "round-000"
     assert main([*argv, *colleague]) == 0  # also answers what Files has asked
-    assert waiting(tmp_path / "run") is None
+    assert waiting_for(tmp_path / "run") is None
     assert main(options("--data.csv", str(photos[0] / "labels.csv"), "--run_dir", str(tmp_path / "known"))) == 0
     assert (tmp_path / "run/ledger.csv").read_bytes() == (tmp_path / "known/ledger.csv").read_bytes()
 
@@ -219,7 +196,7 @@ def test_another_oracle_goes_on_with_the_run(photos, options, person, tmp_path, 
 # ---------------------------------------------------------------- files
 
 
-def test_odd_file_names_go_through(photos, options, person_of, tmp_path):
+def test_odd_file_names_go_through(photos, options, person_of, tmp_path, until_done):
     folder, truth = photos
     digits = sorted(truth)
     for name, path in zip(ODD_FILES, digits, strict=False):
@@ -238,7 +215,7 @@ def test_odd_file_names_go_through(photos, options, person_of, tmp_path):
     assert all(truth[path] == label for path, label in numbers.items())
 
 
-def test_an_earlier_file_of_questions_is_known_labels(photos, options, person, tmp_path, capsys):
+def test_an_earlier_file_of_questions_is_known_labels(photos, options, person, tmp_path, capsys, until_done):
     """What `query` wrote and a person filled in: blank, skip and unsure lines are no labels."""
     folder, truth = photos
     paths = sorted(truth)
@@ -258,7 +235,7 @@ def test_an_earlier_file_of_questions_is_known_labels(photos, options, person, t
     assert not {paths[20], paths[21]} & ledger
 
 
-def test_labels_that_come_into_the_csv_file_while_it_waits(photos, options, person, tmp_path, capsys):
+def test_labels_that_come_into_the_csv_file_while_it_waits(photos, options, person, tmp_path, capsys, until_done):
     folder, truth = photos
     file, run = folder / "known.csv", tmp_path / "run"
     first, second, *_ = sorted(truth)
@@ -299,7 +276,7 @@ def test_other_images_are_noticed_by_their_paths(photos, options, person, tmp_pa
 
 
 @pytest.mark.parametrize("change", ["deleted", "added"])
-def test_images_that_come_and_go_while_it_waits(change, photos, options, person, tmp_path, capsys):
+def test_images_that_come_and_go_while_it_waits(change, photos, options, person, tmp_path, capsys, waiting_for):
     folder, run = photos[0], tmp_path / "run"
     argv = [*options(*PERSON), "--run_dir", str(run)]
     assert main(argv) == 0
@@ -323,4 +300,4 @@ def test_images_that_come_and_go_while_it_waits(change, photos, options, person,
     gone.write_bytes(kept)
     other.unlink(missing_ok=True)
     assert main(argv) == 0
-    assert waiting(run).stem == "round-001"
+    assert waiting_for(run).stem == "round-001"

@@ -25,17 +25,6 @@ def rows(file):
         return list(csv.DictReader(text))
 
 
-def until_done(argv, run, answer, most=20):
-    """Repeat the command; ``answer(file)`` fills in what is waited for."""
-    for _ in range(most):
-        assert main([*argv, "--run_dir", str(run)]) == 0
-        if not list((run / "rounds").glob("*.asked.json")):
-            return
-        for file in (run / "queries").glob("*.csv"):
-            answer(file)
-    raise AssertionError("the person is asked forever")
-
-
 def test_two_processes_wait_and_go_on_together(options, person, tmp_path):
     run = tmp_path / "run"
     two = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--run_dir", str(run)]
@@ -69,7 +58,7 @@ def test_two_processes_end_alike_where_a_file_is_broken(options, person, tmp_pat
 
 
 @pytest.fixture
-def finished(photos, options, person, tmp_path):
+def finished(photos, options, person, tmp_path, until_done):
     """A run in which an image was skipped and a class was new."""
     run, seen = tmp_path / "run", {}
 
@@ -134,7 +123,7 @@ def test_overwrite_sets_a_persons_work_aside(photos, options, person, tmp_path, 
     assert (run / "queries-2/initial.csv").exists()
 
 
-def test_a_pool_that_is_used_up_ends_the_run_with_fewer_labels(photos, options, person, tmp_path):
+def test_a_pool_that_is_used_up_ends_the_run_with_fewer_labels(photos, options, person, tmp_path, until_done):
     folder, truth = photos
     for path in sorted(truth)[60:]:
         (folder / "pool" / path).unlink()
@@ -146,7 +135,7 @@ def test_a_pool_that_is_used_up_ends_the_run_with_fewer_labels(photos, options, 
     assert main([*argv, "--run_dir", str(run)]) == 0  # its records still fit
 
 
-def test_the_test_set_names_the_classes(photos, options, person, tmp_path, capsys):
+def test_the_test_set_names_the_classes(photos, options, person, tmp_path, capsys, until_done):
     folder, truth = photos
     shutil.rmtree(folder / "test")
     for path in sorted(truth)[:10]:  # a test set of two classes, named by the person's words only
@@ -159,7 +148,7 @@ def test_the_test_set_names_the_classes(photos, options, person, tmp_path, capsy
     assert read_records(run)[0].class_names == ["even", "odd"]
 
 
-def test_wandb_is_left_so_that_it_can_go_on(options, person, tmp_path, monkeypatch):
+def test_wandb_is_left_so_that_it_can_go_on(options, person, tmp_path, monkeypatch, until_done):
     monkeypatch.setenv("WANDB_MODE", "offline")
     run = tmp_path / "run"
     until_done(options(*PERSON, "--loop.query_budget", "20", "--logger", "wandb"), run, person)
@@ -172,7 +161,7 @@ def test_wandb_is_left_so_that_it_can_go_on(options, person, tmp_path, monkeypat
 
 @pytest.mark.slow
 @pytest.mark.skipif(not FASHION_MNIST, reason="FASHION_MNIST names no folder of IDX files")
-def test_fashion_mnist_without_labels_ends_where_the_simulated_run_does(person_of, tmp_path):
+def test_fashion_mnist_without_labels_ends_where_the_simulated_run_does(person_of, tmp_path, until_done):
     root, n = tmp_path / "images", 3000
     data = FashionMNIST(FASHION_MNIST)
     learn, test = data.load()

@@ -2,7 +2,6 @@
 
 import json
 import random
-import shutil
 import time
 
 import numpy as np
@@ -13,38 +12,13 @@ from msal_lightning.oracles.base import Answer, Item, Question
 from msal_lightning.oracles.question_csv import read_answers, write_csv
 from msal_lightning.oracles.sheet import write_sheet
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no Chromium with its chromedriver on this machine"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # selenium's own sockets
 ]
 STRANGE = ("<script>alert(1)</script>", 'a "quoted", one', "two\nlines", "日本 é", "constructor", "=1+1", "plain")
 NAMES = tuple(f"class {c}" for c in range(10))
 KEYS = "1234567890"
-
-
-@pytest.fixture(scope="module")
-def downloads(tmp_path_factory):
-    return tmp_path_factory.mktemp("downloads")
-
-
-@pytest.fixture(scope="module")
-def browser(downloads):
-    webdriver = pytest.importorskip("selenium.webdriver")
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    driver.set_window_size(1200, 900)
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture
@@ -63,6 +37,7 @@ def ask(tmp_path, browser):
         write_sheet(asked, tmp_path / "round-003.html", allow_new_classes)
         for kind in ("browser", "performance"):
             browser.get_log(kind)  # what came before
+        browser.set_window_size(1200, 900)
         browser.get((tmp_path / "round-003.html").as_uri())
         return asked
 

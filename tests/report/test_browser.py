@@ -1,7 +1,6 @@
 """The page in a real browser: it draws, answers to the pointer, and asks for nothing."""
 
 import json
-import shutil
 
 import pytest
 
@@ -9,28 +8,10 @@ from msal_lightning.cli import main
 
 STRANGE = ["<script>alert(1)</script>", "<img src=x onerror=alert(2)> \"é\" '日本' &amp;"]
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no Chromium with its chromedriver on this machine"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # selenium's own sockets
 ]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    webdriver = pytest.importorskip("selenium.webdriver")
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture
