@@ -3,6 +3,7 @@
 Heavy imports happen inside the commands, so that light ones start at once.
 """
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -165,8 +166,8 @@ def main(argv: list[str] | None = None) -> int:
         argv: the words behind the program's name; those of the process by default.
 
     Returns:
-        Exit code: 0, 1 for a check that failed, 2 for a mistake that the user can mend, 130 after Ctrl-C, 143 after
-        SIGTERM.
+        Exit code: 0, 1 for a check that failed, 2 for a mistake that the user can mend, 130 after Ctrl-C, 141 where
+        nobody reads what is printed, 143 after SIGTERM.
     """
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("-h", "--help"):
@@ -186,6 +187,9 @@ def main(argv: list[str] | None = None) -> int:
         if not error.told:
             print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # `| head` has read enough; what Python still wants to write goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt as interrupt:  # signals.Stopped among them, which knows more
         what = str(interrupt) or "interrupted"
         print(f"{what}: the same command goes on from there", file=sys.stderr)

@@ -14,6 +14,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from rich.table import Table
 
 from msal_lightning.data.views import Batch, EpochBatches
+from msal_lightning.errors import UserError
 from msal_lightning.loop import ActiveLoop
 from msal_lightning.quiet import quiet_lightning
 from msal_lightning.streams import derive_seed
@@ -67,7 +68,15 @@ def make_plan(loop: ActiveLoop, max_epochs: int | None, max_steps: int = -1) -> 
         loop: the run.
         max_epochs: of each fit, or None.
         max_steps: of each fit, or -1.
+
+    Raises:
+        UserError: a person has not named two classes yet.
     """
+    if loop.data.num_classes < 2:
+        raise UserError(
+            f"expected at least two classes to plan with, got {loop.data.num_classes}, since a person names them: name "
+            "them in data.classes"
+        )
     counts, data, strategy = loop.label_counts, loop.data, loop.strategy
     ranks = loop.num_processes
     available = len(data.pool) + len(data.labeled)

@@ -71,6 +71,14 @@ def test_without_any_class_new_ones_must_be_allowed(photos, options, tmp_path, c
     assert not (tmp_path / "run/queries").exists()
 
 
+def test_a_plan_needs_classes(photos, options, capsys):
+    assert main([*without_classes(options, photos[0], *NEW), "--plan"]) == 2
+    assert "name them in data.classes" in capsys.readouterr().err
+    named = without_classes(options, photos[0], "--data.classes", str([*"0123456789"]))
+    assert main([*named, "--plan"]) == 0
+    assert "30" in capsys.readouterr().out
+
+
 def test_one_class_alone_is_said_and_can_be_mended(photos, options, person, tmp_path, capsys, waiting_for):
     argv, run = [*without_classes(options, photos[0], *NEW), "--run_dir", str(tmp_path / "run")], tmp_path / "run"
     assert main(argv) == 0
