@@ -326,7 +326,7 @@ class ActiveLoop:
         known = order[data.truth.known[order]]
         to_ask = self.label_counts[0] - len(known)
         before = [item.index for exchange in asked.exchanges[:1] for item in exchange.question.items]
-        if before and (len(before) != to_ask or data.truth.known[before].any()):
+        if before and (len(before) != to_ask or {*before} & {*known.tolist()}):
             raise UserError(
                 "expected the labels in data.csv that were there when the initial set was asked for "
                 f"({self.label_counts[0] - len(before)}), got others ({len(known)}): bring the former file back, or "

@@ -309,3 +309,20 @@ def test_images_that_come_and_go_while_it_waits(change, photos, options, person,
     other.unlink(missing_ok=True)
     assert main(argv) == 0
     assert waiting_for(run).stem == "round-001"
+
+
+def test_fewer_images_while_the_first_labels_are_waited_for(photos, options, person, tmp_path, capsys):
+    """All are asked about, so that an index is out of range afterwards."""
+    folder, run = photos[0], tmp_path / "run"
+    sizes = ["--loop.initial_size", "240", "--loop.query_budget", "0"]
+    argv = [*options(*sizes, *PERSON), "--run_dir", str(run)]
+    assert main(argv) == 0
+    last = max((folder / "pool").rglob("*.png"))
+    last.rename(folder / last.name)
+    person(run / "queries/initial.csv")
+    capsys.readouterr()
+    assert main(argv) == 2
+    assert "Traceback" not in capsys.readouterr().err
+    (folder / last.name).rename(last)
+    assert main(argv) == 0
+    assert read_records(run)[0].num_labeled == 240
