@@ -79,9 +79,10 @@ class Replay:
 
     def _label(self, data: ActiveDataModule, purchase: Purchase, round: int, trained_from: int) -> None:
         index, labels = (torch.tensor(column, dtype=torch.int64) for column in (purchase.index, purchase.label))
-        names = self._records[round].class_names
+        record = self._records[round]
         try:
-            if names is not None:  # a person said so: what the data knows may be none of it
+            if record.skipped is not None:  # a person was asked: what the data knows may be none of it
+                names = record.class_names or data.class_names
                 know_classes(data, names[: max([len(data.class_names), *(label + 1 for label in purchase.label)])])
                 data.restore(index, labels, trained_from)
                 same = data.paths(index) == purchase.path
