@@ -18,7 +18,7 @@ def check_test_set(data: ActiveDataModule, initial_size: int, held_out: int, rep
     Raises:
         UserError: there is no test set, or two.
     """
-    num_test, size = len(data.test.label), initial_size
+    num_test = len(data.test.label)
     if replay and num_test:
         return  # what the replayed run held out is not learned from here either
     if num_test and held_out:
@@ -36,9 +36,9 @@ def check_test_set(data: ActiveDataModule, initial_size: int, held_out: int, rep
             "expected a test set, got none: set data.test_root, give data.csv a column split with train and test, "
             "or set loop.held_out to the number of labels to test on"
         )
-    if not num_test and not 0 < held_out < size:
+    if not num_test and not 0 < held_out < initial_size:
         raise UserError(
-            f"expected loop.held_out to be 1 to {size - 1}, below loop.initial_size, which it is part of, got "
+            f"expected loop.held_out to be 1 to {initial_size - 1}, below loop.initial_size, which it is part of, got "
             f"{held_out}: the first model learns from the rest"
         )
 
