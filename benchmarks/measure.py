@@ -3,7 +3,6 @@
 import importlib
 import os
 import platform
-import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -64,7 +63,9 @@ def ratio(above: list[float], below: list[float]) -> float:
 
 def peak_megabytes() -> float:
     """Largest memory of this process so far; Linux only."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    # getrusage would begin with that of the process that started this one
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) * 1024 / 1e6
 
 
 def device() -> str:

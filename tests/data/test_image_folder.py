@@ -1169,8 +1169,9 @@ def now():
     pages = int(open("/proc/self/statm").read().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+def peak():  # ru_maxrss would begin with that of the process that started this one
+    lines = dict(line.split(":", 1) for line in open("/proc/self/status"))
+    return int(lines["VmHWM"].split()[0]) / 2**10
 
 class Meter(Callback):
     def on_predict_start(self, *_):
