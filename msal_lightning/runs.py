@@ -21,9 +21,9 @@ from msal_lightning.oracles.asked import INITIAL, Asked, asked_file, read_asked,
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
-FORMAT = 3
+FORMAT = 4
 """Of a record; a change that an older version cannot read raises it."""
-_SINCE_3 = ("skipped", "class_names", "held_out")  # left out where they are None
+_LEFT_OUT_WHERE_NONE = ("skipped", "class_names", "held_out")
 _HELD_OUT = -4  # in the ledger's column round, as in labeled_at
 
 _OWN = (
@@ -457,7 +457,7 @@ def _read(file: Path) -> RoundRecord:
         version, digest = body.pop("format"), body.pop("digest")
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         raise UserError(f"the record '{file}' is damaged: {remedy}") from None
-    if version not in (1, 2, FORMAT):
+    if version not in range(1, FORMAT + 1):
         raise UserError(f"expected the record '{file}' in format {FORMAT}, got {version}: {remedy}")
     if digest != _digest(body):
         raise UserError(f"the record '{file}' was changed after it was written: {remedy}")
@@ -466,7 +466,7 @@ def _read(file: Path) -> RoundRecord:
 
 def record_body(record: RoundRecord) -> dict[str, Any]:
     """A record as plain values."""
-    return {key: value for key, value in asdict(record).items() if value is not None or key not in _SINCE_3}
+    return {key: value for key, value in asdict(record).items() if value is not None or key not in _LEFT_OUT_WHERE_NONE}
 
 
 def record_of(body: Mapping[str, Any]) -> RoundRecord:
