@@ -123,7 +123,7 @@ def test_a_record_of_a_newer_format_is_refused(run):
     file = run.path / "rounds" / "002.json"
     body = json.loads(file.read_text())
     file.write_text(json.dumps({**body, "format": 99}))
-    with pytest.raises(UserError, match="format 3, got 99"):
+    with pytest.raises(UserError, match=f"format {FORMAT}, got 99"):
         read_records(run.path)
 
 
