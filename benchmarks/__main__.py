@@ -18,9 +18,11 @@ DOCS = HERE.parent / "docs"
 INTRODUCTION = """\
 # Benchmarks
 
-`python -m benchmarks`, on a quiet machine: each figure is the median of five runs in turn (A B A B) in one process, a
-ratio is the median of neighbours' ratios. `python -m benchmarks NAME` measures one of them again. What they mean:
-[performance.md](performance.md).
+`python -m benchmarks`, on a quiet machine: each figure is the median of five runs in turn (A B A B) in one process. A
+ratio is the median of the ratios of neighbours, with the smallest and the largest of them in brackets; it need not
+equal the ratio of the two medians beside it. A target counts as "not resolved" where that spread is wider than the
+distance to the target. Values without brackets were measured once. `python -m benchmarks NAME` measures one table
+again. What they mean: [performance.md](performance.md).
 """
 
 
@@ -38,7 +40,12 @@ def cells(row: dict[str, Any]) -> list[str]:
     """A row as text."""
     figures = ", ".join(f"{name} {_short(value)}" for name, value in row["figures"].items())
     target = "" if row["target"] is None else f"{'≥' if row['at_least'] else '≤'} {_short(row['target'])}"
-    return [row["case"], figures, _short(row["value"]), target, {True: "yes", False: "no", None: ""}[row["met"]]]
+    value = row["value"]
+    if isinstance(value, dict):
+        value = f"{_short(value['median'])} ({_short(value['low'])}–{_short(value['high'])})"
+    else:
+        value = _short(value)
+    return [row["case"], figures, value, target, row["met"]]
 
 
 def _short(value: float) -> str:

@@ -16,6 +16,25 @@ RUNS = 5
 
 
 @dataclass(frozen=True)
+class Ratio:
+    """Ratios of calls that were timed in turn.
+
+    Attributes:
+        median: of all of them.
+        low: the smallest.
+        high: the largest.
+    """
+
+    median: float
+    low: float
+    high: float
+
+    def __rmul__(self, factor: float) -> "Ratio":
+        """Scale all three."""
+        return Ratio(factor * self.median, factor * self.low, factor * self.high)
+
+
+@dataclass(frozen=True)
 class Row:
     """One line of the table.
 
@@ -29,16 +48,22 @@ class Row:
 
     case: str
     figures: dict[str, float]
-    value: float
+    value: float | Ratio
     target: float | None = None
     at_least: bool = True
 
     @property
-    def met(self) -> bool | None:
-        """Whether the target was reached."""
+    def met(self) -> str:
+        """Whether the target was reached: yes, no, or not resolved; empty without a target.
+
+        The answer is "not resolved" where the ratios spread wider than their median is away from the target.
+        """
         if self.target is None:
-            return None
-        return self.value >= self.target if self.at_least else self.value <= self.target
+            return ""
+        value = self.value.median if isinstance(self.value, Ratio) else self.value
+        if isinstance(self.value, Ratio) and self.value.high - self.value.low > abs(value - self.target):
+            return "not resolved"
+        return "yes" if (value >= self.target if self.at_least else value <= self.target) else "no"
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -56,9 +81,10 @@ def in_turn(calls: Mapping[str, Callable[[], object]], runs: int = RUNS) -> dict
     return {name: [times[name] for times in rounds] for name in calls}
 
 
-def ratio(above: list[float], below: list[float]) -> float:
-    """Median of the ratios of neighbours: what slows the machine down for a while slows both."""
-    return statistics.median(a / b for a, b in zip(above, below, strict=True))
+def ratio(above: list[float], below: list[float]) -> Ratio:
+    """Compare two calls by the ratios of neighbours: what slows the machine down for a while slows both."""
+    ratios = [a / b for a, b in zip(above, below, strict=True)]
+    return Ratio(statistics.median(ratios), min(ratios), max(ratios))
 
 
 def peak_megabytes() -> float:

@@ -1,4 +1,4 @@
-"""What only a GPU can show; left out where there is none. These were written on a machine without one."""
+"""What only a GPU can show; left out where there is none."""
 
 import pytest
 import torch
@@ -36,6 +36,7 @@ def loop(path, strategy):
     )
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")  # torch's own word on its check
 def test_a_step_does_not_wait_for_the_gpu(tmp_path):
     run = loop(tmp_path / "run", Random())
     without = run.new_trainer

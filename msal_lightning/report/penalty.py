@@ -35,10 +35,19 @@ def penalty_matrix(curves: Mapping[str, Mapping[int, Mapping[int, float]]]) -> l
 
 
 def column_means(matrix: list[list[float | None]]) -> list[float | None]:
-    """The penalty of each method: mean of its column over the other methods, None without any. Lower is better."""
-    columns = [[row[j] for i, row in enumerate(matrix) if i != j] for j in range(len(matrix))]
-    known = [[value for value in column if value is not None] for column in columns]
-    return [statistics.fmean(column) if column else None for column in known]
+    """The penalty of each method; lower is better.
+
+    It is the mean of the method's column with the 0 on the diagonal, as in the authors' code. Pairs without an entry
+    are left out.
+
+    Args:
+        matrix: of :func:`penalty_matrix`.
+
+    Returns:
+        One number a method; None for a method that no other one was compared with.
+    """
+    columns = [[row[j] for row in matrix if row[j] is not None] for j in range(len(matrix))]
+    return [statistics.fmean(column) if len(column) > 1 else None for column in columns]
 
 
 def _beats(first: Mapping[int, Mapping[int, float]], second: Mapping[int, Mapping[int, float]]) -> float | None:

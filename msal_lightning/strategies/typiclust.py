@@ -15,8 +15,8 @@ class TypiClust(Strategy):
 
     Embeddings on the unit sphere, labeled and pool together, fall into as many clusters as there will be labels.
     Clusters are visited from the fewest labels, then the largest, again and again; each gives the image with the
-    smallest mean distance to its nearest neighbours in the cluster. The paper takes self-supervised embeddings; these
-    are the model's own.
+    smallest mean distance to its nearest neighbours in the cluster. A cluster's size counts its labeled images too, as
+    in the authors' code. The paper takes self-supervised embeddings; these are the model's own.
 
     [0] Hacohen, Dekel and Weinshall, 2022, Active Learning on a Budget: Opposite Strategies Suit High and Low Budgets,
     arXiv 2202.02794
@@ -24,20 +24,25 @@ class TypiClust(Strategy):
     Args:
         neighbours: of the mean distance; at most half of a cluster. 20 in the paper.
         max_clusters: most clusters. 500 in the authors' code.
-        min_cluster_size: clusters of fewer free images wait until the others are empty. 5 in the authors' code.
+        min_cluster_size: only clusters of more images than this are visited, the others when those have no pool image
+            left. 5 in the authors' code, which leaves the others out altogether.
 
     Raises:
-        ValueError: one of them below 1.
+        ValueError: ``neighbours`` or ``max_clusters`` is below 1, or ``min_cluster_size`` is below 0.
     """
 
     needs = frozenset({"embeddings"})
     needs_labeled = True
 
     def __init__(self, neighbours: int = 20, max_clusters: int = 500, min_cluster_size: int = 5) -> None:
-        options = {"neighbours": neighbours, "max_clusters": max_clusters, "min_cluster_size": min_cluster_size}
-        for key, value in options.items():
-            if value < 1:
-                raise ValueError(f"query.{key} must be at least 1, got {value}: see TypiClust's defaults")
+        least = {
+            "neighbours": (neighbours, 1),
+            "max_clusters": (max_clusters, 1),
+            "min_cluster_size": (min_cluster_size, 0),
+        }
+        for key, (value, bound) in least.items():
+            if value < bound:
+                raise ValueError(f"query.{key} must be at least {bound}, got {value}: see TypiClust's defaults")
         self.neighbours = neighbours
         self.max_clusters = max_clusters
         self.min_cluster_size = min_cluster_size
@@ -51,15 +56,12 @@ class TypiClust(Strategy):
         x = F.normalize(own if labeled is None else torch.cat([labeled.require("embeddings"), own]).float(), dim=1)
         num_clusters = min(known + n, self.max_clusters, len(x))
         _, cluster = kmeans(x, num_clusters, generator)
-        num_known = torch.bincount(cluster[:known], minlength=num_clusters)
+        num_known = torch.bincount(cluster[:known], minlength=num_clusters).tolist()
+        size = torch.bincount(cluster, minlength=num_clusters).tolist()
         x, cluster = x[known:], cluster[known:]
         free = [(cluster == c).nonzero()[:, 0] for c in range(num_clusters)]
-
-        def importance(c: int) -> tuple[bool, int, int]:
-            return len(free[c]) < self.min_cluster_size, int(num_known[c]), -len(free[c])
-
-        order = sorted((c for c in range(num_clusters) if len(free[c])), key=importance)
-        large = [c for c in order if len(free[c]) >= self.min_cluster_size]
+        order = sorted(range(num_clusters), key=lambda c: (num_known[c], -size[c]))
+        large = [c for c in order if size[c] > self.min_cluster_size]
         picks: list[int] = []
         for visited in (large, order):  # small clusters are often outliers: only where the large ones are used up
             while len(picks) < n and (left := [c for c in visited if len(free[c])]):

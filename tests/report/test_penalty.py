@@ -43,5 +43,7 @@ def test_one_shared_seed_has_no_entry():
     assert column_means(matrix) == [None, None]
 
 
-def test_column_means_leave_the_method_itself_out():
-    assert column_means([[0.0, 0.5, None], [0.1, 0.0, 0.4], [0.3, 0.0, 0.0]]) == pytest.approx([0.2, 0.25, 0.4])
+def test_column_means_have_the_diagonal_in_as_the_authors_do():
+    matrix = [[0.0, 0.5, 0.2], [0.1, 0.0, 0.4], [0.3, 0.0, 0.0]]
+    assert column_means(matrix) == pytest.approx(np.array(matrix).mean(axis=0))
+    assert column_means([[0.0, 0.5, None], [0.1, 0.0, 0.4], [0.3, 0.0, 0.0]]) == pytest.approx([0.4 / 3, 0.5 / 3, 0.2])

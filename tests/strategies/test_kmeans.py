@@ -87,15 +87,16 @@ def test_picks_are_nearest_to_the_centers_of_scikit_learn(n):
     assert selected(KMeans(), embeddings, n, 4) == naive_nearest(embeddings, centers)
 
 
-@pytest.mark.parametrize("iterations", [1, 25])
-def test_picks_are_nearest_to_the_centers_of_faiss(iterations):
+@pytest.mark.parametrize(("iterations", "restarts"), [(1, 1), (25, 1), (25, 4)])
+def test_picks_are_nearest_to_the_centers_of_faiss(iterations, restarts):
     embeddings = centered(randn(300, 3))
     seed = int(torch.randint(2**31 - 1, (), generator=generator(4)))
-    model = faiss.Kmeans(3, 12, niter=iterations, seed=seed, min_points_per_centroid=1, max_points_per_centroid=300)
+    options = {"niter": iterations, "nredo": restarts, "seed": seed}
+    model = faiss.Kmeans(3, 12, **options, min_points_per_centroid=1, max_points_per_centroid=300)
     model.train(embeddings.numpy())
-    picks = selected(KMeansFaiss(iterations), embeddings, 12, 4)
+    picks = selected(KMeansFaiss(iterations, restarts), embeddings, 12, 4)
     assert picks == naive_nearest(embeddings, model.centroids)
-    assert picks != selected(KMeansFaiss(iterations), embeddings, 12, 5)
+    assert picks != selected(KMeansFaiss(iterations, restarts), embeddings, 12, 5)
 
 
 @pytest.mark.parametrize("cls", BOTH)
@@ -128,6 +129,8 @@ def test_large_and_far_embeddings_lose_nothing(cls):
 def test_options_out_of_range_are_refused():
     with pytest.raises(ValueError, match=r"query\.iterations must be at least 1, got 0"):
         KMeansFaiss(iterations=0)
+    with pytest.raises(ValueError, match=r"query\.restarts must be at least 1, got 0"):
+        KMeansFaiss(restarts=0)
     assert KMeans().needs == KMeansFaiss().needs == {"embeddings"}
 
 
@@ -262,3 +265,12 @@ def test_pool_is_unchanged():
     for cls in BOTH:
         select_indices(cls(), [pool], None, 5, generator())
         assert torch.equal(before.embeddings, pool.embeddings)
+
+
+def test_restarts_lower_the_inertia():
+    x = randn(400, 6)
+    once, often = (
+        float(torch.cdist(x, KMeansFaiss(25, restarts).centers(x, 20, generator())).min(dim=1).values.square().sum())
+        for restarts in (1, 10)
+    )
+    assert often < once

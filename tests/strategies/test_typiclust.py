@@ -38,9 +38,9 @@ def naive(x, labeled, n, seed, neighbours=20, max_clusters=500, min_cluster_size
     cluster = kmeans(unit, number, generator(seed))[1].tolist()
     points = unit.double().numpy()
     free = {c: [i for i in range(known, len(unit)) if cluster[i] == c] for c in range(number)}
-    order = sorted(free, key=lambda c: (cluster[:known].count(c), -len(free[c]), c))
-    large = [c for c in order if len(free[c]) >= min_cluster_size]
-    small = [c for c in order if len(free[c]) < min_cluster_size]
+    order = sorted(free, key=lambda c: (cluster[:known].count(c), -cluster.count(c), c))
+    large = [c for c in order if cluster.count(c) > min_cluster_size]
+    small = [c for c in order if cluster.count(c) <= min_cluster_size]
 
     def most_typical(rows):
         k = min(neighbours, max(1, len(rows) // 2), len(rows) - 1)
@@ -80,7 +80,7 @@ def around(angle, size):
         pytest.param(120, 0, 12, {"neighbours": 3}, id="nothing-labeled"),
         pytest.param(90, 6, 40, {"max_clusters": 9, "neighbours": 4}, id="more-than-clusters"),
         pytest.param(60, 8, 60, {"max_clusters": 20}, id="whole-pool"),
-        pytest.param(80, 20, 30, {"min_cluster_size": 1}, id="small-ones-too"),
+        pytest.param(80, 20, 30, {"min_cluster_size": 0}, id="small-ones-too"),
         pytest.param(80, 20, 30, {"min_cluster_size": 3}, id="some-too-small"),
         pytest.param(50, 70, 10, {"max_clusters": 1}, id="one-cluster"),
     ],
@@ -129,9 +129,18 @@ def test_small_clusters_wait_until_the_large_ones_are_used_up():
     assert set(picks[:9]) == set(range(9))
     assert [row >= 12 for row in picks[9:]] == [True, False] * 3 + [True]  # 4 and 3 rows, in turn
     assert sorted(picks) == list(range(16))
-    four = selected(TypiClust(max_clusters=3, min_cluster_size=4), x, None, 14)
+    four = selected(TypiClust(max_clusters=3, min_cluster_size=3), x, None, 14)
     assert {row for row in four if 9 <= row < 12} == set(four[13:])
     assert selected(TypiClust(max_clusters=3, min_cluster_size=10), x, None, 1)[0] < 9  # none is large: the largest
+
+
+def test_labeled_images_count_in_the_size_of_a_cluster():
+    # 4 pool images and 3 labeled ones are more than 5; 5 pool images alone are not
+    x, labeled = on_a_circle(*around(0, 4), *around(2, 5), *around(4, 8)), on_a_circle(0.001, 0.021, 0.041)
+    picks = selected(TypiClust(max_clusters=3), x, labeled, 4)
+    assert {row for row in picks if row >= 9} != set()
+    assert not any(4 <= row < 9 for row in picks)
+    assert any(row < 4 for row in picks)
 
 
 def test_number_of_clusters_is_that_of_labels_after_the_purchase():
@@ -181,8 +190,8 @@ def test_defaults_are_those_of_the_paper_and_its_code():
     assert (strategy.needs, strategy.needs_labeled, strategy.shortlist_size(5)) == ({"embeddings"}, True, None)
 
 
-@pytest.mark.parametrize("key", ["neighbours", "max_clusters", "min_cluster_size"])
-@pytest.mark.parametrize("value", [0, -3])
-def test_options_below_one_are_refused(key, value):
-    with pytest.raises(ValueError, match=rf"query\.{key} must be at least 1, got {value}"):
-        TypiClust(**{key: value})
+@pytest.mark.parametrize(("key", "least"), [("neighbours", 1), ("max_clusters", 1), ("min_cluster_size", 0)])
+@pytest.mark.parametrize("below", [1, 4])
+def test_options_that_are_too_small_are_refused(key, least, below):
+    with pytest.raises(ValueError, match=rf"query\.{key} must be at least {least}, got {least - below}"):
+        TypiClust(**{key: least - below})
