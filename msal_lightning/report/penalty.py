@@ -46,7 +46,7 @@ def column_means(matrix: list[list[float | None]]) -> list[float | None]:
     Returns:
         One number a method; None for a method that no other one was compared with.
     """
-    columns = [[row[j] for row in matrix if row[j] is not None] for j in range(len(matrix))]
+    columns = [[value for row in matrix if (value := row[j]) is not None] for j in range(len(matrix))]
     return [statistics.fmean(column) if len(column) > 1 else None for column in columns]
 
 
