@@ -6,14 +6,6 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).parent
-DATASETS_USAGE = """python -m msal_lightning datasets [--root FOLDER]
-       python -m msal_lightning datasets prepare NAME [--data.KEY VALUE ...]
-       python -m msal_lightning datasets show NAME [--out FILE] [--data.KEY VALUE ...]
-
-Without a word: list the datasets, and whether their files lie in FOLDER (default: data).
-prepare: fetch, verify and read a dataset, so that the first run need not.
-show: draw some images of each class, to see that labels and colours are right.
-"""
 
 
 def classes(folder: str, root: str) -> dict[str, str]:

@@ -8,13 +8,14 @@ from rich.table import Table
 from rich.text import Text
 
 from msal_lightning.another_class import drop_options_of_another_class
+from msal_lightning.config.command_parser import PROGRAM
 from msal_lightning.conformance import CHECKS, Result, check_strategy
 from msal_lightning.errors import UserError
 from msal_lightning.fit import one_sentence
 from msal_lightning.mistakes import explain
 from msal_lightning.strategies import Strategy
 
-_PROG = "python -m msal_lightning check-strategy"
+_PROG = f"{PROGRAM} check-strategy"
 _DESCRIPTION = f"""\
 Check that a query strategy keeps to the contract, on small synthetic pools. Exit code 1 when a check fails.
 
@@ -40,9 +41,14 @@ def check(argv: list[str]) -> int:
     Raises:
         UserError: there is no such strategy, or its options are wrong.
     """
-    if not argv or argv[0] in ("-h", "--help"):
+    if {"-h", "--help"} & {*argv}:
         print(f"usage: {_PROG} NAME [--query.KEY VALUE ...]\n\n{_DESCRIPTION}{_sentences()}")
-        return 0 if argv else 2
+        return 0
+    if not argv or argv[0].startswith("-"):
+        raise UserError(
+            f"expected the name of a strategy (list: `{PROGRAM} strategies`), got {argv[0] if argv else 'none'}: see "
+            f"`{_PROG} --help`"
+        )
     drop_options_of_another_class()
     parser = ArgumentParser(exit_on_error=False, allow_abbrev=False, formatter_class=argparse.HelpFormatter)
     parser.add_subclass_arguments(Strategy, "query", required=True)

@@ -39,13 +39,17 @@ def _query(argv: list[str]) -> None:
 
 
 def _label(argv: list[str]) -> None:
-    """Take over a filled CSV file, which a run waits for; checked whole first."""
-    import argparse
-    from pathlib import Path
+    """Take over a filled CSV file that a run waits for; the whole file is checked first."""
+    from msal_lightning.config.command_parser import PROGRAM, CommandParser
+    from msal_lightning.config.paths import a_path
 
-    parser = argparse.ArgumentParser(prog="python -m msal_lightning label", description=_label.__doc__)
-    parser.add_argument("run", type=Path, help="the run directory")
-    parser.add_argument("file", type=Path, help="the file, as the contact sheet hands it out")
+    parser = CommandParser(
+        f"{PROGRAM} label",
+        description=_label.__doc__,
+        examples=[f"{PROGRAM} label runs/mine round-001.csv"],
+    )
+    parser.add_argument("run", metavar="RUN", type=a_path, help="the run directory")
+    parser.add_argument("file", metavar="FILE", type=a_path, help="the CSV file that the contact sheet saved")
     options = parser.parse_args(argv)
 
     from msal_lightning.label import label
@@ -55,14 +59,28 @@ def _label(argv: list[str]) -> None:
 
 def _status(argv: list[str]) -> None:
     """Show how far runs are, what they wait for, and what more labels may add."""
-    import argparse
+    from msal_lightning.config.command_parser import PROGRAM, CommandParser
+    from msal_lightning.config.paths import expand
 
-    parser = argparse.ArgumentParser(prog="python -m msal_lightning status", description=_status.__doc__)
-    parser.add_argument("runs", nargs="+", help="run directories")
-    parser.add_argument(
-        "--against", nargs="+", default=[], help="runs of Random to compare with (default: those in the same folder)"
+    parser = CommandParser(
+        f"{PROGRAM} status",
+        description=_status.__doc__,
+        examples=[
+            f"{PROGRAM} status runs/mine",
+            f"{PROGRAM} status runs/mine --against runs/random-seed0 runs/random-seed1",
+            f"{PROGRAM} status runs/mine --json",
+        ],
     )
-    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("runs", nargs="+", metavar="RUNS", type=expand, help="run directories")
+    parser.add_argument(
+        "--against",
+        nargs="+",
+        default=[],
+        metavar="RUNS",
+        type=expand,
+        help="runs of Random to compare with (default: those in the same folder)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, for other programs to read")
     options = parser.parse_args(argv)
 
     from msal_lightning.status import status
@@ -71,12 +89,23 @@ def _status(argv: list[str]) -> None:
 
 
 def _plot(argv: list[str]) -> None:
-    """Draw budget curves, the short form of `figure budget`."""
-    import argparse
+    """Draw test accuracy over labels, the short form of `figure budget`."""
+    from msal_lightning.config.command_parser import PROGRAM, CommandParser
+    from msal_lightning.config.paths import expand
 
-    parser = argparse.ArgumentParser(prog="python -m msal_lightning plot", description=_plot.__doc__)
-    parser.add_argument("runs", nargs="+", help="run directories, or folders of them")
-    parser.add_argument("--out", default="budget_curves.png", help="the picture (default: %(default)s)")
+    parser = CommandParser(
+        f"{PROGRAM} plot",
+        description=_plot.__doc__,
+        examples=[f"{PROGRAM} plot runs", f"{PROGRAM} plot runs/a runs/b --out curves.pdf"],
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUNS", type=expand, help="run directories, or folders of them")
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        type=expand,
+        default="budget_curves.png",
+        help="the picture: png, svg or pdf (default: %(default)s)",
+    )
     options = parser.parse_args(argv)
 
     from msal_lightning.figures.budget import plot
@@ -93,14 +122,27 @@ def _figure(argv: list[str]) -> None:
 
 def _report(argv: list[str]) -> None:
     """Compare runs: table over seeds beside the paper's numbers, paired tests, and a page to look at."""
-    import argparse
+    from msal_lightning.config.command_parser import PROGRAM, CommandParser
+    from msal_lightning.config.paths import expand
 
-    parser = argparse.ArgumentParser(prog="python -m msal_lightning report", description=_report.__doc__)
-    parser.add_argument(
-        "runs", nargs="+", help="run directories, or folders of them; they differ in query, head and seed"
+    parser = CommandParser(
+        f"{PROGRAM} report",
+        description=_report.__doc__,
+        examples=[f"{PROGRAM} report runs", f"{PROGRAM} report runs/a runs/b --out comparison"],
     )
     parser.add_argument(
-        "--out", default="report", help="folder for report.md, .csv, .tex, .html (default: %(default)s)"
+        "runs",
+        nargs="+",
+        metavar="RUNS",
+        type=expand,
+        help="run directories, or folders of them; they may differ in query, head and seed",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FOLDER",
+        type=expand,
+        default="report",
+        help="folder for report.md, .csv, .tex and .html (default: %(default)s)",
     )
     parser.add_argument("--logger", choices=["wandb"], help="log page, tables and files to Weights & Biases too")
     options = parser.parse_args(argv)
@@ -119,6 +161,10 @@ def _check_strategy(argv: list[str]) -> int:
 
 def _strategies(argv: list[str]) -> None:
     """List the query strategies."""
+    from msal_lightning.config.command_parser import PROGRAM, CommandParser
+
+    CommandParser(f"{PROGRAM} strategies", description=_strategies.__doc__).parse_args(argv)
+
     from msal_lightning.catalog import strategies
 
     strategies()
@@ -131,15 +177,30 @@ def _datasets(argv: list[str]) -> None:
 
         (command.prepare if argv[0] == "prepare" else command.show)(argv[1:])
         return
-    import argparse
+    from msal_lightning.catalog import datasets
+    from msal_lightning.config.command_parser import PROGRAM, CommandParser
+    from msal_lightning.config.paths import expand
+    from msal_lightning.config.suggestions import did_you_mean
 
-    from msal_lightning.catalog import DATASETS_USAGE, datasets
-
-    parser = argparse.ArgumentParser(usage=DATASETS_USAGE, allow_abbrev=False)
-    parser.add_argument("--root", default="data")
+    prog = f"{PROGRAM} datasets"
+    parser = CommandParser(
+        prog,
+        usage=f"{prog} [--root FOLDER]\n       {prog} prepare NAME [--data.KEY VALUE ...]\n"
+        f"       {prog} show NAME [--out FILE] [--data.KEY VALUE ...]",
+        description="List the datasets, and whether their files are in FOLDER. `prepare` fetches, verifies and reads "
+        "one, so that the first run need not. `show` draws some images of each class, to see that labels and colours "
+        "are right.",
+        examples=[prog, f"{prog} prepare MNIST", f"{prog} show CIFAR10 --out cifar10.png"],
+    )
+    parser.add_argument(
+        "--root", metavar="FOLDER", type=expand, default="data", help="where the files are (default: %(default)s)"
+    )
     options, rest = parser.parse_known_args(argv)
+    if rest and not rest[0].startswith("-"):
+        near = did_you_mean(rest[0], ("prepare", "show"))
+        raise UserError(f"expected 'datasets' alone, 'datasets prepare' or 'datasets show', got '{rest[0]}'{near}")
     if rest:
-        raise UserError(f"'datasets' knows prepare and show, got '{rest[0]}'")
+        parser.refuse(rest[0])
     datasets(options.root)
 
 
@@ -177,11 +238,6 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if command not in COMMANDS:
             raise UserError(f"expected a command ({', '.join(COMMANDS)}), got '{command}'{_near(command)}")
-        if command == "strategies" and rest:
-            if rest[0] in ("-h", "--help"):
-                print(COMMANDS[command].__doc__)
-                return 0
-            raise UserError(f"'{command}' takes no arguments, got '{rest[0]}'")
         return COMMANDS[command](rest) or 0
     except UserError as error:
         if not error.told:
@@ -203,10 +259,9 @@ def console() -> None:
 
 
 def _near(command: str) -> str:
-    import difflib
+    from msal_lightning.config.suggestions import did_you_mean
 
-    near = difflib.get_close_matches(command, COMMANDS, n=1)
-    return f": did you mean {near[0]}?" if near else ""
+    return did_you_mean(command, COMMANDS)
 
 
 def _help() -> str:

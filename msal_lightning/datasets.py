@@ -1,6 +1,5 @@
 """``datasets``: what there is, what is on disk; ``prepare`` fetches one, ``show`` draws some of its images."""
 
-import argparse
 import time
 
 import matplotlib.pyplot as plt
@@ -9,13 +8,15 @@ from jsonargparse import ArgumentError, ArgumentParser
 from matplotlib.figure import Figure
 
 from msal_lightning.another_class import drop_options_of_another_class
+from msal_lightning.config.command_parser import PROGRAM, CommandParser
+from msal_lightning.config.paths import expand
 from msal_lightning.data import ActiveDataModule
 from msal_lightning.data.views import Images
 from msal_lightning.errors import UserError
 from msal_lightning.fit import one_sentence
 from msal_lightning.mistakes import explain
 
-PROG = "python -m msal_lightning datasets"
+PROG = f"{PROGRAM} datasets"
 _CLASSES = 20  # rows of the picture
 _EACH = 8  # images of a class
 
@@ -30,7 +31,8 @@ def prepare(argv: list[str]) -> None:
         UserError: it cannot be had.
     """
     start = time.perf_counter()
-    data, learn, test = _read(argv)
+    parser = _parser("prepare", "Fetch, verify and read a dataset, so that the first run need not.")
+    data, learn, test = _read(parser.parse_known_args(argv)[1])
     for what, images in (("learn", learn), ("test", test)):
         counts = torch.bincount(images.label, minlength=data.num_classes)
         _, channels, height, width = images.image.shape
@@ -50,8 +52,8 @@ def show(argv: list[str]) -> None:
     Raises:
         UserError: the dataset cannot be had, or the picture cannot be written.
     """
-    parser = argparse.ArgumentParser(prog=f"{PROG} show", allow_abbrev=False, add_help=False)
-    parser.add_argument("--out")
+    parser = _parser("show", "Draw some images of each class, to see that labels and colours are right.")
+    parser.add_argument("--out", metavar="FILE", type=expand, help="the picture: png, svg or pdf (default: NAME.png)")
     options, rest = parser.parse_known_args(argv)
     data, learn, _ = _read(rest)
     out = options.out or f"{data.name.lower()}.png"
@@ -87,6 +89,15 @@ def contact_sheet(images: Images, class_names: tuple[str, ...], title: str) -> F
             axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         row[0].text(-0.15, 0.5, name, ha="right", va="center", transform=row[0].transAxes, fontsize="small")
     return figure
+
+
+def _parser(word: str, description: str) -> CommandParser:
+    return CommandParser(
+        f"{PROG} {word}",
+        usage=f"{PROG} {word} NAME [--data.KEY VALUE ...]",
+        description=f"{description} --data.KEY is any option of the dataset, as in fit.",
+        examples=[f"{PROG} {word} MNIST", f"{PROG} {word} CIFAR10 --data.root ~/images"],
+    )
 
 
 def _read(argv: list[str]) -> tuple[ActiveDataModule, Images, Images]:

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,8 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only  # type: ignore[attr-defined]
 
 from msal_lightning.another_class import drop_options_of_another_class
+from msal_lightning.config.command_parser import PROGRAM, CommandParser
+from msal_lightning.config.paths import expand
 from msal_lightning.configs import resolve_configs
 from msal_lightning.data import ActiveDataModule
 from msal_lightning.errors import UserError
@@ -36,9 +38,9 @@ from msal_lightning.runs import RunDirectory
 from msal_lightning.strategies import Strategy
 from msal_lightning.tracking import CSVTracker, LightningTracker, Tracker, WandbTracker
 
-PROG = "python -m msal_lightning fit"
+PROG = f"{PROGRAM} fit"
 DESCRIPTION = f"""\
-Run an active-learning loop, or go on with one that was interrupted: the same command does both.
+Run an active-learning loop, or resume one that was interrupted: the same command does both.
 
 examples:
   {PROG} --config digits
@@ -47,6 +49,8 @@ examples:
   {PROG} --config cifar100 --plan                 rounds, steps, memory and time, without running it
   {PROG} --config my.yaml --print_config          the resolved configuration, without running it
 """
+# A replay has them from the run whose labels it takes
+_REPLAYED = ("query", "oracle", *(f"loop.{key}" for key in ("initial_size", "query_size", "query_budget", "held_out")))
 # What the loop gives each Trainer itself, or what would make a round silently incomplete
 _LOOP_OWNS = {
     "logger",
@@ -135,7 +139,7 @@ def fit(argv: list[str]) -> None:
 
 
 def replay(argv: list[str]) -> None:
-    """``fit`` with the configuration of a run and the labels that it bought.
+    """``fit`` with the configuration of a run and its labels.
 
     Args:
         argv: ``--run DIR`` and options of ``fit``.
@@ -143,14 +147,25 @@ def replay(argv: list[str]) -> None:
     Raises:
         UserError: as :func:`fit`, or no run there.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m msal_lightning replay",
-        usage="python -m msal_lightning replay --run DIR [any option of fit]",
-        description="Train another model, or one with another seed, on the labels that a run bought, without a query.",
-        allow_abbrev=False,
+    prog = f"{PROGRAM} replay"
+    parser = CommandParser(
+        prog,
+        usage=f"{prog} --run DIR [any option of fit]",
+        description="Train another model, or one with another seed, on the labels that a run queried, without a query. "
+        "All options of fit are allowed, but for those that choose images: --query, --oracle and the sizes in --loop.",
+        examples=[
+            f"{prog} --run runs/mine --model.head linear",
+            f"{prog} --run runs/mine --seed 1 --run_dir runs/seed1",
+        ],
     )
-    parser.add_argument("--run", required=True, help="the run directory whose labels are bought again")
+    parser.add_argument(
+        "--run", required=True, metavar="DIR", type=expand, help="the run directory to take labels from"
+    )
     options, changes = parser.parse_known_args(argv)
+    for word in changes:
+        key = word.partition("=")[0].removeprefix("--")
+        if word.startswith("--") and (key in _REPLAYED or key.partition(".")[0] in _REPLAYED):
+            raise UserError(f"'replay' takes --{key} from the run in --run: leave it out, or choose images with `fit`")
     config = Path(options.run) / "config.yaml"
     if not config.exists():
         raise UserError(f"expected --run to be a run directory, found no '{config}': see `ls runs`")
@@ -169,7 +184,7 @@ def build_parser() -> ArgumentParser:
     drop_options_of_another_class()
     parser = ArgumentParser(
         prog=PROG,
-        usage="python -m msal_lightning fit --config NAME [--KEY VALUE ...]",
+        usage=f"{PROG} --config NAME [--KEY VALUE ...]",
         description=DESCRIPTION,
         exit_on_error=False,
         allow_abbrev=False,
@@ -217,8 +232,13 @@ def build_parser() -> ArgumentParser:
     return parser
 
 
-def parse(parser: ArgumentParser, argv: list[str]) -> Namespace:
+def parse(parser: ArgumentParser, argv: list[str], known: Sequence[str] = ()) -> Namespace:
     """The resolved configuration.
+
+    Args:
+        parser: see :func:`build_parser`.
+        argv: options of ``fit``.
+        known: options of the command that calls, to suggest from.
 
     Raises:
         UserError: what is wrong, in one sentence.
@@ -226,7 +246,7 @@ def parse(parser: ArgumentParser, argv: list[str]) -> Namespace:
     try:
         config = parser.parse_args(resolve_configs(argv))
     except ArgumentError as error:
-        raise UserError(explain(str(error), _keys(parser))) from None
+        raise UserError(explain(str(error), [*_keys(parser), *known])) from None
     if not any((config.trainer.max_epochs, config.trainer.max_time, config.trainer.max_steps > 0)):
         raise UserError(
             f"expected trainer.max_epochs to be the length of each fit, got {config.trainer.max_epochs}: 20 is usual"

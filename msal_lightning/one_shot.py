@@ -5,7 +5,7 @@ import io
 import os
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal
 
 import torch
 from jsonargparse import Namespace
@@ -13,6 +13,8 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch.utils.data import DataLoader
 
+from msal_lightning.config.command_parser import PROGRAM, CommandParser
+from msal_lightning.config.paths import a_path
 from msal_lightning.data import ActiveDataModule, ImageFolder
 from msal_lightning.data.base import NOT_IN_POOL
 from msal_lightning.data.views import Batch
@@ -34,15 +36,7 @@ from msal_lightning.signals import GentleStop
 from msal_lightning.strategies import Strategy
 from msal_lightning.trained import Trained, read_trained
 
-PROG = "python -m msal_lightning query"
-DESCRIPTION = f"""\
-Choose images of a folder to label, by a trained model: writes query.csv, with a blank column label, and query.html, a
-page to label them by keys.
-
-examples:
-  {PROG} --checkpoint runs/mine --images photos --n 100
-  {PROG} --checkpoint runs/mine/checkpoints/round-003.ckpt --images photos --n 100 --query MSALD --query.beta 5
-"""
+PROG = f"{PROGRAM} query"
 NAME = "query"
 _PASSED_ON = ("--query.", "--data.", "--seed", "--trainer.accelerator", "--trainer.precision")
 
@@ -91,33 +85,41 @@ def query(argv: list[str]) -> None:
     )
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}: see `{self.prog} --help`")
-
-
 def _parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """The options of this command, and those that ``fit`` knows how to read."""
-    parser = _Parser(
-        prog=PROG,
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = CommandParser(
+        PROG,
+        description="Choose images of a folder to label, with a trained model. The command writes query.csv, with a "
+        "blank column label, and query.html, a page to label them by keys. Images that the run has labels of are left "
+        "out.\n\nOptions as in fit: --seed, --trainer.accelerator, --trainer.precision, and of the run's own data "
+        "--data.root and --data.eval_batch_size.",
+        examples=[
+            f"{PROG} --checkpoint runs/mine --images photos --n 100",
+            f"{PROG} --checkpoint runs/mine/checkpoints/round-003.ckpt --images photos --n 100 --query MSALD "
+            "--query.beta 5",
+        ],
     )
-    parser.add_argument("--checkpoint", required=True, type=Path, help="a run directory, or the model of one round")
-    parser.add_argument("--images", required=True, type=Path, help="folder of images, also in the folders below it")
-    parser.add_argument("--n", required=True, type=int, help="images to choose")
-    parser.add_argument("--query", help="the strategy, with --query.OPTION as in fit (default: that of the run)")
-    parser.add_argument("--out", type=Path, default=Path(NAME), help="folder of the two files (default: %(default)s)")
-    parser.add_argument("--on_error", choices=["raise", "skip"], default="raise", help="images that cannot be read")
-    parser.epilog = (
-        "Also as in fit: --seed, --trainer.accelerator, --trainer.precision, and of the run's own data --data.root and "
-        "--data.eval_batch_size. Images that the run has labels of are left out."
+    add = parser.add_argument
+    add("--checkpoint", required=True, type=a_path, metavar="PATH", help="a run directory, or the model of one round")
+    add("--images", required=True, type=a_path, metavar="FOLDER", help="folder of images, with all folders below it")
+    add("--n", required=True, type=int, help="how many images to choose")
+    add("--query", metavar="NAME", help="the strategy, with --query.OPTION as in fit (default: that of the run)")
+    add(
+        "--out",
+        type=a_path,
+        metavar="FOLDER",
+        default=Path(NAME),
+        help="folder of the two files (default: %(default)s)",
     )
+    add("--on_error", choices=["raise", "skip"], default="raise", help="what to do with images that cannot be read")
     options, rest = parser.parse_known_args(argv)
+    expects_value = False
     for word in rest:
         if word.startswith("-") and not word.lstrip("-")[:1].isdigit() and not word.startswith(_PASSED_ON):
-            raise UserError(f"'query' has no option {word}: see `{PROG} --help`")
+            parser.refuse(word)
+        if not word.startswith("-") and not expects_value:
+            parser.refuse(word)
+        expects_value = word.startswith("-") and "=" not in word
     if options.n < 1:
         raise UserError(f"expected --n to be at least 1, got {options.n}: it is how many images to choose")
     return options, rest

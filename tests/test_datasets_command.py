@@ -51,7 +51,7 @@ def test_prepare_reads_and_counts(idx_root, capsys):
         (["show", "Digits", "--data.rot", "x"], "no option 'rot': did you mean root"),
         (["show", "Digits", "--out", "no/such/folder/x.png"], "cannot write the picture"),
         (["show", "Digits", "--out", "x.docx"], "cannot write the picture"),
-        (["preparre"], "knows prepare and show, got 'preparre'"),
+        (["preparre"], "got 'preparre': did you mean prepare?"),
     ],
 )
 def test_a_mistake_is_one_sentence(arguments, message, capsys):

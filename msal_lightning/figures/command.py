@@ -1,17 +1,17 @@
 """What the command ``figure`` does. Nothing heavy is imported before the words are understood."""
 
 import argparse
-from typing import NoReturn
 
-from msal_lightning.errors import UserError
+from msal_lightning.config.command_parser import PROGRAM, CommandParser
+from msal_lightning.config.paths import expand
 
-PROG = "python -m msal_lightning figure"
+PROG = f"{PROGRAM} figure"
 KINDS = {
     "budget": "test accuracy over labels, mean and band over seeds (the paper's Figs. 1 and 4)",
-    "tsne": "embeddings of the pool and of what was bought, round by round (Fig. 2)",
+    "tsne": "embeddings of the pool and of the queried images, round by round (Fig. 2)",
     "pool-error": "error rate on the pool, round by round (Fig. 3)",
     "query-size": "AUBC and final accuracy over loop.query_size (Fig. 5)",
-    "contact-sheet": "the images that each strategy chose",
+    "contact-sheet": "the images that each strategy queried",
 }
 
 
@@ -48,18 +48,23 @@ def figure(argv: list[str]) -> None:
         draw_contact_sheet(options.runs, out, options.rounds, options.images, options.root)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}: see `{self.prog} --help`")
-
-
-def _parser() -> _Parser:
-    parser = _Parser(prog=PROG, description="Draw a figure of the paper, or one that it lacks.", allow_abbrev=False)
+def _parser() -> CommandParser:
+    parser = CommandParser(
+        PROG,
+        description="Draw a figure of the paper, or one that it lacks. `figure KIND --help` shows its options.",
+        examples=[
+            f"{PROG} budget runs --out curves.pdf",
+            f"{PROG} tsne runs/mine --rounds 0,5,10",
+            f"{PROG} contact-sheet runs --images 20",
+        ],
+    )
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
     for name, text in KINDS.items():
-        kind = kinds.add_parser(name, help=text, description=text, allow_abbrev=False)
-        kind.add_argument("runs", nargs="+", metavar="RUNS", help="run directories, or folders of them")
-        kind.add_argument("--out", metavar="FILE", help=f"the picture: png, svg or pdf (default: {name}.png)")
+        kind = kinds.add_parser(name, help=text, description=f"Draw {text}.")
+        kind.add_argument("runs", nargs="+", metavar="RUNS", type=expand, help="run directories, or folders of them")
+        kind.add_argument(
+            "--out", metavar="FILE", type=expand, help=f"the picture: png, svg or pdf (default: {name}.png)"
+        )
         if name in ("tsne", "contact-sheet"):
             kind.add_argument("--rounds", type=_rounds, metavar="K,K", help="which rounds (default: evenly spread)")
         if name == "tsne":
@@ -67,17 +72,19 @@ def _parser() -> _Parser:
             kind.add_argument("--points", type=_positive, default=1500, metavar="N", help=points)
         if name == "contact-sheet":
             kind.add_argument(
-                "--images", type=_positive, default=10, metavar="N", help="of each round (default: %(default)s)"
+                "--images", type=_positive, default=10, metavar="N", help="images of each round (default: %(default)s)"
             )
-            kind.add_argument("--root", metavar="FOLDER", help="data.root, where it is not the one of the runs")
+            kind.add_argument(
+                "--root", metavar="FOLDER", type=expand, help="folder of the images (default: data.root of the runs)"
+            )
     return parser
 
 
 def _rounds(text: str) -> list[int]:
-    try:
-        return sorted({int(word) for word in text.split(",")})
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected numbers of rounds like 1,5,10, got '{text}'") from None
+    words = text.split(",")
+    if not all(word.strip().isdecimal() for word in words):
+        raise argparse.ArgumentTypeError(f"expected numbers of rounds like 1,5,10, got '{text}'")
+    return sorted({int(word) for word in words})
 
 
 def _positive(text: str) -> int:

@@ -6,22 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from msal_lightning.config.command_parser import PROGRAM, CommandParser
+from msal_lightning.config.paths import expand
 from msal_lightning.errors import UserError
 from msal_lightning.sweep.executor import Executor
 from msal_lightning.sweep.grid import Cell, Options, cells, name_of, plain, read_grid, read_options, split
 from msal_lightning.sweep.paper import EXPERIMENTS
 
-PROG = "python -m msal_lightning sweep"
-DESCRIPTION = f"""\
-Run many fits: all combinations of the values that are separated by commas, or the paper's experiments
-({", ".join(EXPERIMENTS)}). The same command goes on with a sweep that was interrupted.
-
-examples:
-  {PROG} --config digits --query Random,Entropy,MSALD --model.head linear,prototype --seed 0,1,2 --jobs 2
-  {PROG} table2 --config fashion_mnist --only Random,Entropy,MSAL-D --loop.query_budget 1000
-  {PROG} table5 --list
-  {PROG} --grid grid.yaml                         a file that maps options to lists: {{seed: [0, 1, 2], ...}}
-"""
+PROG = f"{PROGRAM} sweep"
 
 
 def sweep(argv: list[str]) -> int:
@@ -37,8 +29,8 @@ def sweep(argv: list[str]) -> int:
         UserError: anything that the user can mend.
     """
     words = next((k for k, word in enumerate(argv) if word.startswith("-")), len(argv))
-    experiments, (options, rest) = argv[:words], _read(argv[words:])
-    grid = _merge(read_grid(options.grid) if options.grid else [], read_options(rest))
+    experiments, options = argv[:words], _read(argv[words:])
+    grid = _merge(read_grid(options.grid) if options.grid else [], read_options(options.rest))
     if not experiments and not grid:
         raise UserError(f"expected an experiment ({', '.join(EXPERIMENTS)}) or options, --config digits for example")
     wanted = cells(experiments, grid, split(options.only) if options.only else ())
@@ -54,7 +46,7 @@ def _run(wanted: Sequence[Cell], out: Path, options: argparse.Namespace) -> int:
     from msal_lightning.sweep.table import SweepDisplay
 
     display = SweepDisplay()
-    jobs, left_out = make_jobs(wanted, out)
+    jobs, left_out = make_jobs(wanted, out, options.known)
     for line in left_out:
         display.say(line, style="yellow")
     if options.list:
@@ -110,30 +102,34 @@ def _merge(file: Options, line: Options) -> Options:
     return [*((key, values) for key, values in file if key not in said), *line]
 
 
-def _read(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    try:
-        return _parser().parse_known_args(argv)
-    except argparse.ArgumentError as error:
-        raise UserError(f"{error}: see `{PROG} --help`") from None
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=PROG,
+def _read(argv: list[str]) -> argparse.Namespace:
+    """The options of the sweep; those of fit are left in ``rest``."""
+    parser = CommandParser(
+        PROG,
         usage=f"{PROG} [EXPERIMENT ...] [--KEY VALUE[,VALUE ...] ...]",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-        exit_on_error=False,
+        description="Run many fits: all combinations of the values that are separated by commas, or the paper's "
+        f"experiments ({', '.join(EXPERIMENTS)}). --KEY is any option of fit. The same command resumes a sweep that "
+        "was interrupted.",
+        examples=[
+            f"{PROG} --config digits --query Random,Entropy,MSALD --seed 0,1,2 --jobs 2",
+            f"{PROG} table2 --config fashion_mnist --only Random,Entropy,MSAL-D --loop.query_budget 1000",
+            f"{PROG} table5 --list",
+            f"{PROG} --grid grid.yaml      (a file that maps options to lists: {{seed: [0, 1, 2], ...}})",
+        ],
     )
     add = parser.add_argument
-    add("--out", help="folder of the run directories (default: runs/sweep-NAME)")
-    add("--grid", help="a YAML file that maps options of fit to lists of values")
-    add("--only", help="rows of the paper's experiments to keep: Random,MSAL-D")
+    add("--out", metavar="FOLDER", type=expand, help="folder of the run directories (default: runs/sweep-NAME)")
+    add("--grid", metavar="FILE", type=expand, help="a YAML file that maps options of fit to lists of values")
+    add("--only", metavar="ROW,ROW", help="rows of the paper's experiments to keep: Random,MSAL-D")
     add("--list", action="store_true", help="show the cells and run nothing")
     add("--executor", choices=("local", "ray", "slurm"), default="local", help="where the cells run (default: local)")
-    add("--jobs", type=int, default=1, help="local: fits at a time, which share cores and GPUs (default: 1)")
-    add("--cpus", type=int, default=1, help="ray, slurm: cores of each fit (default: 1)")
-    add("--gpus", type=float, default=0, help="ray, slurm: GPUs of each fit; ray takes parts too (default: 0)")
-    add("--slurm", default="{}", help='slurm: more of submitit\'s parameters, as JSON: {"timeout_min": 600}')
-    return parser
+    add(
+        "--jobs", type=int, default=1, metavar="N", help="local: fits at a time; they share cores and GPUs (default: 1)"
+    )
+    add("--cpus", type=int, default=1, metavar="N", help="ray, slurm: cores of each fit (default: 1)")
+    add("--gpus", type=float, default=0, metavar="N", help="ray, slurm: GPUs of each fit; ray takes parts (default: 0)")
+    add("--slurm", default="{}", metavar="JSON", help='slurm: more parameters of submitit: {"timeout_min": 600}')
+    options, rest = parser.parse_known_args(argv)
+    options.rest = rest
+    options.known = [option.lstrip("-") for option in parser.options()]
+    return options

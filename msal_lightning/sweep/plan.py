@@ -41,12 +41,13 @@ class Job:
         return self.folder.with_name(f"{self.folder.name}.log")
 
 
-def make_jobs(cells: Sequence[Cell], out: Path) -> tuple[list[Job], list[str]]:
+def make_jobs(cells: Sequence[Cell], out: Path, known: Sequence[str] = ()) -> tuple[list[Job], list[str]]:
     """Parse each cell as ``fit`` will, so that a mistake shows before anything has run.
 
     Args:
         cells: of the sweep.
         out: the folder of their run directories.
+        known: options of the sweep, to suggest from.
 
     Returns:
         The jobs, and a line on each kind of cell that is left out because it has no meaning.
@@ -58,7 +59,7 @@ def make_jobs(cells: Sequence[Cell], out: Path) -> tuple[list[Job], list[str]]:
 
     @cache
     def without_seed(arguments: tuple[str, ...]) -> tuple[Namespace, dict[str, Any], str]:
-        config = parse(parser, list(arguments))
+        config = parse(parser, list(arguments), known)
         with one_sentence():
             strategy = instantiate(parser, config, "query").query
         linear = strategy.needs_prototypes and config.model.head != "prototype" and not config.loop.replay

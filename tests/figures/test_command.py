@@ -28,11 +28,11 @@ def test_help_imports_nothing_heavy(words, tmp_path):
     ("words", "message"),
     [
         ([], "KIND"),
-        (["pie", "runs"], "invalid choice: 'pie'"),
+        (["pie", "runs"], "contact-sheet, got 'pie'"),
         (["budget"], "RUNS"),
         (["tsne", "runs", "--rounds", "1,x"], "numbers of rounds like 1,5,10, got '1,x'"),
         (["contact-sheet", "runs", "--images", "0"], "at least 1, got '0'"),
-        (["budget", "runs", "--images", "3"], "unrecognized arguments: --images 3"),
+        (["budget", "runs", "--images", "3"], "unknown option '--images'"),
     ],
 )
 def test_a_mistake_is_one_sentence(words, message, capsys):

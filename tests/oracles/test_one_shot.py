@@ -192,15 +192,15 @@ def test_strategies_that_need_the_labeled_set_say_what_is_missing(fit, photos, t
     ("words", "message"),
     [
         (["--n", "0"], "--n to be at least 1, got 0"),
-        (["--n", "x"], "invalid int value: 'x'"),
-        ([], "required: --n"),
+        (["--n", "x"], "--n to be an integer, got 'x'"),
+        ([], "--n (how many images to choose), got none"),
         (["--n", "5", "--checkpoint", "nowhere"], "no 'nowhere'"),
         (["--n", "5", "--query", "Entropyy"], "did you mean Entropy"),
         (["--n", "5", "--query.beeta", "5"], "did you mean beta"),
-        (["--n", "5", "--loop.query_size", "5"], "no option --loop.query_size"),
+        (["--n", "5", "--loop.query_size", "5"], "unknown option '--loop.query_size'"),
         (["--n", "5", "--images", "nowhere"], "expected --images 'nowhere' to be a folder"),
         (["--n", "5", "--trainer.precision", "16-mixed"], "needs a GPU"),
-        (["--n", "5", "--model.head", "linear"], "no option --model.head"),
+        (["--n", "5", "--model.head", "linear"], "unknown option '--model.head'"),
     ],
 )
 def test_mistakes_are_one_sentence(fit, photos, tmp_path, capsys, words, message):

@@ -144,9 +144,9 @@ MISTAKES = {
     "value of fit": (["--config", "digits", "--query", "Random,Entropyy"], "did you mean Entropy"),
     "seed": (["--config", "digits", "--seed", "0,x"], "--seed to be whole numbers.*got 'x'"),
     "jobs": (["--config", "digits", "--jobs", "0"], "--jobs to be at least 1, got 0"),
-    "jobs no number": (["--config", "digits", "--jobs", "x"], "--jobs: invalid int value"),
+    "jobs no number": (["--config", "digits", "--jobs", "x"], "--jobs to be an integer"),
     "no file": (["--grid", "nowhere.yaml"], "cannot read --grid 'nowhere.yaml'"),
-    "executor": (["--config", "digits", "--executor", "pbs"], "invalid choice"),
+    "executor": (["--config", "digits", "--executor", "pbs"], "local or ray or slurm, got 'pbs'"),
     "all left out": (["--config", "digits", "--query", "MSAL", "--model.head", "linear"], "no cell is left"),
 }
 

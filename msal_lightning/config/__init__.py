@@ -1,0 +1,1 @@
+"""Configurations and command lines: reading them, and saying what is wrong with them."""

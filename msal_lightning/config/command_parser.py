@@ -1,0 +1,104 @@
+"""One style for the options of all commands: a mistake is one sentence, ``--help`` ends with examples."""
+
+import argparse
+import re
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from msal_lightning.config.suggestions import did_you_mean
+from msal_lightning.errors import UserError
+
+PROGRAM = "python -m msal_lightning"
+_EXAMPLES = "examples:\n"
+_KINDS = {"int": "an integer", "float": "a number"}
+
+
+class CommandParser(argparse.ArgumentParser):
+    """The options of one command.
+
+    Args:
+        prog: how the command is called.
+        examples: complete commands, shown below the options.
+        settings: of ``argparse.ArgumentParser``.
+    """
+
+    def __init__(self, prog: str, *, examples: Sequence[str] = (), **settings: Any) -> None:
+        super().__init__(
+            prog,
+            formatter_class=_Formatter,
+            allow_abbrev=False,
+            epilog=_EXAMPLES + "\n".join(f"  {example}" for example in examples) if examples else None,
+            **settings,
+        )
+        self._positionals.title = "arguments"
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """Read all words of a command line.
+
+        Raises:
+            UserError: a word is no option of this command, or a value does not fit.
+        """
+        options, rest = self.parse_known_args(args, namespace)
+        if rest:
+            self.refuse(rest[0])
+        return options
+
+    def refuse(self, word: str) -> NoReturn:
+        """Say that a word has no place here.
+
+        Raises:
+            UserError: always.
+        """
+        option = word.partition("=")[0]
+        near = did_you_mean(option, self.options())
+        if word.startswith("-"):
+            raise UserError(f"unknown option '{option}'{near or f': see `{self.prog} --help`'}")
+        raise UserError(f"expected no further word, got '{word}': see `{self.prog} --help`")
+
+    def error(self, message: str) -> NoReturn:
+        """Put a message of argparse as one sentence.
+
+        Raises:
+            UserError: always.
+        """
+        sentence = self._sentence(message)
+        raise UserError(sentence if sentence.endswith("?") else f"{sentence}: see `{self.prog} --help`")
+
+    def options(self) -> list[str]:
+        """Return all options that the command knows."""
+        kinds = [a for a in self._actions if isinstance(a, argparse._SubParsersAction)]
+        parsers = [self, *(parser for action in kinds for parser in action.choices.values())]
+        return sorted({option for parser in parsers for action in parser._actions for option in action.option_strings})
+
+    def _sentence(self, message: str) -> str:
+        if found := re.match(r"the following arguments are required: (.+)", message):
+            return f"expected {' and '.join(self._described(name) for name in found[1].split(', '))}, got none"
+        found = re.match(r"argument ([^:]+): (.+)", message, re.DOTALL)
+        if not found:
+            return message
+        name, problem = found[1], found[2]
+        if value := re.match(r"invalid (\w+) value: '(.*)'", problem, re.DOTALL):
+            return f"expected {name} to be {_KINDS.get(value[1], f'a {value[1]}')}, got '{value[2]}'"
+        if choice := re.match(r"invalid choice: '(.*)' \(choose from (.+)\)", problem, re.DOTALL):
+            known = [word.strip(" '") for word in choice[2].split(",")]
+            return f"expected {name} to be {' or '.join(known)}, got '{choice[1]}'{did_you_mean(choice[1], known)}"
+        if value := re.match(r"ignored explicit argument '(.*)'", problem):
+            return f"expected {name} alone, got the value '{value[1]}'"
+        if re.fullmatch(r"expected (one|at least one|\d+) arguments?", problem):
+            return f"expected a value behind {name}, got none"
+        return f"{name}: {problem}"
+
+    def _described(self, name: str) -> str:
+        for action in self._actions:
+            if name in (action.dest, action.metavar, "/".join(action.option_strings)) and action.help:
+                return f"{name} ({action.help})"
+        return name
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Text is wrapped to the terminal's width, but examples stay as they are written."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = text.split("\n\n")
+        wrap = super()._fill_text
+        return "\n\n".join(part if part.startswith(_EXAMPLES) else wrap(part, width, indent) for part in paragraphs)
