@@ -178,6 +178,28 @@ def scores_are_finite_float32(case: Case) -> None:
         _expect(not wrong, f"score() gave {wrong} numbers of {_ROWS} that are not finite, with logits times {factor:g}")
 
 
+def hides_no_nan(case: Case) -> None:
+    """An output that is NaN or infinite ends the query; so does a score, and nothing turns one into a number."""
+    pool = case.outputs(_ROWS, 0)
+    if not case.make().needs:
+        raise NotApplicableError("it reads no outputs")
+    for value in (torch.nan, torch.inf):
+        for name in sorted(case.make().needs):
+            try:
+                case.select([replace(pool, **{name: _with_one(pool.require(name), value)})])
+            except UserError:
+                continue
+            raise BrokenError(f"it bought images although one of the {name} is {value}")
+        strategy = case.make()
+        if strategy.shortlist_size(_N) is None:
+            continue
+        part = getattr(strategy, "uncertainty", None)
+        if isinstance(part, ScoreStrategy):
+            strategy.uncertainty = _OneBadScore(part, value)  # type: ignore[attr-defined]
+            score = _score(strategy, pool)
+            _expect(not bool(torch.isfinite(score[0])), f"its score is a number although its uncertainty is {value}")
+
+
 def higher_score_means_query_first(case: Case) -> None:
     """An undecided row among certain ones: an uncertainty ranks it first, no other score of logits ranks it last."""
     strategy = _with_score(case)
@@ -334,6 +356,7 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     reads_only_what_it_declares,
     does_not_read_labels,
     scores_are_finite_float32,
+    hides_no_nan,
     higher_score_means_query_first,
     buys_the_highest_scores,
     buys_different_images_of_the_pool,
@@ -404,6 +427,25 @@ def _with_score(case: Case) -> Strategy:
 def _score(strategy: Strategy, pool: PoolOutputs, seed: int = 5) -> Tensor:
     with labels_hidden():
         return strategy.score(pool, seed)
+
+
+def _with_one(values: Tensor, value: float) -> Tensor:
+    """One number of the first row replaced."""
+    changed = values.clone()
+    changed.select(-2, 0)[..., 0] = value
+    return changed
+
+
+class _OneBadScore:
+    """Stands in for the uncertainty of a composite: a score that is no number for the first row."""
+
+    def __init__(self, scores: ScoreStrategy, value: float) -> None:
+        self._scores, self._value = scores, value
+
+    def score(self, pool: PoolOutputs, seed: int) -> Tensor:
+        score = self._scores.score(pool, seed).clone()
+        score[0] = self._value
+        return score
 
 
 def _tensors(pool: PoolOutputs) -> list[Tensor]:

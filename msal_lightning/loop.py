@@ -18,6 +18,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 
 from msal_lightning.checkpoint import FitCheckpoint, SavedFit, load_checked, read_fit, save_atomically
 from msal_lightning.data.base import IN_POOL, ActiveDataModule
+from msal_lightning.data.views import EpochBatches
 from msal_lightning.display import Display, RoundProgress
 from msal_lightning.embeddings import KeepEmbeddings
 from msal_lightning.errors import UserError
@@ -53,6 +54,7 @@ from msal_lightning.sizes import label_counts
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.streams import EpochStreams, derive_seed, retry_key
 from msal_lightning.tracking import CSVTracker, Tracker
+from msal_lightning.training.optimizer_steps import check_limits, check_stepped
 
 _RETRIES = 3  # after a fit that diverged, each with weights of its own
 
@@ -170,6 +172,7 @@ class ActiveLoop:
             )
         # the classes may be a person's first answers; a model waits for them
         self._has_classes = data.num_classes >= 2 or self.oracle.instant
+        self._check_trainer()
         head = self._check_model() if self._has_classes else None
         if not run.config:  # from Python: enough to tell another run by
             sizes = {"initial_size": initial_size, "query_size": query_size, "query_budget": query_budget}
@@ -462,6 +465,7 @@ class ActiveLoop:
                 self._give_up_or_retry(error, attempt)
                 saved = None
                 continue
+            check_stepped(trainer, round, told=not self.ranks.is_zero)
             seconds["fit"] += saved.seconds if saved else 0.0
             if checkpoint.failed:
                 self.display.note(
@@ -564,21 +568,28 @@ class ActiveLoop:
             model.configure_optimizers()
             Query(self.strategy, 0, self.seed, 0).prepare(model)
             head = model.head_name
-            trainer = self._new_trainer(logger=False, callbacks=[])
-        check_launcher(trainer)
-        self.num_processes = trainer.world_size
-        num_test = len(self.data.test.label) or self.held_out
-        if trainer.world_size > num_test:
-            raise UserError(
-                f"expected trainer.devices to be at most {num_test}, the test images, got "
-                f"{trainer.world_size} processes: each tests a part of them"
-            )
         if not self.replay and self.strategy.needs_prototypes and head != "prototype":
             raise UserError(
                 f"query {self.strategy.name} needs prototypes, got model.head {head}: "
                 "set model.head to prototype, or query to Entropy, Margin or LeastConfidence"
             )
         return head
+
+    def _check_trainer(self) -> None:
+        """Find mistakes in trainer.* before a person labels anything."""
+        data = self.data
+        with isolate_rng(), quiet_lightning():
+            trainer = self._new_trainer(logger=False, callbacks=[])
+        check_launcher(trainer)
+        self.num_processes = trainer.world_size
+        first = data.pool[: self.label_counts[0] - self.held_out]
+        check_limits(trainer, len(EpochBatches(first, data.batch_size, 0, ranks=trainer.world_size)))
+        num_test = len(data.test.label) or self.held_out
+        if trainer.world_size > num_test:
+            raise UserError(
+                f"expected trainer.devices to be at most {num_test}, the test images, got "
+                f"{trainer.world_size} processes: each tests a part of them"
+            )
 
     def _check_bill(self) -> None:
         # what the oracle was asked for must be what was bought, or labels have leaked

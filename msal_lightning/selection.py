@@ -72,10 +72,11 @@ class RunningSelection:
         """Score a batch and keep what may still be selected.
 
         Raises:
-            UserError: too few classes for the strategy, or a score that is not finite.
+            UserError: too few classes for the strategy, or an output or a score that is not finite.
         """
         if not len(batch) or not self.n:
             return
+        self._check_finite(batch)  # all rows, since a score may hide what is not: argmax, for example, takes NaN
         if batch.logits is not None:
             check_classes(self.strategy, batch.logits.shape[1])
         if self.size is not None:
@@ -116,8 +117,8 @@ class RunningSelection:
         self._parts = []  # where every row is kept, a second copy would cost as much as the pool
         shortlist = _in_order(shortlist)
         labeled = None if labeled is None else _in_order(labeled)
-        for outputs in (shortlist, labeled):
-            self._check_finite(outputs)
+        if labeled is not None:
+            self._check_finite(labeled)
         n = min(self.n, len(shortlist))
         with labels_hidden():
             rows = self.strategy.select(shortlist, labeled, n, self.generator)
@@ -131,9 +132,11 @@ class RunningSelection:
         if score.shape != (len(batch),):
             raise RuntimeError(f"{self.strategy.name}.score() must give ({len(batch)},), got {tuple(score.shape)}")
         if not torch.isfinite(score).all():
+            wrong = int((~torch.isfinite(score)).sum())
             raise UserError(
-                f"expected finite scores, got {int((~torch.isfinite(score)).sum())} that are not from "
-                f"{self.strategy.name}: {_DIVERGED}"
+                f"expected finite scores from query {self.strategy.name}, got {wrong} of {len(score)} that are not "
+                f"although the model's outputs are: correct {type(self.strategy).__name__}.score(), or the uncertainty "
+                "that it builds on"
             )
         return score
 
@@ -153,8 +156,8 @@ class RunningSelection:
         few = self.size // 4 + _SPARE_BYTES * len(batch) // max(1, batch.num_bytes)
         return min(self.size + 4096, few)
 
-    def _check_finite(self, outputs: PoolOutputs | None) -> None:
-        for name in OUTPUTS if outputs is not None else ():
+    def _check_finite(self, outputs: PoolOutputs) -> None:
+        for name in sorted(OUTPUTS):
             values = getattr(outputs, name)
             # the extremes are not finite where any value is not; a mask of all would cost as much memory as they do
             if values is not None and values.numel() and not torch.stack(values.aminmax()).isfinite().all():
@@ -221,7 +224,7 @@ def select_indices(
         (n,) int64 dataset indices, best first.
 
     Raises:
-        UserError: scores that are not finite, or too few classes for the strategy.
+        UserError: outputs or scores that are not finite, or too few classes for the strategy.
         RuntimeError: the strategy returned rows twice, out of range or too few.
     """
     running = RunningSelection(strategy, n, generator)

@@ -47,6 +47,13 @@ MISTAKES = {
     "class that is no strategy": (["--query", "torch.nn.Linear"], "subclass of Strategy"),
     "unknown dataset": (["--data", "Digit"], "did you mean Digits"),
     "unknown configuration": (["--config", "digts"], "did you mean digits"),
+    "no batch of an epoch": (
+        ["--trainer.limit_train_batches", "0"],
+        "optimizer step.*got trainer.limit_train_batches 0",
+    ),
+    "no step": (["--trainer.max_steps", "0"], "optimizer step.*got trainer.max_steps 0"),
+    "no epoch": (["--trainer.max_epochs", "0", "--trainer.max_steps", "9"], "optimizer step.*got trainer.max_epochs 0"),
+    "fit without end": (["--trainer.max_epochs", "-1"], "end of each fit, got trainer.max_epochs -1"),
     "query size 0": (["--loop.query_size", "0"], "loop.query_size to be at least 1, got 0"),
     "query size negative": (["--loop.query_size", "-3"], "loop.query_size to be at least 1, got -3"),
     "classes no list": (

@@ -7,7 +7,19 @@ from msal_lightning import select_indices
 from msal_lightning.errors import UserError
 from msal_lightning.pool import PoolOutputs
 from msal_lightning.selection import RunningSelection
-from msal_lightning.strategies import MSALD, Entropy, Random, ScoreStrategy, Strategy
+from msal_lightning.strategies import (
+    BADGE,
+    CEAL,
+    MSALD,
+    Entropy,
+    KCenter,
+    Margin,
+    PowerAcquisition,
+    Random,
+    ScoreStrategy,
+    Strategy,
+    VariationRatio,
+)
 
 
 class FirstEmbedding(ScoreStrategy):
@@ -17,6 +29,13 @@ class FirstEmbedding(ScoreStrategy):
 
     def score(self, pool, seed):
         return pool.require("embeddings")[:, 0]
+
+
+class Logarithm(FirstEmbedding):
+    """A score that is no number for finite embeddings of 0 or less."""
+
+    def score(self, pool, seed):
+        return super().score(pool, seed).log()
 
 
 class Noise(ScoreStrategy):
@@ -142,19 +161,44 @@ def test_large_pool_of_a_shortlist_strategy_keeps_the_shortlist():
     assert selected(Shortlist(), batches(pool, 333), 10) == by_score[:-11:-1]
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("bad", [-1.0, 0.0])  # NaN and infinite
 def test_score_that_is_not_finite_is_refused(bad):
-    scores = ties(100).float()
+    scores = 1 + ties(100).float()
     scores[63] = bad
-    with pytest.raises(UserError, match="expected finite scores, got 1 that are not from FirstEmbedding"):
-        selected(FirstEmbedding(), batches(make_pool(scores), 10), 5)
+    expected = r"expected finite scores from query Logarithm, got 1 of 10 that are not .* correct Logarithm.score\(\)"
+    with pytest.raises(UserError, match=expected):
+        selected(Logarithm(), batches(make_pool(scores), 10), 5)
 
 
-def test_diverged_logits_are_refused():
-    logits = torch.randn(30, 4)
-    logits[7, 2] = torch.nan
-    with pytest.raises(UserError, match="diverged"):
-        selected(MSALD(), [PoolOutputs(torch.arange(30), logits=logits)], 5)
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize(
+    "strategy",
+    [MSALD(), Entropy(), PowerAcquisition(), PowerAcquisition(Margin()), VariationRatio(), CEAL(), KCenter(), BADGE()],
+    ids=lambda s: s.name,
+)
+def test_an_output_that_is_no_number_is_refused_wherever_it_stands(strategy, bad):
+    """Also in a row that no score would take into the shortlist: argmax and comparisons hide it."""
+    shapes = {"logits": (100, 4), "embeddings": (100, 4), "mc_logits": (strategy.mc_samples, 100, 4)}
+    for name in strategy.needs:
+        outputs = {need: torch.randn(shapes[need]) for need in strategy.needs}
+        outputs[name].select(-2, 63)[..., 1] = bad
+        pool = PoolOutputs(torch.arange(100), **outputs)
+        with pytest.raises(UserError, match=f"expected finite {name} for query {strategy.name}, .*diverged"):
+            selected(strategy, batches(pool, 10), 5)
+
+
+def test_an_uncertainty_that_is_no_number_is_not_certain():
+    """PowerAcquisition compares its uncertainty with 0, and NaN is neither above nor below."""
+    scores = 1 + ties(100).float()
+    scores[63] = -1
+    with pytest.raises(UserError, match="expected finite scores from query PowerLogarithm, got 1 of 10"):
+        selected(PowerAcquisition(Logarithm()), batches(make_pool(scores), 10), 5)
+
+
+def test_a_labeled_set_that_is_no_number_is_refused():
+    pool, labeled = make_pool(ties(20)), PoolOutputs(torch.arange(3), embeddings=torch.full((3, 1), torch.nan))
+    with pytest.raises(UserError, match="expected finite embeddings for query WhatItSaw"):
+        select_indices(WhatItSaw(), [pool], labeled, 5, torch.Generator())
 
 
 @pytest.mark.parametrize(

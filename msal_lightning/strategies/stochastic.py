@@ -65,9 +65,10 @@ class PowerAcquisition(StochasticAcquisition):
 
     def log_weight(self, uncertainty: Tensor) -> Tensor:  # noqa: D102
         # Where the model is certain the weight is 0: below that of every other row, and finite, so that the noise still
-        # puts them in random order. The smallest float32 is e^-103.
-        log = torch.where(uncertainty > 0, uncertainty.double().log(), -104.0)
-        return self.beta * log - torch.where(uncertainty > 0, 0.0, 1000.0)
+        # puts them in random order. The smallest float32 is e^-103. An uncertainty of NaN is not certain: it stays NaN.
+        certain = uncertainty <= 0
+        log = torch.where(certain, -104.0, uncertainty.double().log())
+        return self.beta * log - torch.where(certain, 1000.0, 0.0)
 
 
 class SoftmaxAcquisition(StochasticAcquisition):

@@ -98,6 +98,17 @@ class NaNEntropy(Score):
         return -(p * p.log()).sum(dim=1)
 
 
+class NaNIsCertain(Score):
+    """What PowerAcquisition once did: a comparison is false for NaN."""
+
+    def __init__(self):
+        self.uncertainty = Entropy()
+
+    def score(self, pool, seed):
+        u = self.uncertainty.score(pool, seed)
+        return torch.where(u > 0, u, 0.0)
+
+
 class Double(Score):
     def score(self, pool, seed):
         return super().score(pool, seed).double()
@@ -271,6 +282,7 @@ BROKEN = [
     (WrongSignUncertainty, {"higher_score_means_query_first"}),
     (NegativeUncertainty, {"higher_score_means_query_first"}),
     (NaNEntropy, {"scores_are_finite_float32"}),
+    (NaNIsCertain, {"hides_no_nan"}),
     (Double, {"scores_are_finite_float32"}),
     (PerClass, {"scores_are_finite_float32"}),
     (BatchNormalized, {"batch_size_does_not_matter", "number_of_shards_does_not_matter"}),
@@ -371,15 +383,15 @@ def own_module(tmp_path, monkeypatch):
 def test_command_shows_a_table_and_exits_0(capsys):
     assert main(["check-strategy", "MSALD", "--query.uncertainty", "Margin", "--query.beta", "3"]) == 0
     out = capsys.readouterr().out
-    assert out.count("passed") == 16
-    assert "MSALD-Margin: 15 passed, 0 failed, 2 n/a" in out
+    assert out.count("passed") == 17
+    assert "MSALD-Margin: 16 passed, 0 failed, 2 n/a" in out
 
 
 def test_command_exits_1_for_a_broken_strategy_of_ones_own(own_module, capsys):
     assert main(["check-strategy", "own_strategies.WrongSign"]) == 1
     out = capsys.readouterr().out
     assert "higher score means query first     failed" in out
-    assert "WrongSign: 15 passed, 1 failed, 1 n/a" in out
+    assert "WrongSign: 16 passed, 1 failed, 1 n/a" in out
 
 
 def test_command_says_where_a_strategy_fails(own_module, capsys):

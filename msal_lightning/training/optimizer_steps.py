@@ -1,0 +1,73 @@
+"""Every fit takes at least one optimizer step: without one, an accuracy is that of random weights."""
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import EarlyStopping, Timer
+
+from msal_lightning.errors import UserError
+
+
+def check_limits(trainer: Trainer, num_batches: int) -> None:
+    """Refuse limits of a fit that leave no optimizer step, or no end, before anything is labeled or trained.
+
+    Args:
+        trainer: as each fit gets it.
+        num_batches: of an epoch of the first fit, on each process.
+
+    Raises:
+        UserError: names the key.
+    """
+    if key := _zero_limit(trainer, num_batches):
+        raise UserError(
+            f"expected at least one optimizer step in each fit, got trainer.{key}, which leaves none: raise it, or "
+            "leave it out"
+        )
+    ends = (Timer, EarlyStopping)
+    ended = any(isinstance(callback, ends) for callback in trainer.callbacks if not _is_endless(callback))  # type: ignore[attr-defined]
+    if trainer.max_epochs == -1 and trainer.max_steps == -1 and not ended:
+        raise UserError(
+            "expected an end of each fit, got trainer.max_epochs -1 without another limit: set trainer.max_epochs to "
+            "a number of epochs (20 is usual), or set trainer.max_steps or trainer.max_time too"
+        )
+
+
+def check_stepped(trainer: Trainer, round: int, told: bool = False) -> None:
+    """Refuse a model that was not trained, before it is tested and recorded.
+
+    Args:
+        trainer: after its fit; the steps of the checkpoint from which the fit went on count too.
+        round: k.
+        told: another process says it.
+
+    Raises:
+        UserError: no optimizer step was taken.
+    """
+    if trainer.global_step == 0:
+        own = [type(callback).__name__ for callback in trainer.callbacks if not _is_ours(callback)]  # type: ignore[attr-defined]
+        named = f" ({', '.join(own)})" if own else ""
+        raise UserError(
+            f"expected at least one optimizer step in the fit of round {round}, got none, so that its weights are "
+            f"random: look at trainer.callbacks{named} and trainer.max_time, one of which ended the fit before its "
+            "first step",
+            told=told,
+        )
+
+
+def _zero_limit(trainer: Trainer, num_batches: int) -> str:
+    limit = trainer.limit_train_batches
+    if trainer.max_steps == 0:
+        return "max_steps 0"
+    if trainer.max_epochs == 0:
+        return "max_epochs 0"
+    if limit == 0:
+        return f"limit_train_batches {limit}"
+    if isinstance(limit, float) and limit * num_batches < 1:
+        return f"limit_train_batches {limit} of {num_batches} batches"
+    return ""
+
+
+def _is_endless(callback: object) -> bool:
+    return isinstance(callback, Timer) and callback.time_remaining() is None
+
+
+def _is_ours(callback: object) -> bool:
+    return type(callback).__module__.startswith("msal_lightning.")
