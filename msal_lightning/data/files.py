@@ -16,12 +16,11 @@ from PIL import Image, ImageOps
 from rich.progress import Progress
 from torch import Tensor
 
+from msal_lightning.data.formats import HEIF_SUFFIXES, UNREADABLE, can_read_heif, formats
 from msal_lightning.errors import UserError
 
 T = TypeVar("T")
 R = TypeVar("R")
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-"""What Pillow's readers raise."""
 _NAMED = 5  # bad files that a message names
 
 
@@ -152,6 +151,8 @@ def decode(name: str, source: str | BinaryIO, size: int, channels: int) -> NDArr
             image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
     except UNREADABLE as error:
         remedy = "replace or delete it, or set data.on_error to skip" if isinstance(source, str) else "fetch it again"
+        if Path(name).suffix.lower() in HEIF_SUFFIXES and not can_read_heif():
+            remedy = "install the extra heif (pip install 'msal_lightning[heif]')"
         raise UserError(f"cannot read the image '{name}' ({' '.join(str(error).split()):.120}): {remedy}") from None
     pixels = np.array(image)  # a copy: what Pillow gives is not writable
     return np.ascontiguousarray(pixels[None] if channels == 1 else pixels.transpose(2, 0, 1))
@@ -168,7 +169,7 @@ def open_upright(source: str | BinaryIO, size: int, mode: Literal["L", "RGB"]) -
     Raises:
         OSError: or another of :data:`UNREADABLE`: it is no image, or damaged.
     """
-    with Image.open(source) as file:
+    with Image.open(source, formats=formats()) as file:
         file.draft(mode, (size, size))  # JPEG can be decoded at half or a quarter of its size
         image = ImageOps.exif_transpose(file)
         if image.mode == "F":

@@ -9,11 +9,11 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from msal_lightning.data.augment import Augmentation
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.files import ImageFiles, free_memory, name_some
+from msal_lightning.data.listing import Identity, identity, list_images, say_left_out
 from msal_lightning.data.truth import UNKNOWN
 from msal_lightning.data.views import Images
 from msal_lightning.errors import UserError
@@ -126,6 +126,7 @@ class ImageFolder(ActiveDataModule):
         if self.test_root is not None:
             where = f"data.test_root '{self.test_root}'"
             test = _from_folder(Path(self.test_root), where)
+            learn = self._apart(learn, test)
             test = self._without_unreadable(test) if self.on_error == "skip" else test
         elif not test and not self.partly_labeled:
             learn, test = self._hold_out(learn)
@@ -183,6 +184,20 @@ class ImageFolder(ActiveDataModule):
         pairs = list(zip(items, is_test, strict=True))
         return [item for item, held in pairs if not held], [item for item, held in pairs if held]
 
+    def _apart(self, learn: list["_Item"], test: list["_Item"]) -> list["_Item"]:
+        """What is left to learn from without the test images, which a folder without labels may contain."""
+        tested = {identity(item.path) for item in test}
+        is_tested = [identity(item.path) in tested for item in learn]
+        both = [item for item, is_both in zip(learn, is_tested, strict=True) if is_both]
+        if both and (not self.partly_labeled or len(both) == len(learn)):
+            raise UserError(
+                f"expected other images in data.test_root '{self.test_root}' than to learn from, got {len(both)} that "
+                f"are in both ({name_some([str(item.path) for item in both])}): remove them from one of the two"
+            )
+        if both:
+            print(f"{len(both)} of the images below data.root '{self.root}' are in data.test_root, and only tested on")
+        return [item for item, is_both in zip(learn, is_tested, strict=True) if not is_both]
+
     def _without_unreadable(self, items: list["_Item"]) -> list["_Item"]:
         readable = ImageFiles([item.path for item in items], self.size, self.channels).readable().tolist()
         bad = [str(item.path) for item, fine in zip(items, readable, strict=True) if not fine]
@@ -227,7 +242,9 @@ def _from_folder(root: Path, where: str) -> list[_Item]:
             f"expected a sub-folder for each class in {where}, got train and a test set: set data.root to "
             f"'{root / 'train'}' and data.test_root to the other one"
         )
-    items = [_Item(path, folder.name) for folder in classes for path in _images_below(folder)]
+    listing = list_images({folder.name: folder for folder in classes}, root)
+    say_left_out(listing)
+    items = [_Item(path, folder.name) for folder in classes for path in listing.images[folder.name]]
     if empty := sorted(names - {item.label for item in items}):
         raise UserError(f"found no images in {name_some(empty)} of {where}: add some, or delete the folder")
     return items
@@ -237,32 +254,25 @@ def _without_labels(root: Path, csv: str | None, test_root: str | None) -> list[
     """All images below a folder, with the labels that a CSV file knows."""
     if not root.is_dir():
         raise UserError(f"expected data.root '{root}' to be a folder of images, found none: correct it")
-    listed = {os.path.normpath(item.path): item for item in _from_csv(Path(csv), root, blank=True)} if csv else {}
-    found = _images_below(root)
+    listed = {identity(item.path): item for item in _from_csv(Path(csv), root, blank=True)} if csv else {}
+    listing = list_images({"": root}, root, but=[csv] if csv else [])
+    say_left_out(listing)
+    found = listing.images[""]
     if test_root is not None:
         tested = Path(os.path.normpath(test_root))
         found = [path for path in found if tested not in Path(os.path.normpath(path)).parents]
-    items = [listed.pop(os.path.normpath(path), _Item(path, None)) for path in found]
+    items = [listed.pop(identity(path), _Item(path, None)) if listed else _Item(path, None) for path in found]
     if out := [item for item in items if item.label in REASONS]:
         print(f"{len(out)} of {len(items)} images are left out: data.csv says {' or '.join(REASONS)}")
         items = [item for item in items if item.label not in REASONS]
     if listed:
         raise UserError(
             f"expected the files that data.csv '{csv}' names to be images below data.root '{root}', got "
-            f"{name_some(sorted(listed))} too: correct one of the two"
+            f"{name_some(sorted(str(item.path) for item in listed.values()))} too: correct one of the two"
         )
     if not any(not item.is_test for item in items):
         raise UserError(f"expected images below data.root '{root}', found none: set it to your folder")
     return items
-
-
-def _images_below(folder: Path) -> list[Path]:
-    found = []
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        visible = (Path(parent) / name for name in files if not name.startswith("."))
-        found += [path for path in visible if path.suffix.lower() in IMG_EXTENSIONS and path.is_file()]
-    return sorted(found)
 
 
 def _from_csv(file: Path, root: Path, blank: bool = False) -> list[_Item]:
@@ -279,18 +289,17 @@ def _from_csv(file: Path, root: Path, blank: bool = False) -> list[_Item]:
             rows = [(reader.line_num, {key: (row[key] or "").strip() for key in columns}) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"cannot read data.csv '{file}' ({error}): set it to a CSV file with path and label") from None
-    items, wrong, seen = [], [], dict[Path, int]()
+    items, wrong, seen = [], [], dict[Identity, int]()
     for line, row in rows:
         path = root / row["path"]
-        same = Path(os.path.normpath(path))
         if not row["path"] or not (row["label"] or (blank and row.get("split") != "test")):
             wrong.append(f"line {line}: path or label is blank")
         elif row.get("split", "") not in ("", "train", "test"):
             wrong.append(f"line {line}: split '{row['split']}' is neither train nor test")
-        elif same in seen:
-            wrong.append(f"line {line}: '{row['path']}' stands in line {seen[same]} already")
         elif not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where a name is too long
             wrong.append(f"line {line}: there is no file '{path}'")
+        elif (same := identity(path)) in seen:
+            wrong.append(f"line {line}: '{row['path']}' stands in line {seen[same]} already")
         else:
             seen[same] = line
             items.append(_Item(path, row["label"] or None, row.get("split") == "test"))

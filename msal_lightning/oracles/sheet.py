@@ -9,7 +9,8 @@ from typing import Any
 from PIL import Image
 
 from msal_lightning.atomic import write_atomically
-from msal_lightning.data.files import UNREADABLE, in_threads, open_upright
+from msal_lightning.data.files import in_threads, open_upright
+from msal_lightning.data.formats import UNREADABLE
 from msal_lightning.one_page import render
 from msal_lightning.oracles.base import Item, Question
 from msal_lightning.oracles.question_csv import COLUMNS, cell
