@@ -8,8 +8,8 @@ from PIL import Image, UnidentifiedImageError
 FORMER_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})
 """What was read before there were others."""
 _PILLOW = """
-.apng .avif .avifs .bw .dcx .dds .dib .fit .fits .flc .fli .ftc .ftu .gif .icb .icns .ico .im .j2c .j2k .jfif .jp2 .jpc .jpe
-.jpf .jpx .mpo .msp .pbm .pcx .pfm .pnm .psd .pxr .qoi .ras .rgb .rgba .sgi .tga .vda .vst .xbm .xpm
+.apng .avif .avifs .bw .dcx .dds .dib .fit .fits .flc .fli .ftc .ftu .gif .icb .icns .ico .im .j2c .j2k .jfif .jp2 .jpc
+.jpe .jpf .jpx .mpo .msp .pbm .pcx .pfm .pnm .psd .pxr .qoi .ras .rgb .rgba .sgi .tga .vda .vst .xbm .xpm
 """
 """What Pillow decodes by itself: PostScript would need another program, and films are no images."""
 HEIF_SUFFIXES = frozenset({".heic", ".heics", ".heif", ".heifs", ".hif"})
