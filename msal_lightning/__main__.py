@@ -1,8 +1,6 @@
 """``python -m msal_lightning``."""
 
-import sys
-
-from msal_lightning.cli import main
+from msal_lightning.cli import console
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console()

@@ -220,6 +220,9 @@ COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
 }
 
 
+_OF_ONES_OWN = ("fit", "sweep", "check-strategy")  # what they read is the user's own word
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command.
 
@@ -253,9 +256,26 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def console() -> None:
-    """Entry point of the ``msal-lightning`` script."""
-    sys.path.insert(0, "")  # as `python -m` does: a strategy of your own in the current folder is found
+    """Entry point of the ``msal-lightning`` script, and of ``python -m msal_lightning``."""
+    _find_modules_in_start_folder(sys.argv[1:2])
     sys.exit(main())
+
+
+def _find_modules_in_start_folder(command: list[str]) -> None:
+    """Find a strategy of your own in the current folder, whatever folder the parser changes into.
+
+    It is the last place to look in where a command reads run directories: the current folder may be a stranger's, and
+    a file ``sklearn.py`` in it must not stand in for the library.
+    """
+    if sys.flags.safe_path:
+        return
+    try:
+        here = os.getcwd()  # noqa: PTH109 - pathlib need not be loaded from there
+    except OSError:
+        return
+    if sys.path and sys.path[0] in ("", here):  # `python -m` put it there
+        del sys.path[0]
+    sys.path.insert(0 if command and command[0] in _OF_ONES_OWN else len(sys.path), here)
 
 
 def _near(command: str) -> str:

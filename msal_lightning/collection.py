@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from msal_lightning.config.yaml_files import read_yaml
 from msal_lightning.errors import UserError
 from msal_lightning.methods import last_word
 from msal_lightning.runs import RoundRecord, flatten, is_free, read_records
@@ -100,6 +101,6 @@ def _config_files(path: Path) -> list[Path]:
 
 def _config(folder: Path) -> dict[str, Any]:
     try:
-        return flatten(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
+        return flatten(read_yaml(folder / "config.yaml"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError):
         raise UserError(f"the configuration '{folder / 'config.yaml'}' is damaged: leave this run out") from None

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from msal_lightning.config.yaml_files import read_yaml
 from msal_lightning.errors import UserError
 
 
@@ -52,7 +53,7 @@ def resolve_configs(argv: list[str]) -> list[str]:
 
 def _check(path: Path) -> None:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the configuration '{path}' ({error})") from None
     except yaml.YAMLError as error:

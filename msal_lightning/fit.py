@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -22,11 +22,14 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only  # type: ignore[attr-defined]
 
 from msal_lightning.another_class import drop_options_of_another_class
+from msal_lightning.config.callables import check_callables
 from msal_lightning.config.command_parser import PROGRAM, CommandParser
 from msal_lightning.config.paths import expand
+from msal_lightning.config.trust import TRUST_HELP, read_config
 from msal_lightning.configs import resolve_configs
 from msal_lightning.data import ActiveDataModule
 from msal_lightning.errors import UserError
+from msal_lightning.io.terminal import say
 from msal_lightning.loop import ActiveLoop
 from msal_lightning.mistakes import concrete_names, explain
 from msal_lightning.module import MSALClassifier
@@ -68,6 +71,9 @@ _LOOP_OWNS = {
     "use_distributed_sampler",
     "precision",  # has an option of its own, with auto
 }
+# What a replay takes over: what decides its result, and no place to write to
+_TAKEN_OVER = ("seed", "loop", "query", "data", "model", "trainer")
+_TAKEN_OVER_OF_ONES_OWN = ("logger", "oracle", "wandb_images")
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 _TRAINER_HELP = {
     "precision": "of each fit and pool pass; auto: bf16-mixed where the device computes in it, else 32-true; scores "
@@ -82,17 +88,18 @@ _TRAINER_HELP = {
 }
 
 
-def fit(argv: list[str]) -> None:
+def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
     """Parse, then run or resume the loop.
 
     Args:
         argv: options of the command.
+        base: a configuration below them, checked where it may be a stranger's.
 
     Raises:
         UserError: anything that the user can mend.
     """
     parser = build_parser()
-    config = parse(parser, argv)
+    config = parse(parser, argv, base=base)
     with one_sentence(), quiet_lightning():
         part = instantiate(parser, config, "data", "query", "model", "oracle", "logger")
 
@@ -161,15 +168,20 @@ def replay(argv: list[str]) -> None:
     parser.add_argument(
         "--run", required=True, metavar="DIR", type=expand, help="the run directory to take labels from"
     )
+    parser.add_argument("--trust", action="append", default=[], metavar="DOTTED.PATH", help=TRUST_HELP)
     options, changes = parser.parse_known_args(argv)
     for word in changes:
         key = word.partition("=")[0].removeprefix("--")
         if word.startswith("--") and (key in _REPLAYED or key.partition(".")[0] in _REPLAYED):
             raise UserError(f"'replay' takes --{key} from the run in --run: leave it out, or choose images with `fit`")
-    config = Path(options.run) / "config.yaml"
-    if not config.exists():
-        raise UserError(f"expected --run to be a run directory, found no '{config}': see `ls runs`")
-    fit(["--config", str(config), "--run_dir", "null", "--loop.replay", options.run, *changes])
+    run = Path(options.run)
+    if not (run / "config.yaml").is_file():
+        raise UserError(f"expected --run to be a run directory, found no '{run / 'config.yaml'}': see `ls runs`")
+    found = read_config(run, _TAKEN_OVER, options.trust, _TAKEN_OVER_OF_ONES_OWN)
+    found.values["loop"] = {**(found.values.get("loop") or {}), "replay": options.run, "first_fit": None}
+    if found.left_out:
+        say(f"({' and '.join(found.left_out)} of '{run}' are left out: it was not made by your `fit`)")
+    fit(changes, found.values)
 
 
 def _plan(loop: ActiveLoop, max_epochs: int | None, max_steps: int) -> None:
@@ -232,26 +244,38 @@ def build_parser() -> ArgumentParser:
     return parser
 
 
-def parse(parser: ArgumentParser, argv: list[str], known: Sequence[str] = ()) -> Namespace:
+def parse(
+    parser: ArgumentParser, argv: list[str], known: Sequence[str] = (), base: Mapping[str, Any] | None = None
+) -> Namespace:
     """The resolved configuration.
 
     Args:
         parser: see :func:`build_parser`.
         argv: options of ``fit``.
         known: options of the command that calls, to suggest from.
+        base: plain values that the options change, instead of a file.
 
     Raises:
         UserError: what is wrong, in one sentence.
     """
     try:
-        config = parser.parse_args(resolve_configs(argv))
+        config = parser.parse_args([*_as_options(base), *resolve_configs(argv)])
     except ArgumentError as error:
         raise UserError(explain(str(error), [*_keys(parser), *known])) from None
+    check_callables(config)
     if not any((config.trainer.max_epochs, config.trainer.max_time, config.trainer.max_steps > 0)):
         raise UserError(
             f"expected trainer.max_epochs to be the length of each fit, got {config.trainer.max_epochs}: 20 is usual"
         )
     return config
+
+
+def _as_options(base: Mapping[str, Any] | None) -> list[str]:
+    """Values as the text of a configuration, so that no file is looked for beside a stranger's."""
+    if base is None:
+        return []
+    no_file_name = "#" * 5000  # longer than a path may be
+    return ["--config", f"{no_file_name}\n{yaml.safe_dump(dict(base))}"]
 
 
 def resolve(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:

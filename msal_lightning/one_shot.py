@@ -15,8 +15,10 @@ from torch.utils.data import DataLoader
 
 from msal_lightning.config.command_parser import PROGRAM, CommandParser
 from msal_lightning.config.paths import a_path
+from msal_lightning.config.trust import TRUST_HELP, read_config
 from msal_lightning.data import ActiveDataModule, ImageFolder
 from msal_lightning.data.base import NOT_IN_POOL
+from msal_lightning.data.read_only import read_only
 from msal_lightning.data.views import Batch
 from msal_lightning.display import RoundProgress
 from msal_lightning.errors import UserError
@@ -38,6 +40,8 @@ from msal_lightning.trained import Trained, read_trained
 
 PROG = f"{PROGRAM} query"
 NAME = "query"
+_READ = ("seed", "loop", "query", "data", "model")
+_UNUSED = ("model.optimizer", "model.lr_scheduler", "model.backbone.init_args.weights")
 _PASSED_ON = ("--query.", "--data.", "--seed", "--trainer.accelerator", "--trainer.precision")
 
 
@@ -55,8 +59,9 @@ def query(argv: list[str]) -> None:
     if table.exists():
         raise UserError(f"'{table}' is there already and may have labels in it: set --out to another folder")
     trained = read_trained(options.checkpoint)
-    config, strategy, own, model = _rebuild(trained, options.query, rest)
-    data = _read_images(options.images, options.on_error, trained, own, strategy)
+    config, strategy, own, model, is_ours = _rebuild(trained, options.query, rest, options.trust)
+    with read_only(not is_ours):
+        data = _read_images(options.images, options.on_error, trained, own, strategy)
     n = min(options.n, len(data.pool))
     if n < options.n:
         print(f"(--n is {options.n}, and there are {n} images)")
@@ -111,6 +116,7 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
         default=Path(NAME),
         help="folder of the two files (default: %(default)s)",
     )
+    add("--trust", action="append", default=[], metavar="DOTTED.PATH", help=TRUST_HELP)
     add("--on_error", choices=["raise", "skip"], default="raise", help="what to do with images that cannot be read")
     options, rest = parser.parse_known_args(argv)
     expects_value = False
@@ -126,21 +132,14 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def _rebuild(
-    trained: Trained, chosen: str | None, rest: list[str]
-) -> tuple[Namespace, Strategy, ActiveDataModule, MSALClassifier]:
-    """Configuration, strategy, the run's own data (not read yet), and the model."""
+    trained: Trained, chosen: str | None, rest: list[str], trusted: list[str]
+) -> tuple[Namespace, Strategy, ActiveDataModule, MSALClassifier, bool]:
+    """Configuration, strategy, the run's own data (not read yet), the model, and whether its folder may be written."""
     parser = build_parser()
-    here = ["--trainer.accelerator", "auto", "--trainer.precision", "auto"]  # it may be another machine
-    words = [
-        "--config",
-        str(trained.run.folder / "config.yaml"),
-        *here,
-        *(["--query", chosen] if chosen else []),
-        *rest,
-    ]
-    config = parse(parser, words)
-    if config.get("model.backbone.init_args.weights"):
-        config["model.backbone.init_args.weights"] = None  # what it began with; it has its own by now
+    # the trainer is made here: it may be another machine; the optimizer and the first weights are of no use any more
+    found = read_config(trained.run.folder, _READ, trusted, leave_out=_UNUSED)
+    words = ["--trainer.max_epochs", "1", *(["--query", chosen] if chosen else []), *rest]
+    config = parse(parser, words, base=found.values)
     with one_sentence(), quiet_lightning():
         part = instantiate(parser, config, "query", "data", "model")
         check_classes(part.query, trained.num_classes)
@@ -157,7 +156,8 @@ def _rebuild(
             f"expected '{trained.file}' to be a model of '{trained.run.folder / 'config.yaml'}', got one of other "
             "layers: give --checkpoint a file of the same run"
         ) from None
-    return config, part.query, part.data, model
+    is_ours = found.own or any(word.startswith("--data.root") for word in rest)
+    return config, part.query, part.data, model, is_ours
 
 
 def _read_images(

@@ -5,6 +5,8 @@ from pathlib import Path
 import torch
 import yaml
 
+from msal_lightning.config.yaml_files import read_yaml
+
 
 def choose_precision(accelerator: str, run_dir: Path | None = None) -> tuple[str, str]:
     """What ``auto`` means.
@@ -39,7 +41,7 @@ def _bfloat16(native: bool, device: str) -> tuple[str, str]:
 
 def _began_with(run_dir: Path) -> str | None:
     try:
-        config = yaml.safe_load((run_dir / "config.yaml").read_text(encoding="utf-8"))
+        config = read_yaml(run_dir / "config.yaml")
         precision = config["trainer"]["precision"]
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
         return None  # another place says what is wrong with it

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 
 from msal_lightning.atomic import write_atomically
+from msal_lightning.config.signature import sign
+from msal_lightning.config.yaml_files import read_yaml
 from msal_lightning.errors import UserError
+from msal_lightning.io.terminal import say
 from msal_lightning.lock import DirectoryLock
 from msal_lightning.oracles.asked import INITIAL, Asked, asked_file, read_asked, write_asked
 
@@ -38,6 +41,7 @@ _OWN = (
     "queries",
     "wandb",
     "wandb_id",
+    "signature",
     "lock",
 )
 # What a second command may change: none of it alters a result.
@@ -218,6 +222,8 @@ class RunDirectory:
                 self._clear()
             if not (self.path / "config.yaml").exists():
                 write_atomically(self.path / "config.yaml", yaml.safe_dump(self.config, sort_keys=False))
+            if why := sign(self.path, self.config):
+                say(f"(the run is not signed, {why}: `query` and `replay` of it need --trust for classes of your own)")
             (self.path / "rounds").mkdir(exist_ok=True)
             if records:  # in case the last run ended between its last record and what follows from it
                 self.derive_tables()
@@ -383,8 +389,8 @@ class RunDirectory:
         """Keys whose values differ from those that made the folder, each with both."""
         file = self.path / "config.yaml"
         try:
-            before = flatten(yaml.safe_load(file.read_text(encoding="utf-8"))) if file.exists() else {}
-        except (yaml.YAMLError, AttributeError):
+            before = flatten(read_yaml(file)) if file.exists() else {}
+        except (UnicodeDecodeError, yaml.YAMLError, AttributeError):
             before = {"config.yaml": "damaged"}
         now = flatten(self.config)
         keys = [key for key in {**before, **now} if before.get(key) != now.get(key) and not is_free(key)]

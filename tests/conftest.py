@@ -48,6 +48,17 @@ def browser(downloads):
     driver.quit()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def key_of_the_tests(tmp_path_factory):
+    """Runs are signed with a key that is made for the tests, not with the developer's."""
+    before = os.environ.get("XDG_CONFIG_HOME")
+    os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.mktemp("config"))
+    yield
+    os.environ.pop("XDG_CONFIG_HOME")
+    if before is not None:
+        os.environ["XDG_CONFIG_HOME"] = before
+
+
 @pytest.fixture(autouse=True)
 def wandb_disabled(monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")

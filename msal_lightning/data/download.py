@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import rich
 from rich.progress import DownloadColumn, Progress
 
+from msal_lightning.data.read_only import is_read_only
 from msal_lightning.errors import UserError
 
 if TYPE_CHECKING:
@@ -98,6 +99,11 @@ def fetch(data: "ActiveDataModule", download: Callable[[], object], expected: st
         UserError: the root cannot be written, or the download failed.
     """
     root = Path(data.root)
+    if is_read_only():
+        raise UserError(
+            f"expected {expected} in data.root '{root}' for {data.name}, found none, and a run that your `fit` did not "
+            "make downloads nothing: name the folder yourself, with --data.root or --root"
+        )
     try:
         root.mkdir(parents=True, exist_ok=True)
         if not os.access(root, os.W_OK):

@@ -16,6 +16,7 @@ from msal_lightning.atomic import write_atomically
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.download import download_file
 from msal_lightning.data.files import decode_all, name_some
+from msal_lightning.data.read_only import is_read_only
 from msal_lightning.data.views import Images
 from msal_lightning.errors import UserError
 
@@ -53,7 +54,8 @@ class TinyImageNet(ActiveDataModule):
             if cache.is_dir():
                 print(f"{cache} is unfinished or damaged: it is made again", flush=True)
             found = _decode(self._source())
-            _write_cache(cache, *found)
+            if not is_read_only():
+                _write_cache(cache, *found)
         learn, test, names = found
         self.class_names = names
         return learn, test

@@ -45,7 +45,7 @@ def figure(argv: list[str]) -> None:
     else:
         from msal_lightning.figures.contact_sheet import draw_contact_sheet
 
-        draw_contact_sheet(options.runs, out, options.rounds, options.images, options.root)
+        draw_contact_sheet(options.runs, out, options.rounds, options.images, options.root, options.trust)
 
 
 def _parser() -> CommandParser:
@@ -76,6 +76,13 @@ def _parser() -> CommandParser:
             )
             kind.add_argument(
                 "--root", metavar="FOLDER", type=expand, help="folder of the images (default: data.root of the runs)"
+            )
+            kind.add_argument(
+                "--trust",
+                action="append",
+                default=[],
+                metavar="DOTTED.PATH",
+                help="a class of others that the runs' configurations may name; may be repeated",
             )
     return parser
 

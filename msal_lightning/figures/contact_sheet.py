@@ -14,7 +14,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from msal_lightning.collection import Run
+from msal_lightning.config.trust import RunConfig, read_config
 from msal_lightning.data import ActiveDataModule
+from msal_lightning.data.read_only import read_only
 from msal_lightning.errors import UserError
 from msal_lightning.figures.groups import choose_rounds, first_seeds, read_groups
 from msal_lightning.figures.style import check_out, save
@@ -47,7 +49,12 @@ class Choice:
 
 
 def draw_contact_sheet(
-    runs: Sequence[str], out: str, rounds: Sequence[int] | None, images: int, root: str | None
+    runs: Sequence[str],
+    out: str,
+    rounds: Sequence[int] | None,
+    images: int,
+    root: str | None,
+    trusted: Sequence[str] = (),
 ) -> None:
     """Draw images that each method's query chose in some rounds. Of several seeds the lowest is shown.
 
@@ -60,6 +67,7 @@ def draw_contact_sheet(
         rounds: which; None: three, evenly spread.
         images: of each round.
         root: folder of the data files; None: as the runs have it.
+        trusted: dotted paths of others' classes that the runs may name.
 
     Raises:
         UserError: the runs chose nothing, not in a wanted round, or their images are not there; or the picture cannot
@@ -76,10 +84,12 @@ def draw_contact_sheet(
     read: dict[str, ActiveDataModule] = {}
     blocks = {}
     for name, run in chosen.items():
-        spec = _data_config(run.folder, root)
+        found = read_config(run.folder, ["data"], trusted)
+        spec = _data_config(found, run.folder, root)
         key = yaml.safe_dump(spec)
         if key not in read:
-            read[key] = _rebuild(spec, run.folder)
+            with read_only(not found.own and root is None):
+                read[key] = _rebuild(spec, run.folder)
         blocks[name] = [_choice(read[key], run, k, images) for k in numbers]
     save(contact_sheet(blocks), out)
     print(
@@ -146,8 +156,10 @@ def _choice(data: ActiveDataModule, run: Run, round: int, images: int) -> Choice
     return Choice(round, data.images[index], names, bought.score and [bought.score[rank] for rank in ranks])
 
 
-def _data_config(folder: Path, root: str | None) -> dict[str, Any]:
-    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["data"]
+def _data_config(found: RunConfig, folder: Path, root: str | None) -> dict[str, Any]:
+    config = found.values.get("data")
+    if not isinstance(config, dict) or "class_path" not in config:
+        raise UserError(f"the configuration '{folder / 'config.yaml'}' is damaged (no data): leave this run out")
     options = dict(config.get("init_args") or {})
     if root is not None:
         options["root"] = root

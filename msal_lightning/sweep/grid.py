@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from msal_lightning.config.yaml_files import read_yaml
 from msal_lightning.errors import UserError
 from msal_lightning.sweep.paper import EXPERIMENTS, SEEDS, Rows, experiment
 
@@ -72,7 +73,7 @@ def read_grid(path: str) -> Options:
         UserError: no such file, or something else in it.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = read_yaml(Path(path))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise UserError(

@@ -1,0 +1,47 @@
+"""What is called while a model is made is checked for what it is before it is called."""
+
+from typing import Any
+
+from jsonargparse import Namespace
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from msal_lightning.backbones import Backbone
+from msal_lightning.config.ownership import makes
+from msal_lightning.errors import UserError
+
+_MADE = {
+    "model.backbone": (Backbone, "a backbone: a class below Backbone"),
+    "model.optimizer": (Optimizer, "an optimizer: a class below torch.optim.Optimizer"),
+    "model.lr_scheduler": (LRScheduler, "a schedule: a class below torch.optim.lr_scheduler.LRScheduler"),
+}
+
+
+def check_callables(config: Namespace) -> None:
+    """Refuse a callable that does not make what its key stands for; ``timeit.timeit`` is no optimizer.
+
+    Args:
+        config: parsed, nothing of it instantiated.
+
+    Raises:
+        UserError: the key, what it should make, and what it names.
+    """
+    for key, (base, what) in _MADE.items():
+        value = config.get(key)
+        if value is None:
+            continue
+        name, found = _named(value)
+        if found is not None and not makes(found, base):
+            raise UserError(
+                f"expected {key} to name {what}, or a function with that return annotation, got '{name}': correct it"
+            )
+
+
+def _named(value: Any) -> tuple[str, Any]:
+    if not isinstance(value, Namespace):
+        return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', value)}", value
+    path: str = value.class_path
+    module, _, name = path.rpartition(".")
+    from importlib import import_module
+
+    return path, getattr(import_module(module), name, None)  # the parser has imported it by now
