@@ -66,9 +66,7 @@ class CommandParser(argparse.ArgumentParser):
 
     def options(self) -> list[str]:
         """Return all options that the command knows."""
-        kinds = [a for a in self._actions if isinstance(a, argparse._SubParsersAction)]
-        parsers = [self, *(parser for action in kinds for parser in action.choices.values())]
-        return sorted({option for parser in parsers for action in parser._actions for option in action.option_strings})
+        return sorted(option for action in self._actions for option in action.option_strings)
 
     def _sentence(self, message: str) -> str:
         if found := re.match(r"the following arguments are required: (.+)", message):

@@ -1,6 +1,7 @@
 """What the command ``figure`` does. Nothing heavy is imported before the words are understood."""
 
 import argparse
+from typing import Any
 
 from msal_lightning.config.command_parser import PROGRAM, CommandParser
 from msal_lightning.config.paths import expand
@@ -48,6 +49,16 @@ def figure(argv: list[str]) -> None:
         draw_contact_sheet(options.runs, out, options.rounds, options.images, options.root, options.trust)
 
 
+class _Kind(CommandParser):
+    """The options of one kind of figure; argparse would pass unknown ones on to the parser of ``figure``."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        options, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self.refuse(rest[0])
+        return options, rest
+
+
 def _parser() -> CommandParser:
     parser = CommandParser(
         PROG,
@@ -58,7 +69,7 @@ def _parser() -> CommandParser:
             f"{PROG} contact-sheet runs --images 20",
         ],
     )
-    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND", parser_class=_Kind)
     for name, text in KINDS.items():
         kind = kinds.add_parser(name, help=text, description=f"Draw {text}.")
         kind.add_argument("runs", nargs="+", metavar="RUNS", type=expand, help="run directories, or folders of them")
