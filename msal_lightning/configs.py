@@ -1,10 +1,11 @@
 """Finding a configuration by its bare name."""
 
-import difflib
 from pathlib import Path
 
 import yaml
 
+from msal_lightning.config.paths import expand
+from msal_lightning.config.suggestions import did_you_mean
 from msal_lightning.config.yaml_files import read_yaml
 from msal_lightning.errors import UserError
 
@@ -24,15 +25,16 @@ def find_config(name: str) -> Path:
     Raises:
         UserError: there is none, with near matches, or it is no readable YAML.
     """
+    name = expand(name)
     folders = (Path(), Path("configs"), shipped_folder())
     candidates = [folder / file for folder in folders for file in (name, f"{name}.yaml", f"{name}.yml")]
     path = next((candidate for candidate in candidates if candidate.is_file()), None)
     if path is None:
         shipped = sorted(file.stem for file in shipped_folder().glob("*.yaml"))
-        near = difflib.get_close_matches(Path(name).stem, shipped, n=2, cutoff=0.5) or shipped
+        found = did_you_mean(Path(name).stem, shipped) or ": `python -m msal_lightning fit --help` lists these"
         raise UserError(
             f"expected --config to name a YAML file, found no '{name}' in the current folder, in configs/ or among the "
-            f"shipped ones: did you mean {' or '.join(near)}?"
+            f"shipped ones{found}"
         )
     _check(path)
     return path

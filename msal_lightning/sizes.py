@@ -28,7 +28,9 @@ def label_counts(num_images: int, initial_size: int | Literal["all"], query_size
             "the first model needs something to learn from"
         )
     if query_size < 1:
-        raise UserError(f"expected loop.query_size to be at least 1, got {query_size}: it is what one round buys")
+        raise UserError(
+            f"expected loop.query_size to be at least 1, got {query_size}: each round queries that many labels"
+        )
     left = num_images - initial_size
     if not 0 <= query_budget <= left:
         raise UserError(

@@ -71,26 +71,31 @@ class CommandParser(argparse.ArgumentParser):
     def _sentence(self, message: str) -> str:
         if found := re.match(r"the following arguments are required: (.+)", message):
             return f"expected {' and '.join(self._described(name) for name in found[1].split(', '))}, got none"
-        found = re.match(r"argument ([^:]+): (.+)", message, re.DOTALL)
-        if not found:
-            return message
-        name, problem = found[1], found[2]
-        if value := re.match(r"invalid (\w+) value: '(.*)'", problem, re.DOTALL):
-            return f"expected {name} to be {_KINDS.get(value[1], f'a {value[1]}')}, got '{value[2]}'"
-        if choice := re.match(r"invalid choice: '(.*)' \(choose from (.+)\)", problem, re.DOTALL):
-            known = [word.strip(" '") for word in choice[2].split(",")]
-            return f"expected {name} to be {' or '.join(known)}, got '{choice[1]}'{did_you_mean(choice[1], known)}"
-        if value := re.match(r"ignored explicit argument '(.*)'", problem):
-            return f"expected {name} alone, got the value '{value[1]}'"
-        if re.fullmatch(r"expected (one|at least one|\d+) arguments?", problem):
-            return f"expected a value behind {name}, got none"
-        return f"{name}: {problem}"
+        return sentence(message)
 
     def _described(self, name: str) -> str:
         for action in self._actions:
             if name in (action.dest, action.metavar, "/".join(action.option_strings)) and action.help:
                 return f"{name} ({action.help})"
         return name
+
+
+def sentence(message: str) -> str:
+    """Put a message of argparse on one option, ``argument --jobs: invalid int value: 'x'``, as other ones are put."""
+    found = re.match(r"argument ([^:]+): (.+)", message, re.DOTALL)
+    if not found:
+        return message
+    name, problem = found[1], found[2]
+    if value := re.match(r"invalid (\w+) value: '(.*)'", problem, re.DOTALL):
+        return f"expected {name} to be {_KINDS.get(value[1], f'a {value[1]}')}, got '{value[2]}'"
+    if choice := re.match(r"invalid choice: '(.*)' \(choose from (.+)\)", problem, re.DOTALL):
+        known = [word.strip(" '") for word in choice[2].split(",")]
+        return f"expected {name} to be {' or '.join(known)}, got '{choice[1]}'{did_you_mean(choice[1], known)}"
+    if value := re.match(r"ignored explicit argument '(.*)'", problem):
+        return f"expected {name} alone, got the value '{value[1]}'"
+    if re.fullmatch(r"expected (one|at least one|\d+) arguments?", problem):
+        return f"expected a value behind {name}, got none"
+    return f"{name}: {problem}"
 
 
 class _Formatter(argparse.HelpFormatter):
