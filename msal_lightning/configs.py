@@ -5,6 +5,7 @@ from pathlib import Path
 import yaml
 
 from msal_lightning.config.paths import expand
+from msal_lightning.config.shape import check_shape
 from msal_lightning.config.suggestions import did_you_mean
 from msal_lightning.config.yaml_files import read_yaml
 from msal_lightning.errors import UserError
@@ -14,6 +15,11 @@ def shipped_folder() -> Path:
     """The configurations that come with the package: in the wheel, or in the checkout of an editable install."""
     inside = Path(__file__).parent / "configs"
     return inside if inside.is_dir() else Path(__file__).parent.parent / "configs"
+
+
+def shipped_names() -> list[str]:
+    """Return the names of the configurations that come with the package."""
+    return sorted(file.stem for file in shipped_folder().glob("*.yaml"))
 
 
 def find_config(name: str) -> Path:
@@ -30,8 +36,7 @@ def find_config(name: str) -> Path:
     candidates = [folder / file for folder in folders for file in (name, f"{name}.yaml", f"{name}.yml")]
     path = next((candidate for candidate in candidates if candidate.is_file()), None)
     if path is None:
-        shipped = sorted(file.stem for file in shipped_folder().glob("*.yaml"))
-        found = did_you_mean(Path(name).stem, shipped) or ": `python -m msal_lightning fit --help` lists these"
+        found = did_you_mean(Path(name).stem, shipped_names()) or ": `python -m msal_lightning fit --help` lists these"
         raise UserError(
             f"expected --config to name a YAML file, found no '{name}' in the current folder, in configs/ or among the "
             f"shipped ones{found}"
@@ -57,7 +62,9 @@ def _check(path: Path) -> None:
     try:
         content = read_yaml(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the configuration '{path}' ({error})") from None
+        raise UserError(
+            f"cannot read the configuration '{path}' ({error}): it has to be a text file in UTF-8 that you may read"
+        ) from None
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" at line {where.line + 1}" if where else ""
@@ -69,3 +76,4 @@ def _check(path: Path) -> None:
         raise UserError(
             f"expected the configuration '{path}' to hold keys like seed, data and query, got {content!r:.40}"
         )
+    check_shape(content, str(path))

@@ -24,9 +24,10 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only  # type: ignore
 from msal_lightning.another_class import drop_options_of_another_class
 from msal_lightning.config.callables import check_callables
 from msal_lightning.config.command_parser import PROGRAM, CommandParser
-from msal_lightning.config.paths import expand
+from msal_lightning.config.null_values import check_nulls
+from msal_lightning.config.paths import expand, expand_paths
 from msal_lightning.config.trust import TRUST_HELP, read_config
-from msal_lightning.configs import resolve_configs
+from msal_lightning.configs import resolve_configs, shipped_names
 from msal_lightning.data import ActiveDataModule
 from msal_lightning.errors import UserError
 from msal_lightning.io.terminal import say
@@ -197,7 +198,7 @@ def build_parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog=PROG,
         usage=f"{PROG} --config NAME [--KEY VALUE ...]",
-        description=DESCRIPTION,
+        description=f"{DESCRIPTION}\nshipped configurations: {', '.join(shipped_names())}",
         exit_on_error=False,
         allow_abbrev=False,
         formatter_class=_Formatter,
@@ -262,6 +263,11 @@ def parse(
         config = parser.parse_args([*_as_options(base), *resolve_configs(argv)])
     except ArgumentError as error:
         raise UserError(explain(str(error), [*_keys(parser), *known])) from None
+    for switch in ("overwrite", "plan"):
+        if not isinstance(config[switch], bool):
+            raise UserError(f"expected {switch} to be true or false, got '{config[switch]}': leave it out for false")
+    expand_paths(config)
+    check_nulls(config)
     check_callables(config)
     if not any((config.trainer.max_epochs, config.trainer.max_time, config.trainer.max_steps > 0)):
         raise UserError(

@@ -166,6 +166,10 @@ class ActiveLoop:
                 f"expected loop.pool_limit to be at least loop.query_size ({query_size}), got {pool_limit}: a query "
                 "chooses among the images that it scores"
             )
+        if checkpoint_seconds < 0:
+            raise UserError(
+                f"expected loop.checkpoint_seconds to be at least 0, got {checkpoint_seconds}: 60 is the default"
+            )
         if keep_embeddings < 0:
             raise UserError(
                 f"expected loop.keep_embeddings to be at least 0, got {keep_embeddings}: 1000 is enough for a figure"

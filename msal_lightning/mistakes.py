@@ -117,6 +117,10 @@ def _of_shape(message: str, key: str, known: list[str]) -> str:
         )
     if found := re.search(r"Key must be a string, got: (.+)\.", message):
         return f"expected {f'the keys of {key}' if key else 'all keys'} to be words, got {found[1]}: put it in quotes"
+    if "Expected a <class 'str'>" in message and key:
+        return f"expected {key} to be a word or a path, got '{_got(message)}'"
+    if found := re.search(r"File does not exist: '(.+)'", message):
+        return f"expected {key} to name a file, found no '{found[1]}'"
     if found := re.search(r"Timer\(duration='(.*)'\)", message):
         return f"expected trainer.max_time to be DD:HH:MM:SS, '00:12:00:00' for 12 hours, got '{found[1]}'"
     return sentence(message) if message.startswith("argument --") else ""

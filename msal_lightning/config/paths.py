@@ -4,9 +4,15 @@ A shell expands them in ``--out ~/runs``, but neither in ``--out=~/runs`` nor in
 """
 
 import os
+import re
 from pathlib import Path
+from typing import Any
 
-_KEYS = {"run_dir", "root", "test_root", "csv", "weights", "replay", "first_fit", "save_dir", "dirpath"}
+# Paths that a callback writes to are left out: they are checked as they stand in a stranger's configuration.
+_KEYS = re.compile(
+    r"run_dir|data\.init_args\.(root|test_root|csv)|model\.backbone\.init_args\.weights|loop\.(replay|first_fit)"
+    r"|logger\.init_args\.save_dir"
+)
 
 
 def expand(text: str) -> str:
@@ -19,6 +25,12 @@ def a_path(text: str) -> Path:
     return Path(expand(text))
 
 
-def is_path_key(key: str) -> bool:
-    """Tell whether a dotted configuration key, ``data.init_args.root`` for example, names a file or a folder."""
-    return key.rpartition(".")[2] in _KEYS
+def expand_paths(config: Any) -> None:
+    """Expand the paths in a configuration, where they stand.
+
+    Args:
+        config: of ``fit``, a jsonargparse namespace.
+    """
+    for key, value in [*config.items()]:
+        if isinstance(value, str) and _KEYS.fullmatch(key):
+            config[key] = expand(value)

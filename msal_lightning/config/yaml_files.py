@@ -17,7 +17,7 @@ _DEEPEST = 60  # levels; a configuration has about eight
 
 
 class LimitError(yaml.YAMLError):
-    """The file is larger, deeper or more than its text shows.
+    """The file is larger, deeper or more than its text shows, or says something twice.
 
     Attributes:
         problem: what it is.
@@ -70,6 +70,7 @@ def load_yaml(text: str) -> Any:
         if node is None:
             return None
         _check_size(node)
+        _check_keys(node)
         return loader.construct_document(node)
     except RecursionError:
         raise LimitError(f"more than {_DEEPEST} levels") from None
@@ -77,6 +78,22 @@ def load_yaml(text: str) -> Any:
         raise LimitError(f"a value that is none: {' '.join(str(error).split()):.80}") from None
     finally:
         loader.dispose()
+
+
+def _check_keys(node: yaml.Node) -> None:
+    """Refuse a key that stands twice: YAML forbids it, and the last one would win without a word."""
+    if isinstance(node, yaml.MappingNode):
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            line = key.start_mark.line + 1
+            if key.value in lines:
+                twice = f"in lines {lines[key.value]} and {line}" if line > lines[key.value] else f"in line {line}"
+                raise LimitError(f"the key '{key.value}' stands twice, {twice}")
+            lines[key.value] = line
+    for child in _children(node):
+        _check_keys(child)
 
 
 def _check_size(root: yaml.Node) -> None:

@@ -86,6 +86,7 @@ NAMED_OTHERWISE = {  # the words that the sentence has instead of the key
     ("loop", "{qurey_size: 3}"): "did you mean loop.query_size",
     ("model", "{heed: linear}"): "did you mean model.head",
     ("trainer", "{max_epoch: 3}"): "did you mean trainer.max_epochs",
+    ("model.optimizer.lr", "-1"): "learning rate",
     ("query.betaa", "3"): "did you mean beta",
     ("data.rooot", "x"): "did you mean root",
     ("model.backbone.wdth", "3"): "did you mean width",
