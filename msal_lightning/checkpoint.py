@@ -13,6 +13,8 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from msal_lightning.tracking.fit_log import open_rows
+
 _KEY = "msal_lightning"  # of our entry in a checkpoint
 
 
@@ -67,7 +69,7 @@ class SavedFit:
         attempt: which one at this round.
         epochs: done.
         seconds: that they took.
-        rows: what was logged at the end of each of them.
+        rows: what was logged in them.
     """
 
     attempt: int
@@ -127,7 +129,7 @@ class FitCheckpoint(Checkpoint):
         before: the interrupted fit that this one goes on with.
 
     Attributes:
-        rows: what was logged at the end of each epoch so far.
+        rows: what was logged in the epochs so far.
     """
 
     def __init__(
@@ -162,7 +164,7 @@ class FitCheckpoint(Checkpoint):
         """Save, on all processes or on none."""
         # Lightning logs this epoch only after this hook, and a kill may leave the logger's file without any row
         row = {name: float(value) for name, value in trainer.logged_metrics.items()}
-        self.rows.append({**row, "epoch": trainer.current_epoch, "step": trainer.global_step - 1})
+        self.rows += [*open_rows(trainer), {**row, "epoch": trainer.current_epoch, "step": trainer.global_step - 1}]
         self._stop = trainer.should_stop
         if not trainer.strategy.broadcast(time.monotonic() - self._saved >= self.seconds):
             return

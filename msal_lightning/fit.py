@@ -40,7 +40,8 @@ from msal_lightning.queried import QueriedImages
 from msal_lightning.quiet import quiet_lightning
 from msal_lightning.runs import RunDirectory
 from msal_lightning.strategies import Strategy
-from msal_lightning.tracking import CSVTracker, LightningTracker, Tracker, WandbTracker
+from msal_lightning.tracking import LightningTracker, Tracker, WandbTracker
+from msal_lightning.tracking.make_logger import make_logger
 
 PROG = f"{PROGRAM} fit"
 DESCRIPTION = f"""\
@@ -102,7 +103,7 @@ def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
     parser = build_parser()
     config = parse(parser, argv, base=base)
     with one_sentence(), quiet_lightning():
-        part = instantiate(parser, config, "data", "query", "model", "oracle", "logger")
+        part = instantiate(parser, config, "data", "query", "model", "oracle")
 
     def new_model() -> MSALClassifier:
         return MSALClassifier(part.data.num_classes, part.data.in_channels, **part.model)
@@ -127,7 +128,7 @@ def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
         config.trainer.precision, why = choose_precision(config.trainer.accelerator, None if overwrite else path)
         rank_zero_only(print)(f"precision {config.trainer.precision}: {why} (trainer.precision auto)", flush=True)
     run = RunDirectory(path, resolve(parser, config), overwrite)
-    tracker = _tracker(part.logger, run, QueriedImages(run, part.data, config.wandb_images))
+    tracker = _tracker(config.logger, run, QueriedImages(run, part.data, config.wandb_images))
     with one_sentence():
         loop = ActiveLoop(
             new_model,
@@ -311,10 +312,10 @@ def one_sentence() -> Iterator[None]:
         raise UserError(explain(str(error), ())) from error
 
 
-def _tracker(logger: str | Logger, run: RunDirectory, queried: QueriedImages) -> Tracker:
-    if isinstance(logger, Logger):
-        return LightningTracker(logger)
-    return WandbTracker(run, queried) if logger == "wandb" else CSVTracker(run)
+def _tracker(logger: str | Namespace, run: RunDirectory, queried: QueriedImages) -> Tracker | None:
+    if isinstance(logger, str):
+        return WandbTracker(run, queried) if logger == "wandb" else None
+    return LightningTracker(make_logger(logger, run), run)
 
 
 def _keys(parser: ArgumentParser) -> list[str]:

@@ -53,7 +53,7 @@ from msal_lightning.signals import GentleStop
 from msal_lightning.sizes import label_counts
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.streams import EpochStreams, derive_seed, retry_key
-from msal_lightning.tracking import CSVTracker, Tracker
+from msal_lightning.tracking import Tracker, Tracking
 from msal_lightning.training.optimizer_steps import check_limits, check_stepped
 
 _RETRIES = 3  # after a fit that diverged, each with weights of its own
@@ -93,7 +93,7 @@ class ActiveLoop:
             belong to the model that made them and are not replayed.
         first_fit: a file for the model of round 0, shared by runs that differ only in query and budget.
         oracle: who labels what is queried; by default the labels that came with the images.
-        tracker: where curves go; CSV files by default.
+        tracker: shows the run elsewhere too; none: CSV files only.
 
     Attributes:
         waiting: what a person has to label before the loop goes on; None where :meth:`run` came to the end.
@@ -142,8 +142,8 @@ class ActiveLoop:
         self.first_fit = Path(first_fit) if first_fit else None
         self.oracle = oracle or Simulated()
         self.waiting: NotYet | None = None
-        self.tracker = tracker or CSVTracker(run)
         self.display = Display()
+        self.tracker = Tracking(run, tracker, self.display.note, hold=on_nan == "retry")
         self.ranks = Ranks()
         self.stop = GentleStop()
         run.keep_checkpoints = keep_checkpoints
@@ -202,7 +202,7 @@ class ActiveLoop:
             ranks = self.ranks = Ranks.connect(self._new_trainer(logger=False, callbacks=[]))
         if not ranks.is_zero:
             self.display.silent()
-        with ranks, self.stop.listen_as(ranks), closing(self.run_directory):
+        with ranks, self.stop.listen_as(ranks), closing(self.run_directory), closing(self.tracker):
             records = ranks.on_zero(self._open)
             to_do = range(len(records), len(self.label_counts))
             tracking = ranks.is_zero and (bool(to_do) or not self.tracker.finished)
@@ -222,9 +222,7 @@ class ActiveLoop:
                     records.append(self._round(round))
             except NotYet as waiting:
                 self.waiting = waiting
-            if tracking and self.waiting:
-                self.tracker.pause()
-            elif tracking:
+            if tracking and not self.waiting:
                 self.tracker.finish({"AUBC": aubc(records), "final_accuracy": records[-1].accuracy})
             if self.waiting:
                 self.display.waiting(self.waiting)
@@ -446,6 +444,7 @@ class ActiveLoop:
             trainer = self._new_trainer(
                 logger=self.tracker.logger(round, before.rows if before else []) if self.ranks.is_zero else False,
                 callbacks=[
+                    self.tracker.callback(),
                     EpochStreams(self.seed, round, attempt),
                     LossGuard(),
                     *watching,

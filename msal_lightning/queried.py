@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.io.terminal import clean
 from msal_lightning.module import MSALClassifier
 from msal_lightning.predictor import Predictor
 from msal_lightning.runs import RoundRecord, RunDirectory
@@ -77,8 +78,8 @@ class QueriedImages:
                 rank,
                 wandb.Image(_picture(image)),
                 None if bought.score is None else bought.score[rank],
-                names[predicted],
-                names[bought.label[rank]],
+                clean(names[predicted]),
+                clean(names[bought.label[rank]]),
                 bought.index[rank],
             ]
             for (rank, predicted), image in zip(shown, images, strict=True)

@@ -42,6 +42,7 @@ _OWN = (
     "wandb",
     "wandb_id",
     "signature",
+    "tracker.json",
     "lock",
 )
 # What a second command may change: none of it alters a result.

@@ -14,11 +14,17 @@ if TYPE_CHECKING:
     import wandb
 
 
-def start_wandb(run_id: str | None = None, **settings: Any) -> "wandb.Run":
+FINISH_SECONDS = 30
+"""How long W&B may upload at the end of a run before it leaves the rest on disk."""
+
+
+def start_wandb(run_id: str | None = None, ask: bool = True, **settings: Any) -> "wandb.Run":
     """``wandb.init``, in the project ``msal_lightning`` unless ``WANDB_PROJECT`` says otherwise.
 
     Args:
-        run_id: of a run that may go on; None: a new one. Below a sweep agent of W&B its own id is the one that counts.
+        run_id: of a run that may be resumed; None: a new one. Below a sweep agent of W&B its own id is the one that
+            counts.
+        ask: whether W&B may ask on the terminal for an account, and take its time for a slow server.
         **settings: further arguments of ``wandb.init``.
 
     Raises:
@@ -28,13 +34,22 @@ def start_wandb(run_id: str | None = None, **settings: Any) -> "wandb.Run":
 
     if sweep_run_id() is None:  # W&B warns of what the agent has decided
         settings |= {"project": os.environ.get("WANDB_PROJECT", "msal_lightning"), "id": run_id}
+    limits = {"finish_timeout": FINISH_SECONDS, "finish_timeout_raises": True}
+    limits |= {} if ask else {"login_timeout": 1, "init_timeout": FINISH_SECONDS}
     try:
-        return wandb.init(**settings)
+        return wandb.init(**settings, settings=limits)
     except wandb.errors.Error as error:
         raise UserError(
             f"logger wandb cannot start ({str(error).splitlines()[0]}): run `wandb login` once, "
             "set WANDB_MODE=offline, or set logger to csv"
         ) from None
+
+
+def is_offline() -> bool:
+    """Whether W&B writes to disk only."""
+    import wandb
+
+    return wandb.setup().settings.mode in ("offline", "dryrun")
 
 
 def sweep_run_id() -> str | None:

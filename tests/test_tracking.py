@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from lightning.pytorch.loggers import CSVLogger
 from PIL import Image
 from wandb.proto.wandb_internal_pb2 import Record
 
@@ -23,7 +22,7 @@ from msal_lightning.backbones import SmallCNN
 from msal_lightning.cli import main
 from msal_lightning.data import Digits
 from msal_lightning.runs import Purchase, RoundRecord, RunDirectory, read_records
-from msal_lightning.tracking import LightningTracker, WandbTracker
+from msal_lightning.tracking import Tracking, WandbTracker
 from msal_lightning.wandb_run import group_name
 
 TINY = [
@@ -106,6 +105,14 @@ def curve(records):
     return [(row["loop/num_labeled"], row["loop/accuracy"]) for row in history(records) if "loop/accuracy" in row]
 
 
+def losses(run):
+    """Of all epochs of a run, from its files."""
+    rows = [
+        row for file in sorted(run.glob("fits/*/metrics.csv")) for row in csv.DictReader(file.read_text().splitlines())
+    ]
+    return [float(row["train_loss"]) for row in rows if row["train_loss"]]
+
+
 @pytest.fixture
 def offline(monkeypatch, tmp_path):
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -132,8 +139,15 @@ def test_wandb_has_one_run_with_the_whole_curve(tmp_path, offline):
     assert summary(records)["final_accuracy"] == rounds[-1].accuracy
     trapezoids = sum((a.accuracy + b.accuracy) / 2 for a, b in pairwise(rounds))
     assert summary(records)["AUBC"] == pytest.approx(trapezoids / 2)
-    fits = {key for row in history(records) for key in row if key.endswith("train_loss")}
-    assert fits == {f"round_{k:03d}-train_loss" for k in range(3)}
+    assert any(m.glob_name == "fit/*" and m.step_metric == "fit/epoch" for m in metrics)
+    assert (start.job_type, list(start.tags)) == ("fit", ["Digits", "MSAL-D", "prototype"])
+    # nothing per round, and the test metrics once
+    rows = history(records)
+    assert {key for row in rows for key in row if "/" not in key} <= {"queried", "_step", "_runtime", "_timestamp"}
+    assert {key.split("/")[0] for row in rows for key in row if "/" in key} == {"fit", "loop", "queried"}
+    fits = [row for row in rows if "fit/epoch" in row]
+    assert [(row["fit/round"], row["fit/epoch"]) for row in fits] == [(0, 0), (1, 1), (2, 2)]
+    assert [row["fit/train_loss"] for row in fits] == losses(tmp_path / "run")
 
 
 def test_wandb_of_a_resumed_run_has_the_earlier_rounds_too(tmp_path, offline):
@@ -145,7 +159,7 @@ def test_wandb_of_a_resumed_run_has_the_earlier_rounds_too(tmp_path, offline):
         for k in range(3)
     ]
     directory.open()
-    tracker = WandbTracker(directory)
+    tracker = Tracking(directory, WandbTracker(directory), pytest.fail)
     tracker.start(rounds[:2])
     tracker.log_round(rounds[2])
     tracker.finish({"AUBC": 0.1})
@@ -306,7 +320,7 @@ def test_wandb_without_an_account_says_what_to_do(tmp_path):
 def test_wandb_takes_more_classes_than_a_histogram_has_bins(tmp_path, offline):
     directory = RunDirectory(tmp_path / "run", {"seed": 0})
     directory.open()
-    tracker = WandbTracker(directory)
+    tracker = Tracking(directory, WandbTracker(directory), pytest.fail)
     tracker.start([])
     counts = [1] * 1000
     tracker.log_round(RoundRecord(0, 10, 9, {"accuracy": 0.1}, {"fit": 1.0}, None, counts, Purchase(), Purchase(), {}))
@@ -319,19 +333,3 @@ def test_csv_keeps_the_losses_of_each_fit(tmp_path):
     for k in range(3):
         header = (tmp_path / "run" / "fits" / f"{k:03d}" / "metrics.csv").read_text().splitlines()[0]
         assert "train_loss" in header
-
-
-def test_any_logger_of_lightning_gets_the_curve_over_labels(tmp_path):
-    tracker = LightningTracker(CSVLogger(tmp_path, name="mine", version=0))
-    rounds = [
-        RoundRecord(k, 10 + k, 90, {"accuracy": 0.1 * k}, {"fit": 1.0}, None, [], Purchase(), Purchase(), {})
-        for k in range(2)
-    ]
-    tracker.start([])
-    for record in rounds:
-        tracker.log_round(record)
-    tracker.finish({"AUBC": 0.1})
-    lines = (tmp_path / "mine" / "version_0" / "metrics.csv").read_text().splitlines()
-    columns = lines[0].split(",")
-    points = [dict(zip(columns, line.split(","), strict=True)) for line in lines[1:]]
-    assert [(p["step"], float(p["loop/accuracy"])) for p in points] == [("10", 0.0), ("11", 0.1)]

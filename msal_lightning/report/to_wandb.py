@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from msal_lightning.errors import UserError
 from msal_lightning.report.result import Report
 from msal_lightning.report.table_csv import result_rows
 from msal_lightning.wandb_run import start_wandb
@@ -21,7 +22,7 @@ def log_report(report: Report, folder: Path) -> None:
     """
     runs = [run for method in report.comparison.methods for run in method.runs.values()]
     config = {"dataset": report.comparison.dataset, "runs": sorted(str(run.folder) for run in runs)}
-    run = start_wandb(job_type="report", name=report.title, dir=folder.resolve(), config=config)
+    run = start_wandb(job_type="report", name=report.title, dir=str(folder.resolve()), config=config)
     import wandb
 
     tests = [
@@ -40,6 +41,18 @@ def log_report(report: Report, folder: Path) -> None:
     with page.open(encoding="utf-8") as text:
         shown: dict[str, Any] = {"report": wandb.Html(text, inject=False)}  # the page has a style of its own
     shown |= {name: _table(rows) for name, rows in (("results", result_rows(report)), ("tests", tests)) if rows}
+    try:
+        _send(run, report, folder, shown)
+    except (wandb.errors.Error, TimeoutError) as error:
+        raise UserError(
+            f"W&B did not take the report ({str(error).splitlines()[0]}): it is in '{folder}', and the same command "
+            "sends it again"
+        ) from None
+
+
+def _send(run: Any, report: Report, folder: Path, shown: dict[str, Any]) -> None:
+    import wandb
+
     run.log(shown)
     tail = "" if report.comparison.imbalance is None else f"-{report.comparison.imbalance}"
     # named by the dataset: the next report on it is the next version, and the same one is none

@@ -1,0 +1,145 @@
+"""A run of Weights & Biases as a tracker."""
+
+import math
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import Logger, WandbLogger
+from torch import Tensor
+
+from msal_lightning.atomic import write_atomically
+from msal_lightning.io.terminal import clean
+from msal_lightning.methods import last_word, method_name
+from msal_lightning.module import MSALClassifier
+from msal_lightning.queried import QueriedImages
+from msal_lightning.runs import RoundRecord, RunDirectory, flatten
+from msal_lightning.tracking.base import Epoch, Tracker, loop_row
+from msal_lightning.wandb_run import group_name, is_offline, start_wandb, sweep_run_id
+
+_ID_FILE = "wandb_id"
+_STARTED, _FINISHED = "started", "finished"  # behind the run's id, in case the run is killed between two steps
+_MOST_BINS = 512  # of a histogram, W&B's own limit
+
+
+class WandbTracker(Tracker):
+    """One run of Weights & Biases for the whole loop, with a table of queried images and the ledger as an artifact.
+
+    Args:
+        run: the run directory; keeps the run's id, so that a resumed loop goes on in the same W&B run.
+        queried: of each round; None: no table.
+    """
+
+    name = "wandb"
+
+    def __init__(self, run: RunDirectory, queried: QueriedImages | None = None) -> None:
+        self._run = run
+        self._queried = queried
+        self._logger: Logger | None = None
+
+    def start(self) -> None:
+        """Begin or resume; W&B's server says what it has, an offline folder has nothing yet.
+
+        Raises:
+            UserError: W&B wants an account, or is out of reach.
+        """
+        config = flatten(self._run.config)
+        names = {"dataset": last_word(config.get("data.class_path")), "method": method_name(config)}
+        begun_before = self.started
+        tags = [clean(str(tag))[:64] for tag in (*names.values(), config.get("model.head")) if tag]  # 64: W&B's limit
+        self._wandb = start_wandb(
+            _wandb_id(self._run.path),
+            ask=not begun_before,
+            group=group_name(self._run.config),
+            job_type="fit",
+            tags=None if begun_before and not is_offline() else tags,  # a user may have changed them there
+            name=clean(self._run.name),
+            dir=str(self._run.path.resolve()),  # W&B's own process may be in another folder
+            config={**names, **self._run.config},
+            resume="allow",
+        )
+        for section, axis in (("loop", "loop/num_labeled"), ("fit", "fit/epoch")):
+            self._wandb.define_metric(axis)
+            self._wandb.define_metric(f"{section}/*", step_metric=axis)
+        if self._wandb.resumed:
+            self.epochs, self.rounds = (1 + int(self._last(key)) for key in ("fit/epoch", "loop/round"))
+        self._logger = WandbLogger(experiment=self._wandb)
+        if not begun_before:
+            self._keep(_STARTED)
+
+    def _last(self, key: str) -> float:
+        last: float = self._wandb.summary.get(key, -1)  # type: ignore[no-untyped-call]
+        return last
+
+    def log_epoch(self, epoch: Epoch) -> None:  # noqa: D102
+        row = {f"fit/{name}": value for row in epoch.rows for name, value in row.items() if name != "step"}
+        self._wandb.log({**row, "fit/epoch": epoch.number, "fit/round": epoch.round})
+
+    def log_round(self, record: RoundRecord) -> None:  # noqa: D102
+        row = loop_row(record)
+        if any(record.class_counts) and len(record.class_counts) <= _MOST_BINS:
+            import wandb
+
+            edges = list(range(len(record.class_counts) + 1))
+            row["loop/bought_per_class"] = wandb.Histogram(
+                np_histogram=(np.array(record.class_counts), np.array(edges))
+            )
+        if self._queried and (table := self._queried.table(record)):
+            row["queried"] = table
+        self._wandb.log(row)  # all in one row, so that W&B has all of a round or nothing
+
+    def queried(self, round: int, bought: Tensor, model: MSALClassifier, trainer: Trainer) -> None:  # noqa: D102
+        if self._queried:
+            self._queried.predict(round, bought, model, trainer)
+
+    def pause(self) -> None:  # noqa: D102
+        self._wandb.finish()  # the next process resumes it by its id
+
+    def finish(self, summary: dict[str, float]) -> None:  # noqa: D102
+        known = {name: value for name, value in summary.items() if math.isfinite(value)}  # one round has no area
+        self._wandb.summary.update(known)
+        self._log_ledger(known)
+        self._wandb.finish()
+        self._keep(_FINISHED)
+
+    def _log_ledger(self, summary: dict[str, Any]) -> None:
+        import wandb
+
+        # named by the run: the same files are the same version, however often a run that ended is told of
+        ledger = wandb.Artifact(f"run-{self._wandb.id}-ledger", "dataset", "what was labeled when", metadata=summary)
+        for name in ("ledger.csv", "curve.csv", "config.yaml"):
+            if (self._run.path / name).exists():
+                ledger.add_file(str(self._run.path / name))
+        self._wandb.log_artifact(ledger)
+
+    @property
+    def started(self) -> bool:  # noqa: D102
+        words = _words(self._run.path)
+        # a version before this one kept the id only
+        return len(words) > 1 or (len(words) == 1 and any((self._run.path / "rounds").glob("*.json")))
+
+    @property
+    def finished(self) -> bool:  # noqa: D102
+        return _words(self._run.path) == [_wandb_id(self._run.path), _FINISHED]
+
+    @property
+    def logger(self) -> Logger | None:  # noqa: D102
+        return self._logger
+
+    def _keep(self, how_far: str) -> None:
+        write_atomically(self._run.path / _ID_FILE, f"{_wandb_id(self._run.path)}\n{how_far}\n")
+
+
+def _wandb_id(path: Path) -> str:
+    if (given := sweep_run_id()) is not None:
+        return given
+    if not _words(path):
+        write_atomically(path / _ID_FILE, uuid.uuid4().hex[:8])
+    return _words(path)[0]
+
+
+def _words(path: Path) -> list[str]:
+    file = path / _ID_FILE
+    return file.read_text(encoding="utf-8").split() if file.exists() else []
