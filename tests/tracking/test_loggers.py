@@ -70,6 +70,7 @@ def test_a_csv_logger_of_lightning_is_one_version(tmp_path, theirs):
     check(tmp_path / "run", points)
 
 
+@pytest.mark.filterwarnings("ignore")  # MLflow's own, of the libraries below it
 def test_an_mlflow_run_is_one_run(tmp_path, theirs):
     pytest.importorskip("mlflow")
     from mlflow.tracking import MlflowClient
