@@ -6,8 +6,11 @@ Heavy imports happen inside the commands, so that light ones start at once.
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from msal_lightning.errors import UserError
+from msal_lightning.io.crash import crash_sentence, disk_sentence
+from msal_lightning.io.streams import make_output_safe
 
 
 def _fit(argv: list[str]) -> None:
@@ -230,21 +233,23 @@ def main(argv: list[str] | None = None) -> int:
         argv: the words behind the program's name; those of the process by default.
 
     Returns:
-        Exit code: 0, 1 for a check that failed, 2 for a mistake that the user can mend, 130 after Ctrl-C, 141 where
-        nobody reads what is printed, 143 after SIGTERM.
+        Exit code: 0, 1 for a check that failed and for a bug, 2 for a mistake that the user can mend, 130 after Ctrl-C,
+        141 where nobody reads what is printed, 143 after SIGTERM.
     """
+    make_output_safe()
     argv = sys.argv[1:] if argv is None else argv
-    if not argv or argv[0] in ("-h", "--help"):
-        print(_help())
-        return 0 if argv else 2
-    command, *rest = argv
     try:
+        if not argv or argv[0] in ("-h", "--help"):
+            print(_help())
+            return 0 if argv else 2
+        command, *rest = argv
+        _check_current_folder()
         if command not in COMMANDS:
             raise UserError(f"expected a command ({', '.join(COMMANDS)}), got '{command}'{_near(command)}")
         return COMMANDS[command](rest) or 0
     except UserError as error:
         if not error.told:
-            print(f"error: {error}", file=sys.stderr)
+            _say_error(str(error))
         return 2
     except BrokenPipeError:  # `| head` has read enough; what Python still wants to write goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -253,6 +258,26 @@ def main(argv: list[str] | None = None) -> int:
         what = str(interrupt) or "interrupted"
         print(f"{what}: the same command goes on from there", file=sys.stderr)
         return 128 + int(getattr(interrupt, "signum", 2))
+    except Exception as error:
+        sentence = disk_sentence(error) if isinstance(error, OSError) else None
+        _say_error(sentence or crash_sentence(error))
+        return 2 if sentence else 1
+
+
+def _say_error(sentence: str) -> None:
+    from msal_lightning.io.terminal import say
+
+    try:
+        say(f"error: {sentence}", file=sys.stderr)
+    except OSError:  # nobody is there to read it; the exit code says it too
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - for what is flushed at the end
+
+
+def _check_current_folder() -> None:
+    try:
+        Path.cwd()
+    except OSError:
+        raise UserError("the current folder is gone: change into one that is there, `cd ~` for example") from None
 
 
 def console() -> None:
