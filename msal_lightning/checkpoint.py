@@ -113,6 +113,7 @@ def read_fit(path: Path, origin: Mapping[str, Any]) -> SavedFit | str | None:
         return f"is damaged or not from this program ({type(error).__name__})"
     if entry.get("round", 0) < origin["round"] and entry.get("config") == origin["config"]:
         return None
+    entry.setdefault("data", origin.get("data"))  # older versions did not keep it
     if differs := [name for name in origin if entry.get(name) != origin[name]]:
         return f"belongs to another run (its {', '.join(differs)} differ)"
     return saved

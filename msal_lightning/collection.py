@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from msal_lightning.config.batch_size import only_where_it_matters
 from msal_lightning.config.yaml_files import read_yaml
 from msal_lightning.errors import UserError
 from msal_lightning.methods import last_word
@@ -37,11 +38,12 @@ class Run:
     @property
     def setting(self) -> Setting:
         """What alters a result, but for the seed and keys that are none: runs that share it can be averaged."""
-        items = sorted(self.config.items())
+        alone = not self.records or self.records[-1].environment.get("processes", "1") == "1"
+        items = sorted(only_where_it_matters(self.config, alone).items())
         return tuple(
             (key, _replayed(value) if key == "loop.replay" else str(value))
             for key, value in items
-            if key != "seed" and value is not None and not is_free(key)
+            if key != "seed" and value not in (None, {}) and not is_free(key)
         )
 
 

@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from msal_lightning.analysis.rounding import fixed
 from msal_lightning.evaluation import Estimate
 from msal_lightning.oracles.base import NotYet
 from msal_lightning.runs import RoundRecord, RunDirectory, aubc
@@ -145,9 +146,9 @@ class Display:
         values = (
             str(record.round),
             str(record.num_labeled),
-            f"{record.accuracy:.4f}",
-            "–" if balanced is None else f"{balanced:.4f}",
-            "–" if error is None else f"{error:.4f}",
+            fixed(record.accuracy, 4),
+            "–" if balanced is None else fixed(balanced, 4),
+            "–" if error is None else fixed(error, 4),
             f"{record.seconds['fit']:.1f}",
             f"{record.seconds['query']:.2f}",
         )
@@ -173,7 +174,7 @@ class Display:
         area = aubc(records)
         total, checkpoints = (f"{size / 1e6:.1f} MB" for size in run.disk_use())
         self._print(
-            f"AUBC {'–' if math.isnan(area) else f'{area:.4f}'}, final accuracy {records[-1].accuracy:.4f} "
+            f"AUBC {'–' if math.isnan(area) else fixed(area, 4)}, final accuracy {fixed(records[-1].accuracy, 4)} "
             f"with {records[-1].num_labeled} labels; results in {run.path} ({total}, {checkpoints} of it checkpoints)",
             style="bold",
         )
@@ -182,7 +183,9 @@ class Display:
         """For who pays for labels: how sure the accuracy is, and what more labels may add."""
         status = look(run)
         if isinstance(sure := status.tested[-1].accuracy, Estimate):
-            self._print(f"the accuracy is {sure.low:.3f} to {sure.high:.3f} (95 %, by the number of test images)")
+            self._print(
+                f"the accuracy is {fixed(sure.low, 3)} to {fixed(sure.high, 3)} (95 %, by the number of test images)"
+            )
         for line in conclusions(status):
             self._print(line)
 

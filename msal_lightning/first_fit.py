@@ -67,6 +67,7 @@ def read_first_fit(path: Path, origin: Mapping[str, Any]) -> FirstFit | str | No
         fit = FirstFit(**content)
     except Exception as error:  # whatever a damaged or foreign file makes of itself
         return f"is damaged or not from this program ({type(error).__name__})"
+    theirs.setdefault("data", origin.get("data"))  # older versions did not keep it
     if differs := [name for name in origin if theirs.get(name) != origin[name]]:
         return f"belongs to other runs (its {', '.join(differs)} differ)"
     return fit

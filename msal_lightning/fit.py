@@ -82,7 +82,7 @@ _TRAINER_HELP = {
     "stay in float32",
     "max_epochs": "epochs of each round's fit",
     "accelerator": "cpu, gpu, mps, or auto",
-    "devices": "processes that share each fit, test and pool pass; batch_size is that of each",
+    "devices": "processes that share each fit, test and pool pass; they share each batch",
     "strategy": "auto, or ddp on several devices",
     "callbacks": "your own, made anew for each round",
     "gradient_clip_val": "largest norm of the gradient",

@@ -5,8 +5,10 @@ from pathlib import Path
 
 from msal_lightning.collection import read_run
 from msal_lightning.errors import UserError
+from msal_lightning.io.terminal import say
 from msal_lightning.lock import DirectoryLock
 from msal_lightning.oracles.asked import pending
+from msal_lightning.oracles.disagreement import say_disagreements, words
 from msal_lightning.oracles.question_csv import read_answers, write_csv
 
 
@@ -38,15 +40,23 @@ def label(run: Path, file: Path) -> None:
         given = read_answers(question, file, allow_new)
         before = read_answers(question, ours, allow_new)
         answers = [new or old for new, old in zip(given, before, strict=True)]
+        changed = {
+            item.path: (words(old), words(new))
+            for item, old, new in zip(question.items, before, answers, strict=True)
+            if old is not None and old != new
+        }
         try:
+            # first: a label that counts no more must not be lost
+            listed = say_disagreements(ours.with_name(f"{question.name}-replaced.csv"), changed) if changed else ""
             write_csv(question, ours, answers)
         except OSError as error:
             raise UserError(f"cannot write '{ours}' ({error.strerror}): make room or give it back to you") from None
     missing = answers.count(None)
-    changed = sum(old is not None and old != new for old, new in zip(before, answers, strict=True))
-    instead = f" ({changed} of them instead of other ones)" if changed else ""
+    instead = f" ({len(changed)} of them instead of other ones)" if changed else ""
     then = f"{missing} are still missing" if missing else "all are there: the run goes on with the same `fit`"
     print(f"{len(given) - given.count(None)} of {len(given)} labels taken over into {ours}{instead}; {then}")
+    if listed:
+        say(listed)
 
 
 def _only_writer(run: Path) -> DirectoryLock:

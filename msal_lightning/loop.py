@@ -1,12 +1,10 @@
 """The active-learning loop: start here."""
 
 import itertools
-import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +15,9 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from msal_lightning.checkpoint import FitCheckpoint, SavedFit, load_checked, read_fit, save_atomically
+from msal_lightning.config.batch_size import check_batch_size, say_batch_size, was_per_device, without_key
 from msal_lightning.data.base import IN_POOL, ActiveDataModule
-from msal_lightning.data.views import EpochBatches
+from msal_lightning.data.fingerprint import FILE, digest_of, take_fingerprint, to_bytes
 from msal_lightning.display import Display, RoundProgress
 from msal_lightning.embeddings import KeepEmbeddings
 from msal_lightning.errors import UserError
@@ -37,7 +36,7 @@ from msal_lightning.query import Query
 from msal_lightning.quiet import quiet_lightning
 from msal_lightning.ranks import Ranks, check_launcher
 from msal_lightning.replay import Replay
-from msal_lightning.restore import restore
+from msal_lightning.restore import changed_images, restore
 from msal_lightning.runs import (
     PseudoLabels,
     Purchase,
@@ -45,6 +44,7 @@ from msal_lightning.runs import (
     RunDirectory,
     Skipped,
     aubc,
+    flatten,
     record_body,
     record_of,
 )
@@ -54,6 +54,7 @@ from msal_lightning.sizes import label_counts
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.streams import EpochStreams, derive_seed, retry_key
 from msal_lightning.tracking import Tracker, Tracking
+from msal_lightning.training.environment import environment, say_changed_environment
 from msal_lightning.training.optimizer_steps import check_limits, check_stepped
 
 _RETRIES = 3  # after a fit that diverged, each with weights of its own
@@ -142,6 +143,7 @@ class ActiveLoop:
         self.first_fit = Path(first_fit) if first_fit else None
         self.oracle = oracle or Simulated()
         self.waiting: NotYet | None = None
+        self._images: dict[str, Any] = {}  # digest and numbers of the images
         self.display = Display()
         self.tracker = Tracking(run, tracker, self.display.note, hold=on_nan == "retry")
         self.ranks = Ranks()
@@ -174,11 +176,8 @@ class ActiveLoop:
             raise UserError(
                 f"expected loop.keep_embeddings to be at least 0, got {keep_embeddings}: 1000 is enough for a figure"
             )
-        # the classes may be a person's first answers; a model waits for them
-        self._has_classes = data.num_classes >= 2 or self.oracle.instant
-        self._check_trainer()
-        head = self._check_model() if self._has_classes else None
-        if not run.config:  # from Python: enough to tell another run by
+        from_python = not run.config
+        if from_python:  # enough to tell another run by
             sizes = {"initial_size": initial_size, "query_size": query_size, "query_budget": query_budget}
             sizes |= {"held_out": held_out} if held_out else {}
             run.config = {
@@ -186,8 +185,15 @@ class ActiveLoop:
                 "loop": {**sizes, "pool_limit": pool_limit, "compile": compile or None, "replay": replay},
                 "query": _describe(strategy),
                 "data": {**_describe(data), "imbalance": data.imbalance},
-                "model": {"head": head},
+                "model": {},
             }
+            run.config["data"]["init_args"]["batch_size_per_device"] = data.batch_size_per_device
+        self._check_trainer()
+        # the classes may be a person's first answers; a model waits for them
+        self._has_classes = data.num_classes >= 2 or self.oracle.instant
+        head = self._check_model() if self._has_classes else None
+        if from_python:
+            run.config["model"] = {"head": head}
 
     def run(self) -> list[RoundRecord]:
         """Do all rounds that are not done yet.
@@ -199,14 +205,19 @@ class ActiveLoop:
             Stopped: Ctrl-C or SIGTERM asked for the end.
         """
         with isolate_rng(), quiet_lightning():
-            ranks = self.ranks = Ranks.connect(self._new_trainer(logger=False, callbacks=[]))
+            trainer = self._new_trainer(logger=False, callbacks=[])
+            ranks = self.ranks = Ranks.connect(trainer)
         if not ranks.is_zero:
             self.display.silent()
         with ranks, self.stop.listen_as(ranks), closing(self.run_directory), closing(self.tracker):
             records = ranks.on_zero(self._open)
             to_do = range(len(records), len(self.label_counts))
+            now = environment(trainer)
+            if to_do and records and (changed := say_changed_environment(records[-1].environment, now)):
+                self.display.note(changed)
             tracking = ranks.is_zero and (bool(to_do) or not self.tracker.finished)
             if to_do:
+                self._images = ranks.on_zero(lambda: self._check_images(records))
                 restore(self.data, records, self.seed, self.run_directory.path)
             if tracking:
                 self.tracker.start(records)
@@ -283,9 +294,10 @@ class ActiveLoop:
             initial=initial,
             learn_class_counts=data.truth.count_classes(learn, data.num_classes) if round == 0 else None,
             pseudo_labels=_pseudo_labels(query),
-            environment=_environment(trainer),
+            environment=environment(trainer),
             held_out=held_out,
             class_names=[*data.class_names] if round == 0 else None,
+            data=self._images or None if round == 0 else None,
         )
         if asked:
             draft = replace(record, skipped=skipped)
@@ -431,6 +443,7 @@ class ActiveLoop:
         self.ranks.agree(split, "split")
         # what makes a saved fit this one
         origin = {"round": round, "split": split, "config": run.config_digest, "processes": self.ranks.size}
+        origin |= {"data": self._images["digest"]} if self._images else {}
         shared = self.ranks.on_zero(lambda: self._first_fit(origin))
         saved = None if shared else self.ranks.on_zero(lambda: self._saved_fit(origin))
         for attempt in itertools.count(saved.attempt if saved else 0):
@@ -493,6 +506,28 @@ class ActiveLoop:
         for file in self.run_directory.path.glob("hpc_ckpt_*.ckpt"):
             file.unlink()
         return records
+
+    def _check_images(self, records: list[RoundRecord]) -> dict[str, Any]:
+        """Make sure that the images are those that the run was started with, and look at them where it starts.
+
+        Returns:
+            What the record of round 0 says about them; nothing in runs of versions that kept nothing.
+        """
+        run, data = self.run_directory, self.data
+        if records or asked_file(run.path, INITIAL).exists():
+            if change := changed_images(data, run.path, records[0] if records else None):
+                raise UserError(
+                    f"the data are not those that run_dir '{run.path}' was started with ({change}): bring the former "
+                    "ones back, or start anew with --overwrite"
+                )
+            if records:
+                return records[0].data or {}
+        elif self.replay and (note := self.replay.check_images(data)):
+            self.display.note(note)
+        prints = take_fingerprint(data)
+        run.save_file(FILE, to_bytes(prints))
+        num_test = len(data.test.label)
+        return {"digest": digest_of(prints), "train": len(prints) - num_test, "test": num_test}
 
     def _saved_fit(self, origin: dict[str, Any]) -> SavedFit | None:
         file = self.run_directory.fit_checkpoint
@@ -580,19 +615,23 @@ class ActiveLoop:
 
     def _check_trainer(self) -> None:
         """Find mistakes in trainer.* before a person labels anything."""
-        data = self.data
+        data, run = self.data, self.run_directory
         with isolate_rng(), quiet_lightning():
             trainer = self._new_trainer(logger=False, callbacks=[])
         check_launcher(trainer)
         self.num_processes = trainer.world_size
+        if was_per_device(run.written_config(), flatten(run.config)):  # it keeps its kind of batches
+            run.config = without_key(run.config)
+            data.batch_size_per_device = data.batch_size_per_device or trainer.world_size > 1
         first = data.pool[: self.label_counts[0] - self.held_out]
-        check_limits(trainer, len(EpochBatches(first, data.batch_size, 0, ranks=trainer.world_size)))
+        check_limits(trainer, len(data.epoch_batches(first, ranks=trainer.world_size)))
         num_test = len(data.test.label) or self.held_out
         if trainer.world_size > num_test:
             raise UserError(
                 f"expected trainer.devices to be at most {num_test}, the test images, got "
                 f"{trainer.world_size} processes: each tests a part of them"
             )
+        check_batch_size(data.batch_size, data.batch_size_per_device, trainer.world_size)
 
     def _check_bill(self) -> None:
         # what the oracle was asked for must be what was bought, or labels have leaked
@@ -609,8 +648,15 @@ class ActiveLoop:
         query = f"the labels bought in {self.replay.path}" if self.replay else f"query {self.strategy.name}"
         return (
             f"{self.data.name}, {query}, seed {self.seed}: {counts[0]} to {counts[-1]} labels{tested} "
-            f"in {len(counts)} rounds, {len(learn):,} images to learn from{self._long_tail(learn)}"
+            f"in {len(counts)} rounds, {len(learn):,} images to learn from{self._long_tail(learn)}{self._batches()}"
         )
+
+    def _batches(self) -> str:
+        if self.num_processes == 1:
+            return ""
+        sync = bool(flatten(self.run_directory.config).get("trainer.sync_batchnorm"))
+        data = self.data
+        return "\n" + say_batch_size(data.batch_size, data.batch_size_per_device, self.num_processes, sync)
 
     def _long_tail(self, learn: torch.Tensor) -> str:
         sizes = self.data.truth.count_classes(learn, self.data.num_classes)
@@ -640,16 +686,3 @@ def _pseudo_labels(query: Query) -> PseudoLabels | None:
         return None
     index, label = query.selection.pseudo_labels
     return PseudoLabels(index.tolist(), label.tolist(), query.wrong_pseudo_labels)
-
-
-def _environment(trainer: Trainer) -> dict[str, str]:
-    packages = {name: version(name) for name in ("msal_lightning", "lightning", "torch")}
-    device = trainer.strategy.root_device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} ({platform.machine()})"
-    return {
-        "python": platform.python_version(),
-        **packages,
-        "device": name,
-        "precision": str(trainer.precision),
-        "processes": str(trainer.world_size),
-    }

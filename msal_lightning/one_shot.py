@@ -18,6 +18,7 @@ from msal_lightning.config.paths import a_path
 from msal_lightning.config.trust import TRUST_HELP, read_config
 from msal_lightning.data import ActiveDataModule, ImageFolder
 from msal_lightning.data.base import NOT_IN_POOL
+from msal_lightning.data.fingerprint import find_by_content, is_same_file
 from msal_lightning.data.read_only import read_only
 from msal_lightning.data.views import Batch
 from msal_lightning.display import RoundProgress
@@ -192,13 +193,36 @@ def _read_images(
     except UserError as error:  # the key of a configuration is an option here
         words = str(error).replace("data.root", "--images").replace("data.on_error to", "--on_error to")
         raise UserError(words) from None
-    labeled = data.also_in(Path(own.root), trained.labeled_paths) if isinstance(own, ImageFolder) else []
+    labeled = _labeled_before(data, Path(own.root), trained) if isinstance(own, ImageFolder) else []
     data.labeled_at[labeled] = NOT_IN_POOL
     if labeled:
         print(f"({len(labeled)} images were asked about in '{trained.run.folder}' already and are left out)")
     if not len(data.pool):
         raise UserError(f"expected images without labels below --images '{folder}', found none: add some")
     return data
+
+
+def _labeled_before(data: "Candidates", root: Path, trained: Trained) -> list[int]:
+    """Indices of images that the run has labels of: by their paths below its folder, else by their content.
+
+    Raises:
+        UserError: its folder is not there, and the run is of a version that kept nothing of the content.
+    """
+    paths, known = trained.labeled_paths, trained.labeled_prints()
+    there = {path for path in paths if (root / path).is_file()}
+    if any(path in known and not is_same_file(known[path], str(root / path)) for path in there):
+        there = set()  # another folder with the same names
+    found = {*data.also_in(root, there)}
+    missing = paths - there
+    if missing and known:
+        files = [str(file) for file in data.locations(torch.arange(len(data.labeled_at)))]
+        found |= {*find_by_content(files, [image for path, image in known.items() if path in missing])}
+    elif missing and not there and data.may_have(missing):
+        raise UserError(
+            f"cannot tell which images in --images '{data.root}' the run '{trained.run.folder}' has labels of: its own "
+            f"are not below data.root '{root}': set --data.root to their folder"
+        )
+    return sorted(found)
 
 
 def _read_own(own: ActiveDataModule) -> None:
@@ -273,6 +297,11 @@ class Candidates(ImageFolder):
         relative = (os.path.relpath(file, root.absolute()) for file in files)
         named = [path.encode(errors="backslashreplace").decode() in paths for path in relative]
         return [index for index, is_named in enumerate(named) if is_named]
+
+    def may_have(self, paths: set[str]) -> bool:
+        """Whether a file has the name of one of some others: a folder without is another one."""
+        names = {os.path.basename(path) for path in paths}  # noqa: PTH119 - as the ledger writes them
+        return any(file.name in names for file in self.locations(torch.arange(len(self.labeled_at))))
 
 
 class _Progress(RoundProgress):

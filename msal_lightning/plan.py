@@ -13,7 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer, seed_everythin
 from lightning.pytorch.utilities.seed import isolate_rng
 from rich.table import Table
 
-from msal_lightning.data.views import Batch, EpochBatches
+from msal_lightning.data.views import Batch
 from msal_lightning.errors import UserError
 from msal_lightning.loop import ActiveLoop
 from msal_lightning.quiet import quiet_lightning
@@ -92,7 +92,7 @@ def make_plan(loop: ActiveLoop, max_epochs: int | None, max_steps: int = -1) -> 
         parameters = sum(p.numel() for p in loop.new_model().parameters())
     limits: list[Callable[[int], int]] = []
     if max_epochs is not None and max_epochs >= 0:
-        limits.append(lambda n: max_epochs * len(EpochBatches(data.pool[:n], data.batch_size, 0, ranks=ranks)))
+        limits.append(lambda n: max_epochs * len(data.epoch_batches(data.pool[:n], ranks=ranks)))
     if max_steps >= 0 or not limits:
         limits.append(lambda n: max(0, max_steps))
     shapes = [data.images.shape, data.test.image.shape]

@@ -1,28 +1,15 @@
 """A run once more with another model: the same labels in the same rounds, no query."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.data.files import name_some
 from msal_lightning.errors import UserError
+from msal_lightning.restore import changed_images, know_classes
 from msal_lightning.runs import Purchase, read_records
 from msal_lightning.selection import Selection
-
-
-def know_classes(data: ActiveDataModule, names: Sequence[str]) -> None:
-    """Add the classes that a record has beyond those of the data.
-
-    Raises:
-        ValueError: the data begins with other classes.
-    """
-    known = len(data.class_names)
-    if [*data.class_names] != [*names[:known]]:
-        raise ValueError(f"the classes are {name_some(data.class_names)} and were {name_some(names)}")
-    data.add_classes(names[known:])
 
 
 class Replay:
@@ -50,6 +37,23 @@ class Replay:
         self.label_counts = [record.num_labeled for record in self._records]
         self._held_out = self._records[0].held_out or Purchase()
         self.held_out = len(self._held_out.index)
+
+    def check_images(self, data: ActiveDataModule) -> str | None:
+        """Compare training and test images with those of the run.
+
+        Returns:
+            What is different in the test images, which makes accuracies incomparable; None where nothing is.
+
+        Raises:
+            UserError: the training images are others.
+        """
+        first, folder = self._records[0], Path(self.path)
+        if change := changed_images(data, folder, first, ("train",)):
+            raise UserError(
+                f"expected the images that '{self.path}' was made with, got others ({change}): set data to that dataset"
+            )
+        change = changed_images(data, folder, first, ("test",))
+        return change and f"the test images are not those of '{self.path}' ({change}): accuracies cannot be compared"
 
     def label_initial(self, data: ActiveDataModule) -> Tensor:
         """Label the initial set, and what is held out of it.
@@ -85,9 +89,10 @@ class Replay:
                 names = record.class_names or data.class_names
                 know_classes(data, names[: max([len(data.class_names), *(label + 1 for label in purchase.label)])])
                 data.restore(index, labels, trained_from)
-                same = data.paths(index) == purchase.path
+                same = True
             else:
                 same = torch.equal(data.label(index, trained_from), labels)
+            data.check_paths(index, purchase.path)
         except ValueError:  # an index that this dataset does not have
             same = False
         if not same:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FORMAT = 4
 """Of a record; a change that an older version cannot read raises it."""
-_LEFT_OUT_WHERE_NONE = ("skipped", "class_names", "held_out")
+_LEFT_OUT_WHERE_NONE = ("skipped", "class_names", "held_out", "data")
 _HELD_OUT = -4  # in the ledger's column round, as in labeled_at
 
 _OWN = (
@@ -34,6 +34,7 @@ _OWN = (
     "rounds",
     "curve.csv",
     "ledger.csv",
+    "images.jsonl.gz",
     "checkpoints",
     "fits",
     "embeddings",
@@ -57,11 +58,14 @@ _FREE = (
     "data.init_args.eval_batch_size",
     "data.init_args.in_memory",
     "data.init_args.num_workers",
+    "data.init_args.verify",
     "loop.checkpoint_seconds",
     "loop.keep_embeddings",
     "loop.keep_checkpoints",
     "loop.on_nan",
 )
+# These may change too where record 0 has a digest of the images that they lead to.
+_PLACES = ("data.init_args.test_root", "data.init_args.csv")
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,7 @@ class RoundRecord:
             was asked.
         class_names: known after this round's query, in the order of their numbers; None where they are as before.
         held_out: the labels that the run is tested on, in round 0; None where the data has a test set.
+        data: in round 0, digest and number of the training and test images; ``images.jsonl.gz`` has each of them.
     """
 
     round: int
@@ -156,6 +161,7 @@ class RoundRecord:
     skipped: Skipped | None = None  # from here on since format 3
     class_names: list[str] | None = None
     held_out: Purchase | None = None
+    data: dict[str, Any] | None = None  # since format 4
 
     @property
     def accuracy(self) -> float:
@@ -388,14 +394,21 @@ class RunDirectory:
 
     def changed_keys(self) -> dict[str, tuple[Any, Any]]:
         """Keys whose values differ from those that made the folder, each with both."""
-        file = self.path / "config.yaml"
-        try:
-            before = flatten(read_yaml(file)) if file.exists() else {}
-        except (UnicodeDecodeError, yaml.YAMLError, AttributeError):
-            before = {"config.yaml": "damaged"}
-        now = flatten(self.config)
-        keys = [key for key in {**before, **now} if before.get(key) != now.get(key) and not is_free(key)]
+        before, now = self.written_config(), flatten(self.config)
+        places = _PLACES if self._records and self._records[0].data else ()
+        keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+        keys = [key for key in keys if not is_free(key) and key not in places]
         return {key: (before.get(key), now.get(key)) for key in keys}
+
+    def written_config(self) -> dict[str, Any]:
+        """The flattened configuration that made the folder; empty for a new one, and for one to be overwritten."""
+        file = self.path / "config.yaml"
+        if self.overwrite or not file.exists():
+            return {}
+        try:
+            return flatten(read_yaml(file))
+        except (UnicodeDecodeError, yaml.YAMLError, AttributeError):
+            return {"config.yaml": "damaged"}
 
     def _refuse_foreign(self) -> None:
         if self.path.exists() and not self.path.is_dir():

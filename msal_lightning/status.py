@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from msal_lightning.analysis.rounding import fixed
 from msal_lightning.collection import Run, read_run, read_runs
 from msal_lightning.errors import UserError
 from msal_lightning.evaluation import Comparison, Estimate, accuracy_interval, against_random, next_gain
@@ -225,9 +226,9 @@ def conclusions(status: Status) -> list[str]:
 
 
 def _against(found: Comparison) -> str:
-    numbers = f"{found.ours:.4f} against {found.random:.4f} with {found.labels:,} labels"
+    numbers = f"{fixed(found.ours, 4)} against {fixed(found.random, 4)} with {found.labels:,} labels"
     test = f"{found.seeds} seeds" if found.seeds > 1 else "one seed"
-    p = "" if found.p is None else f", p = {found.p:.3f}"
+    p = "" if found.p is None else f", p = {fixed(found.p, 3)}"
     return f"Random is {'' if found.beaten else 'not '}beaten: {numbers} ({test}{p})"
 
 
@@ -255,13 +256,13 @@ def _curve(rounds: Sequence[Round]) -> Table:
     low, high = min(values), max(values)
     for one, value in zip(rounds, values, strict=True):
         ends = one.accuracy
-        interval = f"{ends.low:.3f} – {ends.high:.3f}" if isinstance(ends, Estimate) else "–"
+        interval = f"{fixed(ends.low, 3)} – {fixed(ends.high, 3)}" if isinstance(ends, Estimate) else "–"
         # from the lowest round, since from 0 all bars would look alike
         length = 1 if high == low else 1 + round((_BAR - 1) * (value - low) / (high - low))
         table.add_row(
             str(one.round),
             f"{one.labels:,}",
-            f"{value:.4f}",
+            fixed(value, 4),
             interval,
             Text("━" * length, style="cyan"),
             f"{one.seconds:.0f}",

@@ -10,7 +10,9 @@ from torch import Tensor
 from msal_lightning.checkpoint import load_checked
 from msal_lightning.collection import Run, read_run
 from msal_lightning.data import ActiveDataModule
+from msal_lightning.data.fingerprint import FILE, Print, read_fingerprint
 from msal_lightning.errors import UserError
+from msal_lightning.restore import changed_images
 
 
 @dataclass(frozen=True)
@@ -50,26 +52,38 @@ class Trained:
         ]
         return {path for part in parts if part for path in part.path or []}
 
+    def labeled_prints(self) -> dict[str, Print]:
+        """What is known of those files, by path; nothing where the run is of a version that kept nothing."""
+        paths = self.labeled_paths
+        try:
+            known = read_fingerprint(self.run.folder / FILE)
+            return {image.path: image for image in known if image.part == "train" and image.path in paths}
+        except (OSError, ValueError):
+            return {}
+
     def restore_labels(self, data: ActiveDataModule) -> None:
         """Label what the run has labeled, in its own data.
 
         Raises:
             UserError: it is other data.
         """
+        if change := changed_images(data, self.run.folder, self.run.records[0], ("train",)):
+            raise self._other_images(change)
         data.reset(int(self.run.config.get("seed", 0)))
         for record in self.run.records:
             for purchase, trained_from in ((record.initial, 0), (record.bought, record.round + 1)):
                 index, labels = (torch.tensor(column, dtype=torch.int64) for column in (purchase.index, purchase.label))
                 try:
                     data.restore(index, labels, trained_from)
-                    same = purchase.path is None or data.paths(index) == purchase.path
-                except ValueError:  # an index that there is not
-                    same = False
-                if not same:
-                    raise UserError(
-                        f"expected the images that '{self.run.folder}' was made with, got others: set data.root to "
-                        "their folder"
-                    )
+                    data.check_paths(index, purchase.path)
+                except ValueError as error:
+                    raise self._other_images(str(error)) from None
+
+    def _other_images(self, change: str) -> UserError:
+        return UserError(
+            f"expected the images that '{self.run.folder}' was made with, got others ({change}): set data.root to "
+            "their folder"
+        )
 
 
 def read_trained(checkpoint: Path) -> Trained:

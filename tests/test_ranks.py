@@ -1,6 +1,7 @@
 """Several processes: the same answers as one, and no hang."""
 
 import csv
+import itertools
 import json
 import os
 import subprocess
@@ -9,6 +10,8 @@ import textwrap
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from msal_lightning.data.views import EpochBatches, shard
 from msal_lightning.ranks import Ranks, lost
@@ -36,11 +39,11 @@ def run(*command, cwd, **environment):
 @pytest.mark.parametrize("ranks", [2, 3, 4])
 def test_every_process_takes_the_same_steps_on_all_images(n, ranks):
     index = torch.arange(100, 100 + n)
-    parts = [list(EpochBatches(index, 4, 0, rank, ranks)) for rank in range(ranks)]
+    parts = [list(EpochBatches(index, 4, 0, rank, ranks, per_device=True)) for rank in range(ranks)]
     sizes = [[len(batch) for batch in part] for part in parts]
     assert all(these == sizes[0] for these in sizes)
     assert min(sizes[0]) > 1  # BatchNorm
-    assert len(sizes[0]) == len(EpochBatches(index, 4, 0, 0, ranks))
+    assert len(sizes[0]) == len(EpochBatches(index, 4, 0, 0, ranks, per_device=True))
     assert set(torch.cat([batch for part in parts for batch in part]).tolist()) == set(index.tolist())
     if n > 2 * ranks:
         padding = sum(map(sum, sizes)) - n
@@ -50,8 +53,29 @@ def test_every_process_takes_the_same_steps_on_all_images(n, ranks):
 def test_two_processes_step_through_the_order_of_one():
     index = torch.arange(32)
     (one,) = EpochBatches(index, 32, 5)
-    parts = [next(iter(EpochBatches(index, 16, 5, rank, 2))) for rank in range(2)]
+    parts = [next(iter(EpochBatches(index, 16, 5, rank, 2, per_device=True))) for rank in range(2)]
     assert torch.stack(parts, dim=1).flatten().tolist() == one.tolist()
+
+
+@given(n=st.integers(1, 200), share=st.integers(2, 9), ranks=st.integers(1, 5), epoch=st.integers(0, 3))
+def test_several_processes_share_the_batches_of_one(n, share, ranks, epoch):
+    def steps(rank, ranks):
+        batches = EpochBatches(torch.arange(100, 100 + n), share * len(parts), 7, rank, ranks)
+        batches.set_epoch(epoch)
+        assert len(list(batches)) == len(batches)
+        return list(batches)
+
+    parts = range(ranks)
+    one = steps(0, 1)
+    shared = [steps(rank, ranks) for rank in parts]
+    assert {len(part) for part in shared} == {len(one)}
+    for step, whole in enumerate(one):
+        batches = [part[step].tolist() for part in shared]
+        assert set().union(*batches) == set(whole.tolist())
+        assert len({len(batch) for batch in batches}) == 1
+        assert len(batches[0]) > 1
+        if len(whole) == share * ranks:
+            assert sorted(itertools.chain(*batches)) == sorted(whole.tolist())
 
 
 def test_parts_of_an_evaluation_overlap_nowhere():
@@ -157,20 +181,43 @@ def test_a_loop_on_two_processes_and_under_torchrun(tmp_path):
     first = run("-m", "msal_lightning", "fit", *SMALL, *TWO, "--run_dir", "a", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     assert first.stderr == ""
-    assert len(first.stdout.splitlines()) == 6  # told once
+    assert len(first.stdout.splitlines()) == 7  # told once
     launcher = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29611"]
     second = run(*launcher, "-m", "msal_lightning", "fit", *SMALL, *TWO, "--run_dir", "b", cwd=tmp_path)
     assert second.returncode == 0, second.stderr
-    assert second.stdout == first.stdout.replace("in a (", "in b (") or len(second.stdout.splitlines()) == 6
+    assert second.stdout == first.stdout.replace("in a (", "in b (") or len(second.stdout.splitlines()) == 7
     assert (tmp_path / "a" / "ledger.csv").read_bytes() == (tmp_path / "b" / "ledger.csv").read_bytes()
     assert without_seconds(tmp_path / "a" / "curve.csv") == without_seconds(tmp_path / "b" / "curve.csv")
     record = json.loads((tmp_path / "a" / "rounds" / "001.json").read_text())
     assert record["environment"]["processes"] == "2"
+    assert "\nbatches of 32 images, 16 on each of 2 devices; BatchNorm uses the 16 of its device" in first.stdout
+    steps = [int(row["step"]) for row in without_seconds(tmp_path / "a" / "fits" / "000" / "metrics.csv")]
+    assert steps[0] == 1  # 40 images, 2 steps, as on one device
     assert record["num_scored"] == 1217
 
     again = run("-m", "msal_lightning", "fit", *SMALL, *TWO, "--run_dir", "a", cwd=tmp_path)
     assert again.returncode == 0
     assert again.stdout.startswith("The run in a is finished")
+
+
+@pytest.mark.slow
+def test_a_run_of_before_the_global_batch_size_keeps_its_batches(tmp_path):
+    def fit(folder, *more):
+        done = run("-m", "msal_lightning", "fit", *SMALL, *TWO, "--run_dir", folder, *more, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "batches of 64 images, 32 on each" in fit("a", "--data.batch_size_per_device", "true")
+    expected = (tmp_path / "a" / "ledger.csv").read_bytes()
+    config = tmp_path / "a" / "config.yaml"
+    lines = config.read_text().splitlines(keepends=True)
+    config.write_text("".join(line for line in lines if "batch_size_per_device" not in line))
+    for round in ("001", "002"):
+        (tmp_path / "a" / "rounds" / f"{round}.json").unlink()
+    assert "batches of 64 images, 32 on each" in fit("a")
+    assert (tmp_path / "a" / "ledger.csv").read_bytes() == expected
+    assert "batches of 32 images, 16 on each" in fit("b")
+    assert (tmp_path / "b" / "ledger.csv").read_bytes() != expected
 
 
 def test_a_mistake_is_told_once(tmp_path):

@@ -4,7 +4,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -42,11 +42,12 @@ class ActiveDataModule(LightningDataModule, ABC):
 
     Args:
         root: folder of the data files; a download goes there.
-        batch_size: images per training step.
+        batch_size: images per training step, shared by all devices.
         eval_batch_size: images per step of the test and of the pool pass; changes speed and memory, not results.
         augmentation: what training images go through; the test set and the pool never do.
         imbalance: of a long-tailed version (Table 5): images of the last class over images of the first, falling
             exponentially in between; drawn by the run's seed, the test set stays whole. None: the dataset as it is.
+        batch_size_per_device: batch_size is that of each device, so that more devices take fewer, larger steps.
 
     Attributes:
         labeled_at: (N,) int64, see above.
@@ -54,6 +55,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         predict_labeled: a pool pass goes over the labeled set too, as its second loader.
         pool_limit: a pool pass goes over a random subset of this size, another one each round; None: the whole pool.
         num_workers: processes that read batches; 0 for images in memory.
+        verify: by what image files are known when a run goes on: size and time, or their content.
         round: k, the round that is going on.
         attempt: at this round; above 0 after a fit that diverged.
         truth: the labels that came with the images.
@@ -74,6 +76,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         eval_batch_size: int = 500,
         augmentation: Augmentation | None = None,
         imbalance: float | None = None,
+        batch_size_per_device: bool = False,
     ) -> None:
         super().__init__()
         if imbalance is not None and not 0 < imbalance <= 1:
@@ -86,9 +89,11 @@ class ActiveDataModule(LightningDataModule, ABC):
         self.name: str = type(self).__name__
         self.root = root
         self.batch_size = batch_size
+        self.batch_size_per_device = batch_size_per_device
         self.eval_batch_size = eval_batch_size
         self.augmentation = augmentation
         self.imbalance = imbalance
+        self.verify: Literal["stat", "content"] = "stat"
         self.pool_limit: int | None = None
         self.num_workers = 0
         self.seed = 0
@@ -219,6 +224,17 @@ class ActiveDataModule(LightningDataModule, ABC):
         """
         return None
 
+    def image_files(self, part: str) -> list[tuple[str, str]] | None:
+        """The files of the train or test images, to tell later whether they changed; None for images in memory.
+
+        Args:
+            part: train or test.
+
+        Returns:
+            Of each image its path relative to the folder of the part, and its absolute path.
+        """
+        return None
+
     def add_classes(self, names: Sequence[str]) -> None:
         """Know classes that a person has named; the next model has them too.
 
@@ -319,6 +335,8 @@ class ActiveDataModule(LightningDataModule, ABC):
         Raises:
             ValueError: one is another file.
         """
+        if len(index) and int(index.max()) >= len(self.labeled_at):
+            raise ValueError(f"there are {len(self.labeled_at):,} images, and not one of number {int(index.max())}")
         now = self.paths(index)
         if paths is None or now is None or paths == now:
             return
@@ -417,7 +435,7 @@ class ActiveDataModule(LightningDataModule, ABC):
     def train_dataloader(self) -> DataLoader[Batch]:
         """The labeled set and the pseudo-labels in a new order each epoch, derived from (seed, round, epoch).
 
-        Several processes take ``batch_size`` images each.
+        Several processes share each batch, unless ``batch_size_per_device`` gives each of them its own.
         """
         self._augment = None  # the stream starts anew with each fit
         rank, ranks = self._place
@@ -427,11 +445,15 @@ class ActiveDataModule(LightningDataModule, ABC):
             labels = labels.clone()
             labels[index] = predicted
         seed = derive_seed(self.seed, "shuffle", self.round, *retry_key(self.attempt))
-        order = EpochBatches(torch.cat([self.labeled, index]), self.batch_size, seed, rank, ranks)
+        order = self.epoch_batches(torch.cat([self.labeled, index]), seed, rank, ranks)
         if self.trainer is not None:
             # Lightning makes the iterator of the first resumed epoch before it calls set_epoch (issue 21938)
             order.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
         return self._loader(self._view(self.images, labels), order)
+
+    def epoch_batches(self, index: Tensor, seed: int = 0, rank: int = 0, ranks: int = 1) -> EpochBatches:
+        """The training batches of one epoch over some images, as :class:`EpochBatches` orders them."""
+        return EpochBatches(index, self.batch_size, seed, rank, ranks, self.batch_size_per_device)
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """The whole test set, or all that is held out, each image on one process only."""

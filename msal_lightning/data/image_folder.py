@@ -48,10 +48,13 @@ class ImageFolder(ActiveDataModule):
         num_workers: processes that decode from disk; one a CPU, at most 8, by default.
         on_error: what to do about images that cannot be read: raise an error, or skip them; to find them, skip has
             to decode every image before the run.
-        batch_size: images per training step.
+        batch_size: images per training step, shared by all devices.
         eval_batch_size: images per step of the test and of the pool pass.
         augmentation: what training images go through.
         imbalance: of a long-tailed version.
+        batch_size_per_device: batch_size is that of each device.
+        verify: how a run that goes on notes that images changed. stat: by size and time of the files, and by pieces of
+            their content where the time differs; content: by all of their content.
 
     Raises:
         UserError: an option out of range.
@@ -77,8 +80,10 @@ class ImageFolder(ActiveDataModule):
         eval_batch_size: int = 500,
         augmentation: Augmentation | None = None,
         imbalance: float | None = None,
+        batch_size_per_device: bool = False,
+        verify: Literal["stat", "content"] = "stat",
     ) -> None:
-        super().__init__(root, batch_size, eval_batch_size, augmentation, imbalance)
+        super().__init__(root, batch_size, eval_batch_size, augmentation, imbalance, batch_size_per_device)
         if not 0 < test_fraction < 1:
             raise UserError(f"expected data.test_fraction to be between 0 and 1, got {test_fraction}: 0.2 is usual")
         if size < 1:
@@ -98,7 +103,7 @@ class ImageFolder(ActiveDataModule):
             raise UserError("expected data.classes with data.unlabeled only: labels name the classes otherwise")
         if classes is not None and (len({*classes}) < len(classes) or not all(name.strip() for name in classes)):
             raise UserError(f"expected different names in data.classes, got {classes}: correct them")
-        self.csv, self.test_root = csv, test_root
+        self.csv, self.test_root, self.verify = csv, test_root, verify
         self.partly_labeled, self.classes = unlabeled, classes
         self.test_fraction, self.test_seed = test_fraction, test_seed
         self.size, self.channels = size, channels
@@ -140,6 +145,7 @@ class ImageFolder(ActiveDataModule):
                 "rename or leave them out"
             )
         self._paths = [str(item.path) for item in learn]
+        self._test_paths = [str(item.path) for item in test]
         files = [ImageFiles([item.path for item in part], self.size, self.channels) for part in (learn, test)]
         labels = [self._labels_of(part) for part in (learn, test)]
         if self._decide(sum(part.num_bytes for part in files)):
@@ -148,8 +154,12 @@ class ImageFolder(ActiveDataModule):
         return Images(files[0], labels[0]), Images(files[1], labels[1])
 
     def paths(self, index: Tensor) -> list[str]:  # noqa: D102
-        relative = (os.path.relpath(self._paths[row], self.root) for row in index.tolist())
-        return [path.encode(errors="backslashreplace").decode() for path in relative]  # a name need not be text
+        return [_relative(self._paths[row], self.root) for row in index.tolist()]
+
+    def image_files(self, part: str) -> list[tuple[str, str]]:  # noqa: D102
+        paths = self._paths if part == "train" else self._test_paths
+        root = self.root if part == "train" or self.test_root is None else self.test_root
+        return [(_relative(path, root), os.path.abspath(path)) for path in paths]  # noqa: PTH100 - a million of them
 
     def locations(self, index: Tensor) -> list[Path]:  # noqa: D102
         return [Path(self._paths[row]).absolute() for row in index.tolist()]
@@ -230,6 +240,13 @@ class _Item:
     path: Path
     label: str | None  # None: unknown
     is_test: bool = False
+
+
+def _relative(path: str, root: str) -> str:
+    below = f"{Path(root)}{os.sep}"
+    if path.startswith(below) and ".." not in path and path.isascii():  # most of a million files
+        return path[len(below) :]
+    return os.path.relpath(path, root).encode(errors="backslashreplace").decode()  # a name need not be text
 
 
 def _from_folder(root: Path, where: str) -> list[_Item]:

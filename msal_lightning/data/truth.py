@@ -1,5 +1,6 @@
 """What the files of a dataset say about its labels."""
 
+import hashlib
 import math
 
 import torch
@@ -66,6 +67,10 @@ class Truth:
         labels = self._labels[index]
         return int((labels != predictions).sum()) if bool(self.known[index].all()) else None
 
+    def marks(self) -> list[str]:
+        """Digests that tell whether labels are still the same, see :func:`label_marks`."""
+        return label_marks(self._labels)
+
     def long_tail(self, imbalance: float, num_classes: int, generator: Generator) -> Tensor:
         """Keep ``n_c = n_max · imbalance^(c/(C-1))`` images of class c, rounded down.
 
@@ -106,6 +111,19 @@ class Truth:
             return None
         counts: list[int] = torch.bincount(labels, minlength=num_classes).tolist()
         return counts
+
+
+def label_marks(labels: Tensor) -> list[str]:
+    """A digest of each label; blank where it is unknown.
+
+    Args:
+        labels: (N,) int64.
+    """
+    digest = hashlib.blake2b
+    return [
+        "" if label == UNKNOWN else digest(b"%d %d" % (row, label), digest_size=4).hexdigest()
+        for row, label in enumerate(labels.tolist())
+    ]
 
 
 def long_tail_sizes(num_classes: int, largest: int, imbalance: float) -> list[int]:

@@ -79,23 +79,28 @@ class EpochBatches(Sampler[Tensor]):
     """Batches of indices in an order derived from (seed, epoch).
 
     A last batch of one, on which BatchNorm fails, joins the batch before it; a single image is paired with itself.
-    Several processes get parts of the same order, filled up from its start so that they take the same number of steps
-    on batches of the same sizes: gradients are averaged over processes.
+    Several processes share each batch of one process: every process takes the same number of images, so that averaged
+    gradients are those of the batch. Where a last batch does not divide, some of its images are taken twice.
 
     Args:
         index: (n,) int64.
-        batch_size: indices per batch, of each process.
+        batch_size: indices per batch.
         seed: of the round's shuffle stream.
         rank: of this process.
         ranks: number of processes.
+        per_device: the batch size is that of each process; the order is filled up from its start where it does not
+            divide.
     """
 
-    def __init__(self, index: Tensor, batch_size: int, seed: int, rank: int = 0, ranks: int = 1) -> None:
+    def __init__(
+        self, index: Tensor, batch_size: int, seed: int, rank: int = 0, ranks: int = 1, per_device: bool = False
+    ) -> None:
         self.index = index
         self.batch_size = batch_size
         self.seed = seed
         self.rank = rank
         self.ranks = ranks
+        self.per_device = per_device
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -103,22 +108,38 @@ class EpochBatches(Sampler[Tensor]):
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[Tensor]:
-        order = torch.randperm(len(self.index), generator=stream(self.seed, "shuffle", self.epoch))
-        filled = torch.arange(self._per_rank * self.ranks) % max(1, len(order))
-        index = shard(self.index[order[filled]], self.rank, self.ranks)
-        if len(index) == 1:
-            index = index.repeat(2)
-        sizes = [self.batch_size] * (len(index) // self.batch_size)
-        if rest := len(index) % self.batch_size:
-            sizes.append(rest)
-        if len(sizes) > 1 and sizes[-1] == 1:
-            sizes[-2:] = [sizes[-2] + 1]
-        yield from torch.split(index, sizes)
+        order = self.index[torch.randperm(len(self.index), generator=stream(self.seed, "shuffle", self.epoch))]
+        if self.per_device:
+            filled = torch.arange(self._length * self.ranks) % max(1, len(order))
+            yield from _split(shard(order[filled], self.rank, self.ranks), self.batch_size)
+        else:
+            for batch in _split(order, self.batch_size):
+                yield _share(batch, self.rank, self.ranks)
 
     def __len__(self) -> int:
-        full, rest = divmod(self._per_rank, self.batch_size)
+        full, rest = divmod(self._length, self.batch_size)
         return max(1, full + (rest > 1))
 
     @property
-    def _per_rank(self) -> int:
-        return -(-len(self.index) // self.ranks)
+    def _length(self) -> int:
+        """Of what the batch size divides: the order, or a process's part of it."""
+        return -(-len(self.index) // self.ranks) if self.per_device else len(self.index)
+
+
+def _split(index: Tensor, batch_size: int) -> Sequence[Tensor]:
+    if len(index) == 1:
+        index = index.repeat(2)
+    sizes = [batch_size] * (len(index) // batch_size)
+    if rest := len(index) % batch_size:
+        sizes.append(rest)
+    if len(sizes) > 1 and sizes[-1] == 1:
+        sizes[-2:] = [sizes[-2] + 1]
+    return torch.split(index, sizes)
+
+
+def _share(batch: Tensor, rank: int, ranks: int) -> Tensor:
+    """The part of a batch for one of several processes: at least two images, as many as for the others."""
+    if ranks == 1:
+        return batch
+    size = max(2, -(-len(batch) // ranks))
+    return batch[torch.arange(rank * size, (rank + 1) * size) % len(batch)]

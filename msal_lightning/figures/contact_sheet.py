@@ -22,12 +22,14 @@ from msal_lightning.figures.groups import choose_rounds, first_seeds, read_group
 from msal_lightning.figures.style import check_out, save
 from msal_lightning.fit import one_sentence
 from msal_lightning.mistakes import explain
+from msal_lightning.restore import changed_images
 
 _ROUNDS = 3
 _CELL = 0.72  # inches from image to image
 _IMAGE = 0.62  # of them the image
 _TEXT = 0.32  # below an image
 _SMALL = 64  # pixels of a side up to which images are enlarged, in hard squares
+_OTHERS = "expected the images that {} was made with, got others ({}) in data.root '{}': set --root to their folder"
 _WIDTH = 11  # letters of a class name that fit below an image
 
 
@@ -90,6 +92,8 @@ def draw_contact_sheet(
         if key not in read:
             with read_only(not found.own and root is None):
                 read[key] = _rebuild(spec, run.folder)
+        if change := changed_images(read[key], run.folder, run.records[0], ("train",)):
+            raise UserError(_OTHERS.format(run.folder, change, read[key].root))
         blocks[name] = [_choice(read[key], run, k, images) for k in numbers]
     save(contact_sheet(blocks), out)
     print(
@@ -145,12 +149,10 @@ def _choice(data: ActiveDataModule, run: Run, round: int, images: int) -> Choice
     number = min(images, len(bought.index))
     ranks = [rank * len(bought.index) // number for rank in range(number)]
     index = torch.tensor([bought.index[rank] for rank in ranks], dtype=torch.int64)
-    is_there = int(index.max()) < len(data.labeled_at)
-    if not is_there or (bought.path is not None and data.paths(index) != [bought.path[rank] for rank in ranks]):
-        raise UserError(
-            f"expected the images that {run.folder} was made with, got others in data.root '{data.root}': set --root "
-            "to their folder"
-        )
+    try:
+        data.check_paths(index, bought.path and [bought.path[rank] for rank in ranks])
+    except (ValueError, IndexError) as error:
+        raise UserError(_OTHERS.format(run.folder, error, data.root)) from None
     class_names = run.records[round].class_names or data.class_names  # a person may have named more
     names = [class_names[bought.label[rank]] for rank in ranks]
     return Choice(round, data.images[index], names, bought.score and [bought.score[rank] for rank in ranks])

@@ -11,7 +11,7 @@ from msal_lightning.collection import Run
 from msal_lightning.errors import UserError
 from msal_lightning.figures.budget import seeds
 from msal_lightning.figures.groups import read_groups
-from msal_lightning.figures.style import check_out, draw_mean, finish_curves, line_styles, save
+from msal_lightning.figures.style import check_out, draw_mean, finish_curves, save
 
 
 def draw_pool_error(runs: Sequence[str], out: str) -> None:
@@ -47,13 +47,12 @@ def pool_error_curves(groups: Mapping[str, list[Run]]) -> Figure:
         groups: name to runs; runs and groups without a pool error are left out.
     """
     figure, axes = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
-    styles = line_styles(list(groups))
     for name, runs in sorted(groups.items()):
         errors = [error for run in runs if (error := _errors(run))]
         rounds = sorted(set.intersection(*map(set, errors))) if errors else []
         if rounds:
             values = [[100 * error[k] for k in rounds] for error in errors]
-            draw_mean(axes, rounds, values, styles[name], f"{name} ({seeds(len(errors))})")
+            draw_mean(axes, rounds, values, name, f"{name} ({seeds(len(errors))})")
     axes.set(xlabel="round", ylabel="error rate on the pool (%)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     finish_curves(axes, "upper right")

@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from msal_lightning.collection import Run, read_runs
 from msal_lightning.errors import UserError
-from msal_lightning.figures.style import LineStyle, check_out, save
+from msal_lightning.figures.style import check_out, line_settings, save
 from msal_lightning.methods import method_name
 from msal_lightning.report.aggregate import Spread
 from msal_lightning.runs import aubc, is_free
@@ -58,12 +58,13 @@ def query_size_panels(by_size: Mapping[int, list[Run]]) -> Figure:
         "AUBC": [Spread.of([aubc(run.records) for run in by_size[size]]) for size in sizes],
         "final accuracy": [Spread.of([run.records[-1].accuracy for run in by_size[size]]) for size in sizes],
     }
-    for number, (axes, (what, spreads)) in enumerate(zip(panels, values.items(), strict=True)):
+    name = method_name(by_size[sizes[0]][0].config)
+    for axes, (what, spreads) in zip(panels, values.items(), strict=True):
         axes.errorbar(
             sizes,
             [spread.mean for spread in spreads],
             [spread.std or 0.0 for spread in spreads],
-            **LineStyle(number).settings,
+            **line_settings(name),
             markersize=5,
             linewidth=1.3,
             capsize=3,
@@ -77,7 +78,7 @@ def query_size_panels(by_size: Mapping[int, list[Run]]) -> Figure:
     first = by_size[sizes[0]][0]
     counts = sorted({len(runs) for runs in by_size.values()})
     number_of_seeds = "1 seed" if counts == [1] else f"{'–'.join(map(str, counts))} seeds, mean ± standard deviation"
-    figure.suptitle(f"{method_name(first.config)} on {first.dataset}, {number_of_seeds}", fontsize="medium")
+    figure.suptitle(f"{name} on {first.dataset}, {number_of_seeds}", fontsize="medium")
     return figure
 
 

@@ -1,7 +1,6 @@
 """How figures look, and how they are written."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,12 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from msal_lightning.analysis.method_style import COLOURS, DASHES, method_style
 from msal_lightning.errors import UserError
 
-# Okabe and Ito, 2008, Color Universal Design, without the yellow that white paper swallows
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "p")  # as many as have no divisor in common with 7
-_DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "p")
 # Tol, 2021, Colour schemes, "muted": told apart by the colour-blind too; its grey as the tenth
 _CLASS_COLOURS = (
     *("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499"),
@@ -26,26 +23,15 @@ _LEGEND_ROWS = 8  # more stand beside the curves
 _MARKS = 10  # about as many a curve
 
 
-@dataclass(frozen=True)
-class LineStyle:
-    """Colour, marker and dashes of a curve; no two of the first 77 are the same, nor look so in grey."""
-
-    number: int
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What matplotlib calls it."""
-        i = self.number
-        return {
-            "color": _COLOURS[i % len(_COLOURS)],
-            "marker": _MARKERS[i % len(_MARKERS)],
-            "linestyle": _DASHES[i % len(_DASHES)],
-        }
-
-
-def line_styles(names: Sequence[str]) -> dict[str, LineStyle]:
-    """A style for each name, by alphabet: figures of the same runs give a method the same one."""
-    return {name: LineStyle(number) for number, name in enumerate(sorted(names))}
+def line_settings(name: str) -> dict[str, Any]:
+    """Colour, dashes and marker of a method's curve, as matplotlib calls them."""
+    style = method_style(name)
+    dashes = tuple(length / 2 for length in DASHES[style.dash])  # in widths of the line, about two pixels each
+    return {
+        "color": COLOURS[style.colour],
+        "marker": _MARKERS[(style.colour + len(COLOURS) * style.dash) % len(_MARKERS)],
+        "linestyle": (0, dashes) if dashes else "-",
+    }
 
 
 def class_colours(num_classes: int) -> list[Any]:
@@ -55,20 +41,27 @@ def class_colours(num_classes: int) -> list[Any]:
     return [plt.get_cmap("turbo")(c / (num_classes - 1)) for c in range(num_classes)]
 
 
-def draw_mean(axes: Axes, x: Sequence[float], values: Sequence[Sequence[float]], style: LineStyle, label: str) -> None:
+def draw_mean(axes: Axes, x: Sequence[float], values: Sequence[Sequence[float]], name: str, label: str) -> None:
     """A curve: the mean over seeds, in a band from the lowest to the highest.
 
     Args:
         axes: to draw into.
         x: (n,) places.
         values: (seeds, n).
-        style: of the line.
+        name: of the method.
         label: for the legend.
     """
     table = np.array(values)
     every = max(1, round(len(x) / _MARKS))
     (line,) = axes.plot(
-        x, table.mean(0), **style.settings, markevery=every, markersize=4, linewidth=1.3, markeredgewidth=0, label=label
+        x,
+        table.mean(0),
+        **line_settings(name),
+        markevery=every,
+        markersize=4,
+        linewidth=1.3,
+        markeredgewidth=0,
+        label=label,
     )
     if len(table) > 1:
         axes.fill_between(x, table.min(0), table.max(0), color=line.get_color(), alpha=0.15, linewidth=0)

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from msal_lightning.atomic import write_atomically
 from msal_lightning.errors import UserError
+from msal_lightning.io.terminal import say
 from msal_lightning.oracles.base import Answer, Item, NotYet, Oracle, Question
+from msal_lightning.oracles.disagreement import say_disagreements, words
 from msal_lightning.oracles.labeling_config import (
     REASON_OF,
     completed_config,
@@ -167,6 +169,7 @@ class LabelStudio(Oracle):
         """
         classes = KnownClasses(question.class_names, self.allow_new_classes)
         answers, wrong = list[Answer | None](), list[str]()
+        split = dict[str, list[str]]()
         for item, same in zip(question.items, tasks, strict=True):
             votes = list[Answer]()
             for annotation in _latest(same):
@@ -184,6 +187,8 @@ class LabelStudio(Oracle):
                 else:
                     votes += [answer] if answer else []
             answers.append(majority(votes, self.annotators))
+            if len({*votes}) > 1:
+                split[item.path] = [*map(words, votes), f"counts: {words(answers[-1])}"]
         if wrong:
             many = "1 annotation" if len(wrong) == 1 else f"{len(wrong)} annotations"
             listed = "".join(f"\n  {sentence}" for sentence in wrong)
@@ -191,7 +196,17 @@ class LabelStudio(Oracle):
                 f"{many} of {question.name} cannot be taken over, so nothing was: correct what follows in Label Studio "
                 f"and give the same command again{listed}"
             )
+        if split and None not in answers:
+            self._say_split(question, split)
         return answers
+
+    def _say_split(self, question: Question, split: dict[str, list[str]]) -> None:
+        file = question.folder / f"{question.name}-disagreements.csv"
+        try:
+            listed = say_disagreements(file, split)
+        except OSError as error:
+            raise UserError(f"cannot write '{file}' ({error.strerror}): make room or give it back to you") from None
+        say(f"annotators disagree about {len(split)} of {len(question.items)} images of {question.name}:\n{listed}")
 
 
 def _task(item: Item, image: str, question: Question, run: str) -> dict[str, Any]:

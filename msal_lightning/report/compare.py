@@ -9,6 +9,7 @@ from typing import Any
 from msal_lightning.collection import Run, read_runs
 from msal_lightning.errors import UserError
 from msal_lightning.methods import method_name
+from msal_lightning.training.environment import say_mixed_environments
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ def compare(paths: Sequence[Path]) -> Comparison:
     _check_settings(runs)  # of unfinished ones too: another budget is not a want of rounds
     finished, notes = _finished(runs)
     _check_initial_sets(finished)
+    if mixed := say_mixed_environments([record.environment for run in finished for record in run.records]):
+        notes.append(mixed)
     imbalance = finished[0].config.get("data.init_args.imbalance")
     return Comparison(
         finished[0].dataset, None if imbalance in (None, 1) else float(imbalance), _methods(finished), notes

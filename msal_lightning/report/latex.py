@@ -15,6 +15,7 @@ _SPECIAL = str.maketrans(
         '"': r"\textquotedbl{}",
         "±": r"$\pm$",
         "†": r"$^\dagger$",
+        "‡": r"$^\ddagger$",
         "−": "$-$",
         "–": "--",
         "×": r"$\times$",

@@ -1,7 +1,6 @@
 "use strict";
 // Names come from folders and files of anybody: they are only ever set as textContent.
 const data = JSON.parse(document.getElementById("data").textContent);
-const DASHES = ["", "7 4", "2 3", "9 3 2 3", "12 4"];  // five dashes and seven colours make 35 lines that differ
 const SHOWN_AT_FIRST = 8;
 
 function html(tag, properties = {}, ...children) {
@@ -33,7 +32,7 @@ function ticks(low, high, count) {
 /* Budget curves ------------------------------------------------------------------------------------------------- */
 
 const lines = data.methods.filter((method) => !method.isFull).map((method, i) => ({
-  ...method, colour: colour(i), dash: DASHES[i % DASHES.length], shown: i < SHOWN_AT_FIRST,
+  ...method, colour: colour(method.colour), shown: i < SHOWN_AT_FIRST,
 }));
 const baseline = lines.find((line) => line.name.startsWith("Random"));
 if (baseline) baseline.shown = true;

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from msal_lightning.analysis.method_style import DASHES, method_style
 from msal_lightning.one_page import render
 from msal_lightning.report.aggregate import PHASES, Spread, Summary, jaccard
 from msal_lightning.report.result import METRICS, Report, Row
@@ -31,9 +32,9 @@ def _data(report: Report) -> dict[str, Any]:
         ],
         "available": _available(report.rows),
         "contenders": [summary.method.name for summary in contenders],
-        "overlap": [[_rounded(jaccard(first, second)) for second in contenders] for first in contenders],
-        "penalties": [[_rounded(value) for value in line] for line in report.penalties],
-        "penalty": [_rounded(row.penalty) for row in report.contenders],
+        "overlap": [[jaccard(first, second) for second in contenders] for first in contenders],
+        "penalties": report.penalties,
+        "penalty": [row.penalty for row in report.contenders],
         "tests": [
             {
                 "first": test.first,
@@ -50,13 +51,15 @@ def _data(report: Report) -> dict[str, Any]:
 
 
 def _method(row: Row) -> dict[str, Any]:
-    summary = row.summary
+    summary, style = row.summary, method_style(row.name)
     return {
         "name": row.name,
+        "colour": style.colour,
+        "dash": " ".join(map(str, DASHES[style.dash])),
         "seeds": sorted(summary.final),
         "isFull": summary.method.is_full,
-        "curve": [[labels, *(_rounded(v) for v in values)] for labels, *values in summary.mean_curve],
-        "seconds": [round(summary.seconds[phase], 3) for phase in PHASES],
+        "curve": [list(point) for point in summary.mean_curve],
+        "seconds": [summary.seconds[phase] for phase in PHASES],
         "bought": summary.class_counts,
         **{metric: _mean(row.measured[metric]) for metric in METRICS},
     }
@@ -76,7 +79,3 @@ def _available(rows: list[Row]) -> list[float] | None:
 
 def _mean(value: Spread | None) -> float | None:
     return None if value is None or value.mean != value.mean else value.mean
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 6)

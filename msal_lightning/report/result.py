@@ -1,6 +1,7 @@
 """Everything a report says, before it is written in any form."""
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,9 @@ class Row:
         reported: by the paper, per metric.
         saved: labels saved against Random at Random's final accuracy.
         penalty: mean of its column of the penalty matrix.
+        compared: mean AUBC and F-acc over the seeds that all methods have, by which the best is chosen; None for Full,
+            and where no seed is shared by all.
+        other_seeds: it lacks seeds that another method has.
     """
 
     summary: Summary
@@ -33,6 +37,8 @@ class Row:
     reported: dict[str, list[Reported]]
     saved: float | None
     penalty: float | None
+    compared: dict[str, float | None]
+    other_seeds: bool
 
     @property
     def name(self) -> str:
@@ -51,13 +57,14 @@ class Report:
 
     Attributes:
         comparison: what was compared.
-        rows: best AUBC first, Full last.
+        rows: best AUBC on the shared seeds first, Full last.
         in_paper: whether the paper has this dataset.
         tests: on AUBC, the most significant first.
         penalties: rows and columns in the order of ``contenders``.
         notes: sentences that belong under the table.
         baseline: name of Random in this comparison; None without it.
         classes: names.
+        shared_seeds: those that all methods with a curve have.
     """
 
     comparison: Comparison
@@ -68,6 +75,7 @@ class Report:
     notes: list[str]
     baseline: str | None
     classes: list[str]
+    shared_seeds: list[int]
 
     @property
     def contenders(self) -> list[Row]:
@@ -92,7 +100,10 @@ def build(paths: Sequence[Path]) -> Report:
         UserError: they cannot be compared.
     """
     comparison = compare(paths)
-    summaries = sorted(map(summarize, comparison.methods), key=_rank)
+    summaries = [summarize(method) for method in comparison.methods]
+    seeds = [set(summary.final) for summary in summaries if not summary.method.is_full]
+    shared = sorted(set.intersection(*seeds)) if seeds else []
+    summaries.sort(key=lambda summary: _rank(summary, shared))
     contenders = [summary for summary in summaries if not summary.method.is_full]
     baseline = _baseline(contenders)
     penalties = penalty_matrix({summary.method.name: summary.curves for summary in contenders})
@@ -110,6 +121,8 @@ def build(paths: Sequence[Path]) -> Report:
             },
             saved=labels_saved(summary.curves, baseline.curves) if baseline and not summary.method.is_full else None,
             penalty=means.get(summary.method.name),
+            compared=_on(summary, shared),
+            other_seeds=not summary.method.is_full and set(summary.final) != set().union(*seeds),
         )
         for summary in summaries
     ]
@@ -124,6 +137,7 @@ def build(paths: Sequence[Path]) -> Report:
         notes=[*comparison.notes, *(_protocol(comparison, contenders) if in_paper else [])],
         baseline=baseline.method.name if baseline else None,
         classes=class_names(first, len(summaries[0].class_counts)),
+        shared_seeds=shared,
     )
 
 
@@ -131,9 +145,19 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _rank(summary: Summary) -> tuple[bool, float, str]:
-    values = [value for value in summary.aubc.values() if not math.isnan(value)]
-    return (summary.method.is_full, -sum(values) / len(values) if values else 0.0, summary.method.name)
+def _rank(summary: Summary, shared: list[int]) -> tuple[bool, float, str]:
+    area = _on(summary, shared)["AUBC"]
+    return (summary.method.is_full, -area if area is not None else 0.0, summary.method.name)
+
+
+def _on(summary: Summary, seeds: list[int]) -> dict[str, float | None]:
+    """Means over some seeds; None where there is none, and for Full."""
+    values = {"AUBC": summary.aubc, "F-acc": summary.final}
+    if summary.method.is_full or not seeds:
+        return dict.fromkeys(values)
+    found = {metric: [by_seed[seed] for seed in seeds if seed in by_seed] for metric, by_seed in values.items()}
+    means = {metric: statistics.fmean(column) if column else math.nan for metric, column in found.items()}
+    return {metric: None if math.isnan(mean) else mean for metric, mean in means.items()}
 
 
 def _baseline(summaries: list[Summary]) -> Summary | None:

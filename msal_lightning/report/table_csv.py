@@ -33,4 +33,6 @@ def _row(row: Row) -> dict[str, Any]:
         cells[f"{key}_reported"] = cited[0].value if cited else None
         cells[f"{key}_reported_table"] = cited[0].table if cited else None
     cells |= {f"seconds_{phase}": round(row.summary.seconds[phase], 3) for phase in PHASES}
+    cells |= {"other_seeds": int(row.other_seeds)}
+    cells |= {f"{metric.lower().replace('-', '_')}_shared_seeds": row.compared[metric] for metric in METRICS}
     return {**cells, "labels_saved": row.saved, "penalty": row.penalty}

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass, field
 
+from msal_lightning.analysis.rounding import fixed
 from msal_lightning.report.aggregate import PHASES, Spread
 from msal_lightning.report.paper import Reported
 from msal_lightning.report.result import METRICS, Report, Row
 
 NONE = "–"
+OTHER_SEEDS = "‡"
+"""Beside the number of seeds of a method that lacks some which another has."""
 SHOWN_TESTS = 20
 
 
@@ -46,18 +49,18 @@ def blocks(table: Table, in_paper: bool) -> list[list[int]]:
 
 
 def _row(row: Row, in_paper: bool) -> list[str]:
-    cells = [row.name, str(row.num_seeds)]
+    cells = [row.name, f"{row.num_seeds} {OTHER_SEEDS}" if row.other_seeds else str(row.num_seeds)]
     for metric in METRICS:
         measured, cited = row.measured[metric], row.reported[metric]
         cells.append(spread(measured))
         if in_paper:
             cells.append(" / ".join(map(_cited, cited)) or NONE)
             cells.append(" / ".join(signed(measured.mean - c.value) for c in cited if measured) or NONE)
-    cells += [f"{row.summary.seconds[phase]:.1f}" for phase in PHASES]
+    cells += [fixed(row.summary.seconds[phase], 1) for phase in PHASES]
     return [
         *cells,
-        NONE if row.saved is None else f"{row.saved:.0f}".replace("-", "−"),
-        NONE if row.penalty is None else f"{row.penalty:.2f}",
+        NONE if row.saved is None else fixed(row.saved, 0).replace("-", "−"),
+        NONE if row.penalty is None else fixed(row.penalty, 2),
     ]
 
 
@@ -65,12 +68,12 @@ def spread(value: Spread | None) -> str:
     """Mean ± sample standard deviation, the mean alone for one seed."""
     if value is None or value.mean != value.mean:  # NaN: a curve of one point
         return NONE
-    return f"{value.mean:.4f}" + ("" if value.std is None else f" ± {value.std:.4f}")
+    return fixed(value.mean, 4) + ("" if value.std is None else f" ± {fixed(value.std, 4)}")
 
 
 def signed(value: float) -> str:
     """A difference with its sign, a real minus."""
-    return f"{value:+.4f}".replace("-", "−")
+    return ("−" if value < 0 else "+") + fixed(abs(value), 4)
 
 
 def _cited(cell: Reported) -> str:
@@ -78,9 +81,9 @@ def _cited(cell: Reported) -> str:
 
 
 def _best(rows: list[Row], metric: str) -> list[int]:
-    values = {i: m.mean for i, row in enumerate(rows) if not row.summary.method.is_full and (m := row.measured[metric])}
-    best = f"{max(values.values(), default=0.0):.4f}"
-    return [i for i, value in values.items() if f"{value:.4f}" == best]
+    values = {i: value for i, row in enumerate(rows) if (value := row.compared[metric]) is not None}
+    best = fixed(max(values.values(), default=0.0), 4)
+    return [i for i, value in values.items() if fixed(value, 4) == best]
 
 
 def tests_table(report: Report) -> Table:
@@ -101,17 +104,17 @@ def p_value(p: float | None) -> str:
     """Three decimals, or that it is smaller."""
     if p is None:
         return NONE
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return "< 0.001" if p < 0.001 else fixed(p, 3)
 
 
 def penalty_table(report: Report) -> Table:
     """Who beats whom: the row's method beats the column's at this share of the budgets."""
     names = [row.name for row in report.contenders]
     rows = [
-        [f"{i} {name}", *(NONE if value is None or i == j else f"{value:.2f}" for j, value in enumerate(line, 1))]
+        [f"{i} {name}", *(NONE if value is None or i == j else fixed(value, 2) for j, value in enumerate(line, 1))]
         for i, (name, line) in enumerate(zip(names, report.penalties, strict=True), 1)
     ]
-    means = [NONE if row.penalty is None else f"{row.penalty:.2f}" for row in report.contenders]
+    means = [NONE if row.penalty is None else fixed(row.penalty, 2) for row in report.contenders]
     numbers = [str(j) for j in range(1, len(names) + 1)]
     return Table("Penalty matrix", ["row beats column", *numbers], [*rows, ["mean (lower is better)", *means]])
 
@@ -121,6 +124,7 @@ def footnotes(report: Report) -> list[str]:
     return [
         "AUBC and F-acc (accuracy of the last round): mean ± sample standard deviation over seeds, the best mean in "
         "bold; seconds of a whole run, mean over seeds.",
+        *_other_seeds(report),
         *([
             "Reported: the paper's Tables 2 to 5 (T2 to T5; two where they disagree), not measured here; difference = "
             "measured − reported; † the paper took it from Zhan et al."
@@ -133,6 +137,22 @@ def footnotes(report: Report) -> list[str]:
         f"{NONE}: fewer than 2 seeds, for Wilcoxon fewer than 6.",
         *(note if note.endswith(".") else f"{note}." for note in report.notes),
     ]  # fmt: skip
+
+
+def _other_seeds(report: Report) -> list[str]:
+    """How methods with unequal seeds are compared."""
+    if not any(row.other_seeds for row in report.rows):
+        return []
+    if not report.shared_seeds:
+        return [f"{OTHER_SEEDS} No seed is common to all methods: nothing is in bold, and the order says nothing."]
+    seeds = ("seed " if len(report.shared_seeds) == 1 else "seeds ") + ", ".join(map(str, report.shared_seeds))
+    areas = [
+        f"{row.name} {fixed(value, 4)}" for row in report.contenders if (value := row.compared["AUBC"]) is not None
+    ]
+    return [
+        f"{OTHER_SEEDS} Methods have different seeds: order and bold compare means over {seeds}, which all have "
+        f"(AUBC {', '.join(areas)})."
+    ]
 
 
 def verdict(report: Report) -> str:

@@ -6,7 +6,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from msal_lightning.report.result import Report
-from msal_lightning.report.tables import Table, blocks, footnotes, results_table, signed, verdict
+from msal_lightning.report.tables import Table, blocks, footnotes, p_value, results_table, signed, verdict
 
 _SHOWN_TESTS = 5
 
@@ -24,11 +24,8 @@ def show(report: Report, console: Console) -> None:
         _print(table, columns, console)
     console.print(Text(verdict(report)))
     for test in [test for test in report.tests if test.holm_p is not None and test.holm_p < 0.05][:_SHOWN_TESTS]:
-        console.print(
-            Text(
-                f"  {test.first} − {test.second}: {signed(test.difference)}, p = {test.holm_p:.3f}, {test.seeds} seeds"
-            )
-        )
+        chance = f"p = {p_value(test.holm_p)}".replace("= <", "<")
+        console.print(Text(f"  {test.first} − {test.second}: {signed(test.difference)}, {chance}, {test.seeds} seeds"))
     for note in footnotes(report):
         console.print(Text(note, style="dim"))
 

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from msal_lightning.analysis.rounding import fixed
 from msal_lightning.sweep.progress import Progress, State
 
 _STYLES: dict[State, str] = {
@@ -141,4 +142,4 @@ def _state(cell: Progress) -> str:
 
 
 def _accuracy(cell: Progress) -> str:
-    return "–" if cell.accuracy is None else f"{cell.accuracy:.4f}"
+    return "–" if cell.accuracy is None else fixed(cell.accuracy, 4)

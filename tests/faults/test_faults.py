@@ -176,7 +176,7 @@ def test_changed_dataset(serve, whole, broken, differences, table):
     shutil.rmtree(broken / "run")
     serve(command, broken, {"phase": "after commit", "event": 1, "note": str(broken / "note")})
     (broken / "mine.py").write_text(module.format(n=1296))
-    said = refused(serve, broken, "expected 1297 images", "got 1296", command=command)
+    said = refused(serve, broken, "there were 1,297 train images", "are 1,296 now", command=command)
     (broken / "mine.py").write_text(module.format(n=1297))
     assert serve(command, broken) == 0
     assert differences(broken / "run", whole / "run") == []

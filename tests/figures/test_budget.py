@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import yaml
 
+from msal_lightning.analysis.method_style import COLOURS, method_style
 from msal_lightning.cli import main
 from msal_lightning.errors import UserError
 from msal_lightning.figures.budget import budget_curves, collect
-from msal_lightning.figures.style import LineStyle, line_styles
+from msal_lightning.figures.style import line_settings
 from msal_lightning.runs import RunDirectory
 
 
@@ -75,19 +76,28 @@ def test_text_of_a_vector_picture_is_text(runs):
     assert "MSAL-D (AUBC 0.600, 2 seeds)" in (runs / "curves.svg").read_text()
 
 
-def test_a_method_looks_the_same_whatever_its_rank(runs):
+def test_a_method_looks_the_same_whatever_stands_beside_it(runs):
     lines = budget_curves(collect([runs])).axes[0].get_lines()
     by_name = {line.get_label().partition(" (AUBC")[0]: line for line in lines}
-    expected = line_styles(["Random", "MSAL-D", "Entropy(MSAL-D)"])
+    assert by_name.keys() == {"Random", "MSAL-D", "Entropy(MSAL-D)"}
     for name, line in by_name.items():
-        assert line.get_color() == expected[name].settings["color"]
-        assert line.get_marker() == expected[name].settings["marker"]
+        assert line.get_color() == line_settings(name)["color"] == COLOURS[method_style(name).colour]
+        assert line.get_marker() == line_settings(name)["marker"]
 
 
-def test_styles_are_told_apart():
-    styles = [tuple(map(str, LineStyle(i).settings.values())) for i in range(77)]
-    assert len(set(styles)) == 77
-    assert len({colour_and_marker[:2] for colour_and_marker in styles[:12]}) == 12
+def test_many_methods_have_a_panel_each(runs, write_run):
+    for query in ("Margin", "BALD", "KCenter", "BADGE"):
+        write_run(runs / f"{query}0", query, 0, [0.1, 0.3], head="linear")
+    figure = budget_curves(collect([runs]))
+    panels = [axes for axes in figure.axes if axes.get_visible()]
+    assert len(panels) == 7
+    for axes in panels:
+        name = axes.get_title(loc="left")
+        (own,) = [line for line in axes.get_lines() if line.get_label() == name]
+        assert own.get_color() == line_settings(name)["color"]
+        assert {line.get_color() for line in axes.get_lines() if line is not own} == {"0.82"}
+        assert len(axes.get_lines()) == 7
+    assert panels[0].get_title(loc="left") == "MSAL-D"  # the best
 
 
 def test_two_datasets_in_one_picture_are_refused(runs, write_run):

@@ -159,7 +159,12 @@ def test_label_takes_over_a_file(photos, options, person, tmp_path, capsys):
         done = subprocess.run([sys.executable, "-c", held, *words], capture_output=True, text=True, check=False)
         assert (done.returncode, "is in use by process" in done.stderr) == (2, True)
     assert main(words) == 0
-    assert "(1 of them instead of other ones)" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "(1 of them instead of other ones)" in said
+    path = line.partition(",")[0]
+    assert f"'{path}': {line[-1]}, then {other}" in said
+    replaced = tmp_path / "run/queries/initial-replaced.csv"
+    assert replaced.read_text() == f"{path},{line[-1]},{other}\n"
     shutil.copy(ours, theirs)
     lines = theirs.read_text().splitlines()
     theirs.write_text("\n".join([lines[0], *lines[:0:-1]]) + "\n")  # another order, as from a spreadsheet

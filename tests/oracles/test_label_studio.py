@@ -6,6 +6,7 @@ import json
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -178,3 +179,34 @@ def test_a_personal_access_token_that_has_expired_is_not_shown(monkeypatch, ques
     with pytest.raises(UserError, match="expired") as error:
         LabelStudio("pets", url="http://127.0.0.1:1").ask(question)
     assert expired not in str(error.value)
+
+
+@needs_sdk
+def test_images_about_which_annotators_disagree_are_listed(tmp_path, capsys):
+    def task(number, *labels):
+        said = [
+            {
+                "id": 10 * number + k,
+                "completed_by": k,
+                "result": [{"from_name": "label", "value": {"choices": [label]}}],
+            }
+            for k, label in enumerate(labels)
+        ]
+        return [SimpleNamespace(id=number, annotations=said)]
+
+    items = tuple(Item(k, f"{k}.png", tmp_path / f"{k}.png", None, None, None, k) for k in range(9))
+    question = Question("round-003", items, ("cat", "dog"), tmp_path)
+    tasks = [
+        task(0, "cat", "cat", "cat"),
+        task(1, "cat", "dog", "cat"),
+        *(task(k, "dog", "cat", "dog") for k in range(2, 9)),
+    ]
+    answers = LabelStudio("x", annotators=3)._read(question, tasks, "there")
+    assert [answer.label for answer in answers] == ["cat", "cat", *["dog"] * 7]
+    said = capsys.readouterr().out
+    assert "annotators disagree about 8 of 9 images of round-003" in said
+    assert "'1.png': cat, then dog, then cat, then counts: cat" in said
+    assert "and 3 more" in said
+    lines = (tmp_path / "round-003-disagreements.csv").read_text().splitlines()
+    assert lines[0] == "1.png,cat,dog,cat,counts: cat"
+    assert len(lines) == 8

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from msal_lightning.cli import main
+from msal_lightning.data.fingerprint import FILE
 from msal_lightning.runs import read_records
 
 SIZES = ["--loop.initial_size", "20", "--loop.query_size", "10"]
@@ -126,6 +127,41 @@ def test_images_that_have_labels_are_left_out(fit, photos, tmp_path, capsys):
     assert paths == everything - labeled
     page = (tmp_path / "out" / "query.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == 75
+
+
+@pytest.mark.parametrize("root", ["photos", "another folder with the same names"])
+def test_images_that_have_labels_are_known_where_the_root_leads_elsewhere(
+    fit, photos, tmp_path, capsys, monkeypatch, root
+):
+    """A relative root, and the command in another folder; the images were copied and renamed."""
+    run = tmp_path / "run"
+    shutil.copytree(fit(10), run)
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace(str(photos / "train"), "photos"))
+    for k, file in enumerate(sorted((photos / "train").rglob("*.png"))):
+        (tmp_path / "copies").mkdir(exist_ok=True)
+        shutil.copyfile(file, tmp_path / "copies" / f"{k}.png")
+    if root != "photos":
+        draw(tmp_path / "photos", 90, ("cat", "dog", "owl"), np.random.default_rng(7))
+    monkeypatch.chdir(tmp_path)
+    assert ask("run", "copies", tmp_path / "out", "200") == 0
+    assert "30 images were asked about" in capsys.readouterr().out
+    assert len(rows(tmp_path / "out")) == 60
+    # a run of a version that kept no list of its images
+    (run / FILE).unlink()
+    for file in sorted((photos / "train").rglob("*.png")):
+        (tmp_path / "same names" / file.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, tmp_path / "same names" / file.parent.name / file.name)
+    shutil.rmtree(tmp_path / "photos", ignore_errors=True)
+    assert ask("run", "same names", tmp_path / "out2", "200") == 2
+    error = capsys.readouterr().err
+    assert "cannot tell which images in --images 'same names' the run 'run' has labels of" in error
+    assert "set --data.root to their folder" in error
+    assert ask("run", "same names", tmp_path / "out2", "200", "--data.root", "same names") == 0
+    assert "30 images were asked about" in capsys.readouterr().out
+    for file in sorted((tmp_path / "copies").glob("*.png")):
+        file.rename(file.with_name(f"other {file.name}"))
+    assert ask("run", "copies", tmp_path / "out3", "200") == 0  # no name in common: another folder
 
 
 def test_a_model_of_another_dataset_sees_files_as_its_own_images(tmp_path, capsys):

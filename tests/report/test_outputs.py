@@ -159,3 +159,63 @@ def test_help_imports_no_torch(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "--out" in done.stdout
+
+
+# ---------------------------------------------------------------- unequal seeds
+
+
+@pytest.fixture
+def unequal(write_run, folder, tmp_path):
+    """BADGE has seed 0 only, on which Margin is better; its mean over two seeds is lower."""
+    for seed, accuracy in ((0, 0.8), (1, 0.2)):
+        write_run(f"m{seed}", [0.5, accuracy], "Margin", seed)
+        write_run(f"r{seed}", [0.5, 0.125], "Random", seed)
+    write_run("b0", [0.5, 0.7], "BADGE", 0)
+    assert main(["report", str(folder), "--out", str(tmp_path / "out")]) == 0
+    return tmp_path / "out"
+
+
+def test_one_lucky_seed_does_not_win(unequal, folder, capsys):
+    assert main(["report", str(folder), "--out", str(unequal)]) == 0
+    shown = capsys.readouterr().out
+    rows = list(csv.DictReader((unequal / "report.csv").read_text().splitlines()))
+    assert [row["method"] for row in rows] == ["Margin", "BADGE", "Random"]
+    assert [row["other_seeds"] for row in rows] == ["0", "1", "0"]
+    assert float(rows[0]["aubc_shared_seeds"]) == pytest.approx(0.65)
+    assert float(rows[0]["aubc_mean"]) < float(rows[1]["aubc_mean"])
+    text = (unequal / "report.md").read_text()
+    assert "| Margin | 2 | **0.5000 ± 0.2121** |" in text
+    assert "| BADGE | 1 ‡ | 0.6000 |" in text
+    note = "Methods have different seeds: order and bold compare means over seed 0, which all have"
+    latex_text = (unequal / "report.tex").read_text()
+    assert r"1 $^\ddagger$" in latex_text
+    page_data = (unequal / "report.html").read_text()
+    for output in (" ".join(shown.split()), text, latex_text, page_data):
+        assert note in output
+    assert "1 ‡" in shown
+    assert "1 ‡" in page_data or r"1 \u2021" in page_data
+
+
+def test_without_a_shared_seed_nothing_wins(write_run, folder, tmp_path):
+    write_run("m0", [0.5, 0.8], "Margin", 0)
+    write_run("b1", [0.5, 0.7], "BADGE", 1)
+    assert main(["report", str(folder), "--out", str(tmp_path / "out")]) == 0
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "No seed is common to all methods" in text
+    assert "**" not in text.partition("## Paired tests")[0]
+
+
+def test_equal_seeds_are_not_marked(write_run, folder, tmp_path):
+    for seed in (0, 1):
+        write_run(f"m{seed}", [0.5, 0.8], "Margin", seed)
+        write_run(f"b{seed}", [0.5, 0.7], "BADGE", seed)
+    assert main(["report", str(folder), "--out", str(tmp_path / "out")]) == 0
+    assert "‡" not in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_a_number_is_rounded_alike_in_table_and_page(unequal):
+    """0.125: Python alone would write 0.12, the page 0.13."""
+    found = json.loads(re.search(r'id="data"[^>]*>(.*?)</script>', (unequal / "report.html").read_text(), re.S)[1])
+    random = next(method for method in found["methods"] if method["name"] == "Random")
+    assert random["curve"][-1][1] == 0.125
+    assert "| Random | 2 | 0.3125 ± 0.0000 | 0.1250 ± 0.0000 |" in (unequal / "report.md").read_text()

@@ -1,0 +1,1 @@
+"""What the records of runs say, beyond the numbers that stand in them."""

@@ -1,0 +1,47 @@
+"""Images about which people disagree: a few on the screen, all in a file."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from msal_lightning.atomic import write_atomically
+from msal_lightning.oracles.base import Answer
+from msal_lightning.oracles.question_csv import cell
+
+_SHOWN = 5
+
+
+def words(answer: Answer | None) -> str:
+    """A class, ``skip`` or ``unsure``; ``no majority`` where votes are missing."""
+    return "no majority" if answer is None else answer.label or answer.reason
+
+
+def say_disagreements(file: Path, found: Mapping[str, Sequence[str]]) -> str:
+    """Write the images with all that was said about each; what counts stands last.
+
+    Args:
+        file: a CSV file, path and labels in a line, without a head; what it has from an earlier time stays.
+        found: path to labels.
+
+    Returns:
+        The first few of them, a line each, and where all are.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    rows = dict[str, list[str]]()
+    if file.exists():
+        with file.open(encoding="utf-8", newline="") as text:
+            rows = {row[0]: row[1:] for row in csv.reader(text) if row}
+    for path, labels in found.items():
+        former = rows.get(cell(path), [])
+        new = [*map(cell, labels)]
+        rows[cell(path)] = former + new[1:] if former[-1:] == new[:1] else new
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerows([[path, *labels] for path, labels in rows.items()])
+    write_atomically(file, out.getvalue())
+    shown = [f"  '{path}': {', then '.join(labels)}" for path, labels in list(found.items())[:_SHOWN]]
+    more = [f"  and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
+    return "\n".join([*shown, *more, f"  all of them: {file}"])
