@@ -30,10 +30,11 @@ class LightningTracker(Tracker):
 
     def start(self) -> None:  # noqa: D102
         state = read_state(self._run.path, self.name)
-        same = state.get("version") == self._logger.version
+        same = bool(state) and state["version"] == self._logger.version
         if same:
             self._forget_file()
-        _ = self._logger.experiment  # type: ignore[attr-defined] # made on first use; every logger has one
+        getattr(self._logger, "experiment", None)  # made on first use
+        self.epochs = self.rounds = 0
         if same and not isinstance(self._logger, CSVLogger):  # it begins its file anew
             self.epochs, self.rounds = state["epochs"], state["rounds"]
         if not same:

@@ -56,6 +56,9 @@ class Tracking:
         Raises:
             UserError: the tracker cannot begin, and never could in this run.
         """
+        self._background = Background()
+        self._noted.clear()
+        self._first_epoch = self._first_step = 0
         if tracker := self._tracker:
             begun_before = tracker.started
             self._background.do(tracker.start)

@@ -63,6 +63,7 @@ class WandbTracker(Tracker):
         for section, axis in (("loop", "loop/num_labeled"), ("fit", "fit/epoch")):
             self._wandb.define_metric(axis)
             self._wandb.define_metric(f"{section}/*", step_metric=axis)
+        self.epochs = self.rounds = 0
         if self._wandb.resumed:
             self.epochs, self.rounds = (1 + int(self._last(key)) for key in ("fit/epoch", "loop/round"))
         self._logger = WandbLogger(experiment=self._wandb)

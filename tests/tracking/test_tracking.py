@@ -76,6 +76,27 @@ def test_epochs_and_steps_run_on_over_the_rounds(run, theirs):
     assert to.finished
 
 
+def test_one_loop_can_run_twice(run, theirs):
+    to = Tracking(run, LightningTracker(theirs.Recorder(), run), pytest.fail)
+    to.start([])
+    rounds(to, range(1))
+    to.close()  # it waits for a person
+    to.start([record(0)])
+    rounds(to, range(1, 3))
+    to.finish({"AUBC": 0.1})
+    assert short(theirs.Recorder.told) == EXPECTED
+
+
+def test_a_logger_without_versions_is_told_everything(run, theirs, monkeypatch):
+    monkeypatch.setattr(theirs.Recorder, "version", None)
+    monkeypatch.delattr(theirs.Recorder, "experiment")
+    to = Tracking(run, LightningTracker(theirs.Recorder(), run), pytest.fail)
+    to.start([])
+    rounds(to, range(3))
+    to.finish({"AUBC": 0.1})
+    assert short(theirs.Recorder.told) == EXPECTED
+
+
 @pytest.mark.parametrize("hook", ["log_metrics", "save", "finalize"])
 @pytest.mark.parametrize("after", [2, 4])
 def test_a_logger_that_fails_is_a_note_and_gets_the_rest_at_the_next_start(run, theirs, hook, after):
