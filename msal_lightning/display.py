@@ -10,6 +10,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from msal_lightning.analysis.class_results import MOST_CLASSES
+from msal_lightning.analysis.classes import MissingClasses, accuracy_name, missing_classes
 from msal_lightning.analysis.rounding import fixed
 from msal_lightning.evaluation import Estimate
 from msal_lightning.oracles.base import NotYet
@@ -122,6 +124,8 @@ class Display:
     def __init__(self, console: Console | None = None) -> None:
         shared = rich.get_console()  # in a notebook it would put each line into a paragraph of its own
         self._console = console or (Console(force_jupyter=False) if shared.is_jupyter else shared)
+        self._records: list[RoundRecord] = []
+        self._missing = MissingClasses(0, (), ())
 
     def silent(self) -> None:
         """Print nothing from here on: another process of this run speaks."""
@@ -155,10 +159,26 @@ class Display:
         line = "  ".join(f"{value:>{width}}" for value, (_, width) in zip(values, self._COLUMNS, strict=True))
         if record.pseudo_labels:
             wrong = record.pseudo_labels.wrong
-            line += f"  +{len(record.pseudo_labels.index)} pseudo-labels" + (
-                "" if wrong is None else f", {wrong} wrong"
-            )
+            line += f"  +{len(record.pseudo_labels.index)} pseudo-labels"
+            if record.pseudo_labels.threshold == 0:
+                line += " (the threshold is 0 from here on)"
+            elif wrong is not None:
+                line += f", {wrong} wrong"
         self._print(line)
+        self._classes(record)
+
+    def _classes(self, record: RoundRecord) -> None:
+        """Warn of missing classes when they become others, and say once what is left out for many."""
+        self._records = [*self._records[: record.round], record]
+        if record.test_classes is None or len(self._records) <= record.round:  # what came before is not known here
+            return
+        if record.round == 0 and (count := len(record.test_classes.images)) > MOST_CLASSES:
+            self._print(f"(confusion matrix and AUROC are left out for more than {MOST_CLASSES:,} classes: {count:,})")
+        missing = missing_classes(self._records, record.round)
+        if missing != self._missing:
+            for warning in missing.warnings:
+                self._print(f"WARNING: {warning}", style="bold red" if "test image" in warning else "yellow")
+        self._missing = missing
 
     def waiting(self, waiting: NotYet) -> None:
         """The loop ends here until a person has labeled what it asks for."""
@@ -174,17 +194,21 @@ class Display:
         area = aubc(records)
         total, checkpoints = (f"{size / 1e6:.1f} MB" for size in run.disk_use())
         self._print(
-            f"AUBC {'–' if math.isnan(area) else fixed(area, 4)}, final accuracy {fixed(records[-1].accuracy, 4)} "
+            f"AUBC {'–' if math.isnan(area) else fixed(area, 4)}, {accuracy_name(records)} "
+            f"{fixed(records[-1].accuracy, 4)} "
             f"with {records[-1].num_labeled} labels; results in {run.path} ({total}, {checkpoints} of it checkpoints)",
             style="bold",
         )
+        for warning in missing_classes(records, len(records) - 1).warnings:
+            self._print(f"WARNING: {warning}", style="bold red" if "test image" in warning else "yellow")
 
     def outlook(self, run: Path) -> None:
         """For who pays for labels: how sure the accuracy is, and what more labels may add."""
         status = look(run)
         if isinstance(sure := status.tested[-1].accuracy, Estimate):
+            what = self._missing.scope or "accuracy"
             self._print(
-                f"the accuracy is {fixed(sure.low, 3)} to {fixed(sure.high, 3)} (95 %, by the number of test images)"
+                f"the {what} is {fixed(sure.low, 3)} to {fixed(sure.high, 3)} (95 %, by the number of test images)"
             )
         for line in conclusions(status):
             self._print(line)

@@ -1,8 +1,9 @@
 """The active-learning loop: start here."""
 
 import itertools
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.seed import isolate_rng
 
+from msal_lightning.analysis.classes import accuracy_name
 from msal_lightning.checkpoint import FitCheckpoint, SavedFit, load_checked, read_fit, save_atomically
 from msal_lightning.config.batch_size import check_batch_size, say_batch_size, was_per_device, without_key
 from msal_lightning.data.base import IN_POOL, ActiveDataModule
@@ -163,6 +165,7 @@ class ActiveLoop:
         if not self.replay:
             check_labels(data, self.oracle, self.label_counts[0])
         self.oracle.connect(data)
+        strategy.expect_queries(len(self.label_counts) - 1)
         if pool_limit is not None and pool_limit < query_size:
             raise UserError(
                 f"expected loop.pool_limit to be at least loop.query_size ({query_size}), got {pool_limit}: a query "
@@ -234,7 +237,8 @@ class ActiveLoop:
             except NotYet as waiting:
                 self.waiting = waiting
             if tracking and not self.waiting:
-                self.tracker.finish({"AUBC": aubc(records), "final_accuracy": records[-1].accuracy})
+                name = accuracy_name(records).replace(" ", "_")
+                self.tracker.finish({"AUBC": aubc(records), name: records[-1].accuracy})
             if self.waiting:
                 self.display.waiting(self.waiting)
                 ranks.part()
@@ -262,6 +266,7 @@ class ActiveLoop:
             model, trainer = self._fit([query, keep] if keep else [query], seconds)
             with self._timed(seconds, "test"):
                 metrics = trainer.test(model, datamodule=data, verbose=False)[0]
+            self._check_tested(metrics)
             with self._timed(seconds, "query"):
                 if num_pool and ((to_buy and self.strategy.needs) or self.pool_error or keep):
                     trainer.predict(model, datamodule=data, return_predictions=False)
@@ -270,6 +275,9 @@ class ActiveLoop:
                     query.choose(data, self.ranks)
                 else:
                     query.buy(data, self.ranks)
+        tested = model.test_classes
+        if tested is None:
+            raise TypeError(f"expected {type(model).__name__}.on_test_epoch_end() to call that of MSALClassifier")
         if self.replay and not is_last:
             query.selection = self.replay.buy(data, round)
 
@@ -286,7 +294,7 @@ class ActiveLoop:
             num_pool=num_pool,
             num_scored=query.seen,
             num_test=data.num_test,
-            metrics={name: shortest(value) for name, value in metrics.items()},
+            metrics={name: shortest(value) for name, value in metrics.items()} | tested.macro(),
             seconds=seconds,
             pool_error=query.pool_error,
             class_counts=torch.bincount(data.labels[bought.index], minlength=data.num_classes).tolist(),
@@ -298,6 +306,7 @@ class ActiveLoop:
             held_out=held_out,
             class_names=[*data.class_names] if round == 0 else None,
             data=self._images or None if round == 0 else None,
+            test_classes=tested,
         )
         if asked:
             draft = replace(record, skipped=skipped)
@@ -397,7 +406,7 @@ class ActiveLoop:
         if pseudo:
             in_pool = [int(data.labeled_at[index]) == IN_POOL for index in pseudo.index]
             index, label = (list(itertools.compress(column, in_pool)) for column in (pseudo.index, pseudo.label))
-            pseudo = PseudoLabels(index, label)
+            pseudo = PseudoLabels(index, label, threshold=pseudo.threshold)
             data.set_pseudo_labels(torch.tensor(index, dtype=torch.int64), torch.tensor(label, dtype=torch.int64))
         else:
             data.clear_pseudo_labels()
@@ -633,6 +642,15 @@ class ActiveLoop:
             )
         check_batch_size(data.batch_size, data.batch_size_per_device, trainer.world_size)
 
+    def _check_tested(self, metrics: Mapping[str, float]) -> None:
+        """Whether the model gives numbers: of NaN the largest is always the first class, which has an accuracy too."""
+        if not math.isfinite(metrics.get("test_loss", 0.0)):
+            raise UserError(
+                f"expected finite logits of the test images in round {self.data.round}, got some that are not: the "
+                "model has probably diverged; lower model.optimizer.init_args.lr",
+                told=not self.ranks.is_zero,
+            )
+
     def _check_bill(self) -> None:
         # what the oracle was asked for must be what was bought, or labels have leaked
         bought = len(self.data.labeled) + len(self.data.held_out)
@@ -685,4 +703,6 @@ def _pseudo_labels(query: Query) -> PseudoLabels | None:
     if query.selection.pseudo_labels is None:
         return None
     index, label = query.selection.pseudo_labels
-    return PseudoLabels(index.tolist(), label.tolist(), query.wrong_pseudo_labels)
+    return PseudoLabels(
+        index.tolist(), label.tolist(), query.wrong_pseudo_labels, query.strategy.pseudo_label_threshold(query.round)
+    )

@@ -5,6 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from msal_lightning.analysis.class_results import MOST_CLASSES, ClassResults, sparse_rows
+
+_MOST_SCORES = 2**27  # numbers, half a gigabyte: a test of a million images of 1,000 classes would fill a GPU
 
 
 class AUBC(Metric):
@@ -67,3 +72,115 @@ def area_under_budget_curve(num_labeled: list[int], accuracy: list[float]) -> fl
     aubc = AUBC(sync_on_compute=False)  # a curve is whole on each process
     aubc.update(torch.tensor(num_labeled), torch.tensor(accuracy, dtype=torch.float64))
     return float(aubc.compute())
+
+
+class ClassMetrics(Metric):
+    """What a model gets right on each class: counts, the confusion matrix, and AUROC of each class against the others.
+
+    It keeps label, prediction and, for up to 1,000 classes and half a gigabyte, probabilities of all images on their
+    device, and computes once, at the end: no batch makes a GPU wait for the host, and no C × C tensor is made, which
+    torchmetrics' own macro averages make for every batch.
+
+    Args:
+        num_classes: C.
+
+    Example:
+        >>> metrics = ClassMetrics(2)
+        >>> metrics.update(torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]]), torch.tensor([0, 1, 1]))
+        >>> metrics.results().confusion
+        ['0:1', '0:1 1:1']
+    """
+
+    is_differentiable = False
+    full_state_update = False
+    target: list[Tensor]
+    predicted: list[Tensor]
+    probabilities: list[Tensor]
+    num_dropped: Tensor
+
+    def __init__(self, num_classes: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.num_classes = num_classes
+        self._num_kept = 0  # known without asking the device
+        for name in ("target", "predicted", "probabilities"):
+            self.add_state(name, default=[], dist_reduce_fx="cat")
+        self.add_state("num_dropped", default=torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, logits: Tensor, target: Tensor) -> None:
+        """Add a batch.
+
+        Args:
+            logits: (B, C).
+            target: (B,) int64.
+        """
+        self.target.append(target)
+        self.predicted.append(logits.argmax(dim=1))
+        self._num_kept += logits.numel()
+        if self.num_classes <= MOST_CLASSES and self._num_kept <= _MOST_SCORES:
+            self.probabilities.append(logits.float().softmax(dim=1))
+        else:
+            self.probabilities = [logits.new_empty((0, self.num_classes), dtype=torch.float32)]
+            self.num_dropped += len(target)
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        super().reset()
+        self._num_kept = 0
+
+    def compute(self) -> dict[str, Tensor]:
+        """Of all processes together.
+
+        Returns:
+            ``images``, ``predicted`` and ``correct`` (C,) int64; ``cells`` (K, 3) int64, the entries of the confusion
+            matrix that are not 0, and ``auroc`` (C,) float64, NaN where undefined, unless they are left out.
+        """
+        size = self.num_classes
+        target, predicted = dim_zero_cat(self.target), dim_zero_cat(self.predicted)
+        pair, count = torch.unique(target * size + predicted, return_counts=True)
+        found = {
+            "images": torch.bincount(target, minlength=size),
+            "predicted": torch.bincount(predicted, minlength=size),
+            "correct": torch.bincount(target[target == predicted], minlength=size),
+        }
+        if size <= MOST_CLASSES:
+            found["cells"] = torch.stack([pair // size, pair % size, count], dim=1)
+        if not int(self.num_dropped):
+            found["auroc"] = one_against_the_others(dim_zero_cat(self.probabilities), target)
+        return found
+
+    def results(self) -> ClassResults:
+        """:meth:`compute`, as plain numbers."""
+        found = {name: value.tolist() for name, value in self.compute().items()}
+        cells = found.pop("cells", None)
+        auroc = found.pop("auroc", None)
+        return ClassResults(
+            **found,
+            auroc=None if auroc is None else [None if value != value else round(value, 6) for value in auroc],
+            confusion=None if cells is None else sparse_rows(cells, self.num_classes),
+        )
+
+
+def one_against_the_others(scores: Tensor, target: Tensor) -> Tensor:
+    """Area under the ROC curve of each class against all others, exact, ties counted by half.
+
+    It is the chance that an image of the class has a higher score for it than an image of another class (Mann-Whitney).
+
+    Args:
+        scores: (N, C), higher = rather this class.
+        target: (N,) int64.
+
+    Returns:
+        (C,) float64 on the CPU, NaN for a class of all images or of none.
+    """
+    counts: list[int] = torch.bincount(target, minlength=scores.shape[1]).tolist()
+    rows_of_class = torch.split(target.argsort(), counts)
+    twice = []  # pairs in order, times two
+    for c, rows in enumerate(rows_of_class):
+        ascending, of_class = scores[:, c].sort().values, scores[rows, c]
+        below = torch.searchsorted(ascending, of_class)
+        up_to = torch.searchsorted(ascending, of_class, right=True)
+        twice.append((below + up_to).sum())
+    won = torch.stack(twice).cpu().double()
+    positive = torch.tensor(counts, dtype=torch.float64)
+    # the pairs within the class, of which each wins one half, do not count
+    return (won - positive**2) / 2 / (positive * (len(target) - positive))

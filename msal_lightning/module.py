@@ -11,9 +11,11 @@ from torch import Generator, Tensor, nn
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
+from msal_lightning.analysis.class_results import ClassResults
 from msal_lightning.backbones import Backbone, ResNet18
 from msal_lightning.data.views import Batch
 from msal_lightning.dropout import DropoutMasks
+from msal_lightning.metrics import ClassMetrics
 from msal_lightning.prototypes import LinearHead, PrototypeHead
 
 
@@ -35,6 +37,9 @@ class MSALClassifier(LightningModule):
             all strategies, so that MC-dropout strategies start from the same model as the others.
         optimizer: any class of torch.optim, with its options.
         lr_scheduler: any class of torch.optim.lr_scheduler that needs no metric, stepped once an epoch.
+
+    Attributes:
+        test_classes: what the last test found for each class; None before the first.
 
     Raises:
         ValueError: a radius, dropout or number of classes out of range, or an unknown head.
@@ -78,9 +83,10 @@ class MSALClassifier(LightningModule):
             {
                 # labels were checked when they were read; checking each batch would make a GPU wait for the host
                 "accuracy": MulticlassAccuracy(num_classes, average="micro", validate_args=False),
-                "balanced_accuracy": MulticlassAccuracy(num_classes, average="macro", validate_args=False),
             }
         )
+        self.class_metrics = ClassMetrics(num_classes)
+        self.test_classes: ClassResults | None = None
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of normalized images: (N, in_channels, H, W) to (N, C) float32."""
@@ -99,11 +105,18 @@ class MSALClassifier(LightningModule):
         return loss
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Accuracy, balanced accuracy and loss on the test set."""
+        """Accuracy, loss and what :meth:`on_test_epoch_end` needs."""
         logits = self(batch.image)
         self.test_metrics.update(logits, batch.label)
+        self.class_metrics.update(logits, batch.label)
         self.log("test_loss", F.cross_entropy(logits, batch.label), batch_size=len(batch.label), sync_dist=True)
         self.log_dict(self.test_metrics, on_epoch=True, batch_size=len(batch.label))
+
+    def on_test_epoch_end(self) -> None:
+        """Balanced accuracy, and the numbers of each class, over all processes."""
+        self.test_classes = self.class_metrics.results()
+        self.class_metrics.reset()
+        self.log("balanced_accuracy", self.test_classes.balanced_accuracy, sync_dist=True)
 
     def draw_dropout_masks(self, generators: Sequence[Generator], shared: bool = False) -> None:
         """Let :meth:`predict_step` give ``mc_logits`` too, of one pass with dropout on for each generator.

@@ -123,6 +123,12 @@ def _warnings(loop: ActiveLoop) -> Iterator[str]:
         )
     if len(set(bought)) > 1:
         yield f"loop.query_size {bought[0]} does not divide the budget: the last query buys {bought[-1]}"
+    thresholds = [loop.strategy.pseudo_label_threshold(round) for round in range(len(bought))]
+    if without := [round for round, threshold in enumerate(thresholds) if threshold == 0]:
+        yield (
+            f"query {loop.strategy.name} makes no pseudo-labels in {len(without)} of {len(bought)} queries, from round "
+            f"{without[0]} on, where its threshold is 0: query.decay span lets it fall over the whole run"
+        )
     for n in bought[:1]:
         size = loop.strategy.shortlist_size(n)
         pool = len(data.pool) - counts[0]

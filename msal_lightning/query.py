@@ -45,6 +45,7 @@ class Query(Callback):
         check_needs(strategy)
         self.strategy = strategy
         self.n = n
+        self.round = round
         self.selection = Selection(torch.empty(0, dtype=torch.int64), None)
         self.pool_error: float | None = None
         self.wrong_pseudo_labels: int | None = None

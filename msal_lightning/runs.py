@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
+from msal_lightning.analysis.class_results import ClassResults
+from msal_lightning.analysis.classes import class_table
 from msal_lightning.atomic import write_atomically
 from msal_lightning.config.signature import sign
 from msal_lightning.config.yaml_files import read_yaml
@@ -26,13 +28,14 @@ if TYPE_CHECKING:
 
 FORMAT = 4
 """Of a record; a change that an older version cannot read raises it."""
-_LEFT_OUT_WHERE_NONE = ("skipped", "class_names", "held_out", "data")
+_LEFT_OUT_WHERE_NONE = ("skipped", "class_names", "held_out", "data", "test_classes")
 _HELD_OUT = -4  # in the ledger's column round, as in labeled_at
 
 _OWN = (
     "config.yaml",
     "rounds",
     "curve.csv",
+    "per_class.csv",
     "ledger.csv",
     "images.jsonl.gz",
     "checkpoints",
@@ -93,11 +96,14 @@ class PseudoLabels:
         index: dataset-absolute.
         label: what the model predicted.
         wrong: how many of them are wrong; None where nobody knows.
+        threshold: of the uncertainty, below which an image gets one; None in records made before it was kept, or where
+            the strategy has none.
     """
 
     index: list[int] = field(default_factory=list)
     label: list[int] = field(default_factory=list)
     wrong: int | None = None
+    threshold: float | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +148,7 @@ class RoundRecord:
         class_names: known after this round's query, in the order of their numbers; None where they are as before.
         held_out: the labels that the run is tested on, in round 0; None where the data has a test set.
         data: in round 0, digest and number of the training and test images; ``images.jsonl.gz`` has each of them.
+        test_classes: what the test found for each class; None in records made before it was kept.
     """
 
     round: int
@@ -162,6 +169,7 @@ class RoundRecord:
     class_names: list[str] | None = None
     held_out: Purchase | None = None
     data: dict[str, Any] | None = None  # since format 4
+    test_classes: ClassResults | None = None
 
     @property
     def accuracy(self) -> float:
@@ -374,13 +382,14 @@ class RunDirectory:
         )
 
     def derive_tables(self) -> None:
-        """Write ``curve.csv`` and ``ledger.csv`` from the records, which are read unless :meth:`open` has done so."""
+        """Write the CSV files from the records, which are read unless :meth:`open` has done so."""
         records = self._records or read_records(self.path)
         tables = {
             "curve.csv": [curve_row(record) for record in records],
+            "per_class.csv": class_table(records),  # none in a run that was made before records had numbers by class
             "ledger.csv": [row for record in records for row in _ledger_rows(record)],
         }
-        for name, rows in tables.items():
+        for name, rows in ((name, rows) for name, rows in tables.items() if rows):
             file, text = self.path / name, _table(rows)
             if not file.exists() or file.read_text(encoding="utf-8") != text:
                 write_atomically(file, text)
@@ -492,7 +501,7 @@ def record_body(record: RoundRecord) -> dict[str, Any]:
 def record_of(body: Mapping[str, Any]) -> RoundRecord:
     """The record of plain values."""
     purchases = dict.fromkeys(("bought", "initial", "held_out"), Purchase)
-    parts = {**purchases, "pseudo_labels": PseudoLabels, "skipped": Skipped}
+    parts = {**purchases, "pseudo_labels": PseudoLabels, "skipped": Skipped, "test_classes": ClassResults}
     made = {key: part(**body[key]) for key, part in parts.items() if body.get(key)}
     return RoundRecord(**{**body, **made})
 

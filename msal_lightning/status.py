@@ -8,9 +8,11 @@ from typing import Any
 
 import rich.box
 from rich.console import Console
+from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from msal_lightning.analysis.classes import ClassRow, class_rows, missing_classes, worst_first
 from msal_lightning.analysis.rounding import fixed
 from msal_lightning.collection import Run, read_run, read_runs
 from msal_lightning.errors import UserError
@@ -25,6 +27,7 @@ from msal_lightning.sizes import label_counts
 
 _MORE = 100  # labels, of the estimate
 _BAR = 20  # letters: the table fits into 80
+_SHOWN_CLASSES = 12
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ class Status:
         busy: the process that writes into the run right now.
         gain: what more labels may add.
         random: comparison with Random beside it.
+        warnings: classes that the last tested round could not test or learn, a sentence each.
+        classes: of the last tested round, the worst first; none where its record has no numbers by class.
     """
 
     run: str
@@ -100,6 +105,8 @@ class Status:
     busy: str | None
     gain: Estimate | None
     random: Comparison | None
+    warnings: list[str]
+    classes: list[ClassRow]
 
 
 def status(runs: Sequence[str], against: Sequence[str] = (), as_json: bool = False) -> None:
@@ -168,6 +175,8 @@ def look(folder: Path, against: Sequence[Path] = ()) -> Status:
         busy=DirectoryLock(folder / "lock").holder(),
         gain=next_gain([r.num_labeled for r in records], [r.accuracy for r in records], _MORE),
         random=_random(run, against),
+        warnings=missing_classes(records, len(records) - 1).warnings if records else [],
+        classes=worst_first(class_rows(records, len(records) - 1)) if records else [],
     )
 
 
@@ -201,8 +210,13 @@ def show(status: Status, console: Console) -> None:
         )
         if waiting.mistake:
             console.print(waiting.mistake, markup=False)
+    if status.warnings:
+        text = Text("\n".join(status.warnings))
+        console.print(Panel(text, title="WARNING", title_align="left", border_style="bold red", style="red"))
     if status.tested:
         console.print(_curve(status.tested))
+    if status.classes:
+        console.print(_by_class(status.classes, status.tested[-1].round))
     for line in conclusions(status):
         console.print(line, markup=False)
 
@@ -268,6 +282,30 @@ def _curve(rounds: Sequence[Round]) -> Table:
             f"{one.seconds:.0f}",
         )
     return table
+
+
+def _by_class(classes: Sequence[ClassRow], round: int) -> Table:
+    table = Table(box=rich.box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    shown = classes[:_SHOWN_CLASSES]
+    left_out = len(classes) - len(shown)
+    table.title = f"classes of round {round}, the lowest F1 first" + (
+        f" ({left_out:,} more in per_class.csv)" if left_out else ""
+    )
+    table.add_column("class", overflow="ellipsis", max_width=20)
+    has_train = any(row.train is not None for row in classes)  # nobody knows it where a person labels
+    for name in ("test", *(["train"] if has_train else []), "labeled", "precision", "recall", "F1", "AUROC"):
+        table.add_column(name, justify="right")
+    for row in shown:
+        train = [Text("–" if row.train is None else f"{row.train:,}")] if has_train else []
+        counts = (_count(row.test), *train, _count(row.labeled))
+        ratios = ["–" if value is None else fixed(value, 3) for value in (row.precision, row.recall, row.f1, row.auroc)]
+        table.add_row(Text(row.name), *counts, *ratios)
+    return table
+
+
+def _count(number: int) -> Text:
+    """A number of images that a class needs."""
+    return Text(f"{number:,}") if number else Text("none", style="bold red")
 
 
 def _label_counts(config: dict[str, Any]) -> list[int] | None:

@@ -133,7 +133,7 @@ if __name__ == "__main__":
         answers[strategy.name] = {
             "index": query.selection.index.tolist(), "error": query.pool_error, "seen": query.seen,
             "pseudo": [t.tolist() for t in query.selection.pseudo_labels or []], "split": data.labeled_at.tolist(),
-            **metrics,
+            **metrics, "auroc": model.test_classes.auroc, "confusion": model.test_classes.confusion,
         }
     open(f"{sys.argv[2]}-{trainer.global_rank}", "w").write(json.dumps(answers))
 """
@@ -153,6 +153,7 @@ def test_two_processes_buy_what_one_buys_and_test_the_same(tmp_path):
     for name in one:
         losses = one[name].pop("test_loss"), two[name].pop("test_loss")
         assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+        assert two[name].pop("auroc") == pytest.approx(one[name].pop("auroc"), abs=1e-3)  # of 22,500 pairs a class
         assert two[name] == one[name], name
     other = answers(tmp_path, 2, 40, rank=1)
     assert all(other[name]["split"] == two[name]["split"] for name in two)

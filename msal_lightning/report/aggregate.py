@@ -1,5 +1,6 @@
 """One method's runs as a few numbers."""
 
+import itertools
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,7 +63,9 @@ def summarize(method: Method) -> Summary:
     """Aggregate the finished runs of a method over their seeds."""
     runs = {seed: run.records for seed, run in method.runs.items()}
     counts = [
-        [sum(column) for column in zip(*(r.class_counts for r in records), strict=True)] for records in runs.values()
+        # a person may name classes in a later round
+        [sum(column) for column in itertools.zip_longest(*(r.class_counts for r in records), fillvalue=0)]
+        for records in runs.values()
     ]
     return Summary(
         method=method,
@@ -74,7 +77,7 @@ def summarize(method: Method) -> Summary:
         },
         curves={seed: {r.num_labeled: r.accuracy for r in records} for seed, records in runs.items()},
         bought={seed: frozenset(i for r in records for i in r.bought.index) for seed, records in runs.items()},
-        class_counts=[statistics.fmean(column) for column in zip(*counts, strict=True)],
+        class_counts=[statistics.fmean(column) for column in itertools.zip_longest(*counts, fillvalue=0)],
     )
 
 

@@ -32,7 +32,7 @@ def latex(report: Report) -> str:
     are named in comments: their folders are of no use in print.
     """
     table = results_table(report)
-    caption, *notes = [note for note in footnotes(report) if not note.startswith("Paired tests")]
+    caption, *notes = [note for note in (*footnotes(report), *report.warnings) if not note.startswith("Paired tests")]
     left_out = [note for note in notes if note.removesuffix(".") in report.comparison.notes]
     return "\n".join(
         [

@@ -1,5 +1,6 @@
 """A report as Markdown."""
 
+from msal_lightning.report.class_table import f1_table
 from msal_lightning.report.result import Report
 from msal_lightning.report.tables import Table, footnotes, penalty_table, results_table, tests_table, verdict
 
@@ -10,6 +11,7 @@ def markdown(report: Report) -> str:
     """The page."""
     parts = [
         f"# {escape(report.title)}",
+        *(f"> **WARNING** {escape(warning)}" for warning in report.warnings),
         table(results_table(report)),
         "\n".join(f"- {escape(n)}" for n in footnotes(report)),
     ]
@@ -20,6 +22,8 @@ def markdown(report: Report) -> str:
     if len(report.contenders) > 1:
         parts += ["## Penalty matrix", "Share of the budgets at which the row's method beats the column's."]
         parts.append(table(penalty_table(report)))
+    if by_class := f1_table(report.by_class):
+        parts += ["## Classes", escape(by_class.title) + ".", table(by_class)]
     return "\n\n".join(parts) + "\n"
 
 

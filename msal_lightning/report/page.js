@@ -162,9 +162,9 @@ function drawLegend() {
 
 /* Tables -------------------------------------------------------------------------------------------------------- */
 
-function sortable(columns, rows, best = () => false) {
+function sortable(columns, rows, marked = () => false, mark = "best") {
   const body = html("tbody");
-  const lineOf = (row, i) => html("tr", {}, ...row.map((cell, j) => html("td", { textContent: cell.replace(" / ", "\n"), className: best(i, j) ? "best" : "" })));
+  const lineOf = (row, i) => html("tr", {}, ...row.map((cell, j) => html("td", { textContent: cell.replace(" / ", "\n"), className: marked(i, j) ? mark : "" })));
   const made = rows.map((row, i) => ({ row, node: lineOf(row, i) }));
   body.append(...made.map((one) => one.node));
   const value = (text) => {
@@ -218,6 +218,30 @@ function heatmap(id, matrix, footer) {
   const foot = footer ? [html("tfoot", {}, html("tr", {}, html("th", { textContent: footer[0] }), ...footer[1].map((value) => html("td", { textContent: value === null ? "–" : value.toFixed(2) }))))] : [];
   byId(id).append(html("table", { className: "heat" }, html("thead", {}, head), html("tbody", {}, ...body), ...foot));
   byId(`${id}-section`).hidden = names.length < 2;
+}
+
+/* Classes ------------------------------------------------------------------------------------------------------- */
+
+function drawClasses() {
+  byId("classes-section").hidden = data.byClass.length === 0;
+  if (!data.byClass.length) return;
+  const columns = ["class", "test", "train", "labeled", "precision", "recall", "F1", "AUROC"];
+  const show = (k) => {
+    const f1 = (row) => (row[6] === null ? -1 : row[6]);
+    const sorted = [...data.byClass[k].rows].sort((a, b) => f1(a) - f1(b));  // the worst first
+    const text = (value, j) => (j === 0 ? value : value === null ? "–" : j > 3 ? value.toFixed(3) : String(Number(value.toFixed(1))));
+    const missing = (i, j) => (j === 1 || j === 3) && sorted[i][j] === 0;
+    byId("by-class").replaceChildren(sortable(columns, sorted.map((row) => row.map(text)), missing, "none"));
+  };
+  const choice = byId("classes-method");
+  choice.append(...data.byClass.map((one, k) => html("option", { value: k, textContent: one.method })));
+  choice.addEventListener("change", () => show(Number(choice.value)));
+  show(0);
+}
+
+function drawWarnings() {
+  byId("warnings").hidden = data.warnings.length === 0;
+  byId("warnings").append(html("strong", { textContent: "WARNING" }), ...data.warnings.map((one) => html("p", { textContent: one })));
 }
 
 /* Bars ---------------------------------------------------------------------------------------------------------- */
@@ -302,7 +326,9 @@ function drawBought() {
 byId("title").textContent = data.title;
 byId("verdict").textContent = data.verdict;
 drawLegend();
+drawWarnings();
 drawTables();
+drawClasses();
 heatmap("penalty", data.penalties, ["mean (lower is better)", data.penalty]);
 heatmap("overlap", data.overlap);
 drawBought();

@@ -21,6 +21,7 @@ def _data(report: Report) -> dict[str, Any]:
         "title": report.title,
         "notes": footnotes(report),
         "verdict": verdict(report),
+        "warnings": report.warnings,
         "phases": PHASES,
         "classes": report.classes,
         "table": {"columns": table.columns, "rows": table.rows, "bold": sorted(table.bold)},
@@ -35,6 +36,11 @@ def _data(report: Report) -> dict[str, Any]:
         "overlap": [[jaccard(first, second) for second in contenders] for first in contenders],
         "penalties": report.penalties,
         "penalty": [row.penalty for row in report.contenders],
+        "byClass": [
+            {"method": name, "rows": [[one.name, *one.values.values()] for one in classes]}
+            for name, classes in report.by_class.items()
+            if classes
+        ],
         "tests": [
             {
                 "first": test.first,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from msal_lightning.report.aggregate import Spread, Summary, summarize
+from msal_lightning.report.by_class import ClassMeans, class_means, class_warnings, scope_of_accuracy
 from msal_lightning.report.classes import class_names
 from msal_lightning.report.compare import Comparison, compare
 from msal_lightning.report.paper import LABELS, Reported, has_dataset, reported
@@ -65,6 +66,9 @@ class Report:
         baseline: name of Random in this comparison; None without it.
         classes: names.
         shared_seeds: those that all methods with a curve have.
+        warnings: classes that runs could not test or learn in their last round, a sentence each.
+        scope: what F-acc is the accuracy of, where a test set lacks classes; empty otherwise.
+        by_class: of each method's last round; empty lists where records have no numbers by class.
     """
 
     comparison: Comparison
@@ -76,6 +80,9 @@ class Report:
     baseline: str | None
     classes: list[str]
     shared_seeds: list[int]
+    warnings: list[str]
+    scope: str
+    by_class: dict[str, list[ClassMeans]]
 
     @property
     def contenders(self) -> list[Row]:
@@ -138,6 +145,9 @@ def build(paths: Sequence[Path]) -> Report:
         baseline=baseline.method.name if baseline else None,
         classes=class_names(first, len(summaries[0].class_counts)),
         shared_seeds=shared,
+        warnings=class_warnings(comparison.methods),
+        scope=scope_of_accuracy(comparison.methods),
+        by_class={summary.method.name: class_means(summary.method) for summary in summaries},
     )
 
 

@@ -2,6 +2,7 @@
 
 import rich.box
 from rich.console import Console
+from rich.panel import Panel
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -20,6 +21,9 @@ def show(report: Report, console: Console) -> None:
     """
     table = results_table(report)
     console.print(Text(table.title, style="bold"))
+    if report.warnings:
+        text = Text("\n".join(report.warnings))
+        console.print(Panel(text, title="WARNING", title_align="left", border_style="bold red", style="red"))
     for columns in blocks(table, report.in_paper):  # one table would not fit into 80 columns
         _print(table, columns, console)
     console.print(Text(verdict(report)))

@@ -81,6 +81,21 @@ class Strategy(ABC):
         """
         return None
 
+    def pseudo_label_threshold(self, round: int) -> float | None:
+        """The score below which a row gets a pseudo-label; None: this strategy has no such threshold.
+
+        Args:
+            round: k.
+        """
+        return None
+
+    def expect_queries(self, num_queries: int) -> None:
+        """The loop calls this before its first query, for strategies that do something over the length of a run.
+
+        Args:
+            num_queries: that the run will make, in rounds 0 to ``num_queries - 1``.
+        """
+
     def _build_on(self, part: "Strategy", *needs: str) -> None:
         """For composites: need what a part needs, and the outputs named."""
         self.needs = part.needs | set(needs)

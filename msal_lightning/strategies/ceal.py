@@ -1,5 +1,7 @@
 """Cost-effective active learning: pseudo-labels for what the model is sure of."""
 
+from typing import Literal
+
 import torch
 from torch import Generator, Tensor
 
@@ -12,7 +14,8 @@ from msal_lightning.strategies.msal import MSAL
 class CEAL(Strategy):
     """Buys the most uncertain images; the most certain train the next fit with the label that the model predicts.
 
-    Certain is an uncertainty below ``max(0, threshold - round · decay)``. Pseudo-labels cost no budget, are thrown away
+    Certain is an uncertainty below ``max(0, threshold - round · decay)``. With the defaults this is 0 from round 16 on:
+    from there CEAL makes no pseudo-labels and is its uncertainty alone. Pseudo-labels cost no budget, are thrown away
     after the fit that used them, and never enter the labeled set.
 
     [0] Wang et al., 2016, Cost-Effective Active Learning for Deep Image Classification, arXiv 1701.03551
@@ -20,7 +23,9 @@ class CEAL(Strategy):
     Args:
         uncertainty: Entropy, in nats (Table 2), or MSAL, ``1 - max cos`` (Table 4).
         threshold: the paper's delta, at round 0.
-        decay: subtracted from it once a round.
+        decay: subtracted from it once a round; span: as much as lets it fall evenly over all queries of the run, down
+            to ``threshold / number of queries`` at the last one. Outside a loop nobody knows their number, and the
+            threshold stays as it is.
 
     Raises:
         ValueError: another uncertainty, or a negative threshold or decay.
@@ -30,19 +35,21 @@ class CEAL(Strategy):
         self,
         uncertainty: Uncertainty = Entropy(),  # noqa: B008 - stateless
         threshold: float = 0.05,
-        decay: float = 0.0033,
+        decay: float | Literal["span"] = 0.0033,
     ) -> None:
         if type(uncertainty) not in (Entropy, MSAL):
             raise ValueError(
                 f"query.uncertainty of CEAL must be Entropy or MSAL, got {uncertainty.name}: the threshold has a "
                 "meaning for these two only"
             )
-        for key, value in (("threshold", threshold), ("decay", decay)):
-            if not 0 <= value < torch.inf:
-                raise ValueError(f"query.{key} must be a number of at least 0, got {value}: see CEAL's defaults")
+        if not 0 <= threshold < torch.inf:
+            raise ValueError(f"query.threshold must be a number of at least 0, got {threshold}: see CEAL's defaults")
+        if decay != "span" and not (isinstance(decay, int | float) and 0 <= decay < torch.inf):
+            raise ValueError(f"query.decay must be a number of at least 0, got {decay}: 0.0033 is Wang's, or set span")
         self.uncertainty = uncertainty
         self.threshold = threshold
         self.decay = decay
+        self._num_queries: int | None = None
         self._build_on(uncertainty, "logits")
 
     @property
@@ -60,5 +67,13 @@ class CEAL(Strategy):
         return by_score(shortlist)[:n]
 
     def pseudo_labels(self, pool: PoolOutputs, round: int) -> Tensor:  # noqa: D102
-        sure = pool.require("score") < max(0.0, self.threshold - round * self.decay)
+        sure = pool.require("score") < self.pseudo_label_threshold(round)
         return torch.where(sure, pool.require("logits").argmax(dim=-1), -1)
+
+    def pseudo_label_threshold(self, round: int) -> float:  # noqa: D102
+        if self.decay == "span":
+            return self.threshold * (1 - round / self._num_queries) if self._num_queries else self.threshold
+        return max(0.0, self.threshold - round * self.decay)
+
+    def expect_queries(self, num_queries: int) -> None:  # noqa: D102
+        self._num_queries = num_queries

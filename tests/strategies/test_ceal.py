@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from msal_lightning import select_indices
+from msal_lightning.cli import main
 from msal_lightning.pool import PoolOutputs
+from msal_lightning.runs import read_records
 from msal_lightning.selection import RunningSelection
 from msal_lightning.strategies import BALD, CEAL, MSAL, Entropy, LeastConfidence, Margin
 
@@ -52,6 +54,10 @@ def head_logits(rows, num_classes, seed=0, scale=4.0):
 
 def generator():
     return torch.Generator().manual_seed(0)
+
+
+TINY = ["--config", "digits", "--loop.query_size", "10", "--model.backbone.width", "4", "--trainer.accelerator", "cpu"]
+PLAN = ["fit", "--plan", *TINY, "--loop.query_budget", "180"]
 
 
 def sure_of(strategy, pool, round=0):
@@ -165,3 +171,32 @@ def test_another_uncertainty_is_refused(uncertainty):
 def test_threshold_and_decay_are_checked(key, value):
     with pytest.raises(ValueError, match=rf"query\.{key} must be a number of at least 0, got {value}"):
         CEAL(**{key: value})
+
+
+@pytest.mark.parametrize("queries", [1, 3, 40, 80])
+def test_a_threshold_may_fall_over_the_whole_run(queries):
+    strategy = CEAL(threshold=0.06, decay="span")
+    assert strategy.pseudo_label_threshold(1000) == 0.06  # nobody knows how long the run is
+    strategy.expect_queries(queries)
+    falls = [strategy.pseudo_label_threshold(round) for round in range(queries)]
+    assert falls == pytest.approx([0.06 * (queries - k) / queries for k in range(queries)])
+    assert min(falls) > 0
+    pool = make_pool([with_entropy(0.9 * falls[-1]), with_entropy(0.07)])
+    assert sure_of(strategy, pool, queries - 1) == [1, -1]
+
+
+def test_the_plan_says_from_where_on_there_are_no_pseudo_labels(capsys):
+    assert main([*PLAN, "--query", "CEAL"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "CEAL-Entropy makes no pseudo-labels in 2 of 18 queries, from round 16 on" in said
+    assert main([*PLAN, "--query", "CEAL", "--query.decay", "span"]) == 0
+    assert "no pseudo-labels" not in capsys.readouterr().out
+
+
+def test_rounds_and_records_say_that_the_threshold_is_0(tmp_path, capsys):
+    short = ["--trainer.max_epochs", "1", "--loop.query_budget", "20", "--query.threshold", "3", "--run_dir"]
+    assert main(["fit", *TINY, "--query", "CEAL", "--query.decay", "3", *short, str(tmp_path / "a")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "+0 pseudo-labels (the threshold is 0 from here on)" in lines[3]
+    pseudo = [record.pseudo_labels for record in read_records(tmp_path / "a")]
+    assert [p and (p.threshold, len(p.index) > 1000) for p in pseudo] == [(3.0, True), (0.0, False), None]
