@@ -120,7 +120,8 @@ def test_an_offline_run_can_be_synced(tmp_path, wandb_server, theirs, monkeypatc
     assert not wandb_server.runs
     monkeypatch.setenv("WANDB_MODE", "online")
     (folder,) = (tmp_path / "run" / "wandb").glob("offline-run-*")
-    subprocess.run([sys.executable, "-m", "wandb", "sync", str(folder)], check=True, timeout=120, capture_output=True)
+    program = [sys.executable, "-m", "wandb", "sync", str(folder)]
+    subprocess.run(program, cwd=tmp_path, check=True, timeout=120, capture_output=True)
     check(wandb_server, tmp_path / "run")
 
 
