@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from msal_lightning.config.batch_size import only_where_it_matters
+from msal_lightning.config.changes import aligned
 from msal_lightning.config.yaml_files import read_yaml
 from msal_lightning.errors import UserError
 from msal_lightning.methods import last_word
@@ -58,7 +59,8 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
             on different datasets.
     """
     folders = {file.parent.resolve(): file.parent for path in paths for file in _config_files(path)}
-    runs = [Run(folder, _config(folder), read_records(folder)) for folder in folders.values()]
+    configs = aligned([_config(folder) for folder in folders.values()])
+    runs = [Run(folder, config, read_records(folder)) for folder, config in zip(folders.values(), configs, strict=True)]
     datasets = {run.dataset: run.folder for run in runs}
     if len(datasets) > 1:
         raise UserError(

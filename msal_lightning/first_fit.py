@@ -16,6 +16,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from msal_lightning.checkpoint import AtomicCheckpointIO, load_checked
+from msal_lightning.config.changes import without_defaults
 from msal_lightning.runs import flatten, is_free
 
 
@@ -40,7 +41,7 @@ def digest(config: Mapping[str, Any]) -> str:
     Args:
         config: the whole resolved configuration.
     """
-    flat = flatten(config)
+    flat = without_defaults(flatten(config))
     kept = {
         key: value
         for key, value in flat.items()

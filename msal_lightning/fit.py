@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,7 @@ from msal_lightning.runs import RunDirectory
 from msal_lightning.strategies import Strategy
 from msal_lightning.tracking import LightningTracker, Tracker, WandbTracker
 from msal_lightning.tracking.make_logger import make_logger
+from msal_lightning.training.callback_rules import check_callbacks
 
 PROG = f"{PROGRAM} fit"
 DESCRIPTION = f"""\
@@ -106,12 +108,15 @@ def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
         part = instantiate(parser, config, "data", "query", "model", "oracle")
 
     def new_model() -> MSALClassifier:
-        return MSALClassifier(part.data.num_classes, part.data.in_channels, **part.model)
+        num_classes = max(2, part.data.num_classes)  # a model may be tried before a person has named the classes
+        return MSALClassifier(num_classes, part.data.in_channels, **part.model)
 
     def new_trainer(callbacks: list[Any], **settings: Any) -> Trainer:
         own = instantiate(parser, config, "trainer").trainer.as_dict()  # fresh callbacks each time
         theirs = own.pop("callbacks") or []
-        callbacks = [*(theirs if isinstance(theirs, list) else [theirs]), *callbacks]
+        theirs = theirs if isinstance(theirs, list) else [theirs]
+        check_callbacks(theirs)  # before the Trainer, whose own words say less
+        callbacks = [*theirs, *callbacks]
         trainer = Trainer(**{**own, **settings, "callbacks": callbacks})
         if own["precision"] == "16-mixed" and trainer.strategy.root_device.type == "cpu":
             raise UserError("trainer.precision 16-mixed needs a GPU, found a CPU: set it to bf16-mixed or 32-true")
@@ -287,7 +292,15 @@ def _as_options(base: Mapping[str, Any] | None) -> list[str]:
 
 def resolve(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
     """What a run directory keeps of a configuration: all that repeats the run, as plain YAML values."""
-    resolved: dict[str, Any] = yaml.safe_load(parser.dump(config))
+    try:
+        resolved: dict[str, Any] = yaml.safe_load(parser.dump(config))
+    except ValueError as error:  # Lightning's Timer, for example, whose interval has a default that is no plain value
+        said = " ".join(str(error).split())
+        found = re.search(r"cannot represent an object', (<[^>]+>)", said)
+        raise UserError(
+            "expected values that can be written to config.yaml, got another one "
+            f"({found[1] if found else f'{said:.200}'}): leave its class out"
+        ) from error
     # it must not erase the run; and a model of others may not be there any more
     del resolved["overwrite"], resolved["plan"]
     resolved["loop"].pop("first_fit", None)

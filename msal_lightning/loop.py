@@ -13,17 +13,18 @@ import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from msal_lightning.analysis.classes import accuracy_name
-from msal_lightning.checkpoint import FitCheckpoint, SavedFit, load_checked, read_fit, save_atomically
+from msal_lightning.checkpoint import FitCheckpoint, SavedFit, load_checked, read_fit, resume_fit, save_atomically
 from msal_lightning.config.batch_size import check_batch_size, say_batch_size, was_per_device, without_key
 from msal_lightning.data.base import IN_POOL, ActiveDataModule
 from msal_lightning.data.fingerprint import FILE, digest_of, take_fingerprint, to_bytes
 from msal_lightning.display import Display, RoundProgress
 from msal_lightning.embeddings import KeepEmbeddings
 from msal_lightning.errors import UserError
-from msal_lightning.failures import explained
+from msal_lightning.failures import explained, refused_by_lightning
 from msal_lightning.first_fit import FirstFit, digest, read_first_fit, write_first_fit
 from msal_lightning.loss_guard import DivergedError, LossGuard
 from msal_lightning.module import MSALClassifier
@@ -56,6 +57,8 @@ from msal_lightning.sizes import label_counts
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.streams import EpochStreams, derive_seed, retry_key
 from msal_lightning.tracking import Tracker, Tracking
+from msal_lightning.training.callback_rules import check_trainer
+from msal_lightning.training.dry_run import try_model
 from msal_lightning.training.environment import environment, say_changed_environment
 from msal_lightning.training.optimizer_steps import check_limits, check_stepped
 
@@ -194,6 +197,8 @@ class ActiveLoop:
         self._check_trainer()
         # the classes may be a person's first answers; a model waits for them
         self._has_classes = data.num_classes >= 2 or self.oracle.instant
+        if not self._has_classes:
+            self._check_backbone()
         head = self._check_model() if self._has_classes else None
         if from_python:
             run.config["model"] = {"head": head}
@@ -262,7 +267,7 @@ class ActiveLoop:
         query = Query(self.strategy, to_buy, self.seed, round)
         keep = KeepEmbeddings(self.keep_embeddings, self.seed) if self.keep_embeddings else None
 
-        with isolate_rng(), quiet_lightning(), explained(data.num_workers):
+        with isolate_rng(), quiet_lightning(), explained(data.num_workers), refused_by_lightning():
             model, trainer = self._fit([query, keep] if keep else [query], seconds)
             with self._timed(seconds, "test"):
                 metrics = trainer.test(model, datamodule=data, verbose=False)[0]
@@ -428,7 +433,7 @@ class ActiveLoop:
         """Let the model of a round choose once more, from what the pool still has."""
         data, file = self.data, self.run_directory.model_file(round)
         query = Query(self.strategy, n, self.seed, round)
-        with isolate_rng(), quiet_lightning(), explained(data.num_workers):
+        with isolate_rng(), quiet_lightning(), explained(data.num_workers), refused_by_lightning():
             model = self.new_model()
             try:
                 model.load_state_dict(load_checked(file)["state_dict"])
@@ -462,9 +467,11 @@ class ActiveLoop:
             model = self.new_model()
             if self.compile:  # what it makes belongs to the architecture, so the next round's new model finds it again
                 model.backbone.compile()
+            rows = before.rows if before else []
             checkpoint = FitCheckpoint(run.fit_checkpoint, self.checkpoint_seconds, origin, attempt, saved)
             trainer = self._new_trainer(
-                logger=self.tracker.logger(round, before.rows if before else []) if self.ranks.is_zero else False,
+                # a stand-in on the other ranks: some callbacks refuse to work without a logger
+                logger=self.tracker.logger(round, rows) if self.ranks.is_zero else DummyLogger(),
                 callbacks=[
                     self.tracker.callback(),
                     EpochStreams(self.seed, round, attempt),
@@ -475,6 +482,7 @@ class ActiveLoop:
                     checkpoint,
                 ],
             )
+            checkpoint.attach(trainer)
             if shared:
                 model.load_state_dict(shared.weights)
                 seconds["fit"] = shared.seconds
@@ -483,19 +491,21 @@ class ActiveLoop:
                 return model, trainer
             try:
                 with self._timed(seconds, "fit"):
-                    # weights_only: nothing in the file is run
-                    file, safely = (run.fit_checkpoint, True) if saved else (None, None)
-                    trainer.fit(model, datamodule=data, ckpt_path=file, weights_only=safely)
+                    if saved:
+                        resume_fit(trainer, model, data, run.fit_checkpoint, saved)
+                    else:
+                        trainer.fit(model, datamodule=data)
+                if not (saved and saved.ended):
+                    checkpoint.save_ended(trainer)
             except DivergedError as error:
                 self._give_up_or_retry(error, attempt)
                 saved = None
                 continue
             check_stepped(trainer, round, told=not self.ranks.is_zero)
             seconds["fit"] += saved.seconds if saved else 0.0
-            if checkpoint.failed:
-                self.display.note(
-                    f"could not save the fit of round {round} ({checkpoint.failed}); a kill would repeat it"
-                )
+            if checkpoint.failed or checkpoint.unsaved:
+                why = checkpoint.failed or f"{checkpoint.unsaved} has state that is not in its state_dict"
+                self.display.note(f"could not save the fit of round {round} ({why}); a kill would repeat it")
             if round == 0 and self.first_fit and self.ranks.is_zero:
                 self._leave_first_fit(origin, model, seconds["fit"], checkpoint.rows)
             return model, trainer
@@ -503,6 +513,8 @@ class ActiveLoop:
 
     def _open(self) -> list[RoundRecord]:
         records = self.run_directory.open()
+        for note in self.run_directory.notes:
+            self.display.note(note)
         may_lack = sum(len(record.skipped.index) for record in records if record.skipped)  # of a pool that is used up
         if any(not 0 <= n - r.num_labeled <= may_lack for r, n in zip(records, self.label_counts, strict=False)) or len(
             records
@@ -545,7 +557,8 @@ class ActiveLoop:
             self.display.note(f"the checkpoint '{file}' {saved}: the fit of round {origin['round']} starts again")
             return None
         if saved:
-            self.display.note(f"(round {origin['round']} goes on after epoch {saved.epochs})")
+            reached = "its fit" if saved.ended else f"epoch {saved.epochs}"
+            self.display.note(f"(round {origin['round']} goes on after {reached})")
         return saved
 
     def _first_fit(self, origin: dict[str, Any]) -> FirstFit | None:
@@ -594,27 +607,37 @@ class ActiveLoop:
         seconds[phase] = time.perf_counter() - start
 
     def _new_trainer(self, logger: Logger | bool, callbacks: list[Callback]) -> Trainer:
-        trainer = self.new_trainer(
-            logger=logger,
-            callbacks=callbacks,
-            default_root_dir=self.run_directory.path,
-            enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
-            use_distributed_sampler=False,  # the loaders are divided already, without images that come twice
-            enable_model_summary=False,
-            enable_progress_bar=False,  # RoundProgress shows one bar per phase
-            log_every_n_steps=1,  # the default of 50 warns in short rounds; nothing of ours is logged per step
-        )
+        with refused_by_lightning(ValueError, TypeError, RuntimeError, ZeroDivisionError, KeyError):
+            trainer = self.new_trainer(
+                logger=logger,
+                callbacks=callbacks,
+                default_root_dir=self.run_directory.path,
+                enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
+                use_distributed_sampler=False,  # the loaders are divided already, without images that come twice
+                enable_model_summary=False,
+                enable_progress_bar=False,  # RoundProgress shows one bar per phase
+                log_every_n_steps=1,  # the default of 50 warns in short rounds; nothing of ours is logged per step
+            )
         save_atomically(trainer)
         return trainer
+
+    def _check_backbone(self) -> None:
+        """Find what the number of classes does not change before a person labels anything."""
+        with isolate_rng(), quiet_lightning():
+            try:
+                model = self.new_model()
+            except ValueError:  # one of your own that waits for the classes
+                return
+            try_model(model, self.data.images.shape[1:], self._max_epochs)
 
     def _check_model(self) -> str:
         """Find mistakes before anything is written or trained; returns the name of the model's head."""
         check_classes(self.strategy, self.data.num_classes)
         with isolate_rng(), quiet_lightning():
             model = self.new_model()
-            model.configure_optimizers()
             Query(self.strategy, 0, self.seed, 0).prepare(model)
             head = model.head_name
+            try_model(model, self.data.images.shape[1:], self._max_epochs)
         if not self.replay and self.strategy.needs_prototypes and head != "prototype":
             raise UserError(
                 f"query {self.strategy.name} needs prototypes, got model.head {head}: "
@@ -628,7 +651,8 @@ class ActiveLoop:
         with isolate_rng(), quiet_lightning():
             trainer = self._new_trainer(logger=False, callbacks=[])
         check_launcher(trainer)
-        self.num_processes = trainer.world_size
+        check_trainer(trainer)
+        self.num_processes, self._max_epochs = trainer.world_size, trainer.max_epochs
         if was_per_device(run.written_config(), flatten(run.config)):  # it keeps its kind of batches
             run.config = without_key(run.config)
             data.batch_size_per_device = data.batch_size_per_device or trainer.world_size > 1

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Generator, Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
@@ -36,7 +37,7 @@ class MSALClassifier(LightningModule):
         dropout: probability of dropping an embedding's value before the head while training. Above 0 and the same for
             all strategies, so that MC-dropout strategies start from the same model as the others.
         optimizer: any class of torch.optim, with its options.
-        lr_scheduler: any class of torch.optim.lr_scheduler that needs no metric, stepped once an epoch.
+        lr_scheduler: any class of torch.optim.lr_scheduler, stepped once an epoch; ReduceLROnPlateau by train_loss.
 
     Attributes:
         test_classes: what the last test found for each class; None before the first.
@@ -69,7 +70,12 @@ class MSALClassifier(LightningModule):
         # channels_last: convolutions in this layout are 1.3-1.4 times as fast on CPUs, and what tensor cores want
         self.backbone = backbone(in_channels).to(memory_format=torch.channels_last)
         self.dropout = nn.Dropout(dropout)
-        width: int = self.backbone.out_features
+        width = getattr(self.backbone, "out_features", None)
+        if not isinstance(width, int):
+            raise ValueError(
+                f"expected model.backbone {type(self.backbone).__name__} to have out_features, the length of an "
+                f"embedding, got {width}: set it in its constructor"
+            )
         self.head: nn.Module
         if head == "prototype":
             prototypes = PrototypeHead(num_classes, radius)
@@ -155,4 +161,7 @@ class MSALClassifier(LightningModule):
         optimizer = self._optimizer(p for p in self.parameters() if p.requires_grad)
         if self._lr_scheduler is None:
             return optimizer
-        return [optimizer], [self._lr_scheduler(optimizer)]
+        scheduler = self._lr_scheduler(optimizer)
+        if isinstance(scheduler, ReduceLROnPlateau):
+            return [optimizer], [{"scheduler": scheduler, "monitor": getattr(scheduler, "monitor", "train_loss")}]
+        return [optimizer], [scheduler]

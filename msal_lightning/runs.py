@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +17,7 @@ import yaml
 from msal_lightning.analysis.class_results import ClassResults
 from msal_lightning.analysis.classes import class_table
 from msal_lightning.atomic import write_atomically
+from msal_lightning.config.changes import changed, gone, without_defaults
 from msal_lightning.config.signature import sign
 from msal_lightning.config.yaml_files import read_yaml
 from msal_lightning.errors import UserError
@@ -194,6 +196,7 @@ class RunDirectory:
 
     Attributes:
         keep_checkpoints: the models of which finished rounds stay.
+        notes: what :meth:`open` found that is worth a line.
     """
 
     def __init__(self, path: str | Path, config: Mapping[str, Any] | None = None, overwrite: bool = False) -> None:
@@ -203,6 +206,7 @@ class RunDirectory:
         self.keep_checkpoints: Literal["last", "all", "none"] = "last"
         self._lock = DirectoryLock(self.path / "lock")
         self._records: list[RoundRecord] = []
+        self.notes: list[str] = []
 
     def open(self) -> list[RoundRecord]:
         """Make the folder, or find out how far an earlier run came; nobody else can until :meth:`close`.
@@ -265,8 +269,8 @@ class RunDirectory:
 
     @property
     def config_digest(self) -> str:
-        """Of all keys that alter a result."""
-        return _digest({key: value for key, value in flatten(self.config).items() if not is_free(key)})
+        """Of all keys that alter a result; the same with a version that has added options."""
+        return _digest({key: v for key, v in without_defaults(flatten(self.config)).items() if not is_free(key)})
 
     @property
     def fit_checkpoint(self) -> Path:
@@ -405,9 +409,18 @@ class RunDirectory:
         """Keys whose values differ from those that made the folder, each with both."""
         before, now = self.written_config(), flatten(self.config)
         places = _PLACES if self._records and self._records[0].data else ()
-        keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-        keys = [key for key in keys if not is_free(key) and key not in places]
-        return {key: (before.get(key), now.get(key)) for key in keys}
+        different = {k: both for k, both in changed(before, now).items() if not is_free(k) and k not in places}
+        if different and (since := self._other_versions()):
+            lost = [key for key in gone(before, now) if different.pop(key, None)]
+            if lost:
+                self.notes.append(f"{', '.join(lost)} of this run is no option any more ({since}): it goes on without")
+        return different
+
+    def _other_versions(self) -> str:
+        """The packages that are not those of the last record, with both versions; empty where all are."""
+        environment = self._records[-1].environment if self._records else {}
+        pairs = [(name, environment.get(name), version(name)) for name in ("torch", "lightning", "msal_lightning")]
+        return ", ".join(f"{name} {old}, now {new}" for name, old, new in pairs if old and old != new)
 
     def written_config(self) -> dict[str, Any]:
         """The flattened configuration that made the folder; empty for a new one, and for one to be overwritten."""

@@ -4,15 +4,19 @@ import os
 import signal
 import sys
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.connectors.signal_connector import _HandlersCompose
 
+from msal_lightning.errors import UserError
+from msal_lightning.failures import is_lost_worker
 from msal_lightning.ranks import Ranks, lost
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_RANK_0_ENDS = 2.0  # seconds that it takes to end the others
 
 
 class Stopped(KeyboardInterrupt):
@@ -49,7 +53,7 @@ class GentleStop(Callback):
 
     def check(self) -> None:
         """Called where the loop may end; raises where it should."""
-        if self._signum is not None:
+        if self._signum is not None and not self._ranks.launched_here:  # such a rank is ended by rank 0
             raise _StopRequestedError
 
     def listen_as(self, ranks: Ranks) -> Self:
@@ -70,8 +74,13 @@ class GentleStop(Callback):
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
-        asked = isinstance(error, _StopRequestedError) or (error is not None and lost(error))
-        if signum is not None and asked:
+        if signum is None or error is None:
+            return
+        without_workers = is_lost_worker(error) or is_lost_worker(error.__cause__)
+        if without_workers and self._ranks.launched_here:
+            time.sleep(_RANK_0_ENDS)
+            raise UserError(str(error), told=True) from None  # rank 0 says what happened
+        if without_workers or isinstance(error, _StopRequestedError) or lost(error):
             raise Stopped(signum, self.where) from None
 
     def _listen(self) -> None:
@@ -79,7 +88,10 @@ class GentleStop(Callback):
             signal.signal(signum, self._note)
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._pid or self._ranks.launched_here:  # a worker, or a rank that rank 0 ends
+        if os.getpid() != self._pid:  # a worker
+            return
+        if self._ranks.launched_here:  # rank 0 ends this process, unless it loses its workers before
+            self._signum = signum
             return
         if self._signum is not None:
             signal.signal(signum, signal.SIG_DFL)

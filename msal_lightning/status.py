@@ -326,6 +326,8 @@ def _random(run: Run, against: Sequence[Path]) -> Comparison | None:
         if against:
             raise
         return None  # what lies beside a run is nobody's mistake
+    # as it is read beside the others, which another version may have made
+    run = next((other for other in others if other.folder.resolve() == run.folder.resolve()), run)
     mine, of_random = [run], []
     for other in others:
         if _compared(other) != _compared(run):

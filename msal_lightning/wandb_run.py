@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from msal_lightning.config.changes import without_defaults
 from msal_lightning.errors import UserError
 from msal_lightning.methods import last_word, method_name
 from msal_lightning.runs import flatten, is_free
@@ -67,6 +68,6 @@ def group_name(config: Mapping[str, Any]) -> str:
     """
     flat = flatten(config)
     replay = " replay" if flat.pop("loop.replay", None) else ""  # a path, which tells the seed
-    same = {k: v for k, v in flat.items() if v is not None and k != "seed" and not is_free(k)}
+    same = {k: v for k, v in without_defaults(flat).items() if k != "seed" and not is_free(k)}
     digest = hashlib.blake2s(json.dumps([replay, same], sort_keys=True).encode(), digest_size=2).hexdigest()
     return f"{last_word(flat.get('data.class_path'))} {method_name(flat)}{replay} {digest}"

@@ -1,12 +1,15 @@
 """Ctrl-C and SIGTERM."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from msal_lightning.runs import read_records
 from msal_lightning.signals import GentleStop, Stopped
@@ -113,3 +116,61 @@ def test_slurm_requeues_the_job_and_its_next_start_goes_on(tmp_path):
     whole = subprocess.run([*command, "--run_dir", "whole"], cwd=tmp_path, capture_output=True, check=True)
     assert whole.returncode == 0
     assert (tmp_path / "out" / "ledger.csv").read_bytes() == (tmp_path / "whole" / "ledger.csv").read_bytes()
+
+
+@pytest.fixture
+def start_reading(tmp_path):
+    """``start_reading(*options)``: a command in the middle of a fit whose images come from two other processes."""
+    rng = np.random.default_rng(0)
+    for split, number in (("train", 30), ("test", 5)):
+        for label in "ab":
+            (tmp_path / split / label).mkdir(parents=True)
+            for k in range(number):
+                Image.fromarray(rng.integers(0, 256, (8, 8), dtype=np.uint8)).save(
+                    tmp_path / split / label / f"{k}.png"
+                )
+    started = []
+
+    def start(*options):
+        command = [
+            sys.executable, "-m", "msal_lightning", *LONG, "--data", "ImageFolder", "--data.root", "train",
+            "--data.test_root", "test", "--data.size", "8", "--data.channels", "1", "--data.in_memory", "false",
+            "--data.num_workers", "2", "--loop.query_budget", "0", "--query", "Entropy", *options,
+        ]  # fmt: skip
+        process = subprocess.Popen(
+            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        started.append(process)
+        while not (tmp_path / "out" / "checkpoints" / "fit.ckpt").exists() and process.poll() is None:
+            time.sleep(0.02)
+        return process
+
+    yield start
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+RANKS = ("--trainer.devices", "2", "--trainer.strategy", "ddp")
+
+
+@pytest.mark.parametrize(
+    ("signum", "options"),
+    [
+        (signal.SIGTERM, ()),
+        pytest.param(signal.SIGINT, (), marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, RANKS, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, RANKS, marks=pytest.mark.slow),
+    ],
+    ids=["SIGTERM", "SIGINT", "SIGTERM, two ranks", "SIGINT, two ranks"],
+)
+def test_a_signal_to_the_whole_process_group(start_reading, signum, options):
+    """As Ctrl-C in a terminal, ``timeout`` and batch systems send it: loader processes get it too, and end first."""
+    process = start_reading(*options)
+    os.killpg(process.pid, signum)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signum, err
+    assert f"stopped by {signum.name} in round 0: the same command goes on from there\n" in err
+    assert "memory" not in err
+    assert "Traceback" not in err

@@ -6,6 +6,7 @@ jsonargparse lets it through in the options of a class, and its constructor then
 import importlib
 import inspect
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 
 from msal_lightning.errors import UserError
@@ -24,6 +25,8 @@ def check_nulls(config: Any, key: str = "") -> None:
     if isinstance(config, list):
         for one in config:
             check_nulls(one, key)
+        return
+    if isinstance(config, Enum):  # has attributes that lead back to it
         return
     values = config if isinstance(config, Mapping) else getattr(config, "__dict__", None)
     if values is None:

@@ -1,7 +1,7 @@
 """Every fit takes at least one optimizer step: without one, an accuracy is that of random weights."""
 
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import EarlyStopping, Timer
+from lightning.pytorch.callbacks import EarlyStopping
 
 from msal_lightning.errors import UserError
 
@@ -21,12 +21,11 @@ def check_limits(trainer: Trainer, num_batches: int) -> None:
             f"expected at least one optimizer step in each fit, got trainer.{key}, which leaves none: raise it, or "
             "leave it out"
         )
-    ends = (Timer, EarlyStopping)
-    ended = any(isinstance(callback, ends) for callback in trainer.callbacks if not _is_endless(callback))  # type: ignore[attr-defined]
+    ended = any(isinstance(callback, EarlyStopping) for callback in trainer.callbacks)  # type: ignore[attr-defined]
     if trainer.max_epochs == -1 and trainer.max_steps == -1 and not ended:
         raise UserError(
             "expected an end of each fit, got trainer.max_epochs -1 without another limit: set trainer.max_epochs to "
-            "a number of epochs (20 is usual), or set trainer.max_steps or trainer.max_time too"
+            "a number of epochs (20 is usual), or set trainer.max_steps too"
         )
 
 
@@ -46,8 +45,7 @@ def check_stepped(trainer: Trainer, round: int, told: bool = False) -> None:
         named = f" ({', '.join(own)})" if own else ""
         raise UserError(
             f"expected at least one optimizer step in the fit of round {round}, got none, so that its weights are "
-            f"random: look at trainer.callbacks{named} and trainer.max_time, one of which ended the fit before its "
-            "first step",
+            f"random: look at trainer.callbacks{named}, one of which ended the fit before its first step",
             told=told,
         )
 
@@ -63,10 +61,6 @@ def _zero_limit(trainer: Trainer, num_batches: int) -> str:
     if isinstance(limit, float) and limit * num_batches < 1:
         return f"limit_train_batches {limit} of {num_batches} batches"
     return ""
-
-
-def _is_endless(callback: object) -> bool:
-    return isinstance(callback, Timer) and callback.time_remaining() is None
 
 
 def _is_ours(callback: object) -> bool:

@@ -16,7 +16,8 @@ from collections import Counter
 from pathlib import Path
 
 PHASES = (
-    "start", "mid-epoch", "epoch end", "test", "pool pass", "selection", "model save", "record write", "after commit",
+    "start", "mid-epoch", "epoch end", "fit end", "test", "pool pass", "selection", "model save", "record write",
+    "after commit",
 )  # fmt: skip
 _HERE = (  # the first that some frame of the stack matches: file, function, phase
     ("runs.py", "derive_tables", "after commit"),
@@ -26,6 +27,8 @@ _HERE = (  # the first that some frame of the stack matches: file, function, pha
     ("runs.py", "commit", "record write"),
     ("runs.py", "save_model", "model save"),
     ("checkpoint.py", "on_train_epoch_end", "epoch end"),
+    ("checkpoint.py", "save_between_epochs", "epoch end"),
+    ("checkpoint.py", "save_ended", "fit end"),
     ("query.py", "buy", "selection"),
     ("trainer.py", "_predict_impl", "pool pass"),
     ("trainer.py", "_test_impl", "test"),

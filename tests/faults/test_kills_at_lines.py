@@ -22,6 +22,7 @@ def at(function, text, hit=1, under=None):
 
 
 EPOCH_END = "FitCheckpoint.on_train_epoch_end"
+SAVE_FIT = "FitCheckpoint._save"
 SAVE = "AtomicCheckpointIO.save_checkpoint"
 # one kill, or several one after the other
 KILLS = {
@@ -31,11 +32,14 @@ KILLS = {
     "before a fit is written": [at(SAVE, "torch.save", 2)],
     "while a fit is written": [at("_save", "zip_file.write_record", 40)],  # torch's own function
     "between part and replace of a fit": [at(SAVE, "part.replace", 2)],
-    "after a fit is saved, before its epoch is logged": [at(EPOCH_END, "self._saved =", 2)],
-    "after the last epoch is saved": [at(EPOCH_END, "self._saved =", 4)],
-    "three times in the same epochs": [at(EPOCH_END, "trainer.save_checkpoint", 2)] * 3,
+    "at the end of an epoch, before it is logged": [at(EPOCH_END, "self._between =", 2)],
+    "at the end of the last epoch": [at(EPOCH_END, "self._between =", 4)],
+    "after a fit is saved between two epochs": [at(SAVE_FIT, "self._saved =", 2)],
+    "between the end of a fit and its save": [at("FitCheckpoint.save_ended", "self._save(")],
+    "after the end of a fit is saved": [at(SAVE_FIT, "self._saved =", 4)],
+    "three times in the same epochs": [at(SAVE_FIT, "trainer.save_checkpoint", 2)] * 3,
     "again before the resumed fit logs an epoch": [
-        at(EPOCH_END, "self._saved =", 3),
+        at(SAVE_FIT, "self._saved =", 3),
         at("MSALClassifier.training_step", "return loss"),
     ],
     "before the labels are bought": [at("Query.buy", "data.label(")],

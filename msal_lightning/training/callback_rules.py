@@ -1,0 +1,113 @@
+"""Callbacks that a loop refuses, because it does their work itself or because no two runs would be the same."""
+
+from collections.abc import Iterable
+
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import (
+    BatchSizeFinder,
+    Checkpoint,
+    EarlyStopping,
+    GradientAccumulationScheduler,
+    LearningRateFinder,
+    ProgressBar,
+    Timer,
+)
+
+from msal_lightning.errors import UserError
+
+_REFUSED: tuple[tuple[type, str], ...] = (
+    (
+        Checkpoint,
+        "the run saves its models itself: leave it out, or set loop.keep_checkpoints to all",
+    ),
+    (ProgressBar, "the loop draws its own bars: leave it out"),
+    (
+        LearningRateFinder,
+        "each round would have another learning rate: find one in advance, and set it in model.optimizer",
+    ),
+    (BatchSizeFinder, "each round would have another batch size: set data.batch_size"),
+)
+
+
+def check_callbacks(callbacks: Iterable[object]) -> None:
+    """Find what cannot work before anything is trained.
+
+    Args:
+        callbacks: of the user.
+
+    Raises:
+        UserError: one of them is refused, or is no callback.
+    """
+    for callback in callbacks:
+        name = type(callback).__name__
+        if not isinstance(callback, Callback):
+            raise UserError(
+                f"expected trainer.callbacks to be callbacks of Lightning, got {name}: name classes that are derived "
+                "from lightning.pytorch.Callback"
+            )
+        for refused, why in _REFUSED:
+            if isinstance(callback, refused):
+                raise UserError(f"expected trainer.callbacks without {name}, since {why}")
+        if isinstance(callback, Timer) and callback.time_remaining() is not None:
+            raise UserError(
+                "trainer.max_time, or a Timer with a duration, ends a fit by the clock, so that no two runs give the "
+                "same: set trainer.max_epochs or trainer.max_steps"
+            )
+        if isinstance(callback, EarlyStopping):
+            check_monitor(f"trainer.callbacks: {name}", callback.monitor)
+
+
+def check_trainer(trainer: Trainer) -> None:
+    """Find options of a Trainer that end in a division by zero, or in nothing, inside its fit.
+
+    Args:
+        trainer: with the user's callbacks.
+
+    Raises:
+        UserError: an option that cannot work.
+    """
+    check_callbacks(callback for callback in _callbacks(trainer) if not type(callback).__module__.startswith("msal_"))
+    if trainer.accumulate_grad_batches < 1:
+        raise UserError(
+            "expected trainer.accumulate_grad_batches to be at least 1, the batches of one step, got "
+            f"{trainer.accumulate_grad_batches}: leave it out"
+        )
+    if trainer.gradient_clip_val is not None and trainer.gradient_clip_val <= 0:
+        raise UserError(
+            "expected trainer.gradient_clip_val to be above 0, the largest norm of the gradient, got "
+            f"{trainer.gradient_clip_val}: leave it out for no limit"
+        )
+    for least, most in (("min_epochs", "max_epochs"), ("min_steps", "max_steps")):
+        value, end = getattr(trainer, least), getattr(trainer, most)
+        if value is not None and not 0 <= value <= (end if end not in (None, -1) else value):
+            raise UserError(
+                f"expected trainer.{least} to be at least 0 and at most trainer.{most} ({end}), got {value}: leave it "
+                "out"
+            )
+    scheduled = any(isinstance(callback, GradientAccumulationScheduler) for callback in _callbacks(trainer))
+    if scheduled and trainer.accumulate_grad_batches != 1:
+        raise UserError(
+            "expected trainer.accumulate_grad_batches or the callback GradientAccumulationScheduler, got both: leave "
+            "one out"
+        )
+
+
+def _callbacks(trainer: Trainer) -> list[Callback]:
+    return trainer.callbacks  # type: ignore[attr-defined, no-any-return]
+
+
+def check_monitor(where: str, monitor: str) -> None:
+    """Refuse what is not measured while a model trains.
+
+    Args:
+        where: the key and the class that asks for it.
+        monitor: name of a metric.
+
+    Raises:
+        UserError: it is of a validation or test set.
+    """
+    if monitor.startswith(("val", "test")):
+        raise UserError(
+            f"{where} monitors '{monitor}', but a round has no validation set, and the test set must not decide: set "
+            "monitor to train_loss"
+        )
