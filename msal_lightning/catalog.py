@@ -5,6 +5,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from msal_lightning.io.terminal import say
+
 PACKAGE = Path(__file__).parent
 
 
@@ -95,4 +97,4 @@ def _methods(node: ast.ClassDef) -> dict[str, bool]:
 def _show(rows: dict[str, str]) -> None:
     width = max(map(len, rows))
     for name, sentence in rows.items():
-        print(f"{name:{width}}  {sentence.replace('`', '')}")
+        say(f"{name:{width}}  {sentence.replace('`', '')}")

@@ -2,7 +2,6 @@
 
 import argparse
 
-import rich
 from jsonargparse import ArgumentError, ArgumentParser
 from rich.table import Table
 from rich.text import Text
@@ -12,6 +11,8 @@ from msal_lightning.config.command_parser import PROGRAM
 from msal_lightning.conformance import CHECKS, Result, check_strategy
 from msal_lightning.errors import UserError
 from msal_lightning.fit import one_sentence
+from msal_lightning.io.console import shared_console
+from msal_lightning.io.terminal import say
 from msal_lightning.mistakes import explain
 from msal_lightning.strategies import Strategy
 
@@ -42,7 +43,7 @@ def check(argv: list[str]) -> int:
         UserError: there is no such strategy, or its options are wrong.
     """
     if {"-h", "--help"} & {*argv}:
-        print(f"usage: {_PROG} NAME [--query.KEY VALUE ...]\n\n{_DESCRIPTION}{_sentences()}")
+        say(f"usage: {_PROG} NAME [--query.KEY VALUE ...]\n\n{_DESCRIPTION}{_sentences()}")
         return 0
     if not argv or argv[0].startswith("-"):
         raise UserError(
@@ -72,10 +73,10 @@ def _show(name: str, results: list[Result]) -> None:
     table = Table("check", "outcome", "why", box=None, pad_edge=False)
     for result in results:
         table.add_row(result.check.replace("_", " "), Text(result.outcome, _STYLE[result.outcome]), Text(result.note))
-    rich.print(table)
+    shared_console().print(table)
     outcomes = [result.outcome for result in results]
     counts = ", ".join(f"{outcomes.count(kind)} {kind}" for kind in ("passed", "failed", "n/a"))
-    print(f"{name}: {counts}")
+    say(f"{name}: {counts}")
 
 
 def _sentences() -> str:

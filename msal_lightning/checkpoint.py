@@ -14,6 +14,7 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
+from msal_lightning.io.archives import check_zip
 from msal_lightning.tracking.fit_log import open_rows
 from msal_lightning.training.outside_state import OutsideState
 
@@ -89,6 +90,7 @@ def load_checked(path: Path) -> dict[str, Any]:
         ValueError: a byte of it has changed.
         Exception: whatever a damaged or foreign file makes of itself.
     """
+    check_zip(path)
     with zipfile.ZipFile(path) as archive:
         if bad := archive.testzip():  # torch does not look at the checksums
             raise ValueError(f"wrong checksum of {bad}")

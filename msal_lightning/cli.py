@@ -11,6 +11,7 @@ from pathlib import Path
 from msal_lightning.errors import UserError
 from msal_lightning.io.crash import crash_sentence, disk_sentence
 from msal_lightning.io.streams import make_output_safe
+from msal_lightning.io.terminal import say
 
 
 def _fit(argv: list[str]) -> None:
@@ -240,7 +241,7 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     try:
         if not argv or argv[0] in ("-h", "--help"):
-            print(_help())
+            say(_help())
             return 0 if argv else 2
         command, *rest = argv
         _check_current_folder()
@@ -256,7 +257,7 @@ def main(argv: list[str] | None = None) -> int:
         return 141
     except KeyboardInterrupt as interrupt:  # signals.Stopped among them, which knows more
         what = str(interrupt) or "interrupted"
-        print(f"{what}: the same command goes on from there", file=sys.stderr)
+        say(f"{what}: the same command goes on from there", file=sys.stderr)
         return 128 + int(getattr(interrupt, "signum", 2))
     except Exception as error:
         sentence = disk_sentence(error) if isinstance(error, OSError) else None
@@ -265,8 +266,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _say_error(sentence: str) -> None:
-    from msal_lightning.io.terminal import say
-
     try:
         say(f"error: {sentence}", file=sys.stderr)
     except OSError:  # nobody is there to read it; the exit code says it too

@@ -14,6 +14,7 @@ from msal_lightning.data import ActiveDataModule
 from msal_lightning.data.views import Images
 from msal_lightning.errors import UserError
 from msal_lightning.fit import one_sentence
+from msal_lightning.io.terminal import say
 from msal_lightning.mistakes import explain
 
 PROG = f"{PROGRAM} datasets"
@@ -36,11 +37,11 @@ def prepare(argv: list[str]) -> None:
     for what, images in (("learn", learn), ("test", test)):
         counts = torch.bincount(images.label, minlength=data.num_classes)
         _, channels, height, width = images.image.shape
-        print(
+        say(
             f"{what:6} {len(images.label):>8,} images {channels}×{height}×{width}, {data.num_classes} classes of "
             f"{int(counts.min()):,} to {int(counts.max()):,}"
         )
-    print(f"{data.name} is ready in '{data.root}' ({time.perf_counter() - start:.1f} s)")
+    say(f"{data.name} is ready in '{data.root}' ({time.perf_counter() - start:.1f} s)")
 
 
 def show(argv: list[str]) -> None:
@@ -63,7 +64,7 @@ def show(argv: list[str]) -> None:
     except (OSError, ValueError) as error:
         raise UserError(f"cannot write the picture '{out}' ({error}): set --out to a file like digits.png") from None
     plt.close(figure)
-    print(f"{data.name} drawn in {out}")
+    say(f"{data.name} drawn in {out}")
 
 
 def contact_sheet(images: Images, class_names: tuple[str, ...], title: str) -> Figure:

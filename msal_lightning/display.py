@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import rich
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -14,6 +13,8 @@ from msal_lightning.analysis.class_results import MOST_CLASSES
 from msal_lightning.analysis.classes import MissingClasses, accuracy_name, missing_classes
 from msal_lightning.analysis.rounding import fixed
 from msal_lightning.evaluation import Estimate
+from msal_lightning.io.console import SafeConsole, shared_console
+from msal_lightning.io.terminal import say
 from msal_lightning.oracles.base import NotYet
 from msal_lightning.runs import RoundRecord, RunDirectory, aubc
 from msal_lightning.status import conclusions, look
@@ -40,7 +41,7 @@ class RoundProgress(Callback):
 
     def _start(self, phase: str, total: float | None) -> None:
         self._phase, self._total, self._done, self._last_line = phase, total, 0, time.monotonic()
-        console = rich.get_console()
+        console = shared_console()
         if console.is_terminal:
             columns = (
                 TextColumn("{task.description}", markup=False),
@@ -61,7 +62,7 @@ class RoundProgress(Callback):
         elif time.monotonic() - self._last_line > _PLAIN_SECONDS:
             self._last_line = time.monotonic()
             share = f" {self._done / self._total:.0%}" if self._total else ""
-            rich.print(f"{self._title} {self._phase}{note}{share}", flush=True)
+            say(f"{self._title} {self._phase}{note}{share}", flush=True)
 
     def _stop(self) -> None:
         if self._progress is not None:
@@ -122,14 +123,14 @@ class Display:
     )
 
     def __init__(self, console: Console | None = None) -> None:
-        shared = rich.get_console()  # in a notebook it would put each line into a paragraph of its own
-        self._console = console or (Console(force_jupyter=False) if shared.is_jupyter else shared)
+        shared = shared_console()  # in a notebook it would put each line into a paragraph of its own
+        self._console = console or (SafeConsole(force_jupyter=False) if shared.is_jupyter else shared)
         self._records: list[RoundRecord] = []
         self._missing = MissingClasses(0, (), ())
 
     def silent(self) -> None:
         """Print nothing from here on: another process of this run speaks."""
-        self._console = Console(quiet=True)
+        self._console = SafeConsole(quiet=True)
 
     def note(self, text: str) -> None:
         """Something the user should know, though nothing is lost."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.views import Batch
 from msal_lightning.errors import UserError
+from msal_lightning.io.archives import check_zip
 from msal_lightning.ranks import Ranks
 from msal_lightning.runs import RunDirectory
 from msal_lightning.streams import derive_seed, noise_of_rows
@@ -131,6 +132,7 @@ def read_embeddings(folder: Path, round: int) -> Embeddings | None:
     if not file.exists():
         return None
     try:
+        check_zip(file)
         with np.load(file, allow_pickle=False) as arrays:
             kept = Embeddings(arrays["index"], arrays["embeddings"], arrays["predicted"])
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):

@@ -131,7 +131,7 @@ def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
     overwrite = config.overwrite and not requeued
     if config.trainer.precision == "auto":
         config.trainer.precision, why = choose_precision(config.trainer.accelerator, None if overwrite else path)
-        rank_zero_only(print)(f"precision {config.trainer.precision}: {why} (trainer.precision auto)", flush=True)
+        rank_zero_only(say)(f"precision {config.trainer.precision}: {why} (trainer.precision auto)", flush=True)
     run = RunDirectory(path, resolve(parser, config), overwrite)
     tracker = _tracker(config.logger, run, QueriedImages(run, part.data, config.wandb_images))
     with one_sentence():

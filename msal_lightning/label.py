@@ -36,6 +36,8 @@ def label(run: Path, file: Path) -> None:
             raise UserError(
                 f"expected '{ours}', for which a run with oracle Files waits, found none: `fit` writes it again"
             )
+        if not ours.resolve().is_relative_to(run.resolve()):
+            raise UserError(f"expected '{ours}' in the run directory, found a link out of it: remove the link")
         allow_new = bool(config.get("oracle.init_args.allow_new_classes"))
         given = read_answers(question, file, allow_new)
         before = read_answers(question, ours, allow_new)
@@ -54,7 +56,7 @@ def label(run: Path, file: Path) -> None:
     missing = answers.count(None)
     instead = f" ({len(changed)} of them instead of other ones)" if changed else ""
     then = f"{missing} are still missing" if missing else "all are there: the run goes on with the same `fit`"
-    print(f"{len(given) - given.count(None)} of {len(given)} labels taken over into {ours}{instead}; {then}")
+    say(f"{len(given) - given.count(None)} of {len(given)} labels taken over into {ours}{instead}; {then}")
     if listed:
         say(listed)
 

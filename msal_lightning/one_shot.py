@@ -25,6 +25,7 @@ from msal_lightning.display import RoundProgress
 from msal_lightning.errors import UserError
 from msal_lightning.failures import explained
 from msal_lightning.fit import build_parser, instantiate, one_sentence, parse
+from msal_lightning.io.terminal import say
 from msal_lightning.module import MSALClassifier
 from msal_lightning.oracles.base import Question
 from msal_lightning.oracles.question_csv import write_csv
@@ -65,7 +66,7 @@ def query(argv: list[str]) -> None:
         data = _read_images(options.images, options.on_error, trained, own, strategy)
     n = min(options.n, len(data.pool))
     if n < options.n:
-        print(f"(--n is {options.n}, and there are {n} images)")
+        say(f"(--n is {options.n}, and there are {n} images)")
     callback = Query(strategy, n, config.seed, trained.round)
     with isolate_rng(), quiet_lightning(), explained(data.num_workers), GentleStop() as stop:
         stop.where = "the query"
@@ -86,7 +87,7 @@ def query(argv: list[str]) -> None:
         raise UserError(
             f"cannot write into '{options.out}' ({error.strerror}): set --out to a folder of yours"
         ) from None
-    print(
+    say(
         f"{strategy.name} chose {n} of {len(data.pool):,} images: fill in {table}, or open {page} to label them by keys"
     )
 
@@ -196,7 +197,7 @@ def _read_images(
     labeled = _labeled_before(data, Path(own.root), trained) if isinstance(own, ImageFolder) else []
     data.labeled_at[labeled] = NOT_IN_POOL
     if labeled:
-        print(f"({len(labeled)} images were asked about in '{trained.run.folder}' already and are left out)")
+        say(f"({len(labeled)} images were asked about in '{trained.run.folder}' already and are left out)")
     if not len(data.pool):
         raise UserError(f"expected images without labels below --images '{folder}', found none: add some")
     return data
@@ -316,7 +317,7 @@ def _trainer(config: Namespace, callback: Query, stop: GentleStop) -> Trainer:
     accelerator, precision = config.trainer.accelerator, config.trainer.precision
     if precision == "auto":
         precision, why = choose_precision(accelerator)
-        print(f"precision {precision}: {why} (trainer.precision auto)", flush=True)
+        say(f"precision {precision}: {why} (trainer.precision auto)", flush=True)
     with one_sentence():
         trainer = Trainer(
             accelerator=accelerator,

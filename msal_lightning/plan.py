@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import rich
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.utilities.seed import isolate_rng
@@ -15,6 +14,8 @@ from rich.table import Table
 
 from msal_lightning.data.views import Batch
 from msal_lightning.errors import UserError
+from msal_lightning.io.console import shared_console
+from msal_lightning.io.terminal import say
 from msal_lightning.loop import ActiveLoop
 from msal_lightning.quiet import quiet_lightning
 from msal_lightning.streams import derive_seed
@@ -165,7 +166,7 @@ def measure(loop: ActiveLoop) -> Speed:
 
 def show(title: str, plan: Plan, speed: Speed) -> None:
     """Print a plan, and how long it takes at a measured speed."""
-    print(title)
+    say(title)
     counts = [f"{n:,}" for n in plan.label_counts]
     shown = counts if len(counts) <= 6 else [*counts[:3], "…", counts[-1]]
     steps, scored, tested = sum(plan.steps), sum(plan.scored), plan.tested * len(counts)
@@ -189,7 +190,7 @@ def show(title: str, plan: Plan, speed: Speed) -> None:
         table.add_row(name, text)
     for warning in plan.warnings:
         table.add_row("note", warning)
-    rich.print(table)
+    shared_console().print(table)
 
 
 def _size(num_bytes: float) -> str:

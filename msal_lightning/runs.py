@@ -1,8 +1,6 @@
 """The run directory: one atomic record a round is the truth, the CSV files are derived from the records."""
 
-import csv
 import hashlib
-import io
 import itertools
 import json
 import shutil
@@ -21,7 +19,10 @@ from msal_lightning.config.changes import changed, gone, without_defaults
 from msal_lightning.config.signature import sign
 from msal_lightning.config.yaml_files import read_yaml
 from msal_lightning.errors import UserError
+from msal_lightning.io.csv_cells import table
+from msal_lightning.io.json_files import read_json
 from msal_lightning.io.terminal import say
+from msal_lightning.io.typed import check_types
 from msal_lightning.lock import DirectoryLock
 from msal_lightning.oracles.asked import INITIAL, Asked, asked_file, read_asked, write_asked
 
@@ -60,6 +61,7 @@ _FREE = (
     "wandb_images",
     "oracle",  # who answers: the labels are in the records
     "data.init_args.root",
+    "data.init_args.allow_outside",
     "data.init_args.eval_batch_size",
     "data.init_args.in_memory",
     "data.init_args.num_workers",
@@ -394,7 +396,7 @@ class RunDirectory:
             "ledger.csv": [row for record in records for row in _ledger_rows(record)],
         }
         for name, rows in ((name, rows) for name, rows in tables.items() if rows):
-            file, text = self.path / name, _table(rows)
+            file, text = self.path / name, table(rows)
             if not file.exists() or file.read_text(encoding="utf-8") != text:
                 write_atomically(file, text)
 
@@ -495,7 +497,7 @@ def curve_row(record: RoundRecord) -> dict[str, Any]:
 def _read(file: Path) -> RoundRecord:
     remedy = f"delete it and all later ones, and round {int(file.stem)} is done again"
     try:
-        body = json.loads(file.read_text(encoding="utf-8"))
+        body = read_json(file)
         version, digest = body.pop("format"), body.pop("digest")
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         raise UserError(f"the record '{file}' is damaged: {remedy}") from None
@@ -503,7 +505,29 @@ def _read(file: Path) -> RoundRecord:
         raise UserError(f"expected the record '{file}' in format {FORMAT}, got {version}: {remedy}")
     if digest != _digest(body):
         raise UserError(f"the record '{file}' was changed after it was written: {remedy}")
-    return record_of(body)
+    try:
+        return checked_record_of(body)
+    except (TypeError, ValueError, KeyError, AttributeError):
+        raise UserError(f"the record '{file}' is damaged: {remedy}") from None
+
+
+def checked_record_of(body: Mapping[str, Any]) -> RoundRecord:
+    """The record of values that may be a stranger's.
+
+    Raises:
+        TypeError: a field has another type, or is missing or unknown.
+        ValueError: parts of it do not fit each other.
+    """
+    record = record_of(body)
+    check_types(record)
+    parts = [part for part in (record.initial, record.bought, record.held_out) if part is not None]
+    for part in parts:
+        lengths = {len(column) for column in (part.index, part.label, part.score, part.path) if column is not None}
+        if len(lengths) > 1 or min([*part.index, *part.label], default=0) < 0:
+            raise ValueError("columns of different lengths, or a negative index")
+    if "accuracy" not in record.metrics or min(record.num_labeled, record.round) < 0:
+        raise ValueError("no accuracy, or a negative number")
+    return record
 
 
 def record_body(record: RoundRecord) -> dict[str, Any]:
@@ -532,15 +556,6 @@ def _ledger_rows(record: RoundRecord) -> list[dict[str, Any]]:
             row = {"round": trained_from, "rank": rank, "index": index, "score": score, "label": label}
             rows.append(row if purchase.path is None else {**row, "path": purchase.path[rank]})
     return rows
-
-
-def _table(rows: list[dict[str, Any]]) -> str:
-    out = io.StringIO()
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    writer = csv.DictWriter(out, fieldnames=columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)  # None becomes an empty field
-    return out.getvalue()
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -17,12 +17,14 @@ from msal_lightning.analysis.rounding import fixed
 from msal_lightning.collection import Run, read_run, read_runs
 from msal_lightning.errors import UserError
 from msal_lightning.evaluation import Comparison, Estimate, accuracy_interval, against_random, next_gain
+from msal_lightning.io.console import SafeConsole
+from msal_lightning.io.terminal import say
 from msal_lightning.lock import DirectoryLock
 from msal_lightning.methods import last_word, method_name
-from msal_lightning.oracles.asked import INITIAL, Asked, all_asked
+from msal_lightning.oracles.asked import INITIAL, Asked, all_asked, asked_file
 from msal_lightning.oracles.base import Question
 from msal_lightning.oracles.question_csv import read_answers
-from msal_lightning.runs import record_of
+from msal_lightning.runs import RoundRecord, checked_record_of
 from msal_lightning.sizes import label_counts
 
 _MORE = 100  # labels, of the estimate
@@ -122,9 +124,9 @@ def status(runs: Sequence[str], against: Sequence[str] = (), as_json: bool = Fal
     """
     found = [look(Path(run), [Path(other) for other in against]) for run in runs]
     if as_json:
-        print(json.dumps([asdict(one) for one in found], indent=1))
+        say(json.dumps([asdict(one) for one in found], indent=1))
         return
-    console = Console(highlight=False)
+    console = SafeConsole(highlight=False)
     for one in found:
         show(one, console)
 
@@ -142,7 +144,7 @@ def look(folder: Path, against: Sequence[Path] = ()) -> Status:
     run = read_run(folder)
     config = run.config
     asked = [one for one in all_asked(folder) if _is_open(one, len(run.records))]
-    records = [*run.records, *(record_of(one.record) for one in asked if one.record)]
+    records = [*run.records, *(_record(one, folder) for one in asked if one.record)]
     answers = {one.name: [a for exchange in one.exchanges for a in exchange.answers or ()] for one in asked}
     labels = {name: sum(answer.label is not None for answer in given) for name, given in answers.items()}
     of_initial = labels.pop(INITIAL, 0)
@@ -244,6 +246,16 @@ def _against(found: Comparison) -> str:
     test = f"{found.seeds} seeds" if found.seeds > 1 else "one seed"
     p = "" if found.p is None else f", p = {fixed(found.p, 3)}"
     return f"Random is {'' if found.beaten else 'not '}beaten: {numbers} ({test}{p})"
+
+
+def _record(asked: Asked, folder: Path) -> RoundRecord:
+    try:
+        return checked_record_of(asked.record or {})
+    except (TypeError, ValueError, KeyError, AttributeError):
+        raise UserError(
+            f"the file '{asked_file(folder, asked.name)}' is damaged: delete it, and the round is trained again and "
+            "asks the same"
+        ) from None
 
 
 def _is_open(asked: Asked, num_records: int) -> bool:

@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import struct
+from collections import defaultdict
 from functools import partial
 from pathlib import Path
 
@@ -162,3 +163,32 @@ def idx_root(tmp_path, write_idx):
         return root
 
     return make
+
+
+_tables = defaultdict(list)
+
+
+@pytest.fixture(scope="session")
+def faults_table():
+    """``faults_table(section, {column: value})`` adds a row to the page that FAULTS_TABLE names."""
+    return lambda section, row: _tables[section].append(row)
+
+
+def pytest_sessionfinish(session):
+    if (target := os.environ.get("FAULTS_TABLE")) and _tables:
+        _write_tables(Path(target))
+
+
+def _write_tables(page):
+    """The tables of this session in place of those on the page; the others stay."""
+    head = "# What the fault suite tried\n\n"
+    head += f'`FAULTS_TABLE={page} python -m pytest tests/faults tests/hostile -m ""` wrote this page.\n'
+    before = page.read_text(encoding="utf-8").split("\n## ") if page.exists() else [head]
+    sections = {part.partition("\n")[0]: part.partition("\n")[2].strip("\n") for part in before[1:]}
+    for section, rows in _tables.items():
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+        lines += ["| " + " | ".join(str(row.get(column, "")) for column in columns) + " |" for row in rows]
+        sections[section] = "\n".join(lines)
+    parts = [before[0].strip("\n"), *(f"## {section}\n\n{text}" for section, text in sections.items())]
+    page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")

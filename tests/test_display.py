@@ -3,9 +3,9 @@
 import io
 
 import pytest
-import rich
 from rich.console import Console
 
+from msal_lightning import display
 from msal_lightning.display import Display, RoundProgress
 from msal_lightning.runs import Purchase, RoundRecord
 
@@ -21,14 +21,14 @@ class Fit:
 @pytest.fixture
 def terminal(monkeypatch):
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
-    monkeypatch.setattr(rich, "get_console", lambda: console)
+    monkeypatch.setattr(display, "shared_console", lambda: console)
     return console.file
 
 
 @pytest.fixture
 def pipe(monkeypatch):
     console = Console(file=io.StringIO(), force_terminal=False, width=100)
-    monkeypatch.setattr(rich, "get_console", lambda: console)
+    monkeypatch.setattr(display, "shared_console", lambda: console)
     return console.file
 
 

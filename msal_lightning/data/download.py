@@ -12,11 +12,12 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import rich
 from rich.progress import DownloadColumn, Progress
 
 from msal_lightning.data.read_only import is_read_only
 from msal_lightning.errors import UserError
+from msal_lightning.io.console import shared_console
+from msal_lightning.io.terminal import say
 
 if TYPE_CHECKING:
     from msal_lightning.data.base import ActiveDataModule
@@ -57,7 +58,7 @@ def _download(url: str, part: Path) -> None:
         if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise
         return  # nothing is missing; the checksum decides
-    console = rich.get_console()
+    console = shared_console()
     with (
         response,
         part.open("ab" if response.status == HTTPStatus.PARTIAL_CONTENT else "wb") as out,
@@ -73,7 +74,7 @@ def _download(url: str, part: Path) -> None:
         length = response.headers.get("Content-Length")
         task = progress.add_task(part.stem, completed=start, total=start + int(length) if length else None)
         if not console.is_terminal:
-            print(f"downloading {url}" + (f", {int(length) / 1e6:.0f} MB to go" if length else ""), flush=True)
+            say(f"downloading {url}" + (f", {int(length) / 1e6:.0f} MB to go" if length else ""), flush=True)
         while block := response.read(2**20):
             out.write(block)
             progress.advance(task, len(block))

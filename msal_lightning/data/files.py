@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import BinaryIO, Literal, TypeVar
 
 import numpy as np
-import rich
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from msal_lightning.data.formats import HEIF_SUFFIXES, UNREADABLE, can_read_heif, formats
 from msal_lightning.errors import UserError
+from msal_lightning.io.console import shared_console
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -112,7 +112,7 @@ def decode_all(sources: Iterable[tuple[str, str | BinaryIO]], count: int, size: 
 
 def in_threads(work: Callable[[T], R], items: Iterable[T], count: int, what: str) -> Iterator[R]:
     """Results in order, with a progress bar; the decoders of Pillow let other threads run."""
-    console = rich.get_console()
+    console = shared_console()
     with (
         ThreadPoolExecutor(os.cpu_count()) as pool,
         Progress(console=console, transient=True, disable=not console.is_terminal) as progress,

@@ -17,6 +17,8 @@ from msal_lightning.data.listing import Identity, identity, list_images, say_lef
 from msal_lightning.data.truth import UNKNOWN
 from msal_lightning.data.views import Images
 from msal_lightning.errors import UserError
+from msal_lightning.io.csv_cells import unguard
+from msal_lightning.io.terminal import say
 from msal_lightning.oracles.base import REASONS
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -55,6 +57,7 @@ class ImageFolder(ActiveDataModule):
         batch_size_per_device: batch_size is that of each device.
         verify: how a run that goes on notes that images changed. stat: by size and time of the files, and by pieces of
             their content where the time differs; content: by all of their content.
+        allow_outside: the paths of the CSV file may lead out of root, by ``..``, links, or from the top.
 
     Raises:
         UserError: an option out of range.
@@ -82,6 +85,7 @@ class ImageFolder(ActiveDataModule):
         imbalance: float | None = None,
         batch_size_per_device: bool = False,
         verify: Literal["stat", "content"] = "stat",
+        allow_outside: bool = False,
     ) -> None:
         super().__init__(root, batch_size, eval_batch_size, augmentation, imbalance, batch_size_per_device)
         if not 0 < test_fraction < 1:
@@ -104,6 +108,7 @@ class ImageFolder(ActiveDataModule):
         if classes is not None and (len({*classes}) < len(classes) or not all(name.strip() for name in classes)):
             raise UserError(f"expected different names in data.classes, got {classes}: correct them")
         self.csv, self.test_root, self.verify = csv, test_root, verify
+        self.allow_outside = allow_outside
         self.partly_labeled, self.classes = unlabeled, classes
         self.test_fraction, self.test_seed = test_fraction, test_seed
         self.size, self.channels = size, channels
@@ -122,7 +127,7 @@ class ImageFolder(ActiveDataModule):
         elif self.csv is None:
             found = _from_folder(Path(self.root), where)
         else:
-            found = _from_csv(Path(self.csv), Path(self.root))
+            found = _from_csv(Path(self.csv), Path(self.root), allow_outside=self.allow_outside)
         if self.on_error == "skip":
             found = self._without_unreadable(found)
         learn, test = [item for item in found if not item.is_test], [item for item in found if item.is_test]
@@ -205,7 +210,7 @@ class ImageFolder(ActiveDataModule):
                 f"are in both ({name_some([str(item.path) for item in both])}): remove them from one of the two"
             )
         if both:
-            print(f"{len(both)} of the images below data.root '{self.root}' are in data.test_root, and only tested on")
+            say(f"{len(both)} of the images below data.root '{self.root}' are in data.test_root, and only tested on")
         return [item for item, is_both in zip(learn, is_tested, strict=True) if not is_both]
 
     def _without_unreadable(self, items: list["_Item"]) -> list["_Item"]:
@@ -213,7 +218,7 @@ class ImageFolder(ActiveDataModule):
         bad = [str(item.path) for item, fine in zip(items, readable, strict=True) if not fine]
         kept = [item for item, fine in zip(items, readable, strict=True) if fine]
         if bad:
-            print(f"{len(bad)} of {len(items)} images cannot be read and are left out: {name_some(bad)}")
+            say(f"{len(bad)} of {len(items)} images cannot be read and are left out: {name_some(bad)}")
         if lost := sorted({item.label or "" for item in items} - {item.label or "" for item in kept} - {""}):
             raise UserError(f"found no image that can be read of {name_some(lost)}: replace them, or leave them out")
         return kept
@@ -231,7 +236,7 @@ class ImageFolder(ActiveDataModule):
         self.num_workers = 0 if in_memory else usual if self.workers is None else self.workers
         by = f"by {self.num_workers} processes" if self.num_workers else "as they are needed"
         where = "kept in memory" if in_memory else f"decoded from disk {by}"
-        print(f"images: {num_bytes / 1e9:.3f} GB, {free / 1e9:.1f} GB of memory are free: {where}")
+        say(f"images: {num_bytes / 1e9:.3f} GB, {free / 1e9:.1f} GB of memory are free: {where}")
         return in_memory
 
 
@@ -280,7 +285,7 @@ def _without_labels(root: Path, csv: str | None, test_root: str | None) -> list[
         found = [path for path in found if tested not in Path(os.path.normpath(path)).parents]
     items = [listed.pop(identity(path), _Item(path, None)) if listed else _Item(path, None) for path in found]
     if out := [item for item in items if item.label in REASONS]:
-        print(f"{len(out)} of {len(items)} images are left out: data.csv says {' or '.join(REASONS)}")
+        say(f"{len(out)} of {len(items)} images are left out: data.csv says {' or '.join(REASONS)}")
         items = [item for item in items if item.label not in REASONS]
     if listed:
         raise UserError(
@@ -292,7 +297,13 @@ def _without_labels(root: Path, csv: str | None, test_root: str | None) -> list[
     return items
 
 
-def _from_csv(file: Path, root: Path, blank: bool = False) -> list[_Item]:
+def _field(row: dict[str, str], key: str) -> str:
+    text = row[key] or ""
+    return (unguard(text) if key == "label" else text).strip()
+
+
+def _from_csv(file: Path, root: Path, blank: bool = False, allow_outside: bool = True) -> list[_Item]:
+    top = root.resolve()
     try:
         with file.open(newline="", encoding="utf-8-sig") as text:
             reader = csv.DictReader(text)
@@ -303,7 +314,7 @@ def _from_csv(file: Path, root: Path, blank: bool = False) -> list[_Item]:
                     f"expected the columns path and label in data.csv '{file}', got {', '.join(columns) or 'none'}: "
                     "write them into the first line"
                 )
-            rows = [(reader.line_num, {key: (row[key] or "").strip() for key in columns}) for row in reader]
+            rows = [(reader.line_num, {key: _field(row, key) for key in columns}) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"cannot read data.csv '{file}' ({error}): set it to a CSV file with path and label") from None
     items, wrong, seen = [], [], dict[Identity, int]()
@@ -315,6 +326,8 @@ def _from_csv(file: Path, root: Path, blank: bool = False) -> list[_Item]:
             wrong.append(f"line {line}: split '{row['split']}' is neither train nor test")
         elif not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where a name is too long
             wrong.append(f"line {line}: there is no file '{path}'")
+        elif not allow_outside and not path.resolve().is_relative_to(top):
+            wrong.append(f"line {line}: '{row['path']}' leads out of data.root, which data.allow_outside true allows")
         elif (same := identity(path)) in seen:
             wrong.append(f"line {line}: '{row['path']}' stands in line {seen[same]} already")
         else:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from msal_lightning.data.formats import FORMER_SUFFIXES, HEIF_SUFFIXES, can_read_heif, looks_like, suffixes
 from msal_lightning.errors import UserError
+from msal_lightning.io.terminal import say
 
 _BROKEN = "with a broken link"
 Identity = tuple[int, int] | str
@@ -170,12 +171,12 @@ def say_left_out(listing: Listing) -> None:
         verb = "needs" if sum(heif.values()) == 1 else "need"
         parts.append(f"{', '.join(_count(heif))} {verb} the extra heif (pip install 'msal_lightning[heif]')")
     if parts:
-        print(f"left out: {'; '.join(parts)}")
+        say(f"left out: {'; '.join(parts)}")
     if names := sorted(listing.repeated):
         what = "1 name leads" if len(names) == 1 else f"{len(names)} names lead"
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         shown = ", ".join(f"'{name}'" for name in names[:3])
-        print(f"{what} to images or folders that are listed already, each image counts once: {shown}{more}")
+        say(f"{what} to images or folders that are listed already, each image counts once: {shown}{more}")
 
 
 def _count(kinds: dict[str, int]) -> list[str]:

@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 import torchvision
 from torch import Tensor
@@ -14,6 +13,7 @@ from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.download import fetch
 from msal_lightning.data.views import Images
 from msal_lightning.errors import UserError
+from msal_lightning.io.archives import read_idx
 
 
 class MNIST(ActiveDataModule):
@@ -79,15 +79,9 @@ def _present(path: Path) -> Iterator[Path]:
 
 
 def _read_idx(path: Path) -> Tensor:
-    """The array of an IDX file of bytes: magic 00 00 08 ndim, each dimension as big-endian int32, then the data."""
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        ndim = data[3]
-        shape = np.frombuffer(data, dtype=">u4", count=ndim, offset=4).astype(int)
-        array = np.frombuffer(data, dtype=np.uint8, offset=4 + 4 * ndim).reshape(shape)
-        if data[:3] != b"\x00\x00\x08":
-            raise ValueError("no IDX file of bytes")
-    except (OSError, EOFError, ValueError, IndexError, gzip.zlib.error) as error:  # type: ignore[attr-defined]
+        array = read_idx(path)
+    except (OSError, EOFError, ValueError, gzip.zlib.error) as error:  # type: ignore[attr-defined]
         raise UserError(f"cannot read '{path}' as an IDX file ({error}): delete it and fetch it again") from None
     return torch.from_numpy(array.copy())
 

@@ -19,6 +19,8 @@ from msal_lightning.data.files import decode_all, name_some
 from msal_lightning.data.read_only import is_read_only
 from msal_lightning.data.views import Images
 from msal_lightning.errors import UserError
+from msal_lightning.io.archives import check_zip
+from msal_lightning.io.terminal import say
 
 _NAME = "tiny-imagenet-200"
 _URL = f"http://cs231n.stanford.edu/{_NAME}.zip"
@@ -52,7 +54,7 @@ class TinyImageNet(ActiveDataModule):
         cache = Path(self.root) / _CACHE
         if (found := _read_cache(cache)) is None:
             if cache.is_dir():
-                print(f"{cache} is unfinished or damaged: it is made again", flush=True)
+                say(f"{cache} is unfinished or damaged: it is made again", flush=True)
             found = _decode(self._source())
             if not is_read_only():
                 _write_cache(cache, *found)
@@ -91,6 +93,7 @@ class _Zip:
     def __init__(self, file: Path) -> None:
         self.where = str(file)
         try:
+            check_zip(file, times=20, most=1_000_000)  # JPEG hardly packs
             self._zip = zipfile.ZipFile(file)
         except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
             raise UserError(f"cannot read '{file}' ({error}): delete it, and it is fetched again") from None
@@ -207,7 +210,7 @@ def _write_cache(cache: Path, learn: Images, test: Images, names: tuple[str, ...
         _save(cache / "class_names.npy", np.array(names))
         write_atomically(cache / "complete", "")  # last: without it the cache is made again
     except OSError as error:
-        print(f"{cache} cannot be written ({error.strerror or error}): the images will be decoded anew each time")
+        say(f"{cache} cannot be written ({error.strerror or error}): the images will be decoded anew each time")
 
 
 def _save(file: Path, array: NDArray[Any]) -> None:
@@ -228,12 +231,12 @@ def _read_cache(cache: Path) -> tuple[Images, Images, tuple[str, ...]] | None:
     if not (cache / "complete").exists():
         return None
     try:
-        names = tuple(np.load(cache / "class_names.npy").tolist())
+        names = tuple(np.load(cache / "class_names.npy", mmap_mode="r").tolist())
         learn, test = (
             Images(
                 # mapped, so that the start need not wait until 1.2 GB are read; "c": writable, but never written back
                 torch.from_numpy(np.load(cache / f"{part}_image.npy", mmap_mode="c")),
-                torch.from_numpy(np.load(cache / f"{part}_label.npy")),
+                torch.from_numpy(np.load(cache / f"{part}_label.npy", mmap_mode="c")),
             )
             for part in ("learn", "test")
         )

@@ -21,6 +21,7 @@ from msal_lightning.errors import UserError
 from msal_lightning.figures.groups import choose_rounds, first_seeds, read_groups
 from msal_lightning.figures.style import check_out, save
 from msal_lightning.fit import one_sentence
+from msal_lightning.io.terminal import say
 from msal_lightning.mistakes import explain
 from msal_lightning.restore import changed_images
 
@@ -96,9 +97,7 @@ def draw_contact_sheet(
             raise UserError(_OTHERS.format(run.folder, change, read[key].root))
         blocks[name] = [_choice(read[key], run, k, images) for k in numbers]
     save(contact_sheet(blocks), out)
-    print(
-        f"rounds {', '.join(map(str, numbers))} of {', '.join(str(r.folder) for r in chosen.values())} drawn in {out}"
-    )
+    say(f"rounds {', '.join(map(str, numbers))} of {', '.join(str(r.folder) for r in chosen.values())} drawn in {out}")
 
 
 def contact_sheet(blocks: Mapping[str, Sequence[Choice]]) -> Figure:

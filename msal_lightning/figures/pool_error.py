@@ -12,6 +12,7 @@ from msal_lightning.errors import UserError
 from msal_lightning.figures.budget import seeds
 from msal_lightning.figures.groups import read_groups
 from msal_lightning.figures.style import check_out, draw_mean, finish_curves, save
+from msal_lightning.io.terminal import say
 
 
 def draw_pool_error(runs: Sequence[str], out: str) -> None:
@@ -35,9 +36,9 @@ def draw_pool_error(runs: Sequence[str], out: str) -> None:
             "--loop.pool_error true"
         )
     save(pool_error_curves(groups), out)
-    print(f"{sum(map(len, groups.values())) - len(without)} runs drawn in {out}")
+    say(f"{sum(map(len, groups.values())) - len(without)} runs drawn in {out}")
     if without:
-        print(f"no error rate on the pool in {', '.join(without)}: `fit` with --loop.pool_error true measures it")
+        say(f"no error rate on the pool in {', '.join(without)}: `fit` with --loop.pool_error true measures it")
 
 
 def pool_error_curves(groups: Mapping[str, list[Run]]) -> Figure:

@@ -17,6 +17,7 @@ from msal_lightning.embeddings import Embeddings, read_embeddings
 from msal_lightning.errors import UserError
 from msal_lightning.figures.groups import choose_rounds, first_seeds, read_groups
 from msal_lightning.figures.style import check_out, class_colours, save
+from msal_lightning.io.terminal import say
 
 _ROUNDS = 5  # as in the paper
 _NAMED_CLASSES = 10  # in the legend
@@ -77,9 +78,9 @@ def draw_tsne(runs: Sequence[str], out: str, rounds: Sequence[int] | None, point
         for name in track(list(kept), "t-SNE", transient=True)
     }
     save(small_multiples(rows), out)
-    print(f"rounds {', '.join(map(str, numbers))} of {', '.join(str(chosen[n].folder) for n in rows)} drawn in {out}")
+    say(f"rounds {', '.join(map(str, numbers))} of {', '.join(str(chosen[n].folder) for n in rows)} drawn in {out}")
     if without:
-        print(f"no embeddings in {', '.join(without)}: `fit` with --loop.keep_embeddings 1000 keeps them")
+        say(f"no embeddings in {', '.join(without)}: `fit` with --loop.keep_embeddings 1000 keeps them")
 
 
 def map_rounds(run: Run, kept: Mapping[int, Embeddings], points: int) -> list[Panel]:

@@ -2,11 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterable
 from typing import IO
-
-from rich.console import Console, ConsoleOptions, RenderableType
-from rich.segment import Segment
 
 # C0 without tab and line end, DEL and C1; marks that turn the direction of text; line ends of others; what is no text
 _STEERS = re.compile(
@@ -32,22 +28,6 @@ def say(*words: object, file: IO[str] | None = None, flush: bool = False) -> Non
         flush: at once.
     """
     print(clean(" ".join(map(str, words))), file=file or sys.stdout, flush=flush)
-
-
-class SafeConsole(Console):
-    """rich's console. Its own control codes are kept; those within the text are written out."""
-
-    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:  # noqa: D102
-        for segment in super().render(renderable, options):
-            yield segment if segment.control else Segment(clean(segment.text), segment.style)
-
-
-def console() -> SafeConsole:
-    """The one that all commands share."""
-    return _CONSOLE
-
-
-_CONSOLE = SafeConsole()
 
 
 def _written_out(found: re.Match[str]) -> str:

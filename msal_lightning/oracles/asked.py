@@ -5,6 +5,7 @@ so that an answer that was taken over once stays what it was.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any
 
 from msal_lightning.atomic import write_atomically
 from msal_lightning.errors import UserError
+from msal_lightning.io.json_files import read_json
 from msal_lightning.oracles.base import Answer, Item, Question
 
 INITIAL = "initial"
+_NAME = re.compile(r"(initial|round-\d+)(-\w+)*", re.ASCII)  # of files in queries, which must not lead elsewhere
 
 
 @dataclass(frozen=True)
@@ -95,12 +98,14 @@ def read_asked(run: Path, name: str) -> Asked | None:
     """
     file = asked_file(run, name)
     try:
-        body = json.loads(file.read_text(encoding="utf-8"))
+        body = read_json(file)
+        if not _NAME.fullmatch(body["name"]):
+            raise ValueError("the name of a round is the name of a file")
         exchanges = tuple(_exchange(run, one) for one in body["exchanges"])
         return Asked(body["name"], body["record"], exchanges, body["num_images"])
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UserError(
             f"the file '{file}' is damaged: delete it, and the round is trained again and asks the same"
         ) from None
@@ -133,6 +138,8 @@ def pending(run: Path) -> Question | None:
 
 
 def _exchange(run: Path, body: dict[str, Any]) -> Exchange:
+    if not _NAME.fullmatch(body["name"]):
+        raise ValueError("the name of a question is the name of a file")
     items = tuple(Item(**item, file=Path(item["path"])) for item in body["items"])
     question = Question(body["name"], items, tuple(body["class_names"]), run / "queries")
     answers = None if body["answers"] is None else tuple(Answer(**answer) for answer in body["answers"])

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msal_lightning.atomic import write_atomically
+from msal_lightning.io.csv_cells import guard, guard_path
 from msal_lightning.oracles.base import Answer
-from msal_lightning.oracles.question_csv import cell
 
 _SHOWN = 5
 
@@ -35,9 +35,9 @@ def say_disagreements(file: Path, found: Mapping[str, Sequence[str]]) -> str:
         with file.open(encoding="utf-8", newline="") as text:
             rows = {row[0]: row[1:] for row in csv.reader(text) if row}
     for path, labels in found.items():
-        former = rows.get(cell(path), [])
-        new = [*map(cell, labels)]
-        rows[cell(path)] = former + new[1:] if former[-1:] == new[:1] else new
+        former = rows.get(guard_path(path), [])
+        new = [*map(guard, labels)]
+        rows[guard_path(path)] = former + new[1:] if former[-1:] == new[:1] else new
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerows([[path, *labels] for path, labels in rows.items()])

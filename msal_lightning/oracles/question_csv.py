@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from msal_lightning.atomic import write_atomically
 from msal_lightning.errors import UserError
+from msal_lightning.io.csv_cells import table, unguard
 from msal_lightning.oracles.base import REASONS, Answer, Question
 
 COLUMNS = ("path", "suggested", "score", "rank", "label")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would compute what begins with these
 _DELIMITERS = (",", ";", "\t")  # of spreadsheets, by country
 
 
@@ -25,18 +25,11 @@ def write_csv(question: Question, file: Path, answers: Sequence[Answer | None] =
         file: the file.
         answers: what is known already, one an item; blank labels where left out.
     """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    rows = []
     for item, answer in zip(question.items, answers or [None] * len(question.items), strict=True):
         label = "" if answer is None else answer.label or answer.reason
-        writer.writerow([cell(item.path), item.suggested, item.score, item.rank, label])  # None becomes a blank field
-    write_atomically(file, out.getvalue())
-
-
-def cell(path: str) -> str:
-    """A path as it stands in the file: the same file, but no spreadsheet takes it for a formula."""
-    return f"./{path}" if path.startswith(_FORMULA) else path
+        rows.append(dict(zip(COLUMNS, (item.path, item.suggested, item.score, item.rank, label), strict=True)))
+    write_atomically(file, table(rows, COLUMNS))
 
 
 def read_answers(question: Question, file: Path, allow_new_classes: bool = False) -> list[Answer | None]:
@@ -177,7 +170,7 @@ class KnownClasses:
         Raises:
             ValueError: what is wrong with it.
         """
-        text = _text(field)
+        text = _text(unguard(field))
         if not text:
             return None
         if text in self._by_text:

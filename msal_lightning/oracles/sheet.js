@@ -241,8 +241,15 @@ function zoom() {
 
 const quoted = (field) => (/[",\r\n]/.test(field) ? `"${field.replaceAll('"', '""')}"` : field);
 
+// as io/csv_cells.py: an apostrophe before what a spreadsheet would run; a number is no formula
+const isRun = (text) =>
+  /^[\s'"\ufeff\u200b\0]*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(text) && !/^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text);
+const guarded = (text) => (isRun(text) ? `'${text}` : text);
+
 function csv() {
-  const lines = items.map((item, rank) => [item.cell, item.suggested ?? "", item.score, String(rank), labels[rank]]);
+  const lines = items.map((item, rank) => [
+    item.cell, guarded(item.suggested ?? ""), item.score, String(rank), guarded(labels[rank] ?? ""),
+  ]);
   return [data.columns, ...lines].map((fields) => `${fields.map(quoted).join(",")}\n`).join("");
 }
 

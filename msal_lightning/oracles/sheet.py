@@ -11,9 +11,10 @@ from PIL import Image
 from msal_lightning.atomic import write_atomically
 from msal_lightning.data.files import in_threads, open_upright
 from msal_lightning.data.formats import UNREADABLE
+from msal_lightning.io.csv_cells import guard_path
 from msal_lightning.one_page import render
 from msal_lightning.oracles.base import Item, Question
-from msal_lightning.oracles.question_csv import COLUMNS, cell
+from msal_lightning.oracles.question_csv import COLUMNS
 
 _SIDE = 320  # pixels, of what is shown
 _SMALL = 64  # pixels of a side up to which an image is kept exactly and enlarged in hard squares
@@ -51,7 +52,7 @@ def _item(item: Item, picture: dict[str, Any]) -> dict[str, Any]:
     """Fields as they stand in the CSV file, and what is shown."""
     return {
         "path": item.path,
-        "cell": cell(item.path),
+        "cell": guard_path(item.path),
         "suggested": item.suggested,
         "score": "" if item.score is None else str(item.score),
         "confidence": item.confidence,

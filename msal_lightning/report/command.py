@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from msal_lightning.atomic import write_atomically
 from msal_lightning.errors import UserError
+from msal_lightning.io.console import SafeConsole
 from msal_lightning.report.latex import latex
 from msal_lightning.report.markdown import markdown
 from msal_lightning.report.page import page
@@ -36,7 +35,7 @@ def report(runs: Sequence[str], out: str = "report", logger: str | None = None) 
         raise UserError(
             f"cannot write into '{out}' ({error.strerror or error}): set --out to a folder of yours"
         ) from None
-    console = Console(highlight=False)
+    console = SafeConsole(highlight=False)
     show(result, console)
     console.print(f"Written: report.md, report.csv, report.tex and report.html in {out}", markup=False)
     if logger == "wandb":

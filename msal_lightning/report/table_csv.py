@@ -1,21 +1,15 @@
 """A report's main table as CSV: plain numbers, blanks where there is none."""
 
-import csv
-import io
 from typing import Any
 
+from msal_lightning.io.csv_cells import table
 from msal_lightning.report.aggregate import PHASES
 from msal_lightning.report.result import METRICS, Report, Row
 
 
 def table_csv(report: Report) -> str:
     """One row a method; where the paper's tables disagree the first one counts."""
-    out = io.StringIO()
-    rows = result_rows(report)
-    writer = csv.DictWriter(out, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
+    return table(result_rows(report))
 
 
 def result_rows(report: Report) -> list[dict[str, Any]]:

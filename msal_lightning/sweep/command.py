@@ -9,6 +9,7 @@ from typing import Any
 from msal_lightning.config.command_parser import PROGRAM, CommandParser
 from msal_lightning.config.paths import expand
 from msal_lightning.errors import UserError
+from msal_lightning.io.terminal import say
 from msal_lightning.sweep.executor import Executor
 from msal_lightning.sweep.grid import Cell, Options, cells, name_of, plain, read_grid, read_options, split
 from msal_lightning.sweep.paper import EXPERIMENTS
@@ -51,7 +52,7 @@ def _run(wanted: Sequence[Cell], out: Path, options: argparse.Namespace) -> int:
         display.say(line, style="yellow")
     if options.list:
         for job in jobs:
-            print(f"{job.cell.name}  ({job.rounds} rounds)  fit {' '.join(job.cell.arguments)}")
+            say(f"{job.cell.name}  ({job.rounds} rounds)  fit {' '.join(job.cell.arguments)}")
         return 0
     executor = _executor(options, out)
     lock = DirectoryLock(out / "lock", "--out")

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import rich
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
@@ -12,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from msal_lightning.analysis.rounding import fixed
+from msal_lightning.io.console import shared_console
 from msal_lightning.sweep.progress import Progress, State
 
 _STYLES: dict[State, str] = {
@@ -32,7 +32,7 @@ class SweepDisplay:
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or rich.get_console()
+        self._console = console or shared_console()
         self._live: Live | None = None
         self._ended: list[Progress] = []
         self._note = ""

@@ -150,9 +150,23 @@ def test_csv_may_name_files_elsewhere(tmp_path):
     make_folder(tmp_path / "here", {"a": 2})
     make_folder(tmp_path / "there", {"b": 2})
     rows = [("a/000.png", "a"), ("a/001.png", "a"), (tmp_path / "there/b/000.png", "b"), ("../there/b/001.png", "b")]
-    data = ready(tmp_path / "here", csv=write_csv(tmp_path / "labels.csv", *rows), test_fraction=0.5)
+    csv = write_csv(tmp_path / "labels.csv", *rows)
+    with pytest.raises(UserError, match=r"line 4.*line 5.*leads out of data.root.*data.allow_outside"):
+        ready(tmp_path / "here", csv=csv, test_fraction=0.5)
+    data = ready(tmp_path / "here", csv=csv, test_fraction=0.5, allow_outside=True)
     assert len(data.labeled_at) == len(data.test.label) == 2
     assert all((tmp_path / "here" / path).is_file() for path in learn_paths(data))
+
+
+def test_a_link_out_of_root_leads_out_of_it_and_one_within_does_not(tmp_path):
+    make_folder(tmp_path / "here", {"a": 2, "b": 2})
+    make_folder(tmp_path / "there", {"b": 1})
+    (tmp_path / "here" / "link").symlink_to(tmp_path / "there")
+    (tmp_path / "here" / "within").symlink_to("b")
+    rows = [("a/000.png", "a"), ("a/001.png", "a"), ("within/000.png", "b"), ("a/../b/001.png", "b")]
+    ready(tmp_path / "here", csv=write_csv(tmp_path / "within.csv", *rows), test_fraction=0.5)
+    with pytest.raises(UserError, match=r"line 6.*allow_outside"):
+        ready(tmp_path / "here", csv=write_csv(tmp_path / "out.csv", *rows, ("link/b/000.png", "b")))
 
 
 def test_classes_that_are_numbers_are_sorted_as_numbers(tmp_path):

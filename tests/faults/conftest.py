@@ -3,10 +3,8 @@
 import csv
 import importlib.util
 import json
-import os
 import subprocess
 import sys
-from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -15,28 +13,6 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 KILL_AT = Path(__file__).with_name("kill_at.py")
-_tables = defaultdict(list)
-
-
-@pytest.fixture(scope="session")
-def faults_table():
-    """``faults_table(section, {column: value})`` adds a row to the table that FAULTS_TABLE names."""
-    return lambda section, row: _tables[section].append(row)
-
-
-def pytest_sessionfinish(session):
-    if not (target := os.environ.get("FAULTS_TABLE")) or not _tables:
-        return
-    lines = [
-        "# What the fault suite tried",
-        "",
-        f'`FAULTS_TABLE={target} python -m pytest tests/faults -m ""` wrote this page.',
-    ]
-    for section, rows in _tables.items():
-        columns = list(dict.fromkeys(column for row in rows for column in row))
-        lines += ["", f"## {section}", "", "| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-        lines += ["| " + " | ".join(str(row.get(column, "")) for column in columns) + " |" for row in rows]
-    Path(target).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 class Server:

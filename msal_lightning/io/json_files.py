@@ -1,0 +1,27 @@
+"""JSON files that may be damaged or a stranger's."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+_LARGEST = 2**28
+"""Bytes; the record of a round with a million queried images is below."""
+
+
+def read_json(file: Path) -> Any:
+    """The values of a file.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+        ValueError: it is no JSON in UTF-8, too large, or too deep.
+    """
+    if file.exists() and not file.is_file():
+        raise OSError(f"'{file}' is no file")
+    with file.open("rb") as stream:
+        content = stream.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        raise ValueError(f"more than {_LARGEST:,} bytes")
+    try:
+        return json.loads(content.decode("utf-8"))
+    except RecursionError:
+        raise ValueError("more levels than a record has") from None
