@@ -12,6 +12,7 @@ KINDS = {
     "tsne": "embeddings of the pool and of the queried images, round by round (Fig. 2)",
     "pool-error": "error rate on the pool, round by round (Fig. 3)",
     "query-size": "AUBC and final accuracy over loop.query_size (Fig. 5)",
+    "confusion": "which classes the model of a round takes for which, on the test set of one run",
     "contact-sheet": "the images that each strategy queried",
 }
 
@@ -39,6 +40,10 @@ def figure(argv: list[str]) -> None:
         from msal_lightning.figures.query_size import draw_query_size
 
         draw_query_size(options.runs, out)
+    elif options.kind == "confusion":
+        from msal_lightning.figures.confusion import draw_confusion
+
+        draw_confusion(options.runs, out, options.round)
     elif options.kind == "tsne":
         from msal_lightning.figures.tsne import draw_tsne
 
@@ -76,6 +81,8 @@ def _parser() -> CommandParser:
         kind.add_argument(
             "--out", metavar="FILE", type=expand, help=f"the picture: png, svg or pdf (default: {name}.png)"
         )
+        if name == "confusion":
+            kind.add_argument("--round", type=int, metavar="K", help="which round (default: the last finished one)")
         if name in ("tsne", "contact-sheet"):
             kind.add_argument("--rounds", type=_rounds, metavar="K,K", help="which rounds (default: evenly spread)")
         if name == "tsne":
