@@ -70,12 +70,13 @@ def _status(argv: list[str]) -> None:
         f"{PROGRAM} status",
         description=_status.__doc__,
         examples=[
+            f"{PROGRAM} status runs",
             f"{PROGRAM} status runs/mine",
             f"{PROGRAM} status runs/mine --against runs/random-seed0 runs/random-seed1",
             f"{PROGRAM} status runs/mine --json",
         ],
     )
-    parser.add_argument("runs", nargs="+", metavar="RUNS", type=expand, help="run directories")
+    parser.add_argument("runs", nargs="+", metavar="RUNS", type=expand, help="run directories, or folders of them")
     parser.add_argument(
         "--against",
         nargs="+",

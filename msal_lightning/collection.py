@@ -1,7 +1,8 @@
 """Finding runs: what ``figure`` and ``report`` start from."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,19 @@ from msal_lightning.config.batch_size import only_where_it_matters
 from msal_lightning.config.changes import aligned
 from msal_lightning.config.yaml_files import read_yaml
 from msal_lightning.errors import UserError
+from msal_lightning.io.terminal import say
 from msal_lightning.methods import last_word
 from msal_lightning.runs import RoundRecord, flatten, is_free, read_records
 
+_KINDS: dict[str, tuple[type, str]] = {
+    "seed": (int, "an integer"),
+    **{f"loop.{key}": (int, "an integer") for key in ("query_size", "query_budget", "held_out", "pool_limit")},
+    "loop.initial_size": (int, "an integer or all"),
+    "loop.replay": (str, "a path"),
+    "model.head": (str, "a word"),
+    **{f"{key}.class_path": (str, "the name of a class") for key in ("query", "data", "oracle", "model.backbone")},
+}
+"""What the commands that read runs take for granted of a configuration."""
 Setting = tuple[tuple[str, str], ...]
 
 
@@ -48,19 +59,43 @@ class Run:
         )
 
 
-def read_runs(paths: Sequence[Path]) -> list[Run]:
+def say_left_out(folder: Path, error: UserError | OSError) -> None:
+    """Name a damaged run that lies among others, in a line on standard error."""
+    why = str(error) if isinstance(error, UserError) else f"'{folder}' ({error.strerror})"
+    say(f"(left out: {why})", file=sys.stderr)
+
+
+def run_folders(path: Path) -> list[Path]:
+    """The run directories in a folder; the folder itself where it is one, or where it has none."""
+    if (path / "config.yaml").is_file() or not path.is_dir():
+        return [path]
+    return [file.parent for file in sorted(path.glob("*/config.yaml"))] or [path]
+
+
+def read_runs(
+    paths: Sequence[Path], say_damaged: Callable[[Path, UserError | OSError], None] = say_left_out
+) -> list[Run]:
     """All runs in some folders, each once; those without a finished round too.
 
     Args:
         paths: run directories, or folders of them.
+        say_damaged: told of each damaged run in a folder of runs, which is left out.
 
     Raises:
-        UserError: a folder has no runs, none of them has a finished round, a configuration is damaged, or the runs are
-            on different datasets.
+        UserError: a folder has no runs, none of them has a finished round, a run that ``paths`` names is damaged, or
+            the runs are on different datasets.
     """
     folders = {file.parent.resolve(): file.parent for path in paths for file in _config_files(path)}
-    configs = aligned([_config(folder) for folder in folders.values()])
-    runs = [Run(folder, config, read_records(folder)) for folder, config in zip(folders.values(), configs, strict=True)]
+    found = []
+    for folder in folders.values():
+        try:
+            found.append(read_run(folder))
+        except (UserError, OSError) as error:
+            if folder in paths or len(folders) == 1:  # the user means this one
+                raise
+            say_damaged(folder, error)
+    configs = aligned([run.config for run in found])
+    runs = [replace(run, config=config) for run, config in zip(found, configs, strict=True)]
     datasets = {run.dataset: run.folder for run in runs}
     if len(datasets) > 1:
         raise UserError(
@@ -104,7 +139,15 @@ def _config_files(path: Path) -> list[Path]:
 
 
 def _config(folder: Path) -> dict[str, Any]:
+    file = folder / "config.yaml"
     try:
-        return flatten(read_yaml(folder / "config.yaml"))
+        config = flatten(read_yaml(file))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError):
-        raise UserError(f"the configuration '{folder / 'config.yaml'}' is damaged: leave this run out") from None
+        raise UserError(f"the configuration '{file}' is damaged: leave this run out") from None
+    for key, (kind, what) in _KINDS.items():
+        value = config.get(key)
+        if value is None or (key, value) == ("loop.initial_size", "all"):
+            continue
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise UserError(f"expected {key} in '{file}' to be {what}, got '{value}': leave this run out")
+    return config

@@ -470,7 +470,8 @@ def read_records(path: Path) -> list[RoundRecord]:
     Raises:
         UserError: a record is damaged, changed by hand or missing; nothing is written.
     """
-    files = sorted((f for f in (path / "rounds").glob("*.json") if f.stem.isdigit()), key=lambda f: int(f.stem))
+    files = [f for f in (path / "rounds").glob("*.json") if f.stem.isascii() and f.stem.isdecimal()]
+    files.sort(key=lambda file: int(file.stem))
     records = [_read(file) for file in files]
     for k, record in enumerate(records):
         if record.round != k:
@@ -499,6 +500,8 @@ def _read(file: Path) -> RoundRecord:
     try:
         body = read_json(file)
         version, digest = body.pop("format"), body.pop("digest")
+    except PermissionError as error:
+        raise UserError(f"cannot read the record '{file}' ({error.strerror}): give it back to you") from None
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         raise UserError(f"the record '{file}' is damaged: {remedy}") from None
     if version not in range(1, FORMAT + 1):

@@ -1,8 +1,9 @@
 """What the command ``status`` does: how far a run is, what it waits for, and what more labels may buy."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from rich.text import Text
 
 from msal_lightning.analysis.classes import ClassRow, class_rows, missing_classes, worst_first
 from msal_lightning.analysis.rounding import fixed
-from msal_lightning.collection import Run, read_run, read_runs
+from msal_lightning.collection import Run, read_run, read_runs, run_folders, say_left_out
 from msal_lightning.errors import UserError
 from msal_lightning.evaluation import Comparison, Estimate, accuracy_interval, against_random, next_gain
 from msal_lightning.io.console import SafeConsole
@@ -30,6 +31,7 @@ from msal_lightning.sizes import label_counts
 _MORE = 100  # labels, of the estimate
 _BAR = 20  # letters: the table fits into 80
 _SHOWN_CLASSES = 12
+_Reader = Callable[[tuple[Path, ...]], Sequence[Run]]
 
 
 @dataclass(frozen=True)
@@ -115,28 +117,59 @@ def status(runs: Sequence[str], against: Sequence[str] = (), as_json: bool = Fal
     """Show runs one below the other.
 
     Args:
-        runs: run directories.
+        runs: run directories, or folders of them.
         against: runs of Random, or folders of them; those beside each run by default.
         as_json: for machines: one JSON list.
 
     Raises:
-        UserError: a folder is no run directory, or a file in it is damaged.
+        UserError: a folder is no run directory, or a file in it is damaged; all other runs are shown before. A damaged
+            run in a folder of runs costs a line.
     """
-    found = [look(Path(run), [Path(other) for other in against]) for run in runs]
-    if as_json:
+    found, mistakes = _look_at_all([Path(run) for run in runs], [Path(other) for other in against])
+    if as_json and found:
         say(json.dumps([asdict(one) for one in found], indent=1))
-        return
-    console = SafeConsole(highlight=False)
-    for one in found:
-        show(one, console)
+    else:
+        console = SafeConsole(highlight=False)
+        for one in found:
+            show(one, console)
+    if mistakes:
+        raise mistakes[0]
 
 
-def look(folder: Path, against: Sequence[Path] = ()) -> Status:
+def _look_at_all(paths: Sequence[Path], against: Sequence[Path]) -> tuple[list[Status], list[UserError | OSError]]:
+    """All runs that can be read, and what is wrong with the runs that were named."""
+    read = cache(_read_quietly)  # the same runs lie beside each run of a folder
+    found: list[Status] = []
+    mistakes: list[UserError | OSError] = []
+    for path in paths:
+        folders = run_folders(path)
+        for folder in folders:
+            try:
+                found.append(look(folder, against, read))
+            except (UserError, OSError) as error:
+                if len(folders) == 1:
+                    mistakes.append(error)
+                else:
+                    say_left_out(folder, error)
+    if not found and not mistakes:
+        mistakes.append(
+            UserError(f"expected a run in {', '.join(map(str, paths))}, found damaged ones only: see above")
+        )
+    return found, mistakes
+
+
+def _read_quietly(paths: tuple[Path, ...]) -> list[Run]:
+    """Runs to compare with: a damaged one is shown where it is looked at."""
+    return read_runs(paths, lambda *_: None)
+
+
+def look(folder: Path, against: Sequence[Path] = (), read: _Reader = _read_quietly) -> Status:
     """Read a run; nothing is written.
 
     Args:
         folder: the run directory.
         against: see :func:`status`.
+        read: reads the runs to compare with.
 
     Raises:
         UserError: see :func:`status`.
@@ -176,7 +209,7 @@ def look(folder: Path, against: Sequence[Path] = ()) -> Status:
         waiting=_waiting(question, bool(config.get("oracle.init_args.allow_new_classes"))) if question else None,
         busy=DirectoryLock(folder / "lock").holder(),
         gain=next_gain([r.num_labeled for r in records], [r.accuracy for r in records], _MORE),
-        random=_random(run, against),
+        random=_random(run, against, read),
         warnings=missing_classes(records, len(records) - 1).warnings if records else [],
         classes=worst_first(class_rows(records, len(records) - 1)) if records else [],
     )
@@ -328,12 +361,12 @@ def _label_counts(config: dict[str, Any]) -> list[int] | None:
     return label_counts(initial + budget, initial, size, budget)
 
 
-def _random(run: Run, against: Sequence[Path]) -> Comparison | None:
+def _random(run: Run, against: Sequence[Path], read: _Reader) -> Comparison | None:
     """Against runs of Random that share all but the query, the oracle and the seed; each seed with its own."""
     if last_word(run.config.get("query.class_path")) == "Random":
         return None
     try:
-        others = read_runs(against or [run.folder.resolve().parent])
+        others = read(tuple(against) or (run.folder.resolve().parent,))
     except UserError:
         if against:
             raise

@@ -17,6 +17,7 @@ from msal_lightning.io.json_files import read_json
 from msal_lightning.oracles.base import Answer, Item, Question
 
 INITIAL = "initial"
+_NUMBER = re.compile(r"\d+", re.ASCII)  # of a round
 _NAME = re.compile(r"(initial|round-\d+)(-\w+)*", re.ASCII)  # of files in queries, which must not lead elsewhere
 
 
@@ -99,8 +100,8 @@ def read_asked(run: Path, name: str) -> Asked | None:
     file = asked_file(run, name)
     try:
         body = read_json(file)
-        if not _NAME.fullmatch(body["name"]):
-            raise ValueError("the name of a round is the name of a file")
+        if body["name"] != name:
+            raise ValueError("the name of a round is the name of its file")
         exchanges = tuple(_exchange(run, one) for one in body["exchanges"])
         return Asked(body["name"], body["record"], exchanges, body["num_images"])
     except FileNotFoundError:
@@ -121,6 +122,9 @@ def all_asked(run: Path) -> list[Asked]:
         UserError: a file of it is damaged.
     """
     names = [file.name.removesuffix(".asked.json") for file in (run / "rounds").glob("*.asked.json")]
+    names = [
+        name if name == INITIAL else f"round-{name}" for name in names if name == INITIAL or _NUMBER.fullmatch(name)
+    ]
     found = [read_asked(run, name) for name in sorted(names, key=lambda name: (name != INITIAL, name))]
     return [asked for asked in found if asked]
 

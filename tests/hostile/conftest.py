@@ -1,6 +1,7 @@
 """What the tests of wrong inputs share: one way to try an input, one opinion on what is a good refusal."""
 
 import re
+from collections import Counter
 
 import pytest
 
@@ -29,15 +30,27 @@ def is_refusal(code, err, names):
     return ", ".join(found)
 
 
+@pytest.fixture(scope="session")
+def wrong_inputs(faults_table):
+    """What was tried and what was refused as it should be, for the table in docs/faults.md."""
+    tried, refused = Counter(), Counter()
+    yield tried, refused
+    for kind, number in tried.items():
+        row = {"inputs": kind, "tried": number, "one sentence, exit code 2, nothing left behind": refused[kind]}
+        faults_table("Wrong inputs", row)
+
+
 @pytest.fixture
-def refused(tmp_path, monkeypatch, capsys):
+def refused(tmp_path, monkeypatch, capsys, request, wrong_inputs):
     """``refused(argv, *names)``: the command refuses, says why with these words, and leaves nothing behind.
 
     It runs in this process and in an empty folder, which a test may fill first.
     """
     monkeypatch.chdir(tmp_path)
+    kind = request.module.__doc__.partition(":")[0].partition("\n")[0].rstrip(".")
 
     def refused(argv, *names):
+        wrong_inputs[0][kind] += 1
         before = snapshot(tmp_path)
         try:
             code = main([str(word) for word in argv])
@@ -46,6 +59,7 @@ def refused(tmp_path, monkeypatch, capsys):
         err = capsys.readouterr().err
         assert not (wrong := is_refusal(code, err, names)), f"{wrong}: {err}"
         assert snapshot(tmp_path) == before
+        wrong_inputs[1][kind] += 1
         return err
 
     return refused
