@@ -122,6 +122,7 @@ def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
             raise UserError("trainer.precision 16-mixed needs a GPU, found a CPU: set it to bf16-mixed or 32-true")
         return trainer
 
+    part.data.only_sample = config.plan
     if config.wandb_images < 0:
         raise UserError(f"expected wandb_images to be at least 0, got {config.wandb_images}: 32 is the default")
     replayed = "-replay" if config.loop.replay else ""
@@ -304,7 +305,11 @@ def resolve(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
     # it must not erase the run; and a model of others may not be there any more
     del resolved["overwrite"], resolved["plan"]
     resolved["loop"].pop("first_fit", None)
-    if not resolved["loop"].get("held_out"):  # runs of before there was such a key are the same ones
+    data = resolved["data"].get("init_args") or {}
+    for key, default in {"value_range": "auto", "bands": None, "fit": "crop"}.items():
+        if key in data and data[key] == default:  # runs of before there was such a key are the same ones
+            del data[key]
+    if not resolved["loop"].get("held_out"):  # likewise
         resolved["loop"].pop("held_out", None)
     return resolved
 

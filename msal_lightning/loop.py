@@ -156,6 +156,8 @@ class ActiveLoop:
         run.keep_checkpoints = keep_checkpoints
 
         data.prepare_data()
+        if (first := run.first_record()) is not None:
+            data.resume_as(first.resolved)
         data.setup()
         data.reset(seed)
         data.pool_limit = pool_limit
@@ -312,6 +314,7 @@ class ActiveLoop:
             class_names=[*data.class_names] if round == 0 else None,
             data=self._images or None if round == 0 else None,
             test_classes=tested,
+            resolved=data.resolved if round == 0 else None,
         )
         if asked:
             draft = replace(record, skipped=skipped)
@@ -688,9 +691,11 @@ class ActiveLoop:
         learn = torch.cat([self.data.labeled, self.data.held_out, self.data.pool])
         tested = f" ({self.held_out} of them held out to test on)" if self.held_out else ""
         query = f"the labels bought in {self.replay.path}" if self.replay else f"query {self.strategy.name}"
+        described = self.data.describe()
         return (
             f"{self.data.name}, {query}, seed {self.seed}: {counts[0]} to {counts[-1]} labels{tested} "
             f"in {len(counts)} rounds, {len(learn):,} images to learn from{self._long_tail(learn)}{self._batches()}"
+            f"{described and chr(10)}{described}"
         )
 
     def _batches(self) -> str:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 FORMAT = 4
 """Of a record; a change that an older version cannot read raises it."""
-_LEFT_OUT_WHERE_NONE = ("skipped", "class_names", "held_out", "data", "test_classes")
+_LEFT_OUT_WHERE_NONE = ("skipped", "class_names", "held_out", "data", "test_classes", "resolved")
 _HELD_OUT = -4  # in the ledger's column round, as in labeled_at
 
 _OWN = (
@@ -153,6 +153,8 @@ class RoundRecord:
         held_out: the labels that the run is tested on, in round 0; None where the data has a test set.
         data: in round 0, digest and number of the training and test images; ``images.jsonl.gz`` has each of them.
         test_classes: what the test found for each class; None in records made before it was kept.
+        resolved: options that the data found out from its files, in round 0: value ranges, mean and std; None where it
+            is not made of files.
     """
 
     round: int
@@ -174,6 +176,7 @@ class RoundRecord:
     held_out: Purchase | None = None
     data: dict[str, Any] | None = None  # since format 4
     test_classes: ClassResults | None = None
+    resolved: dict[str, Any] | None = None
 
     @property
     def accuracy(self) -> float:
@@ -259,6 +262,16 @@ class RunDirectory:
         except UserError:
             self.close()
             raise
+
+    def first_record(self) -> RoundRecord | None:
+        """Of round 0, where this run will go on from it; before :meth:`open`, which says what is wrong with it."""
+        file = self.path / "rounds" / "000.json"
+        if self.overwrite or not file.is_file():
+            return None
+        try:
+            return _read(file)
+        except UserError:
+            return None
 
     @property
     def name(self) -> str:

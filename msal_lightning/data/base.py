@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from msal_lightning.data.augment import Augmentation
+from msal_lightning.data.decoding import Decoding
 from msal_lightning.data.resident import Resident
 from msal_lightning.data.truth import UNKNOWN, Truth
 from msal_lightning.data.views import Batch, EpochBatches, Images, ImageStore, View, shard
@@ -59,6 +60,10 @@ class ActiveDataModule(LightningDataModule, ABC):
         round: k, the round that is going on.
         attempt: at this round; above 0 after a fit that diverged.
         truth: the labels that came with the images.
+        resolved: options that :meth:`load` found out from the files, plain values for the record of round 0; None where
+            there are none.
+        decoding: how image files are read, also for a person; None for a dataset that is not made of files.
+        only_sample: :meth:`load` may read a few images and repeat them, for ``fit --plan``.
     """
 
     mean: tuple[float, ...]
@@ -66,6 +71,9 @@ class ActiveDataModule(LightningDataModule, ABC):
     class_names: tuple[str, ...]
     files: tuple[str, ...] = ()
     source: str = ""
+    resolved: dict[str, Any] | None = None
+    decoding: Decoding | None = None
+    only_sample: bool = False
     partly_labeled: bool = False
     """Some images to learn from may have no label (-1), and there may be no test set."""
 
@@ -118,6 +126,17 @@ class ActiveDataModule(LightningDataModule, ABC):
         """
 
     # ---------------------------------------------------------------- reading and starting
+
+    def resume_as(self, resolved: dict[str, Any] | None) -> None:
+        """Read the files as a recorded run did, whatever they would say now; before :meth:`setup`.
+
+        Args:
+            resolved: of its record of round 0; None: it was made before there were such options.
+        """
+
+    def describe(self) -> str:
+        """What a person should know about how images are read, in a line; blank where there is nothing."""
+        return ""
 
     def setup(self, stage: str | None = None) -> None:
         """Read the images once; Lightning calls this before each fit, test and predict."""

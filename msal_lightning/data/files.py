@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Literal, TypeVar
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 from rich.progress import Progress
 from torch import Tensor
 
-from msal_lightning.data.formats import HEIF_SUFFIXES, UNREADABLE, can_read_heif, formats
+from msal_lightning.data.decoding import Decoding
+from msal_lightning.data.formats import HEIF_SUFFIXES, UNREADABLE, can_read_heif
 from msal_lightning.errors import UserError
 from msal_lightning.io.console import shared_console
 
@@ -31,14 +31,16 @@ class ImageFiles:
         paths: of the files.
         size: pixels of a side.
         channels: 3: RGB; 1: grey.
+        how: what else there is to say about decoding; size and channels are taken from it.
     """
 
     dtype = torch.uint8
 
-    def __init__(self, paths: Sequence[Path], size: int, channels: int) -> None:
+    def __init__(self, paths: Sequence[Path], size: int, channels: int, how: Decoding | None = None) -> None:
         self.paths = [str(path) for path in paths]
-        self.size = size
-        self.channels = channels
+        self.how = how or Decoding(size, channels)
+        self.size = self.how.size
+        self.channels = self.how.channels
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -67,7 +69,7 @@ class ImageFiles:
         Raises:
             UserError: a file cannot be read.
         """
-        return decode_all(((path, path) for path in self.paths), len(self.paths), self.size, self.channels)
+        return decode_all(((path, path) for path in self.paths), len(self.paths), self.how)
 
     def readable(self) -> Tensor:
         """Which files can be decoded, by trying it: (N,) bool."""
@@ -82,17 +84,35 @@ class ImageFiles:
         return torch.tensor([*in_threads(can, self.paths, len(self.paths), "checking images")], dtype=torch.bool)
 
     def _decode(self, path: str) -> NDArray[np.uint8]:
-        return decode(path, path, self.size, self.channels)
+        return decode(path, path, self.how)
 
 
-def decode_all(sources: Iterable[tuple[str, str | BinaryIO]], count: int, size: int, channels: int = 3) -> Tensor:
+class Repeated:
+    """A few images that stand for many, to measure how long these take.
+
+    Args:
+        images: (n, C, H, W) uint8.
+        count: of images that they stand for.
+    """
+
+    dtype = torch.uint8
+
+    def __init__(self, images: Tensor, count: int) -> None:
+        self._images = images
+        self.shape = (count, *images.shape[1:])
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        """The images at (B,) indices, modulo their number."""
+        return self._images[index % len(self._images)]
+
+
+def decode_all(sources: Iterable[tuple[str, str | BinaryIO]], count: int, how: Decoding) -> Tensor:
     """Decode images straight into one tensor.
 
     Args:
         sources: name, and path or open file, of each; read as they are needed.
         count: how many.
-        size: pixels of a side.
-        channels: 3: RGB; 1: grey.
+        how: size, channels and the rest.
 
     Returns:
         (count, C, size, size) uint8.
@@ -100,10 +120,10 @@ def decode_all(sources: Iterable[tuple[str, str | BinaryIO]], count: int, size: 
     Raises:
         UserError: one cannot be read.
     """
-    images = torch.empty((count, channels, size, size), dtype=torch.uint8)
+    images = torch.empty((count, how.channels, how.size, how.size), dtype=torch.uint8)
 
     def one(source: tuple[str, str | BinaryIO]) -> NDArray[np.uint8]:
-        return decode(*source, size, channels)
+        return decode(*source, how)
 
     for row, image in enumerate(in_threads(one, sources, count, "reading images")):
         images[row] = torch.from_numpy(image)
@@ -130,55 +150,24 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield part
 
 
-def decode(name: str, source: str | BinaryIO, size: int, channels: int) -> NDArray[np.uint8]:
-    """Read an image: turned upright, its shorter side scaled to ``size``, its center cut out.
+def decode(name: str, source: str | BinaryIO, how: Decoding) -> NDArray[np.uint8]:
+    """Read an image, turned upright and made a square: (C, size, size) uint8.
 
     Args:
         name: for the error message.
-        source: path or open file, in any format that Pillow reads.
-        size: pixels of a side; an image that has this size is taken as it is.
-        channels: 3: RGB; 1: grey; transparency is dropped.
-
-    Returns:
-        (C, size, size) uint8.
+        source: path or open file.
+        how: size, channels and the rest.
 
     Raises:
         UserError: it is no image, or damaged.
     """
     try:
-        image = open_upright(source, size, "L" if channels == 1 else "RGB")
-        if image.size != (size, size):
-            image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
+        return how.decode(source)
     except UNREADABLE as error:
         remedy = "replace or delete it, or set data.on_error to skip" if isinstance(source, str) else "fetch it again"
         if Path(name).suffix.lower() in HEIF_SUFFIXES and not can_read_heif():
             remedy = "install the extra heif (pip install 'msal_lightning[heif]')"
         raise UserError(f"cannot read the image '{name}' ({' '.join(str(error).split()):.120}): {remedy}") from None
-    pixels = np.array(image)  # a copy: what Pillow gives is not writable
-    return np.ascontiguousarray(pixels[None] if channels == 1 else pixels.transpose(2, 0, 1))
-
-
-def open_upright(source: str | BinaryIO, size: int, mode: Literal["L", "RGB"]) -> Image.Image:
-    """An image of any kind, turned upright, with 8 bits a channel.
-
-    Args:
-        source: path or open file, in any format that Pillow reads.
-        size: pixels of a side that are wanted; large JPEGs are not decoded at more than about twice that.
-        mode: L: grey; RGB.
-
-    Raises:
-        OSError: or another of :data:`UNREADABLE`: it is no image, or damaged.
-    """
-    with Image.open(source, formats=formats()) as file:
-        file.draft(mode, (size, size))  # JPEG can be decoded at half or a quarter of its size
-        image = ImageOps.exif_transpose(file)
-        if image.mode == "F":
-            raise ValueError("its pixels are floating-point numbers of an unknown range")
-        if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off at 255
-            image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
-        if "transparency" in image.info:
-            image = image.convert("RGBA")
-        return image.convert(mode)
 
 
 def free_memory() -> int:

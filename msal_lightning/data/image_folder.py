@@ -1,20 +1,34 @@
 """Your own images."""
 
 import csv
+import math
 import os
+import time
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from msal_lightning.data.augment import Augmentation
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.data.files import ImageFiles, free_memory, name_some
+from msal_lightning.data.decoding import ANY, Decoding, Fit, Range
+from msal_lightning.data.files import ImageFiles, Repeated, free_memory, name_some
 from msal_lightning.data.listing import Identity, identity, list_images, say_left_out
 from msal_lightning.data.truth import UNKNOWN
+from msal_lightning.data.value_range import (
+    FORMER_RANGES,
+    SAMPLE,
+    count_animated,
+    count_bands,
+    draw_sample,
+    look_at,
+    range_of,
+    say_ranges,
+    share_outside,
+)
 from msal_lightning.data.views import Images
 from msal_lightning.errors import UserError
 from msal_lightning.io.csv_cells import unguard
@@ -41,10 +55,18 @@ class ImageFolder(ActiveDataModule):
         test_root: folder of the test set, a sub-folder for each class.
         test_fraction: share of each class that is held out as the test set, without test_root and split.
         test_seed: draws it; not the run's seed, so that all runs are tested on the same images.
-        size: pixels of a side: the shorter side is scaled to it and the center cut out.
-        channels: 3: RGB; 1: grey.
-        mean: of each channel, 0 to 1; that of ImageNet, or 0.5 for grey.
-        std: of each channel; that of ImageNet, or 0.25 for grey.
+        size: pixels of a side.
+        fit: how an image becomes a square. crop: the shorter side is scaled to size and the center cut out;
+            letterbox: the longer side is, and the rest has the color of mean; squash: both sides are, whatever their
+            ratio.
+        channels: 3: RGB; 1: grey; bands decide where they are given.
+        bands: samples of each file that are the channels, from 1; all: those that the first file has. None: grey or
+            RGB, and files with other bands are refused.
+        value_range: the values of files with more than 8 bits that become black and white; auto: the range of their
+            type where they fill it, else that of a sample of them. 8-bit files are taken as they are.
+        mean: of each channel, 0 to 1; that of ImageNet, or 0.5 for grey; with other than 1 or 3 bands that of a sample
+            of the training split.
+        std: of each channel; that of ImageNet, or 0.25 for grey, or of the sample.
         in_memory: true: decode all images once; false: whenever they are needed; auto: in memory if that takes less
             than half of what is free.
         num_workers: processes that decode from disk; one a CPU, at most 8, by default.
@@ -73,7 +95,10 @@ class ImageFolder(ActiveDataModule):
         test_fraction: float = 0.2,
         test_seed: int = 0,
         size: int = 224,
+        fit: Fit = "crop",
         channels: Literal[1, 3] = 3,
+        bands: list[int] | Literal["all"] | None = None,
+        value_range: tuple[float, float] | Literal["auto"] = "auto",
         mean: list[float] | None = None,
         std: list[float] | None = None,
         in_memory: bool | Literal["auto"] = "auto",
@@ -92,13 +117,18 @@ class ImageFolder(ActiveDataModule):
             raise UserError(f"expected data.test_fraction to be between 0 and 1, got {test_fraction}: 0.2 is usual")
         if size < 1:
             raise UserError(f"expected data.size to be at least 1 pixel, got {size}: 224 is usual")
-        usual = _GREY if channels == 1 else _IMAGENET
-        self.mean, self.std = tuple(mean or usual[0]), tuple(std or usual[1])
-        for key, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) != channels:
-                raise UserError(f"expected data.{key} to have {channels} values, one a channel, got {list(values)}")
-        if min(self.std) <= 0:
-            raise UserError(f"expected data.std to be above 0, got {list(self.std)}: it divides the images")
+        if isinstance(bands, list) and (not bands or min(bands) < 1 or len({*bands}) < len(bands)):
+            raise UserError(f"expected data.bands to be different numbers from 1, got {bands}: the first band is 1")
+        if value_range != "auto" and not -math.inf < value_range[0] < value_range[1] < math.inf:
+            raise UserError(
+                f"expected data.value_range to be auto, or the lowest and the highest value, got {list(value_range)}: "
+                "[0, 4095] is that of 12 bits"
+            )
+        self.fit, self.bands, self.value_range = fit, bands, value_range
+        self.size, self.channels = size, channels if bands is None else 0 if bands == "all" else len(bands)
+        self._given = mean, std
+        if bands != "all":
+            self._normalize()
         if num_workers is not None and num_workers < 0:
             raise UserError(
                 f"expected data.num_workers to be at least 0, got {num_workers}: leave it out for one a CPU"
@@ -111,9 +141,52 @@ class ImageFolder(ActiveDataModule):
         self.allow_outside = allow_outside
         self.partly_labeled, self.classes = unlabeled, classes
         self.test_fraction, self.test_seed = test_fraction, test_seed
-        self.size, self.channels = size, channels
         self.memory, self.workers, self.on_error = in_memory, num_workers, on_error
         self.class_names = ()
+        self._former = False
+        self._num_sampled: int | None = None
+        self._num_files = 0
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of an image: grey, RGB or bands."""
+        return self.channels
+
+    def _normalize(self, found: tuple[list[float], list[float]] | None = None) -> None:
+        """Take mean and std as they are given, or as they were found, or as usual."""
+        usual = {1: _GREY, 3: _IMAGENET}.get(self.channels) or found or ((0.0,) * self.channels, (1.0,) * self.channels)
+        self.mean, self.std = (tuple(given or other) for given, other in zip(self._given, usual, strict=True))
+        for key, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != self.channels:
+                raise UserError(
+                    f"expected data.{key} to have {self.channels} values, one a channel, got {list(values)}: correct it"
+                )
+        if min(self.std) <= 0:
+            raise UserError(f"expected data.std to be above 0, got {list(self.std)}: it divides the images")
+        self._scales.clear()
+
+    def resume_as(self, resolved: dict[str, Any] | None) -> None:  # noqa: D102
+        self._former = resolved is None
+        ranges = FORMER_RANGES if resolved is None else {k: (v[0], v[1]) for k, v in resolved["value_range"].items()}
+        found = resolved or {}
+        if bands := found.get("bands"):
+            self.bands, self.channels = bands, len(bands)
+        self._normalize((found["mean"], found["std"]) if "mean" in found else None)
+        self._decide_decoding(ranges)
+        self.resolved = resolved
+
+    def describe(self) -> str:  # noqa: D102
+        ranges = dict(self.decoding.ranges or {}) if self.decoding and not self._former else {}
+        parts = [say_ranges(ranges, self._num_sampled, self._num_files)] if ranges else []
+        if self.bands is not None:
+            shown = [
+                f"{number} (mean {m:.3g}, std {s:.3g})"
+                for number, m, s in zip(self.bands, self.mean, self.std, strict=True)
+            ]
+            parts.append(f"bands {', '.join(shown)}")
+        if self.fit != "crop":
+            parts.append(f"fit {self.fit}")
+        return "; ".join(parts)
 
     def load(self) -> tuple[Images, Images]:
         """List the files, then decode them or leave them on disk.
@@ -123,21 +196,24 @@ class ImageFolder(ActiveDataModule):
         """
         where = f"data.root '{self.root}'" if self.csv is None else f"data.csv '{self.csv}'"
         if self.partly_labeled:
-            found = _without_labels(Path(self.root), self.csv, self.test_root)
+            found = _without_labels(Path(self.root), self.csv, self.test_root, self._former)
         elif self.csv is None:
-            found = _from_folder(Path(self.root), where)
+            found = _from_folder(Path(self.root), where, self._former)
         else:
             found = _from_csv(Path(self.csv), Path(self.root), allow_outside=self.allow_outside)
+        test_listed = None
+        if self.test_root is not None:
+            test_listed = _from_folder(Path(self.test_root), f"data.test_root '{self.test_root}'", self._former)
+            found = self._apart(found, test_listed)
+        self._find_decoding([str(item.path) for item in (*found, *(test_listed or ()))])
         if self.on_error == "skip":
             found = self._without_unreadable(found)
         learn, test = [item for item in found if not item.is_test], [item for item in found if item.is_test]
         if not self.partly_labeled:
             self.class_names = _class_names(learn, where)
-        if self.test_root is not None:
+        if test_listed is not None:
             where = f"data.test_root '{self.test_root}'"
-            test = _from_folder(Path(self.test_root), where)
-            learn = self._apart(learn, test)
-            test = self._without_unreadable(test) if self.on_error == "skip" else test
+            test = self._without_unreadable(test_listed) if self.on_error == "skip" else test_listed
         elif not test and not self.partly_labeled:
             learn, test = self._hold_out(learn)
         if self.partly_labeled:
@@ -151,12 +227,71 @@ class ImageFolder(ActiveDataModule):
             )
         self._paths = [str(item.path) for item in learn]
         self._test_paths = [str(item.path) for item in test]
-        files = [ImageFiles([item.path for item in part], self.size, self.channels) for part in (learn, test)]
+        self._find_statistics()
+        assert self.decoding is not None
+        files = [ImageFiles([i.path for i in part], self.size, self.channels, self.decoding) for part in (learn, test)]
         labels = [self._labels_of(part) for part in (learn, test)]
         if self._decide(sum(part.num_bytes for part in files)):
-            loaded = [Images(part.load(), label) for part, label in zip(files, labels, strict=True)]
+            loaded = [Images(self._read(part), label) for part, label in zip(files, labels, strict=True)]
             return loaded[0], loaded[1]
         return Images(files[0], labels[0]), Images(files[1], labels[1])
+
+    def _read(self, files: ImageFiles) -> Tensor | Repeated:
+        """All images; to plan with, a few of them."""
+        if not self.only_sample or len(files.paths) <= SAMPLE:
+            return files.load()
+        few = draw_sample(files.paths)[:SAMPLE]
+        start = time.perf_counter()
+        images = ImageFiles([Path(path) for path in few], self.size, self.channels, self.decoding).load()
+        seconds = (time.perf_counter() - start) * len(files.paths) / len(few)
+        print(f"reading {len(files.paths):,} images would take about {seconds:.0f} s ({len(few)} of them were read)")
+        return Repeated(images, len(files.paths))
+
+    def _find_decoding(self, paths: list[str]) -> None:
+        """Bands and value range, from a sample of the files, unless a recorded run has them."""
+        if self.decoding is not None:
+            return
+        sample = draw_sample(paths)
+        self._num_sampled, self._num_files = len(sample), len(paths)
+        if self.bands == "all":
+            self.bands = [*range(1, count_bands(sample) + 1)]
+            self.channels = len(self.bands)
+            self._normalize()
+        found = look_at(sample, self.bands)
+        ranges = {name: range_of(files) for name, files in found.items()}
+        if self.value_range != "auto":
+            if not ranges:
+                raise UserError(
+                    "expected files with more than 8 bits a channel for data.value_range, found none: leave it out, "
+                    "8-bit files are taken as they are"
+                )
+            ranges, self._num_sampled = {ANY: self.value_range}, None
+            if outside := share_outside(found, self.value_range):
+                print(f"{outside:.2%} of the values of a sample lie outside data.value_range and are cut off")
+        if self.bands is None and (count := count_animated(sample)):
+            print(f"{count} of {len(sample)} images have several frames or pages: the first one is read")
+        self._decide_decoding(ranges)
+
+    def _decide_decoding(self, ranges: dict[str, Range]) -> None:
+        bands = tuple(self.bands) if isinstance(self.bands, list) else None
+        padding = tuple(round(255 * value) for value in self.mean) if self.fit == "letterbox" else None
+        self.decoding = Decoding(self.size, self.channels, self.fit, bands, ranges, padding, not self._former)
+
+    def _find_statistics(self) -> None:
+        """Mean and std of bands, from a sample of the training split, and what the record keeps."""
+        assert self.decoding is not None
+        ranges = dict(self.decoding.ranges or {})
+        if self.bands is not None and self.resolved is None and None in self._given and self.channels not in (1, 3):
+            sample = [Path(path) for path in draw_sample(self._paths)]
+            squashed = replace(self.decoding, fit="squash")  # padding does not count
+            images = ImageFiles(sample, self.size, self.channels, squashed).load().double() / 255
+            std, mean = torch.std_mean(images, dim=(0, 2, 3), correction=0)
+            self._normalize((_rounded(mean), _rounded(std.clamp(min=1 / 255))))
+            self._decide_decoding(ranges)
+        if self.resolved is None and not self._former:
+            self.resolved = {"value_range": {name: [*values] for name, values in ranges.items()}}
+            if self.bands is not None:
+                self.resolved |= {"bands": self.bands, "mean": [*self.mean], "std": [*self.std]}
 
     def paths(self, index: Tensor) -> list[str]:  # noqa: D102
         return [_relative(self._paths[row], self.root) for row in index.tolist()]
@@ -214,7 +349,11 @@ class ImageFolder(ActiveDataModule):
         return [item for item, is_both in zip(learn, is_tested, strict=True) if not is_both]
 
     def _without_unreadable(self, items: list["_Item"]) -> list["_Item"]:
-        readable = ImageFiles([item.path for item in items], self.size, self.channels).readable().tolist()
+        if self.only_sample:
+            print("(images that cannot be read are not looked for to plan with)")
+            return items
+        paths = [item.path for item in items]
+        readable = ImageFiles(paths, self.size, self.channels, self.decoding).readable().tolist()
         bad = [str(item.path) for item, fine in zip(items, readable, strict=True) if not fine]
         kept = [item for item, fine in zip(items, readable, strict=True) if fine]
         if bad:
@@ -247,14 +386,11 @@ class _Item:
     is_test: bool = False
 
 
-def _relative(path: str, root: str) -> str:
-    below = f"{Path(root)}{os.sep}"
-    if path.startswith(below) and ".." not in path and path.isascii():  # most of a million files
-        return path[len(below) :]
-    return os.path.relpath(path, root).encode(errors="backslashreplace").decode()  # a name need not be text
+def _rounded(values: Tensor) -> list[float]:
+    return [round(value, 4) for value in values.tolist()]
 
 
-def _from_folder(root: Path, where: str) -> list[_Item]:
+def _from_folder(root: Path, where: str, former: bool) -> list[_Item]:
     if not root.is_dir():
         raise UserError(f"expected {where} to be a folder with a sub-folder for each class, found none: correct it")
     classes = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
@@ -264,7 +400,7 @@ def _from_folder(root: Path, where: str) -> list[_Item]:
             f"expected a sub-folder for each class in {where}, got train and a test set: set data.root to "
             f"'{root / 'train'}' and data.test_root to the other one"
         )
-    listing = list_images({folder.name: folder for folder in classes}, root)
+    listing = list_images({folder.name: folder for folder in classes}, root, former)
     say_left_out(listing)
     items = [_Item(path, folder.name) for folder in classes for path in listing.images[folder.name]]
     if empty := sorted(names - {item.label for item in items}):
@@ -272,12 +408,12 @@ def _from_folder(root: Path, where: str) -> list[_Item]:
     return items
 
 
-def _without_labels(root: Path, csv: str | None, test_root: str | None) -> list[_Item]:
+def _without_labels(root: Path, csv: str | None, test_root: str | None, former: bool) -> list[_Item]:
     """All images below a folder, with the labels that a CSV file knows."""
     if not root.is_dir():
         raise UserError(f"expected data.root '{root}' to be a folder of images, found none: correct it")
     listed = {identity(item.path): item for item in _from_csv(Path(csv), root, blank=True)} if csv else {}
-    listing = list_images({"": root}, root, but=[csv] if csv else [])
+    listing = list_images({"": root}, root, former, but=[csv] if csv else [])
     say_left_out(listing)
     found = listing.images[""]
     if test_root is not None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from msal_lightning.atomic import write_atomically
 from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.data.decoding import Decoding
 from msal_lightning.data.download import download_file
 from msal_lightning.data.files import decode_all, name_some
 from msal_lightning.data.read_only import is_read_only
@@ -197,7 +198,7 @@ def _images(source: _Folder | _Zip, names: list[str], labels: list[int]) -> Imag
     files: Iterable[tuple[str, io.BytesIO]] = (
         (f"{source.where}/{name}", io.BytesIO(_read(source, name))) for name in names
     )
-    return Images(decode_all(files, len(names), _SIZE), torch.tensor(labels, dtype=torch.int64))
+    return Images(decode_all(files, len(names), Decoding(_SIZE, 3)), torch.tensor(labels, dtype=torch.int64))
 
 
 def _write_cache(cache: Path, learn: Images, test: Images, names: tuple[str, ...]) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 from PIL import Image
 
 from msal_lightning.atomic import write_atomically
-from msal_lightning.data.files import in_threads, open_upright
+from msal_lightning.data.decoding import Decoding
+from msal_lightning.data.files import in_threads
 from msal_lightning.data.formats import UNREADABLE
 from msal_lightning.io.csv_cells import guard_path
 from msal_lightning.one_page import render
@@ -63,7 +64,7 @@ def _item(item: Item, picture: dict[str, Any]) -> dict[str, Any]:
 def _picture(item: Item) -> dict[str, Any]:
     """An image as a data URI, and whether it is enlarged in hard squares; nothing where it cannot be read."""
     try:
-        image = open_upright(str(item.file), _SIDE, "RGB")
+        image = Decoding(_SIDE, 3, ranges=None).picture(str(item.file), _SIDE)
         small = max(image.size) <= _SMALL
         image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
         buffer = io.BytesIO()

@@ -20,6 +20,7 @@ from msal_lightning import ActiveLoop, MSALClassifier, RunDirectory
 from msal_lightning.backbones import SmallCNN
 from msal_lightning.cli import main
 from msal_lightning.data import Batch, CropFlip, FashionMNIST, ImageFolder, files
+from msal_lightning.data.decoding import Decoding
 from msal_lightning.data.files import ImageFiles, free_memory
 from msal_lightning.errors import UserError
 from msal_lightning.strategies import MSALD, Margin
@@ -269,7 +270,7 @@ def test_a_name_that_is_no_text_stands_in_the_ledger(pets, tmp_path):
 
 
 def decode(path, size, channels):
-    return files.decode(path, path, size, channels)
+    return files.decode(path, path, Decoding(size, channels))
 
 
 def noise(*shape, seed=0, dtype=np.uint8):

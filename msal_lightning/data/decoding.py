@@ -1,0 +1,172 @@
+"""How an image file becomes 8 bits a channel of a square."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from msal_lightning.data.formats import formats
+from msal_lightning.data.raw_pixels import Raw, read_raw
+
+Fit = Literal["crop", "letterbox", "squash"]
+Range = tuple[float, float]
+ANY = "any"
+"""In place of a dtype: the range of all files with more than 8 bits."""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How the files of a dataset are read; 8-bit files are taken as they are.
+
+    Attributes:
+        size: pixels of a side.
+        channels: 3: RGB; 1: grey; the number of bands where they are named.
+        fit: how the image becomes a square.
+        bands: which samples of a file are the channels, from 1.
+        ranges: lowest and highest value by dtype, of files with more than 8 bits; None: all that an integer can be.
+        padding: of each channel, beside a letterboxed image.
+        strict: refuse files with bands that nothing would read.
+    """
+
+    size: int
+    channels: int
+    fit: Fit = "crop"
+    bands: tuple[int, ...] | None = None
+    ranges: Mapping[str, Range] | None = None
+    padding: tuple[int, ...] | None = None
+    strict: bool = True
+
+    def decode(self, source: str | BinaryIO) -> NDArray[np.uint8]:
+        """Read an image, turned upright and made a square: (C, size, size).
+
+        Raises:
+            OSError: or another of :data:`~msal_lightning.data.formats.UNREADABLE`.
+        """
+        planes = [self._square(plane, channel) for channel, plane in enumerate(self._planes(source, self.size))]
+        pixels = [np.array(plane) for plane in planes]  # a copy: what Pillow gives is not writable
+        if len(pixels) == 1 and pixels[0].ndim == 3:
+            return np.ascontiguousarray(pixels[0].transpose(2, 0, 1))
+        return np.stack(pixels)
+
+    def picture(self, source: str | BinaryIO, side: int) -> Image.Image:
+        """The whole image in colour, for a person: its channels, or the first three of many.
+
+        Args:
+            source: path or open file.
+            side: pixels of a side that are wanted; a large JPEG is not decoded at more than about twice that.
+
+        Raises:
+            OSError: or another of :data:`~msal_lightning.data.formats.UNREADABLE`.
+        """
+        if self.bands is None:
+            colour = Decoding(self.size, 3, ranges=self.ranges, strict=False)  # grey may have been made of colours
+            return colour._planes(source, side)[0]
+        planes = self._planes(source, side)
+        return Image.merge("RGB", planes[:3]) if len(planes) >= 3 else planes[0].convert("RGB")
+
+    def seen(self, width: int, height: int) -> tuple[float, float, float, float] | None:
+        """The part of an image that the model sees: left, top, width and height as shares; None for all of it."""
+        if self.fit != "crop" or width == height:
+            return None
+        across, down = min(1.0, height / width), min(1.0, width / height)
+        return (1 - across) / 2, (1 - down) / 2, across, down
+
+    def _planes(self, source: str | BinaryIO, size: int) -> list[Image.Image]:
+        """One picture in grey or colour, or one for each band, upright and whole."""
+        raw = read_raw(source, all_bands=self.bands is not None)
+        if self.bands is not None:
+            samples = self._to_8_bits(raw or as_raw(source, size))
+            if missing := [band for band in self.bands if band > samples.shape[2]]:
+                raise ValueError(f"it has {samples.shape[2]} bands, not the {missing[0]} of data.bands")
+            return [Image.fromarray(np.ascontiguousarray(samples[:, :, band - 1])) for band in self.bands]
+        mode: Literal["L", "RGB"] = "L" if self.channels == 1 else "RGB"
+        if raw is None:
+            return [_open_8_bits(source, size, mode)]
+        samples = self._to_8_bits(raw)
+        colours = samples.shape[2] - raw.num_alpha
+        if self.strict and colours not in (1, self.channels, 3):
+            raise ValueError(f"it has {colours} bands: name those to use in data.bands")
+        first = samples[:, :, :3] if colours >= 3 else samples[:, :, 0]
+        return [Image.fromarray(np.ascontiguousarray(first)).convert(mode)]
+
+    def _to_8_bits(self, raw: Raw) -> NDArray[np.uint8]:
+        samples, name = raw.samples, raw.samples.dtype.name
+        if name == "uint8":
+            return samples
+        if name == "bool":
+            return samples.astype(np.uint8) * np.uint8(255)
+        if self.ranges is None and samples.dtype.kind == "f":
+            raise ValueError("its pixels are floating-point numbers of an unknown range")
+        if self.ranges is None:
+            info = np.iinfo(samples.dtype)
+            return to_8_bits(samples, (float(info.min), float(info.max)))
+        found = self.ranges.get(name) or self.ranges.get(ANY)
+        if found is None:
+            raise ValueError(f"its pixels are {name}, and the value range was found on files without such: convert it")
+        return to_8_bits(samples, found)
+
+    def _square(self, plane: Image.Image, channel: int) -> Image.Image:
+        size = (self.size, self.size)
+        if plane.size == size:
+            return plane
+        if self.fit == "crop":
+            return ImageOps.fit(plane, size, Image.Resampling.BILINEAR)
+        if self.fit == "squash":
+            return plane.resize(size, Image.Resampling.BILINEAR)
+        padding = self.padding or (0,) * self.channels
+        color = padding[:3] if plane.mode == "RGB" else padding[channel]
+        return ImageOps.pad(plane, size, Image.Resampling.BILINEAR, color=color)
+
+
+def to_8_bits(samples: NDArray[Any], values: Range) -> NDArray[np.uint8]:
+    """Divide a range of values into 256 equal parts; what lies outside gets the first or the last one.
+
+    The whole range of 16 bits keeps the upper 8 of them, and 0 to 4095 those of 12.
+
+    Args:
+        samples: of any shape and type; numbers that are none count as the lowest.
+        values: the lowest and the highest.
+    """
+    if samples.dtype.kind in "iu" and samples.dtype.itemsize <= 2:
+        scaled: NDArray[np.uint8] = _table(samples.dtype.name, values)[samples.view(f"u{samples.dtype.itemsize}")]
+        return scaled
+    return _scaled(samples.astype(np.float64), values, samples.dtype.kind in "iu")
+
+
+@lru_cache(maxsize=16)
+def _table(name: str, values: Range) -> NDArray[np.uint8]:
+    """What each bit pattern of a short integer becomes."""
+    dtype = np.dtype(name)
+    patterns = np.arange(256**dtype.itemsize, dtype=f"u{dtype.itemsize}")
+    return _scaled(patterns.view(dtype).astype(np.float64), values, True)
+
+
+def _scaled(numbers: NDArray[np.float64], values: Range, whole: bool) -> NDArray[np.uint8]:
+    low, high = values
+    numbers = np.nan_to_num(numbers, nan=low, posinf=high, neginf=low)
+    scaled = np.floor((numbers.clip(low, high) - low) * (256 / (high - low + whole)))
+    return scaled.clip(0, 255).astype(np.uint8)
+
+
+def as_raw(source: str | BinaryIO, size: int) -> Raw:
+    """The samples of a file with 8 bits, its transparency among them."""
+    with Image.open(source, formats=formats()) as file:
+        file.draft("RGB", (size, size))
+        image = ImageOps.exif_transpose(file)
+        if image.mode in ("P", "PA") or "transparency" in image.info:
+            image = image.convert("RGBA" if "transparency" in image.info or image.mode == "PA" else "RGB")
+        pixels = np.asarray(image.convert("L") if image.mode == "1" else image)
+        return Raw(pixels if pixels.ndim == 3 else pixels[:, :, None])
+
+
+def _open_8_bits(source: str | BinaryIO, size: int, mode: Literal["L", "RGB"]) -> Image.Image:
+    with Image.open(source, formats=formats()) as file:
+        file.draft(mode, (size, size))  # JPEG can be decoded at half or a quarter of its size
+        image = ImageOps.exif_transpose(file)
+        if "transparency" in image.info:
+            image = image.convert("RGBA")
+        return image.convert(mode)

@@ -1,0 +1,192 @@
+"""Samples of image files as they are, where Pillow would cut them down to 8 bits or to three bands."""
+
+import math
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from msal_lightning.data.formats import formats
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_SHALLOW = (
+    b"\xff\xd8\xff",
+    b"GIF8",
+    b"BM",
+    b"RIFF",
+)  # JPEG, GIF, BMP, WebP: 8 bits and at most transparency beside them
+_ALPHA = {1, 2, 999}  # ExtraSamples: associated, unassociated, and what Corel writes
+_NODATA = 42113  # GDAL's tag
+_COLOURS = {2: 3, 5: 4, 6: 3, 8: 3}  # samples of RGB, CMYK, YCbCr, Lab; 1 of grey and palettes
+
+
+class Raw(NamedTuple):
+    """The first frame or page of an image file, upright.
+
+    Attributes:
+        samples: (H, W, S), of any integer or floating type.
+        num_alpha: how many of the last samples are transparency.
+        nodata: a value that says that nothing was measured there.
+    """
+
+    samples: NDArray[Any]
+    num_alpha: int = 0
+    nodata: float | None = None
+
+
+def read_raw(source: str | BinaryIO, all_bands: bool = False) -> Raw | None:
+    """Read a file with more than 8 bits a sample, or with other bands than grey, colour and transparency.
+
+    Args:
+        source: path or open file.
+        all_bands: read four 8-bit samples of a TIFF file too, whatever it says that they are; pages are bands where
+            each has one sample.
+
+    Returns:
+        None for any other file: Pillow reads all that is in it.
+
+    Raises:
+        OSError: or ValueError, SyntaxError: it is damaged, or of a kind that cannot be read.
+    """
+    head = _head(source)
+    if head.startswith(_SHALLOW):
+        return None
+    if head.startswith(_TIFF):
+        return _read_tiff(source, all_bands)
+    if head.startswith(b"\x89PNG"):
+        if len(head) < 26 or head[24] != 16:
+            return None
+        if head[25] != 0:  # Pillow keeps the upper 8 bits of each colour
+            return _read_png(source)
+    return _read_with_pillow(source)
+
+
+def _head(source: str | BinaryIO) -> bytes:
+    if isinstance(source, str):
+        with Path(source).open("rb") as file:
+            return file.read(32)
+    source.seek(0)
+    head = source.read(32)
+    source.seek(0)
+    return head
+
+
+def _read_with_pillow(source: str | BinaryIO, dtype: Any = None) -> Raw | None:
+    with Image.open(source, formats=formats()) as file:
+        if not file.mode.startswith(("I", "F")):
+            return None
+        image = ImageOps.exif_transpose(file)
+        if dtype is None:
+            # a PNG or PGM of 16 bits has the mode I in Pillow 10
+            is_short = image.mode.startswith("I;16") or file.format in ("PNG", "PPM", "JPEG2000")
+            dtype = np.float32 if image.mode == "F" else np.uint16 if is_short else np.int32
+        return Raw(np.asarray(image).astype(dtype)[:, :, None])
+
+
+def _read_png(source: str | BinaryIO) -> Raw:
+    """Colours of 16 bits: Pillow unpacks one byte of each at a time, so that two passes give both."""
+    with Image.open(source, formats=formats()) as file:
+        layout = str(file.tile[0].args)
+    if layout == "LA;16B":  # four bytes a pixel, as RGBA has
+        four = _unpack(source, "RGBA").astype(np.uint16)
+        return Raw(four[:, :, ::2] << 8 | four[:, :, 1::2], num_alpha=1)
+    upper, lower = (_unpack(source, layout[:-1] + byte).astype(np.uint16) for byte in "BL")
+    return Raw(upper << 8 | lower, num_alpha=1 if layout.startswith("RGBA") else 0)
+
+
+def _unpack(source: str | BinaryIO, layout: str) -> NDArray[np.uint8]:
+    if not isinstance(source, str):
+        source.seek(0)
+    with Image.open(source, formats=formats()) as file:
+        file.tile = [tile._replace(args=layout) for tile in file.tile]
+        return np.asarray(ImageOps.exif_transpose(file))
+
+
+def _read_tiff(source: str | BinaryIO, all_bands: bool) -> Raw | None:
+    import tifffile  # on demand: most folders have no TIFF files
+
+    try:
+        with tifffile.TiffFile(source) as file:
+            page: Any = file.pages[0]
+            stacked = all_bands and page.samplesperpixel == 1 and len(file.pages) > 1
+            if not stacked and _is_plain(page, all_bands):
+                return None
+            pages = [page, *file.pages[1:]] if stacked else [page]
+            _check_size(pages)
+            samples = np.concatenate([_samples(part) for part in pages], axis=2)
+            if samples.dtype.kind not in "iufb":
+                raise ValueError(f"its pixels are of type {samples.dtype}")
+            orientation = page.tags.valueof(274, 1)
+            alpha = 0 if stacked else sum(int(extra) in _ALPHA for extra in page.extrasamples[-1:])
+            return Raw(_upright(samples, orientation), alpha, _nodata(page.tags.valueof(_NODATA)))
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # whatever a decoder makes of a damaged file
+        if "imagecodecs" in str(error):
+            return _without_codec(source, page)
+        raise ValueError(" ".join(str(error).split()) or type(error).__name__) from None
+    finally:
+        if not isinstance(source, str):
+            source.seek(0)
+
+
+def _is_plain(page: Any, all_bands: bool) -> bool:
+    """Whether Pillow reads all of it: 8 bits, and nothing beside grey, colour and transparency."""
+    if page.bitspersample > 8 or page.sampleformat not in (1, 4):
+        return False
+    extra = [int(kind) for kind in page.extrasamples]
+    beside = page.samplesperpixel - _COLOURS.get(page.photometric, 1)
+    if beside > 0 and all_bands:
+        return False
+    return beside <= 0 or (beside == 1 and extra[-1:] != [] and extra[-1] in _ALPHA)
+
+
+def _samples(page: Any) -> NDArray[Any]:
+    pixels: NDArray[Any] = page.asarray()
+    if page.axes == "YX":
+        pixels = pixels[:, :, None]
+    elif page.axes == "SYX":
+        pixels = pixels.transpose(1, 2, 0)
+    elif page.axes != "YXS":
+        raise ValueError(f"its dimensions are {page.axes}")
+    if page.photometric == 0 and pixels.dtype.kind == "u":  # white is 0
+        pixels = (2**page.bitspersample - 1) - pixels
+    return pixels.astype(pixels.dtype.newbyteorder("="))
+
+
+def _check_size(pages: list[Any]) -> None:
+    limit = 2 * (Image.MAX_IMAGE_PIXELS or math.inf)
+    for page in pages:
+        if page.imagewidth * page.imagelength * max(1, page.samplesperpixel // 4) > limit:
+            raise ValueError(f"it has {page.imagewidth} × {page.imagelength} pixels, which could be an attack")
+        if (page.imagewidth, page.imagelength) != (pages[0].imagewidth, pages[0].imagelength):
+            raise ValueError("its pages are of different sizes, so that they cannot be bands")
+
+
+def _without_codec(source: str | BinaryIO, page: Any) -> Raw | None:
+    """Pillow knows most compressions, of files with one sample."""
+    if page.samplesperpixel == 1:
+        return _read_with_pillow(source, page.dtype)
+    raise ValueError(
+        f"its compression {page.compression.name} needs the extra tiff (pip install 'msal_lightning[tiff]')"
+    )
+
+
+def _nodata(text: Any) -> float | None:
+    try:
+        return float(str(text).strip("\0 "))
+    except ValueError:
+        return None
+
+
+def _upright(samples: NDArray[Any], orientation: Any) -> NDArray[Any]:
+    """Undo the orientation of Exif, as :func:`PIL.ImageOps.exif_transpose` does."""
+    if orientation in (5, 6, 7, 8):
+        samples = samples.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        samples = samples[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        samples = samples[::-1]
+    return samples
