@@ -145,6 +145,8 @@ def _rebuild(
     with one_sentence(), quiet_lightning():
         part = instantiate(parser, config, "query", "data", "model")
         check_classes(part.query, trained.num_classes)
+        if trained.run.records:
+            part.data.resume_as(trained.run.records[0].resolved)
         model = MSALClassifier(trained.num_classes, part.data.in_channels, **part.model)
     if part.query.needs_prototypes and model.head_name != "prototype":
         raise UserError(
@@ -266,6 +268,8 @@ class Candidates(ImageFolder):
             classes=classes,
             size=size,
             channels=1 if own.in_channels == 1 else 3,
+            bands=own.bands if isinstance(own, ImageFolder) else None,
+            fit=own.fit if isinstance(own, ImageFolder) else "crop",
             mean=[*own.mean],
             std=[*own.std],
             in_memory=in_memory,
@@ -274,6 +278,7 @@ class Candidates(ImageFolder):
             eval_batch_size=own.eval_batch_size,
         )
         self._own = own
+        self.decoding = own.decoding  # with the value range that the run found
 
     def predict_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
         """The folder, and where the strategy wants it the labeled set of the run."""

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.data.views import displayable
 from msal_lightning.io.terminal import clean
 from msal_lightning.module import MSALClassifier
 from msal_lightning.predictor import Predictor
@@ -88,8 +89,7 @@ class QueriedImages:
 
 
 def _picture(image: Tensor) -> Image.Image:
-    """Of (C, H, W) uint8, grey or in colour."""
-    return Image.fromarray(image.permute(1, 2, 0).squeeze(2).numpy())
+    return Image.fromarray(displayable(image))
 
 
 def _file_name(round: int) -> str:

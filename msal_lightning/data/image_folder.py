@@ -166,14 +166,23 @@ class ImageFolder(ActiveDataModule):
         self._scales.clear()
 
     def resume_as(self, resolved: dict[str, Any] | None) -> None:  # noqa: D102
-        self._former = resolved is None
-        ranges = FORMER_RANGES if resolved is None else {k: (v[0], v[1]) for k, v in resolved["value_range"].items()}
-        found = resolved or {}
-        if bands := found.get("bands"):
-            self.bands, self.channels = bands, len(bands)
-        self._normalize((found["mean"], found["std"]) if "mean" in found else None)
+        self._former, self.resolved = resolved is None, resolved
+        if resolved is None:
+            self._normalize()
+            self._decide_decoding(FORMER_RANGES)
+            return
+        try:
+            ranges = {str(kind): (float(low), float(high)) for kind, (low, high) in resolved["value_range"].items()}
+            if "bands" in resolved:
+                self.bands = [int(band) for band in resolved["bands"]]
+                self.channels = len(self.bands)
+            self._normalize((resolved["mean"], resolved["std"]) if "mean" in resolved else None)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise UserError(
+                "the record of round 0 is damaged: it does not say how images are read; delete the records, and the "
+                "run starts anew"
+            ) from None
         self._decide_decoding(ranges)
-        self.resolved = resolved
 
     def describe(self) -> str:  # noqa: D102
         ranges = dict(self.decoding.ranges or {}) if self.decoding and not self._former else {}

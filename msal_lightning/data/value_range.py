@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from msal_lightning.data.decoding import Range, as_raw
+from msal_lightning.data.decoding import ANY, Range, as_raw
 from msal_lightning.data.files import in_threads
 from msal_lightning.data.formats import UNREADABLE, formats
 from msal_lightning.data.raw_pixels import Raw, read_raw
@@ -148,10 +148,12 @@ def say_ranges(ranges: dict[str, Range], num_sampled: int | None, num_files: int
     if not ranges:
         return ""
     shown = ", ".join(
-        f"{_short(low)} to {_short(high)}" + ("" if name == "any" else f" of {name}")
+        f"{_short(low)} to {_short(high)}" + ("" if name == ANY else f" of {name}")
         for name, (low, high) in ranges.items()
     )
-    source = "data.value_range" if num_sampled is None else f"from {num_sampled:,} of {num_files:,} files"
+    source = f"from {num_sampled:,} of {num_files:,} files" if num_sampled else "as recorded"
+    if ANY in ranges:
+        source = "data.value_range"
     return f"value range {shown} ({source})"
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
@@ -68,6 +70,20 @@ class View(Dataset[Batch]):
         if isinstance(self.image, Tensor):  # indexing a GPU's tensor by one of the host would wait for the GPU
             rows = index.to(self.image.device, non_blocking=True)
         return Batch(index, self.image[rows], self.label[index])
+
+
+def displayable(image: Tensor) -> NDArray[np.uint8]:
+    """An image as a person can see it: its colours, the first three of more bands, or the first of two.
+
+    Args:
+        image: (C, H, W) uint8.
+
+    Returns:
+        (H, W, 3), or (H, W) in grey.
+    """
+    shown = image[:3] if len(image) >= 3 else image[0]
+    pixels: NDArray[np.uint8] = (shown.permute(1, 2, 0) if shown.ndim == 3 else shown).contiguous().numpy()
+    return pixels
 
 
 def shard(index: Tensor, rank: int, ranks: int) -> Tensor:

@@ -17,6 +17,7 @@ from msal_lightning.collection import Run
 from msal_lightning.config.trust import RunConfig, read_config
 from msal_lightning.data import ActiveDataModule
 from msal_lightning.data.read_only import read_only
+from msal_lightning.data.views import displayable
 from msal_lightning.errors import UserError
 from msal_lightning.figures.groups import choose_rounds, first_seeds, read_groups
 from msal_lightning.figures.style import check_out, save
@@ -89,10 +90,10 @@ def draw_contact_sheet(
     for name, run in chosen.items():
         found = read_config(run.folder, ["data"], trusted)
         spec = _data_config(found, run.folder, root)
-        key = yaml.safe_dump(spec)
+        key = yaml.safe_dump([spec, run.records[0].resolved])
         if key not in read:
             with read_only(not found.own and root is None):
-                read[key] = _rebuild(spec, run.folder)
+                read[key] = _rebuild(spec, run)
         if change := changed_images(read[key], run.folder, run.records[0], ("train",)):
             raise UserError(_OTHERS.format(run.folder, change, read[key].root))
         blocks[name] = [_choice(read[key], run, k, images) for k in numbers]
@@ -130,7 +131,7 @@ def _draw_row(axes: Axes, choice: Choice, top: float) -> None:
     for i, (image, label) in enumerate(zip(choice.image, choice.label, strict=True)):
         left = 0.65 + i * _CELL
         axes.imshow(
-            image.permute(1, 2, 0).squeeze(2).numpy(),
+            displayable(image),
             cmap="gray",
             vmin=0,
             vmax=255,
@@ -167,16 +168,17 @@ def _data_config(found: RunConfig, folder: Path, root: str | None) -> dict[str, 
     return {"class_path": config["class_path"], "init_args": options}
 
 
-def _rebuild(spec: dict[str, Any], folder: Path) -> ActiveDataModule:
+def _rebuild(spec: dict[str, Any], run: Run) -> ActiveDataModule:
     """The data module of a run, with its images read."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(ActiveDataModule, "data", required=True)
     try:
         config = parser.parse_object({"data": spec})
     except ArgumentError as error:
-        raise UserError(f"cannot make the data of {folder} again ({explain(str(error), ['data'])})") from None
+        raise UserError(f"cannot make the data of {run.folder} again ({explain(str(error), ['data'])})") from None
     with one_sentence():
         data: ActiveDataModule = parser.instantiate(config).data
         data.prepare_data()
+        data.resume_as(run.records[0].resolved)
         data.setup()
     return data
