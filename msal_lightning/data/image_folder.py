@@ -395,6 +395,13 @@ class _Item:
     is_test: bool = False
 
 
+def _relative(path: str, root: str) -> str:
+    below = f"{Path(root)}{os.sep}"
+    if path.startswith(below) and ".." not in path and path.isascii():  # most of a million files
+        return path[len(below) :]
+    return os.path.relpath(path, root).encode(errors="backslashreplace").decode()  # a name need not be text
+
+
 def _rounded(values: Tensor) -> list[float]:
     return [round(value, 4) for value in values.tolist()]
 

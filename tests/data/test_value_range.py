@@ -220,13 +220,21 @@ def test_a_resume_uses_the_recorded_range_and_another_explicit_one_is_refused(tm
     assert "resolved" not in json.loads((tmp_path / "run" / "rounds" / "001.json").read_text())
     before = (tmp_path / "run" / "ledger.csv").read_bytes()
     (tmp_path / "run" / "rounds" / "001.json").unlink()
-    test_only = next(p for p in sorted(root.rglob("*.png")) if p.relative_to(root).as_posix() not in before.decode())
-    write(test_only, disc(0, 0, 60000).astype(np.uint16))  # the sample would give another range now
     assert main(command) == 0
     assert "value range 0 to 4095 of uint16 (as recorded)" in capsys.readouterr().out
     assert (tmp_path / "run" / "ledger.csv").read_bytes() == before
     assert main([*command, "--data.value_range", "[0, 65535]"]) == 2
     assert "value_range was None, now [0" in capsys.readouterr().err
+
+
+def test_the_recorded_range_is_used_whatever_the_files_say(tmp_path):
+    root = folder(tmp_path, 0, 900, np.uint16)
+    data = ImageFolder(str(root), size=SIZE, channels=1)
+    data.resume_as({"value_range": {"uint16": [0, 4095]}})
+    data.setup()
+    assert data.images.max() <= 900 >> 4
+    with pytest.raises(UserError, match="record of round 0 is damaged"):
+        data.resume_as({"value_range": {"uint16": ["x"]}})
 
 
 def test_a_run_made_before_there_were_ranges_goes_on_as_it_was(tmp_path):
