@@ -276,9 +276,9 @@ class ImageFolder(ActiveDataModule):
                 )
             ranges, self._num_sampled = {ANY: self.value_range}, None
             if outside := share_outside(found, self.value_range):
-                print(f"{outside:.2%} of the values of a sample lie outside data.value_range and are cut off")
+                say(f"{outside:.2%} of the values of a sample lie outside data.value_range and are cut off")
         if self.bands is None and (count := count_animated(sample)):
-            print(f"{count} of {len(sample)} images have several frames or pages: the first one is read")
+            say(f"{count} of {len(sample)} images have several frames or pages: the first one is read")
         self._decide_decoding(ranges)
 
     def _decide_decoding(self, ranges: dict[str, Range]) -> None:
