@@ -81,7 +81,7 @@ def query(argv: list[str]) -> None:
         stop.check()
     try:
         options.out.mkdir(parents=True, exist_ok=True)
-        write_sheet(question, page)
+        write_sheet(question, page, decoding=data.decoding, about=data.describe())
         write_csv(question, table)  # last: it is what says that the query was done
     except OSError as error:
         raise UserError(

@@ -20,12 +20,14 @@ class Files(Oracle):
 
     def __init__(self, allow_new_classes: bool = False) -> None:
         self.allow_new_classes = allow_new_classes
+        self._data: ActiveDataModule | None = None
 
     def connect(self, data: "ActiveDataModule") -> None:  # noqa: D102
         if data.locations(data.pool[:1]) is None:
             raise UserError(
                 f"oracle Files shows image files to a person, {data.name} has none: set data to ImageFolder"
             )
+        self._data = data
 
     def ask(self, question: Question) -> list[Answer]:
         """Write the files where they are not there yet, and read what was filled in.
@@ -37,7 +39,8 @@ class Files(Oracle):
         file = question.folder / f"{question.name}.csv"
         sheet = file.with_suffix(".html")
         if not sheet.exists():
-            write_sheet(question, sheet, self.allow_new_classes)
+            read_as = (self._data.decoding, self._data.describe()) if self._data else (None, "")
+            write_sheet(question, sheet, self.allow_new_classes, *read_as)
         if not file.exists():  # never overwritten: a person may have typed into it
             write_csv(question, file)
         answers = read_answers(question, file, self.allow_new_classes)

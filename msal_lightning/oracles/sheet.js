@@ -49,12 +49,20 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
-function picture(item) {
+function picture(item, large = false) {
   if (!item.image) return element("div", { className: "unreadable" }, `cannot be read: ${item.path}`);
   const image = element("img", { alt: "", decoding: "async", className: item.small ? "small" : "" });
-  image.loading = "lazy";
-  image.src = item.image;
-  return image;
+  if (large) image.onerror = () => { image.onerror = null; image.src = item.image; };  // the file is elsewhere by now
+  else image.loading = "lazy";
+  image.src = large ? item.large ?? (item.original ? item.file : item.image) : item.image;
+  const frame = element("div", { className: item.ratio < 1 ? "frame tall" : "frame" }, image);
+  frame.style.aspectRatio = item.ratio;
+  if (item.seen) {  // what the model sees, in shares of the image
+    const seen = element("div", { className: "seen", title: "what the model sees" });
+    ["left", "top", "width", "height"].forEach((side, i) => { seen.style[side] = `${100 * item.seen[i]}%`; });
+    frame.append(seen);
+  }
+  return frame;
 }
 
 const percent = (share) => `${Math.round(100 * share)} %`;
@@ -134,7 +142,8 @@ function drawCurrent() {
     const score = item.score === "" ? "" : `; score ${Number(item.score).toPrecision(3)}`;
     about.push(element("div", {}, "predicted: ", element("b", {}, item.suggested), `${text}${score}`));
   }
-  about.push(element("div", { className: "path" }, item.path));
+  const path = item.file === undefined ? item.path : element("a", { href: item.file, target: "_blank", rel: "noopener" }, item.path);
+  about.push(element("div", { className: "path", title: "opens the file" }, path));
   $("about").replaceChildren(...about);
   $("grid").setAttribute("aria-activedescendant", `image-${current}`);
   drawClasses();
@@ -233,7 +242,7 @@ function filter() {
 }
 
 function zoom() {
-  $("zoom").replaceChildren(picture(items[current]));
+  $("zoom").replaceChildren(picture(items[current], true));
   $("zoom").showModal();
 }
 
@@ -311,6 +320,7 @@ $("grid").append(...figures);
 items.forEach((_, i) => drawLabel(i));
 drawCount();
 drawKeys();
+$("how").textContent = data.about;
 $("after").append(
   "Labels stay in this browser until they are downloaded. Then hand the file over: ",
   element("code", {}, `python -m msal_lightning label RUN ${data.file}`),
