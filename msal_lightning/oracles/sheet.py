@@ -14,14 +14,14 @@ from msal_lightning.atomic import write_atomically
 from msal_lightning.data.decoding import Decoding
 from msal_lightning.data.files import in_threads
 from msal_lightning.data.formats import UNREADABLE
-from msal_lightning.io.csv_cells import guard_path
 from msal_lightning.data.raw_pixels import read_raw
+from msal_lightning.io.csv_cells import guard_path
 from msal_lightning.one_page import render
 from msal_lightning.oracles.base import Item, Question
 from msal_lightning.oracles.question_csv import COLUMNS
 
 _SIDE = 320  # pixels, of what is shown
-_LARGE = 1600  # pixels, of what is shown large where a browser cannot show the file itself
+_LARGE = (1600, 640)  # pixels, of what is shown large where a browser cannot show the file; and of thousands of them
 _SHOWN = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".webp", ".avif", ".bmp"}
 _SMALL = 64  # pixels of a side up to which an image is kept exactly and enlarged in hard squares
 
@@ -48,8 +48,10 @@ def write_sheet(
     """
     items, how = question.items, decoding or Decoding(_SIDE, 3, "squash")
 
+    large = max(_LARGE[1], int(_LARGE[0] * min(1.0, 100 / max(1, len(items))) ** 0.5))  # a page that a browser opens
+
     def one(item: Item) -> dict[str, Any]:
-        return _picture(item, how, file.absolute().parent)
+        return _picture(item, how, file.absolute().parent, large)
 
     pictures = list(in_threads(one, items, len(items), "drawing the contact sheet"))
     paths = "\n".join(item.path for item in items).encode(errors="backslashreplace")
@@ -80,16 +82,16 @@ def _item(item: Item, picture: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _picture(item: Item, how: Decoding, folder: Path) -> dict[str, Any]:
+def _picture(item: Item, how: Decoding, folder: Path, side: int) -> dict[str, Any]:
     """An image as data URIs, the way to its file, and the part that the model sees; nothing where it cannot be read."""
     path = str(item.file)
     try:
         is_shown = item.file.suffix.lower() in _SHOWN and how.bands is None and read_raw(path) is None
-        image = how.picture(path, _SIDE if is_shown else _LARGE)
+        image = how.picture(path, _SIDE if is_shown else side)
         width, height = image.size
         large = None
         if not is_shown and max(width, height) > _SIDE:
-            image.thumbnail((_LARGE, _LARGE), Image.Resampling.LANCZOS)
+            image.thumbnail((side, side), Image.Resampling.LANCZOS)
             large = _data_uri(image, exact=False)
         small = max(image.size) <= _SMALL
         image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)

@@ -1,7 +1,9 @@
 """Files with more than 8 bits, bands, and how an image becomes a square: what the model gets, by hand values."""
 
+import base64
 import io
 import json
+import re
 import struct
 import zlib
 
@@ -247,6 +249,24 @@ def test_a_run_made_before_there_were_ranges_goes_on_as_it_was(tmp_path):
     row = data.paths(torch.arange(len(data.labeled_at))).index("a/0.png")
     assert np.array_equal(data.images[row, 0].numpy(), (disc(0, 0, 4095).astype(np.uint16) >> 8).astype(np.uint8))
     assert data.resolved is None
+
+
+DEEP = {"12 bits": (0, 4095, np.uint16, ".png"), "int16": (-1000, 1500, np.int16, ".tif")}
+
+
+@pytest.mark.parametrize(("low", "high", "dtype", "suffix"), DEEP.values(), ids=DEEP)
+def test_a_person_sees_the_picture_on_the_contact_sheet(tmp_path, low, high, dtype, suffix):
+    root = folder(tmp_path / "images", low, high, dtype, suffix, make=lambda *args: disc(*args, size=80))
+    person = ["--data.unlabeled", "true", "--data.classes", "[a,b]", "--oracle", "Files", "--loop.held_out", "3"]
+    assert main([*FIT, *person, "--data.root", str(root), "--run_dir", str(tmp_path / "run")]) == 0
+    page = (tmp_path / "run" / "queries" / "initial.html").read_text()
+    assert f"value range {low} to {high} of {np.dtype(dtype).name} (from 12 of 12 files)" in page
+    shown = re.findall(r'"image": ?"data:image/jpeg;base64,([^"]+)"', page)
+    assert len(shown) == 4
+    for picture in shown:
+        levels = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))).convert("L")).astype(int)
+        assert len(np.unique(levels)) > 100
+        assert np.ptp(levels) > 200
 
 
 # ---------------------------------------------------------------- bands

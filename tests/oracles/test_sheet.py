@@ -1,5 +1,7 @@
 """The contact sheet in a real browser: keys, the file that comes out, and what stays after a reload."""
 
+import base64
+import io
 import json
 import random
 import time
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from msal_lightning.data.decoding import Decoding
 from msal_lightning.oracles.base import Answer, Item, Question
 from msal_lightning.oracles.question_csv import read_answers, write_csv
 from msal_lightning.oracles.sheet import write_sheet
@@ -175,3 +178,73 @@ def test_an_image_that_cannot_be_read_is_its_path(tmp_path, browser):
     write_sheet(Question("initial", items, ("a", "b"), tmp_path), tmp_path / "initial.html")
     browser.get((tmp_path / "initial.html").as_uri())
     assert browser.find_element("class name", "unreadable").text == "cannot be read: <b>broken</b>.jpg"
+
+
+@pytest.fixture
+def wide(tmp_path, browser):
+    """A page of an 8-bit image, one of 12 bits and one that is gone; all 900 x 600, and read in a way of one's own."""
+
+    def show(how, about=""):
+        files = [tmp_path / "photos #1" / name for name in ("8 bits, 50%.jpg", "12.png", "gone.jpg")]
+        files[0].parent.mkdir(exist_ok=True)
+        slope = np.tile(np.linspace(0, 1, 900), (600, 1))
+        for file in (files[0], files[2]):
+            Image.fromarray((slope * 255).astype(np.uint8)).save(file)
+        Image.fromarray((slope * 4095).astype(np.uint16)).save(files[1])
+        items = [Item(k, file.name, file, "a", 1.0, 0.5, k) for k, file in enumerate(files)]
+        page = tmp_path / "queries" / "initial.html"
+        page.parent.mkdir(exist_ok=True)
+        write_sheet(Question("initial", tuple(items), ("a", "b"), page.parent), page, False, how, about)
+        files[2].unlink()
+        browser.get(page.as_uri())
+        return files
+
+    return show
+
+
+def enlarged(browser):
+    """The source and the width in pixels of the large picture, once it is loaded."""
+    press(browser, " ")
+    deadline = time.monotonic() + 20
+    script = "const i = document.querySelector('#zoom img'); return [i.src, i.complete ? i.naturalWidth : 0]"
+    while not (found := browser.execute_script(script))[1]:
+        assert time.monotonic() < deadline
+    press(browser, " ")
+    return found
+
+
+def test_the_original_is_one_key_and_one_click_away(wide, browser):
+    from selenium.webdriver.common.keys import Keys
+
+    files = wide(Decoding(64, 1, ranges={"uint16": (0, 4095)}))
+    assert enlarged(browser) == [files[0].as_uri(), 900]
+    link = browser.find_element("css selector", "#about a")
+    assert link.get_attribute("href") == files[0].as_uri()
+    press(browser, Keys.ARROW_RIGHT)
+    source, width = enlarged(browser)  # a browser shows 12 bits of 16 as black
+    assert source.startswith("data:image/jpeg")
+    assert width == 900
+    levels = Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2])))
+    assert np.ptp(np.asarray(levels).astype(int)) > 240
+    press(browser, Keys.ARROW_RIGHT)
+    source, width = enlarged(browser)
+    assert (source[:5], width) == ("data:", 320)
+
+
+SHARES = """
+const box = (of) => document.querySelector(of)?.getBoundingClientRect();
+const [outer, inner] = [box("#stage .frame"), box("#stage .seen")];
+return inner && [(inner.left - outer.left) / outer.width, inner.width / outer.width, inner.height / outer.height]
+"""
+
+
+def test_what_the_model_sees_is_marked_and_said(wide, browser):
+    wide(Decoding(64, 1, ranges={"uint16": (0, 4095)}), "value range 0 to 4095 of uint16 (as recorded)")
+    assert browser.execute_script(SHARES) == pytest.approx([1 / 6, 2 / 3, 1], abs=0.01)
+    said = browser.find_element("id", "how")
+    assert said.is_displayed()
+    assert said.text.startswith("the model sees the part inside the frame")
+    assert said.text.endswith("; value range 0 to 4095 of uint16 (as recorded)")
+    wide(Decoding(64, 1, "letterbox", padding=(0,)))
+    assert browser.execute_script(SHARES) is None
+    assert browser.find_element("id", "how").text == "the model sees the whole image, letterboxed"
