@@ -156,7 +156,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         Raises:
             UserError: files are missing or damaged, or shapes, types or labels don't fit.
         """
-        learn, test = self.load()
+        learn, test = (part._replace(label=self._integers(part.label)) for part in self.load())
         for images in (learn, test):
             shape = tuple(images.image.shape)
             may_be_empty = self.partly_labeled and images is test
@@ -169,6 +169,11 @@ class ActiveDataModule(LightningDataModule, ABC):
                 )
             if not len(images.label):
                 continue
+            if not (shape[2] and shape[3]):
+                raise UserError(
+                    f"expected the images of {self.name} to have pixels, got {shape[2]}×{shape[3]}: replace the files "
+                    f"in data.root '{self.root}'"
+                )
             low, high = int(images.label.min()), int(images.label.max())
             least = UNKNOWN if self.partly_labeled and images is learn else 0
             if low < least or high >= self.num_classes:
@@ -177,6 +182,16 @@ class ActiveDataModule(LightningDataModule, ABC):
                     f"to {high}: check the files in data.root '{self.root}'"
                 )
         return learn, test
+
+    def _integers(self, label: Tensor) -> Tensor:
+        """Class labels of any integer type as int64."""
+        label = torch.as_tensor(label)
+        if label.ndim != 1 or label.is_floating_point() or label.is_complex():
+            raise UserError(
+                f"expected {self.name}.load() to give one whole number a label, (N,) of an integer type, got "
+                f"{label.dtype} {tuple(label.shape)}: one-hot labels become that by argmax(1), others by long()"
+            )
+        return label.long()
 
     @property
     def num_classes(self) -> int:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from msal_lightning.backbones import SmallCNN
 from msal_lightning.data import CIFAR100, Batch, Digits, FashionMNIST
@@ -478,3 +479,51 @@ def test_images_that_a_dataset_should_not_give_are_named(image):
 
     with pytest.raises(UserError, match=r"expected Mine\.load\(\) to give uint8 images"):
         Mine().setup()
+
+
+class Given(Digits):
+    """Digits whose labels went through a function."""
+
+    def __init__(self, change, image=lambda image: image):
+        super().__init__()
+        self.change, self.image = change, image
+
+    def load(self):
+        return tuple(Images(self.image(part.image), self.change(part.label)) for part in super().load())
+
+
+KINDS = {
+    "uint8": Tensor.byte,
+    "int16": Tensor.short,
+    "int32": Tensor.int,
+    "NumPy": lambda label: label.numpy().astype("uint16"),
+    "list": Tensor.tolist,
+}
+
+
+@pytest.mark.parametrize("change", KINDS.values(), ids=KINDS)
+def test_labels_of_any_integer_type_are_the_same_labels(change):
+    (learn, test), (expected, expected_test) = Given(change).read(), Digits().read()
+    assert learn.label.dtype == test.label.dtype == torch.int64
+    assert torch.equal(learn.label, expected.label)
+    assert torch.equal(test.label, expected_test.label)
+
+
+ODD = {
+    "one-hot": lambda label: torch.nn.functional.one_hot(label, 10),
+    "float": Tensor.double,
+    "column": lambda label: label[:, None],
+    "one for all": lambda label: label[0],
+}
+
+
+@pytest.mark.parametrize("change", ODD.values(), ids=ODD)
+def test_labels_that_are_no_whole_numbers_are_one_sentence(change):
+    with pytest.raises(UserError, match=r"one whole number a label.*argmax\(1\)") as caught:
+        Given(change).read()
+    assert "\n" not in str(caught.value)
+
+
+def test_images_without_pixels_are_one_sentence():
+    with pytest.raises(UserError, match="to have pixels, got 0×8"):
+        Given(Tensor.long, lambda image: image[:, :, :0]).read()
