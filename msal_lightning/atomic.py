@@ -1,23 +1,89 @@
 """Files that are there whole or not at all."""
 
+import contextlib
+import errno
 import os
+import re
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+_EXCLUSIVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)  # never follows a link
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_PART = re.compile(r"\.(?P<name>.+?)(\.[0-9a-f]{8})?\.part")  # without digits: of earlier versions
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for writing that takes its place when the block ends without an error, and not otherwise.
+
+    The content goes into a new file beside it first, so a link at ``path`` is replaced, never written through. A kill
+    leaves that file behind, see :func:`named_by_part`.
+
+    Args:
+        path: of the file, its folder exists.
+
+    Raises:
+        OSError: it cannot be written; a former file stays as it was.
+    """
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with os.fdopen(os.open(part, _EXCLUSIVE, 0o666), "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise
+    _sync_folder(path.parent)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file that is there whole or not at all, whatever happens meanwhile; text is written as UTF-8."""
-    part = path.with_name(f".{path.name}.part")
+    data = content.encode() if isinstance(content, str) else content
+    with atomic_file(path) as file:
+        file.write(data)
+
+
+def open_unlinked(path: str | Path, flags: int) -> int:
+    """``os.open`` for a file that is written in place, an opener for :func:`open`.
+
+    Raises:
+        OSError: ELOOP where the file is a symbolic link, whose target is not touched.
+    """
     try:
-        with part.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
+        if Path(path).is_symlink():  # Windows has no O_NOFOLLOW
+            raise OSError(errno.ELOOP, "")
+        return os.open(path, flags | _NO_LINK, 0o666)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise OSError(errno.ELOOP, "it is a symbolic link, which is not written through", str(path)) from None
+
+
+def named_by_part(name: str) -> str | None:
+    """The file that a temporary file was to become.
+
+    Args:
+        name: of a file without its folder.
+
+    Returns:
+        The name of that file; None where ``name`` is not of a temporary file.
+    """
+    found = _PART.fullmatch(name)
+    return found["name"] if found else None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename itself last through a power failure."""
+    if os.name == "nt":  # Windows opens no folders
+        return
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)  # the rename itself
+        with contextlib.suppress(OSError):  # some network file systems refuse it for folders, as SQLite found too
+            os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)

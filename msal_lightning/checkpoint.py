@@ -1,6 +1,5 @@
 """Where an interrupted fit goes on: a checkpoint between epochs and after the last, whole or not at all."""
 
-import os
 import time
 import zipfile
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
+from msal_lightning.atomic import atomic_file
 from msal_lightning.io.archives import check_zip
 from msal_lightning.tracking.fit_log import open_rows
 from msal_lightning.training.outside_state import OutsideState
@@ -36,17 +36,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Called by Lightning on the process that writes."""
         path = Path(path)
-        part = path.with_name(f".{path.name}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("wb") as file:
+            with atomic_file(path) as file:
                 torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
             self.failed = None
         except (OSError, RuntimeError) as error:  # torch turns some errors of the file into its own
-            part.unlink(missing_ok=True)
             self.failed = _reason(error)
 
 

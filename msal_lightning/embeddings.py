@@ -23,6 +23,8 @@ from msal_lightning.transfer import Transfer
 
 FOLDER = "embeddings"
 """Of a run directory; one file a round."""
+FILES = (rf"{FOLDER}/[0-9]{{3,}}\.npz",)
+"""Of a run directory, see :mod:`~msal_lightning.io.own_files`."""
 
 
 @dataclass(frozen=True)

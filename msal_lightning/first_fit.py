@@ -6,7 +6,6 @@ seed, purpose and round.
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,12 +83,7 @@ def write_first_fit(
     """
     if path.exists():
         return None
-    own = path.with_name(f"{path.name}.{os.getpid()}")  # two runs may write the same fit at once
-    disk = AtomicCheckpointIO()
-    disk.save_checkpoint({"origin": dict(origin), "weights": model.state_dict(), "seconds": seconds, "rows": rows}, own)
-    if disk.failed is None:
-        try:
-            own.replace(path)
-        except OSError as error:
-            return error.strerror
+    disk = AtomicCheckpointIO()  # two runs may write the same fit at once
+    content = {"origin": dict(origin), "weights": model.state_dict(), "seconds": seconds, "rows": rows}
+    disk.save_checkpoint(content, path)
     return disk.failed

@@ -5,11 +5,13 @@ from pathlib import Path
 
 from msal_lightning.collection import read_run
 from msal_lightning.errors import UserError
+from msal_lightning.io.own_files import refuse_linked_folders
 from msal_lightning.io.terminal import say
 from msal_lightning.lock import DirectoryLock
-from msal_lightning.oracles.asked import pending
+from msal_lightning.oracles.asked import QUESTION_FILES, pending
 from msal_lightning.oracles.disagreement import say_disagreements, words
 from msal_lightning.oracles.question_csv import read_answers, write_csv
+from msal_lightning.runs import is_run
 
 
 def label(run: Path, file: Path) -> None:
@@ -25,6 +27,11 @@ def label(run: Path, file: Path) -> None:
         UserError: the run waits for no labels, a process writes into it, or lines are bad; nothing is written then.
     """
     config = read_run(run).config
+    if not is_run(run):
+        raise UserError(
+            f"expected '{run}' to be a run directory of this program, found another folder: name one of runs/"
+        )
+    refuse_linked_folders(run, QUESTION_FILES)
     with closing(_only_writer(run)):
         question = pending(run)
         if question is None:

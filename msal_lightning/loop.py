@@ -22,10 +22,12 @@ from msal_lightning.config.batch_size import check_batch_size, say_batch_size, w
 from msal_lightning.data.base import IN_POOL, ActiveDataModule
 from msal_lightning.data.fingerprint import FILE, digest_of, take_fingerprint, to_bytes
 from msal_lightning.display import Display, RoundProgress
+from msal_lightning.embeddings import FILES as EMBEDDINGS_FILES
 from msal_lightning.embeddings import KeepEmbeddings
 from msal_lightning.errors import UserError
 from msal_lightning.failures import explained, refused_by_lightning
 from msal_lightning.first_fit import FirstFit, digest, read_first_fit, write_first_fit
+from msal_lightning.io.names import name_some
 from msal_lightning.loss_guard import DivergedError, LossGuard
 from msal_lightning.module import MSALClassifier
 from msal_lightning.oracles.asked import INITIAL, Asked, asked_file
@@ -56,6 +58,7 @@ from msal_lightning.signals import GentleStop
 from msal_lightning.sizes import label_counts
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.streams import EpochStreams, derive_seed, retry_key
+from msal_lightning.tracking import FILES as TRACKING_FILES
 from msal_lightning.tracking import Tracker, Tracking
 from msal_lightning.training.callback_rules import check_trainer
 from msal_lightning.training.dry_run import try_model
@@ -154,6 +157,7 @@ class ActiveLoop:
         self.ranks = Ranks()
         self.stop = GentleStop()
         run.keep_checkpoints = keep_checkpoints
+        run.written_by_others = (*EMBEDDINGS_FILES, *TRACKING_FILES)
 
         data.prepare_data()
         if (first := run.first_record()) is not None:
@@ -526,9 +530,8 @@ class ActiveLoop:
                 f"the rounds in run_dir '{self.run_directory.path}' are of other sizes than loop.* gives: choose "
                 "another run_dir, or start anew with --overwrite"
             )
-        # what Lightning saves before it has SLURM requeue a job: it would take it for the fit of every later round
-        for file in self.run_directory.path.glob("hpc_ckpt_*.ckpt"):
-            file.unlink()
+        if left := self.run_directory.left:
+            self.display.note(f"(--overwrite left what no run writes: {name_some(left)})")
         return records
 
     def _check_images(self, records: list[RoundRecord]) -> dict[str, Any]:

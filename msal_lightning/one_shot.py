@@ -3,6 +3,7 @@
 import argparse
 import io
 import os
+import re
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Literal
@@ -25,6 +26,8 @@ from msal_lightning.display import RoundProgress
 from msal_lightning.errors import UserError
 from msal_lightning.failures import explained
 from msal_lightning.fit import build_parser, instantiate, one_sentence, parse
+from msal_lightning.io.folder_mark import MARK, check_folder, claim_folder
+from msal_lightning.io.own_files import remove_parts
 from msal_lightning.io.terminal import say
 from msal_lightning.module import MSALClassifier
 from msal_lightning.oracles.base import Question
@@ -60,6 +63,10 @@ def query(argv: list[str]) -> None:
     table, page = options.out / f"{NAME}.csv", options.out / f"{NAME}.html"
     if table.exists():
         raise UserError(f"'{table}' is there already and may have labels in it: set --out to another folder")
+    try:
+        check_folder(options.out, "query", "--out")
+    except OSError as error:
+        raise _cannot_write(options.out, error) from None
     trained = read_trained(options.checkpoint)
     config, strategy, own, model, is_ours = _rebuild(trained, options.query, rest, options.trust)
     with read_only(not is_ours):
@@ -80,16 +87,19 @@ def query(argv: list[str]) -> None:
         )
         stop.check()
     try:
-        options.out.mkdir(parents=True, exist_ok=True)
+        claim_folder(options.out, "query", "--out")
+        remove_parts(options.out, [rf"{NAME}\.(csv|html)", re.escape(MARK)])
         write_sheet(question, page, decoding=data.decoding, about=data.describe())
         write_csv(question, table)  # last: it is what says that the query was done
     except OSError as error:
-        raise UserError(
-            f"cannot write into '{options.out}' ({error.strerror}): set --out to a folder of yours"
-        ) from None
+        raise _cannot_write(options.out, error) from None
     say(
         f"{strategy.name} chose {n} of {len(data.pool):,} images: fill in {table}, or open {page} to label them by keys"
     )
+
+
+def _cannot_write(out: Path, error: OSError) -> UserError:
+    return UserError(f"cannot write into '{out}' ({error.strerror or error}): set --out to a folder of yours")
 
 
 def _parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 FOLDER = "queried"
 """Of a run directory; one file a round, so that a run that goes on elsewhere can show earlier rounds again."""
 
+FILES = (rf"{FOLDER}/[0-9]{{3,}}\.json",)
+"""Of a run directory, see :mod:`~msal_lightning.io.own_files`."""
 COLUMNS: list[str | int] = ["round", "rank", "image", "score", "predicted", "label", "index"]
 
 

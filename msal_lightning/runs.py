@@ -3,8 +3,8 @@
 import hashlib
 import itertools
 import json
-import shutil
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -16,15 +16,27 @@ from msal_lightning.analysis.class_results import ClassResults
 from msal_lightning.analysis.classes import class_table
 from msal_lightning.atomic import write_atomically
 from msal_lightning.config.changes import changed, gone, without_defaults
+from msal_lightning.config.signature import FILE as SIGNATURE_FILE
 from msal_lightning.config.signature import sign
 from msal_lightning.config.yaml_files import read_yaml
 from msal_lightning.errors import UserError
 from msal_lightning.io.csv_cells import table
+from msal_lightning.io.folder_mark import MARK, check_folder, read_mark, write_mark
 from msal_lightning.io.json_files import read_json
+from msal_lightning.io.own_files import others, refuse_linked_folders, remove_own, remove_parts
 from msal_lightning.io.terminal import say
 from msal_lightning.io.typed import check_types
 from msal_lightning.lock import DirectoryLock
-from msal_lightning.oracles.asked import INITIAL, Asked, asked_file, read_asked, write_asked
+from msal_lightning.oracles.asked import (
+    ASKED_FILES,
+    INITIAL,
+    QUESTION_FILES,
+    Asked,
+    all_asked,
+    asked_file,
+    read_asked,
+    write_asked,
+)
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -34,24 +46,21 @@ FORMAT = 4
 _LEFT_OUT_WHERE_NONE = ("skipped", "class_names", "held_out", "data", "test_classes", "resolved")
 _HELD_OUT = -4  # in the ledger's column round, as in labeled_at
 
-_OWN = (
-    "config.yaml",
-    "rounds",
-    "curve.csv",
-    "per_class.csv",
-    "ledger.csv",
-    "images.jsonl.gz",
-    "checkpoints",
-    "fits",
-    "embeddings",
-    "queried",
-    "queries",
-    "wandb",
-    "wandb_id",
-    "signature",
-    "tracker.json",
-    "lock",
+_RECORD = r"[0-9]{3,}\.json"
+_CHECKPOINT = r"(round-[0-9]{3,}|fit)\.ckpt"
+_REQUEUED = r"hpc_ckpt_[0-9]+\.ckpt"  # what Lightning saves before it has SLURM requeue a job
+_FILES = (  # of a run, see own_files; other modules declare theirs
+    r"config\.yaml",
+    r"curve\.csv",
+    r"per_class\.csv",
+    r"ledger\.csv",
+    rf"rounds/{_RECORD}",
+    rf"checkpoints/{_CHECKPOINT}",
+    _REQUEUED,
+    SIGNATURE_FILE,
+    *ASKED_FILES,
 )
+_STAY = (re.escape(MARK), "lock")
 # What a second command may change: none of it alters a result.
 _FREE = (
     "config",
@@ -197,11 +206,13 @@ class RunDirectory:
     Args:
         path: made when it is not there.
         config: the whole resolved configuration, plain YAML values.
-        overwrite: throw away what a former run left in it.
+        overwrite: remove the files that a former run wrote into it.
 
     Attributes:
         keep_checkpoints: the models of which finished rounds stay.
         notes: what :meth:`open` found that is worth a line.
+        written_by_others: patterns of what other modules write into it, see :mod:`~msal_lightning.io.own_files`.
+        left: what ``overwrite`` left in place, since no run writes files of these names.
     """
 
     def __init__(self, path: str | Path, config: Mapping[str, Any] | None = None, overwrite: bool = False) -> None:
@@ -209,6 +220,8 @@ class RunDirectory:
         self.config = dict(config or {})
         self.overwrite = overwrite
         self.keep_checkpoints: Literal["last", "all", "none"] = "last"
+        self.written_by_others: Sequence[str] = ()
+        self.left: list[str] = []
         self._lock = DirectoryLock(self.path / "lock")
         self._records: list[RoundRecord] = []
         self.notes: list[str] = []
@@ -224,26 +237,20 @@ class RunDirectory:
                 record is damaged, changed by hand or missing.
         """
         try:
-            self._refuse_foreign()
+            is_new = check_folder(self.path, "run", "run_dir", _holds_rounds)
             self.path.mkdir(parents=True, exist_ok=True)
+            if is_new:  # before anything else is in it, so that a kill leaves no folder that is refused
+                write_mark(self.path, "run")
+            refuse_linked_folders(self.path, self._patterns)
             self._lock.acquire()
             if self.overwrite:
                 self._clear()
+            remove_parts(self.path, (*self._patterns, *_STAY))
+            remove_own(self.path, [_REQUEUED])  # Lightning would take it for the fit of every later round
             records = self._records = read_records(self.path)
-            changed = self.changed_keys()
-            if records and changed:
-                raise UserError(
-                    f"run_dir '{self.path}' belongs to another configuration ({say_changed(changed)}): "
-                    "choose another run_dir, or start anew with --overwrite"
-                )
-            if changed and any((self.path / "queries").glob("*")):
-                raise UserError(
-                    f"run_dir '{self.path}' asks a person for labels with another configuration "
-                    f"({say_changed(changed)}): choose another run_dir, or start anew with --overwrite, which sets "
-                    "the folder queries aside"
-                )
-            if changed:  # no round was finished, so there is nothing to mix with
-                self._clear()
+            if changed := self.changed_keys():
+                self._refuse_or_replace(changed, records)
+            write_mark(self.path, "run")  # a folder from before there were marks takes one
             if not (self.path / "config.yaml").exists():
                 write_atomically(self.path / "config.yaml", yaml.safe_dump(self.config, sort_keys=False))
             if why := sign(self.path, self.config):
@@ -272,6 +279,21 @@ class RunDirectory:
             return _read(file)
         except UserError:
             return None
+
+    def _refuse_or_replace(self, changed: dict[str, tuple[Any, Any]], records: list[RoundRecord]) -> None:
+        if records:
+            raise UserError(
+                f"run_dir '{self.path}' belongs to another configuration ({say_changed(changed)}): "
+                "choose another run_dir, or start anew with --overwrite"
+            )
+        if all_asked(self.path) or any((self.path / "queries").glob("*")):
+            raise UserError(
+                f"run_dir '{self.path}' asks a person for labels with another configuration "
+                f"({say_changed(changed)}): choose another run_dir, or start anew with --overwrite, which sets "
+                "the folder queries aside"
+            )
+        # no round was finished: its files belong to the former configuration; W&B's folders are of use without it
+        remove_own(self.path, [pattern for pattern in self._patterns if not pattern.startswith("wandb/")])
 
     @property
     def name(self) -> str:
@@ -356,10 +378,13 @@ class RunDirectory:
             round: the last finished one.
             but: what else stays.
         """
-        keep = {"all": "round-*.ckpt", "last": self.model_file(round).name, "none": "-"}[self.keep_checkpoints]
-        for file in (self.path / "checkpoints").glob("*"):
-            if not file.match(keep) and file not in but:
-                _remove(file)
+        keep = {"all": r"round-[0-9]{3,}\.ckpt", "last": re.escape(self.model_file(round).name), "none": "-"}
+        folder = self.path / "checkpoints"
+        refuse_linked_folders(self.path, _FILES)
+        for file in folder.iterdir() if folder.is_dir() else ():
+            is_ours = re.fullmatch(_CHECKPOINT, file.name) and not file.is_dir()
+            if is_ours and not re.fullmatch(keep[self.keep_checkpoints], file.name) and file not in but:
+                file.unlink(missing_ok=True)
 
     def read_asked(self, name: str) -> Asked | None:
         """What a person is asked for, and was answered, but not recorded yet.
@@ -387,7 +412,7 @@ class RunDirectory:
     def _drop_asked(self, rounds: int) -> None:
         """Of rounds that are recorded."""
         for name in (INITIAL, *(f"round-{round:03d}" for round in range(rounds))):
-            _remove(asked_file(self.path, name))
+            asked_file(self.path, name).unlink(missing_ok=True)
 
     def disk_use(self) -> tuple[int, int]:
         """Bytes of the whole run directory, and of its checkpoints among them."""
@@ -413,12 +438,17 @@ class RunDirectory:
             if not file.exists() or file.read_text(encoding="utf-8") != text:
                 write_atomically(file, text)
 
+    @property
+    def _patterns(self) -> tuple[str, ...]:
+        return (*_FILES, *QUESTION_FILES, *self.written_by_others)
+
     def _clear(self) -> None:
-        if any((self.path / "queries").glob("*")):  # a person's work
+        """Remove the files of a former run by their names; what a person may have labeled is set aside."""
+        if any((self.path / "queries").glob("*")):
             places = (self.path / f"queries-{n}" for n in itertools.count(1))
             (self.path / "queries").rename(next(place for place in places if not place.exists()))
-        for name in reversed(_OWN[:-1]):  # config.yaml, by which a run directory is known, goes last; the lock stays
-            _remove(self.path / name)
+        remove_own(self.path, self._patterns)
+        self.left = others(self.path, (*self._patterns, *_STAY))
 
     def changed_keys(self) -> dict[str, tuple[Any, Any]]:
         """Keys whose values differ from those that made the folder, each with both."""
@@ -447,20 +477,25 @@ class RunDirectory:
         except (UnicodeDecodeError, yaml.YAMLError, AttributeError):
             return {"config.yaml": "damaged"}
 
-    def _refuse_foreign(self) -> None:
-        if self.path.exists() and not self.path.is_dir():
-            raise UserError(f"expected run_dir '{self.path}' to be a folder, found a file: choose another run_dir")
-        if not self.path.exists() or (self.path / "config.yaml").exists():
-            return
-        if any(entry.name not in _OWN and not entry.name.endswith(".part") for entry in self.path.iterdir()):
-            raise UserError(f"run_dir '{self.path}' has files that are not from a run: choose another run_dir")
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is a run directory: by its mark, or by its records where it is from before there were marks."""
+    return read_mark(path).get("kind") == "run" or _holds_rounds(path)
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _holds_rounds(path: Path) -> bool:
+    """Whether a folder has a record of this program, or the labels that a person was asked for."""
+    for file in (path / "rounds").glob("*.json"):
+        if re.fullmatch(_RECORD, file.name):
+            try:
+                _read(file)
+            except (UserError, TypeError):
+                continue
+            return True
+    try:
+        return bool(all_asked(path))
+    except UserError:
+        return False
 
 
 def is_free(key: str) -> bool:
@@ -483,8 +518,9 @@ def read_records(path: Path) -> list[RoundRecord]:
     Raises:
         UserError: a record is damaged, changed by hand or missing; nothing is written.
     """
-    files = [f for f in (path / "rounds").glob("*.json") if f.stem.isascii() and f.stem.isdecimal()]
-    files.sort(key=lambda file: int(file.stem))
+    files = sorted(
+        (f for f in (path / "rounds").glob("*.json") if re.fullmatch(_RECORD, f.name)), key=lambda f: int(f.stem)
+    )
     records = [_read(file) for file in files]
     for k, record in enumerate(records):
         if record.round != k:

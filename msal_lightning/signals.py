@@ -17,6 +17,7 @@ from msal_lightning.ranks import Ranks, lost
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _RANK_0_ENDS = 2.0  # seconds that it takes to end the others
+_LEFT_ALONE = {getattr(signal, name, None) for name in ("SIGKILL", "SIGSTOP", "SIGTERM")}  # Windows lacks two of them
 
 
 class Stopped(KeyboardInterrupt):
@@ -120,7 +121,7 @@ class GentleStop(Callback):
         self._listen()
         if not self._before:
             return
-        for signum in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM}:
+        for signum in signal.valid_signals() - _LEFT_ALONE:
             handler = signal.getsignal(signum)
             if isinstance(handler, _HandlersCompose):  # has SLURM requeue the job; there is no use in going on then
                 signal.signal(signum, _HandlersCompose([handler, self._note]))  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from msal_lightning.errors import UserError
+from msal_lightning.io.folder_mark import MARK, write_mark
 from msal_lightning.runs import (
     FORMAT,
     PseudoLabels,
@@ -160,14 +161,20 @@ def test_without_a_finished_round_the_configuration_may_change(tmp_path):
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text()) == CONFIG
 
 
-@pytest.mark.parametrize("left", [["rounds"], ["rounds", ".config.yaml.part"], ["checkpoints", "curve.csv"]])
+PART = ".0123abcd.part"
+
+
+@pytest.mark.parametrize("left", [[f".{MARK}{PART}"], [MARK, "lock"], [MARK, f".config.yaml{PART}"], [MARK, "rounds"]])
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_what_a_kill_while_opening_leaves_is_no_obstacle(tmp_path, left, overwrite):
+    (tmp_path / "run").mkdir()
     for name in left:
         path = tmp_path / "run" / name
-        path.parent.mkdir(exist_ok=True)
-        path.mkdir() if "." not in name else path.write_text("")
+        path.mkdir() if "." not in name and name != "lock" else path.write_text("{")
+    if MARK in left:
+        write_mark(tmp_path / "run", "run")
     assert RunDirectory(tmp_path / "run", CONFIG, overwrite=overwrite).open() == []
+    assert not list((tmp_path / "run").glob(".*"))
 
 
 def test_stale_tables_are_mended(run):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from rich.progress import DownloadColumn, Progress
 
+from msal_lightning.atomic import open_unlinked
 from msal_lightning.data.read_only import is_read_only
 from msal_lightning.errors import UserError
 from msal_lightning.io.console import shared_console
@@ -50,7 +51,8 @@ def download_file(data: "ActiveDataModule", url: str, md5: str, file: Path) -> N
 
 
 def _download(url: str, part: Path) -> None:
-    have = part.stat().st_size if part.exists() else 0
+    os.close(open_unlinked(part, os.O_WRONLY | os.O_CREAT))
+    have = part.stat().st_size
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT)
@@ -58,10 +60,10 @@ def _download(url: str, part: Path) -> None:
         if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise
         return  # nothing is missing; the checksum decides
-    console = shared_console()
+    console, is_rest = shared_console(), response.status == HTTPStatus.PARTIAL_CONTENT
     with (
         response,
-        part.open("ab" if response.status == HTTPStatus.PARTIAL_CONTENT else "wb") as out,
+        open(part, "ab" if is_rest else "wb", opener=open_unlinked) as out,
         Progress(
             *Progress.get_default_columns(),
             DownloadColumn(),

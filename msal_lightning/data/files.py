@@ -18,10 +18,10 @@ from msal_lightning.data.decoding import Decoding
 from msal_lightning.data.formats import HEIF_SUFFIXES, UNREADABLE, can_read_heif
 from msal_lightning.errors import UserError
 from msal_lightning.io.console import shared_console
+from msal_lightning.io.names import name_some as name_some
 
 T = TypeVar("T")
 R = TypeVar("R")
-_NAMED = 5  # bad files that a message names
 
 
 class ImageFiles:
@@ -179,9 +179,3 @@ def free_memory() -> int:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):  # not on every system
         return 8 * 2**30
-
-
-def name_some(paths: Sequence[str]) -> str:
-    """The first few names, and how many more."""
-    rest = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
-    return ", ".join(f"'{path}'" for path in paths[:_NAMED]) + rest

@@ -26,6 +26,8 @@ from msal_lightning.data.truth import label_marks
 
 FILE = "images.jsonl.gz"
 """In the run directory."""
+FILES = (r"images\.jsonl\.gz",)
+"""See :mod:`~msal_lightning.io.own_files`."""
 PARTS = ("train", "test")
 NamedFiles = Sequence[tuple[str, str]]
 """Path below the root and absolute path of each image file."""

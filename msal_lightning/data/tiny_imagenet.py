@@ -1,10 +1,11 @@
 """TinyImageNet."""
 
 import io
-import os
+import re
 import zipfile
 import zlib
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from msal_lightning.atomic import write_atomically
+from msal_lightning.atomic import atomic_file, write_atomically
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.decoding import Decoding
 from msal_lightning.data.download import download_file
@@ -21,7 +22,10 @@ from msal_lightning.data.read_only import is_read_only
 from msal_lightning.data.views import Images
 from msal_lightning.errors import UserError
 from msal_lightning.io.archives import check_zip
+from msal_lightning.io.folder_mark import MARK, claim_folder
+from msal_lightning.io.own_files import remove_parts
 from msal_lightning.io.terminal import say
+from msal_lightning.lock import DirectoryLock
 
 _NAME = "tiny-imagenet-200"
 _URL = f"http://cs231n.stanford.edu/{_NAME}.zip"
@@ -30,6 +34,7 @@ _ANNOTATIONS = "val/val_annotations.txt"
 _SIZE = 64
 _LARGEST = 2**24  # bytes of a file in the archive; the official ones are far below, and a bomb must not fill the memory
 _CACHE = "msal-cache-1"  # a number that rises when the arrays would come out differently
+_CACHE_FILES = (r"(learn|test)_(image|label)\.npy", r"class_names\.npy", "complete", re.escape(MARK))
 
 
 class TinyImageNet(ActiveDataModule):
@@ -202,29 +207,35 @@ def _images(source: _Folder | _Zip, names: list[str], labels: list[int]) -> Imag
 
 
 def _write_cache(cache: Path, learn: Images, test: Images, names: tuple[str, ...]) -> None:
+    again = "the images will be decoded anew each time"
     try:
-        cache.mkdir(exist_ok=True)
-        (cache / "complete").unlink(missing_ok=True)
-        for part, images in (("learn", learn), ("test", test)):
-            _save(cache / f"{part}_image.npy", np.asarray(images.image))
-            _save(cache / f"{part}_label.npy", images.label.numpy())
-        _save(cache / "class_names.npy", np.array(names))
-        write_atomically(cache / "complete", "")  # last: without it the cache is made again
+        claim_folder(cache, "image cache", "the cache", _made_before)
+        with closing(DirectoryLock(cache / "lock", "the cache")) as lock:
+            lock.acquire()
+            remove_parts(cache, _CACHE_FILES)
+            (cache / "complete").unlink(missing_ok=True)
+            for part, images in (("learn", learn), ("test", test)):
+                _save(cache / f"{part}_image.npy", np.asarray(images.image))
+                _save(cache / f"{part}_label.npy", images.label.numpy())
+            _save(cache / "class_names.npy", np.array(names))
+            write_atomically(cache / "complete", "")  # last: without it the cache is made again
+    except UserError as error:  # not ours, or another process writes the same images
+        say(f"{str(error).partition(': ')[0]}: {again}")
     except OSError as error:
-        say(f"{cache} cannot be written ({error.strerror or error}): the images will be decoded anew each time")
+        say(f"{cache} cannot be written ({error.strerror or error}): {again}")
+
+
+def _made_before(cache: Path) -> bool:
+    """Whether a folder is a cache from before there were marks: these files and no others."""
+    of_killed = r"(\.[0-9]+)?"
+    return all(
+        any(re.fullmatch(pattern + of_killed, entry.name) for pattern in _CACHE_FILES) for entry in cache.iterdir()
+    )
 
 
 def _save(file: Path, array: NDArray[Any]) -> None:
-    """Write whole or not at all, even if the power fails."""
-    temporary = file.with_name(f"{file.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as stream:
-            np.save(stream, array)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_file(file) as stream:
+        np.save(stream, array)
 
 
 def _read_cache(cache: Path) -> tuple[Images, Images, tuple[str, ...]] | None:

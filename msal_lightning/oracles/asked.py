@@ -18,6 +18,10 @@ from msal_lightning.oracles.base import Answer, Item, Question
 
 INITIAL = "initial"
 _NUMBER = re.compile(r"\d+", re.ASCII)  # of a round
+ASKED_FILES = (r"rounds/(initial|[0-9]{3,})\.asked\.json",)
+"""Of a run directory, see :mod:`~msal_lightning.io.own_files`."""
+QUESTION_FILES = (r"queries/[^/]+\.(csv|html)", r"queries/label_studio\.json")
+"""What oracles write there; a person may have put labels into them."""
 _NAME = re.compile(r"(initial|round-\d+)(-\w+)*", re.ASCII)  # of files in queries, which must not lead elsewhere
 
 

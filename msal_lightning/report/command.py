@@ -1,11 +1,14 @@
 """What the command ``report`` does."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from msal_lightning.atomic import write_atomically
 from msal_lightning.errors import UserError
 from msal_lightning.io.console import SafeConsole
+from msal_lightning.io.folder_mark import MARK, check_folder, claim_folder
+from msal_lightning.io.own_files import remove_parts
 from msal_lightning.report.latex import latex
 from msal_lightning.report.markdown import markdown
 from msal_lightning.report.page import page
@@ -25,16 +28,19 @@ def report(runs: Sequence[str], out: str = "report", logger: str | None = None) 
     Raises:
         UserError: the runs cannot be compared, or the files not be written, or W&B cannot start.
     """
+    try:
+        check_folder(Path(out), "report", "--out", _made_before)
+    except OSError as error:
+        raise _cannot_write(out, error) from None
     result = build([Path(run) for run in runs])
     texts = {"md": markdown(result), "csv": table_csv(result), "tex": latex(result), "html": page(result)}
     try:
-        Path(out).mkdir(parents=True, exist_ok=True)
+        claim_folder(Path(out), "report", "--out", _made_before)
+        remove_parts(Path(out), [*(rf"report\.{ending}" for ending in texts), re.escape(MARK)])
         for ending, text in texts.items():
             write_atomically(Path(out) / f"report.{ending}", text)
     except OSError as error:
-        raise UserError(
-            f"cannot write into '{out}' ({error.strerror or error}): set --out to a folder of yours"
-        ) from None
+        raise _cannot_write(out, error) from None
     console = SafeConsole(highlight=False)
     show(result, console)
     console.print(f"Written: report.md, report.csv, report.tex and report.html in {out}", markup=False)
@@ -42,3 +48,15 @@ def report(runs: Sequence[str], out: str = "report", logger: str | None = None) 
         from msal_lightning.report.to_wandb import log_report
 
         log_report(result, Path(out))
+
+
+def _made_before(folder: Path) -> bool:
+    """Whether a folder is a report from before there were marks: its four files and nothing else."""
+    names = {entry.name for entry in folder.iterdir()}
+    if names != {"report.md", "report.csv", "report.tex", "report.html"}:
+        return False
+    return (folder / "report.csv").read_bytes().startswith(b"method,seeds,")
+
+
+def _cannot_write(out: str, error: OSError) -> UserError:
+    return UserError(f"cannot write into '{out}' ({error.strerror or error}): set --out to a folder of yours")

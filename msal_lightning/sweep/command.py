@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,11 @@ def sweep(argv: list[str]) -> int:
 
 def _run(wanted: Sequence[Cell], out: Path, options: argparse.Namespace) -> int:
     from msal_lightning.atomic import write_atomically
+    from msal_lightning.io.folder_mark import MARK, claim_folder
+    from msal_lightning.io.own_files import refuse_linked_folders, remove_parts
     from msal_lightning.lock import DirectoryLock
     from msal_lightning.sweep.plan import make_jobs
-    from msal_lightning.sweep.run import Sweep
+    from msal_lightning.sweep.run import FILES, Sweep
     from msal_lightning.sweep.table import SweepDisplay
 
     display = SweepDisplay()
@@ -54,23 +57,34 @@ def _run(wanted: Sequence[Cell], out: Path, options: argparse.Namespace) -> int:
         for job in jobs:
             say(f"{job.cell.name}  ({job.rounds} rounds)  fit {' '.join(job.cell.arguments)}")
         return 0
-    executor = _executor(options, out)
     lock = DirectoryLock(out / "lock", "--out")
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        claim_folder(out, "sweep", "--out", _made_before)
+        refuse_linked_folders(out, FILES)
         lock.acquire()
+        remove_parts(out, [*FILES, re.escape(MARK)])
         write_atomically(out / "sweep.json", json.dumps([plain(job.cell) for job in jobs], indent=1))
     except OSError as error:
         raise UserError(
             f"cannot write --out '{out}' ({error.strerror or error}): set it to a folder of yours"
         ) from None
     try:
+        executor = _executor(options, out)
         display.say(f"{len(jobs)} cells in {out}")
         failed = Sweep(jobs, executor, out, display).run()
         display.finish(len(jobs), failed, str(out))
     finally:
         lock.close()
     return 1 if failed else 0
+
+
+def _made_before(out: Path) -> bool:
+    """Whether a folder is of a sweep from before there were marks, by its list of cells."""
+    try:
+        cells = json.loads((out / "sweep.json").read_text(encoding="utf-8"))
+        return bool(cells) and all(cell.keys() == {"name", "row", "arguments"} for cell in cells)
+    except (OSError, ValueError, AttributeError, TypeError):
+        return False
 
 
 def _executor(options: argparse.Namespace, out: Path) -> Executor:

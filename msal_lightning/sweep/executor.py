@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from msal_lightning.atomic import open_unlinked
+
 
 @dataclass(frozen=True)
 class Task:
@@ -59,7 +61,7 @@ def start_fit(task: Task, environment: Mapping[str, str], watch: int = subproces
     """
     task.log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "msal_lightning.sweep.worker", "fit", *task.arguments]
-    with task.log.open("ab") as log:
+    with open(task.log, "ab", opener=open_unlinked) as log:
         return subprocess.Popen(
             command,
             stdin=watch,

@@ -1,6 +1,5 @@
 """Runs the cells of a sweep: this file tells the order of events."""
 
-import shutil
 import signal
 import threading
 import time
@@ -10,12 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from msal_lightning.io.own_files import remove_own
 from msal_lightning.signals import Stopped
 from msal_lightning.sweep.executor import Executor, Task
 from msal_lightning.sweep.plan import Job, is_finished
 from msal_lightning.sweep.progress import Progress
 from msal_lightning.sweep.table import SweepDisplay
 
+FILES = (r"first-fits/[0-9a-f]{16}-[^/]+\.ckpt", r"sweep\.json")
+"""Of a sweep besides its run directories and their logs, see :mod:`~msal_lightning.io.own_files`."""
 _TICK = 0.2  # seconds between two looks at the cells
 
 
@@ -115,7 +117,7 @@ class Sweep:
         for group in self._group_sizes.keys() - needed:
             self._first_fit(group).unlink(missing_ok=True)
         if not needed and not self._signum:
-            shutil.rmtree(self.out / "first-fits", ignore_errors=True)
+            remove_own(self.out, [FILES[0]])
 
     def _note_end(self, progress: Progress, code: int) -> None:
         progress.look()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from msal_lightning.atomic import write_atomically
 from msal_lightning.errors import UserError
 from msal_lightning.sweep.executor import Executor, Task, start_fit
 
@@ -50,7 +51,7 @@ class SlurmExecutor(Executor):
         with self._executor.batch():
             jobs = [self._executor.submit(run_task, task, {"OMP_NUM_THREADS": str(self._cpus)}) for task in tasks]
         self._jobs.update(zip((task.name for task in tasks), jobs, strict=True))
-        self._ids.write_text("\n".join(job.job_id for job in self._jobs.values()))
+        write_atomically(self._ids, "\n".join(job.job_id for job in self._jobs.values()))
 
     def ended(self) -> dict[str, int]:  # noqa: D102
         done = [name for name, job in self._jobs.items() if job.done()]

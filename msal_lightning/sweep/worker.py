@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 from msal_lightning.cli import main
-from msal_lightning.errors import UserError
 from msal_lightning.lock import DirectoryLock
 
 _PATIENCE = 30.0  # seconds for a process of a sweep that was killed to be gone
@@ -24,7 +23,7 @@ def end_with_sweep() -> None:
     def wait() -> None:
         while os.read(0, 1):
             pass
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows has the second one only
 
     threading.Thread(target=wait, daemon=True).start()
 
@@ -33,13 +32,8 @@ def wait_for_lock(run_dir: Path, patience: float = _PATIENCE) -> None:
     """Wait for a former process of the same cell; what still holds the lock then is refused by ``fit``."""
     lock = DirectoryLock(run_dir / "lock")
     until = time.monotonic() + patience
-    while lock.path.exists() and time.monotonic() < until:
-        try:
-            lock.acquire()
-            lock.close()
-            return
-        except (UserError, OSError):
-            time.sleep(0.2)
+    while lock.holder() and time.monotonic() < until:
+        time.sleep(0.2)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What a fit logs: rows in ``fits/KKK/metrics.csv``, and epochs to whoever is told of them."""
 
 import csv
+import errno
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger, Logger
 
 from msal_lightning.tracking.base import Row
+
+FILES = (r"fits/[0-9]{3,}/(metrics\.csv|hparams\.yaml)",)
+"""Of a run directory, see :mod:`~msal_lightning.io.own_files`."""
 
 
 class FitLog(Logger):
@@ -39,7 +43,10 @@ class FitLog(Logger):
         self._csv: CSVLogger | None = None
         self._folder = fit_folder(folder, round)
         try:
-            (self._folder / "metrics.csv").unlink(missing_ok=True)  # CSVLogger does so too, with a warning
+            if self._folder.is_symlink():
+                raise OSError(errno.ELOOP, f"'{self._folder}' is a symbolic link")
+            for name in ("metrics.csv", "hparams.yaml"):  # CSVLogger warns of the one and would write through links
+                (self._folder / name).unlink(missing_ok=True)
             # 1: each row is on disk at once
             logger = CSVLogger(folder, name="fits", version=self._folder.name, flush_logs_every_n_steps=1)
             logger.experiment.metrics = [dict(row) for row in rows]

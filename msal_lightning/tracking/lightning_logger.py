@@ -13,6 +13,8 @@ from msal_lightning.tracking.base import Epoch, Tracker, loop_row
 
 STATE_FILE = "tracker.json"
 """Of a run directory: which version of which logger the run goes to, and how much of it is there."""
+FILES = (r"tracker\.json",)
+"""Of a run directory, see :mod:`~msal_lightning.io.own_files`."""
 
 
 class LightningTracker(Tracker):

@@ -14,12 +14,21 @@ from msal_lightning.atomic import write_atomically
 from msal_lightning.io.terminal import clean
 from msal_lightning.methods import last_word, method_name
 from msal_lightning.module import MSALClassifier
+from msal_lightning.queried import FILES as QUERIED_FILES
 from msal_lightning.queried import QueriedImages
 from msal_lightning.runs import RoundRecord, RunDirectory, flatten
 from msal_lightning.tracking.base import Epoch, Tracker, loop_row
 from msal_lightning.wandb_run import group_name, is_offline, start_wandb, sweep_run_id
 
 _ID_FILE = "wandb_id"
+_RUN_OF_WANDB = "wandb/(offline-)?run-[^/]+"
+FILES = (
+    _ID_FILE,
+    *QUERIED_FILES,
+    rf"{_RUN_OF_WANDB}/((files|logs|tmp)/.+|run-[^/]+\.wandb(\.synced)?)",
+    r"wandb/(latest-run|debug[^/]*\.log)",
+)
+"""Of a run directory, see :mod:`~msal_lightning.io.own_files`."""
 _STARTED, _FINISHED = "started", "finished"  # behind the run's id, in case the run is killed between two steps
 _MOST_BINS = 512  # of a histogram, W&B's own limit
 
