@@ -11,6 +11,7 @@ from msal_lightning.config.command_parser import PROGRAM, CommandParser
 from msal_lightning.config.paths import expand
 from msal_lightning.errors import UserError
 from msal_lightning.io.terminal import say
+from msal_lightning.runs import is_run
 from msal_lightning.sweep.executor import Executor
 from msal_lightning.sweep.grid import Cell, Options, cells, name_of, plain, read_grid, read_options, split
 from msal_lightning.sweep.paper import EXPERIMENTS
@@ -79,7 +80,9 @@ def _run(wanted: Sequence[Cell], out: Path, options: argparse.Namespace) -> int:
 
 
 def _made_before(out: Path) -> bool:
-    """Whether a folder is of a sweep from before there were marks, by its list of cells."""
+    """Whether a folder is a sweep from before there were marks, by its list of cells, or has run directories only."""
+    if all(is_run(entry) for entry in out.iterdir()):
+        return True
     try:
         cells = json.loads((out / "sweep.json").read_text(encoding="utf-8"))
         return bool(cells) and all(cell.keys() == {"name", "row", "arguments"} for cell in cells)

@@ -5,7 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -117,7 +117,9 @@ class Sweep:
         for group in self._group_sizes.keys() - needed:
             self._first_fit(group).unlink(missing_ok=True)
         if not needed and not self._signum:
-            remove_own(self.out, [FILES[0]])
+            remove_own(self.out, FILES[:1])
+            with suppress(OSError):  # somebody else's file is in it, or it is not there
+                (self.out / "first-fits").rmdir()
 
     def _note_end(self, progress: Progress, code: int) -> None:
         progress.look()

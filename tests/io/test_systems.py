@@ -1,0 +1,37 @@
+"""Other systems lack some modules and names of Linux: the package imports without them."""
+
+import subprocess
+import sys
+
+WITHOUT = """
+import os, pkgutil, signal, sys
+import lightning.pytorch, matplotlib.pyplot, rich, scipy.stats, sklearn.cluster, torch, torchvision, wandb  # as they need
+for name in ("fcntl", "resource", "pwd", "grp", "termios", "tty", "pty"):
+    sys.modules[name] = None
+for module, names in (
+    (os, ("register_at_fork", "sched_getaffinity", "fork", "getuid", "geteuid", "O_NOFOLLOW", "O_DIRECTORY", "sysconf",
+          "killpg", "setsid", "uname")),
+    (signal, ("SIGKILL", "SIGSTOP", "SIGUSR1", "SIGHUP", "pthread_sigmask")),
+):
+    for name in names:
+        delattr(module, name)
+import msal_lightning
+modules = [m.name for m in pkgutil.walk_packages(msal_lightning.__path__, "msal_lightning.")]
+for name in modules:
+    if not name.endswith("__main__"):
+        __import__(name)
+print(len(modules))
+from msal_lightning.runs import RunDirectory
+run = RunDirectory(sys.argv[1], {"seed": 0})
+run.open()
+from msal_lightning.lock import DirectoryLock
+assert str(os.getpid()) in DirectoryLock(run.path / "lock").holder()
+run.close()
+"""
+
+
+def test_the_package_imports_without_what_windows_and_macos_lack(tmp_path):
+    command = [sys.executable, "-W", "ignore", "-c", WITHOUT, str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 100
