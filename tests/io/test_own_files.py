@@ -12,7 +12,7 @@ from msal_lightning.tracking import FILES as TRACKING_FILES
 OURS = [
     "config.yaml", "curve.csv", "ledger.csv", "rounds/000.json", "rounds/1000.json", "rounds/001.asked.json",
     "rounds/initial.asked.json", "checkpoints/round-000.ckpt", "checkpoints/fit.ckpt", "hpc_ckpt_1.ckpt",
-    "fits/000/metrics.csv", "fits/000/hparams.yaml", "embeddings/000.npz", "queried/000.json", "wandb_id",
+    "signature",     "fits/000/metrics.csv", "fits/000/hparams.yaml", "embeddings/000.npz", "queried/000.json", "wandb_id",
     "wandb/debug.log", "wandb/debug-internal.log", "wandb/offline-run-20240102_030405-abcd1234/run-abcd1234.wandb",
     "wandb/run-20240102_030405-abcd1234/files/media/a.png", "checkpoints/.fit.ckpt.0123abcd.part", ".curve.csv.part",
     ".ledger.csv.0123abcd.part",
@@ -56,7 +56,7 @@ def files(folder):
 def test_overwrite_removes_what_a_run_wrote_and_names_the_rest(full):
     run = run_directory(full, seed=1, overwrite=True)
     assert run.open() == []
-    assert files(full) == {*THEIRS, "config.yaml", "lock", MARK}
+    assert files(full) == {*THEIRS, "config.yaml", "lock", "signature", MARK}
     assert (full / "config.yaml").read_text() == "seed: 1\n"
     inside = ("rounds/", "checkpoints/", "fits/", "embeddings/", "wandb/")
     assert set(run.left) == {name for name in THEIRS if "/" not in name or name.startswith(inside)} | {"my/"}
@@ -69,7 +69,10 @@ def test_another_configuration_before_the_first_round_replaces_the_files_of_that
         file.unlink()
     assert run_directory(full, seed=1).open() == []
     wandb = {name for name in OURS if name.startswith("wandb/")} | {"wandb/latest-run"}
-    assert files(full) == {*THEIRS, *wandb, "config.yaml", "lock", MARK} - {"rounds/notes.json", "rounds/0.json"}
+    assert files(full) == {*THEIRS, *wandb, "config.yaml", "lock", "signature", MARK} - {
+        "rounds/notes.json",
+        "rounds/0.json",
+    }
 
 
 def test_a_persons_questions_are_set_aside(full):
