@@ -13,6 +13,7 @@ from msal_lightning.config.paths import expand
 from msal_lightning.data import ActiveDataModule
 from msal_lightning.data.views import Images
 from msal_lightning.errors import UserError
+from msal_lightning.io.picture_file import refuse_no_picture
 from msal_lightning.fit import one_sentence
 from msal_lightning.io.terminal import say
 from msal_lightning.mistakes import explain
@@ -58,6 +59,7 @@ def show(argv: list[str]) -> None:
     options, rest = parser.parse_known_args(argv)
     data, learn, _ = _read(rest)
     out = options.out or f"{data.name.lower()}.png"
+    refuse_no_picture(out)
     figure = contact_sheet(learn, data.class_names, data.name)
     try:
         figure.savefig(out, dpi=100)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from msal_lightning.analysis.method_style import COLOURS, DASHES, method_style
 from msal_lightning.errors import UserError
+from msal_lightning.io.picture_file import refuse_no_picture
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "p")
 # Tol, 2021, Colour schemes, "muted": told apart by the colour-blind too; its grey as the tenth
@@ -92,7 +93,7 @@ def check_out(out: str) -> None:
     """Refuse a picture that could not be written, before anything is computed for it.
 
     Raises:
-        UserError: another ending than png, svg or pdf, or no such folder.
+        UserError: another ending than png, svg or pdf, no such folder, or a file that is no picture.
     """
     if Path(out).suffix.lower() not in _ENDINGS:
         raise UserError(
@@ -101,6 +102,7 @@ def check_out(out: str) -> None:
         )
     if not Path(out).parent.is_dir():
         raise UserError(f"expected --out '{out}' to be in a folder that exists: make '{Path(out).parent}' first")
+    refuse_no_picture(out)
 
 
 def save(figure: Figure, out: str) -> None:

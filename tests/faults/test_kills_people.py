@@ -18,7 +18,7 @@ def at(function, text, hit=1, under=None):
     return {"function": function, "text": text, "hit": hit, "under": under}
 
 
-WRITE, ASK = "write_atomically", "Files.ask"
+WRITE, ASK = "atomic_file", "Files.ask"
 KILLS = {
     "before the first question is kept": [at(WRITE, "part.replace", 1, "RunDirectory.write_asked")],
     "between the question and its sheet": [at(ASK, "write_sheet")],
@@ -35,7 +35,7 @@ KILLS = {
     "while the model is asked again": [at("ActiveLoop._choose_again", "query.choose")],
     "before the record": [at(WRITE, "part.replace", 1, "RunDirectory.commit")],
     "between the record and the end of its question": [at("RunDirectory.commit", "_drop_asked")],
-    "between the two questions of round 0": [at("_remove", "path.unlink", 2, "RunDirectory._drop_asked")],
+    "between the two questions of round 0": [at("RunDirectory._drop_asked", ".unlink", 2)],
     "three times while answers are taken over": [at("Conversation._take", "self._data.restore")] * 3,
 }
 
