@@ -13,8 +13,8 @@ from msal_lightning.config.paths import expand
 from msal_lightning.data import ActiveDataModule
 from msal_lightning.data.views import Images
 from msal_lightning.errors import UserError
-from msal_lightning.io.picture_file import refuse_no_picture
 from msal_lightning.fit import one_sentence
+from msal_lightning.io.picture_file import refuse_no_picture
 from msal_lightning.io.terminal import say
 from msal_lightning.mistakes import explain
 

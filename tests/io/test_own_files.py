@@ -12,7 +12,7 @@ from msal_lightning.tracking import FILES as TRACKING_FILES
 OURS = [
     "config.yaml", "curve.csv", "ledger.csv", "rounds/000.json", "rounds/1000.json", "rounds/001.asked.json",
     "rounds/initial.asked.json", "checkpoints/round-000.ckpt", "checkpoints/fit.ckpt", "hpc_ckpt_1.ckpt",
-    "signature",     "fits/000/metrics.csv", "fits/000/hparams.yaml", "embeddings/000.npz", "queried/000.json", "wandb_id",
+    "signature", "fits/000/metrics.csv", "fits/000/hparams.yaml", "embeddings/000.npz", "queried/000.json", "wandb_id",
     "wandb/debug.log", "wandb/debug-internal.log", "wandb/offline-run-20240102_030405-abcd1234/run-abcd1234.wandb",
     "wandb/run-20240102_030405-abcd1234/files/media/a.png", "checkpoints/.fit.ckpt.0123abcd.part", ".curve.csv.part",
     ".ledger.csv.0123abcd.part",
