@@ -46,7 +46,7 @@ def phase_of(frame):
     return next((phase for file, name, phase in _HERE if (file, name) in stack and not opening), "start")
 
 
-def arm(spec):
+def arm(spec, seen):
     """Prepare the end of this process.
 
     Args:
@@ -54,8 +54,10 @@ def arm(spec):
             and ``under``: before a line with that text in that function runs for the ``hit``-th time while ``under``
             is on the stack; or ``seconds``: that long after the loop has begun; or ``count``: a file for the number of
             lines of each phase. ``note``: where to write the phase before the kill; ``rank``: of the process that
-            dies; ``all``: its whole process group dies; ``worker``: a loader worker dies instead. ``fsize``: no file
-            can grow beyond so many bytes; ``env``: of the process.
+            dies; ``now``: lines count from the command's first one on, not from that of the loop; ``all``: its whole
+            process group dies; ``worker``: a loader worker dies instead. ``fsize``: no file can grow beyond so many
+            bytes; ``env``: of the process.
+        seen: counts the lines of each phase.
     """
     os.environ.update(spec.pop("env", {}))
     if "fsize" in spec:
@@ -63,7 +65,7 @@ def arm(spec):
         return
     if spec.get("rank", 0) != int(os.environ.get("LOCAL_RANK", 0)):
         return
-    main, seen, pid = threading.main_thread().ident, Counter(), os.getpid()
+    main, pid = threading.main_thread().ident, os.getpid()
 
     def kill(phase):
         with open(spec["note"], "a") as file:  # noqa: PTH123
@@ -101,6 +103,10 @@ def arm(spec):
         time.sleep(spec["seconds"])
         kill(phase_of(sys._current_frames()[main]))
 
+    if spec.get("now"):  # a command without a loop: from its first line on
+        sys.settrace(into if "function" in spec else call)
+        return
+
     from msal_lightning.loop import ActiveLoop
 
     run = ActiveLoop.run
@@ -124,15 +130,25 @@ def command(spec, arguments):
     """One command in this process; returns its exit code."""
     from msal_lightning.cli import main
 
-    arm(spec)
-    return main(arguments)
+    seen = Counter()
+    arm(spec, seen)
+    try:
+        return main(arguments)
+    finally:
+        sys.settrace(None)
+        if spec.get("now") and "count" in spec:
+            Path(spec["count"]).write_text(json.dumps(seen))
 
 
 def serve():
     """A command a line: spec, arguments, folder, log. Answers each with its exit code."""
     import torch
 
-    import msal_lightning.fit  # noqa: F401 - what takes seconds
+    import msal_lightning.datasets
+    import msal_lightning.fit
+    import msal_lightning.label
+    import msal_lightning.one_shot
+    import msal_lightning.report.command  # noqa: F401 - what takes seconds
 
     torch.set_num_threads(1)
     for text in sys.stdin:
