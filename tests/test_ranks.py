@@ -226,7 +226,8 @@ def test_a_mistake_is_told_once(tmp_path):
     (tmp_path / "a" / "photo.jpg").touch()
     done = run("-m", "msal_lightning", "fit", *SMALL, *TWO, "--run_dir", "a", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr == "error: run_dir 'a' has files that are not from a run: choose another run_dir\n"
+    why = "has files that are not from a run of this program ('photo.jpg'): choose another run_dir"
+    assert done.stderr == f"error: run_dir 'a' {why}\n"
 
 
 MINE = {
