@@ -21,6 +21,7 @@ from msal_lightning.checkpoint import FitCheckpoint, SavedFit, load_checked, rea
 from msal_lightning.config.batch_size import check_batch_size, say_batch_size, was_per_device, without_key
 from msal_lightning.data.base import IN_POOL, ActiveDataModule
 from msal_lightning.data.fingerprint import FILE, digest_of, take_fingerprint, to_bytes
+from msal_lightning.data.fingerprint import FILES as FINGERPRINT_FILES
 from msal_lightning.display import Display, RoundProgress
 from msal_lightning.embeddings import FILES as EMBEDDINGS_FILES
 from msal_lightning.embeddings import KeepEmbeddings
@@ -157,7 +158,7 @@ class ActiveLoop:
         self.ranks = Ranks()
         self.stop = GentleStop()
         run.keep_checkpoints = keep_checkpoints
-        run.written_by_others = (*EMBEDDINGS_FILES, *TRACKING_FILES)
+        run.written_by_others = (*EMBEDDINGS_FILES, *FINGERPRINT_FILES, *TRACKING_FILES)
 
         data.prepare_data()
         if (first := run.first_record()) is not None:
