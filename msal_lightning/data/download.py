@@ -51,8 +51,9 @@ def download_file(data: "ActiveDataModule", url: str, md5: str, file: Path) -> N
 
 
 def _download(url: str, part: Path) -> None:
-    os.close(open_unlinked(part, os.O_WRONLY | os.O_CREAT))
-    have = part.stat().st_size
+    if part.is_symlink():
+        raise OSError(f"'{part}' is a symbolic link, which is not written through: remove the link")
+    have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT)

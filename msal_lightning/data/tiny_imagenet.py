@@ -220,7 +220,7 @@ def _write_cache(cache: Path, learn: Images, test: Images, names: tuple[str, ...
             _save(cache / "class_names.npy", np.array(names))
             write_atomically(cache / "complete", "")  # last: without it the cache is made again
     except UserError as error:  # not ours, or another process writes the same images
-        say(f"{str(error).partition(': ')[0]}: {again}")
+        say(f"{cache} cannot be written ({str(error).partition(': ')[0]}): {again}")
     except OSError as error:
         say(f"{cache} cannot be written ({error.strerror or error}): {again}")
 

@@ -222,3 +222,28 @@ def test_a_full_disk_is_said_and_the_run_goes_on(tmp_path, content, no_network, 
     check(write_zip(tmp_path, content))
     assert "msal-cache-1 cannot be written (No space left on device)" in capsys.readouterr().out
     assert {file.name for file in (tmp_path / "msal-cache-1").iterdir()} == {"lock", "msal_lightning.json"}
+
+
+def test_a_folder_of_others_in_the_place_of_the_cache_is_left_alone(tmp_path, content, no_network, capsys):
+    root = write_zip(tmp_path, content)
+    (root / "msal-cache-1").mkdir()
+    for name in ("thesis.tex", "learn_image.npy", "complete"):
+        (root / "msal-cache-1" / name).write_text("mine")
+    check(root)
+    assert "msal-cache-1 cannot be written (the cache" in capsys.readouterr().out
+    assert {file.name: file.read_text() for file in (root / "msal-cache-1").iterdir()} == dict.fromkeys(
+        ("thesis.tex", "learn_image.npy", "complete"), "mine"
+    )
+
+
+def test_a_cache_from_before_there_were_marks_is_read_and_a_damaged_one_made_again(tmp_path, content, no_network):
+    root = write_zip(tmp_path, content)
+    check(root)
+    cache = root / "msal-cache-1"
+    for name in ("lock", "msal_lightning.json"):
+        (cache / name).unlink()
+    check(root)
+    assert not (cache / "msal_lightning.json").exists()  # nothing was to be written
+    (cache / "complete").unlink()
+    check(root)
+    assert {file.name for file in cache.iterdir()} == CACHE
