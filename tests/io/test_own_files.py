@@ -2,6 +2,7 @@
 
 import pytest
 
+from msal_lightning.data.fingerprint import FILES as FINGERPRINT_FILES
 from msal_lightning.embeddings import FILES as EMBEDDINGS_FILES
 from msal_lightning.errors import UserError
 from msal_lightning.io.folder_mark import MARK
@@ -10,7 +11,8 @@ from msal_lightning.runs import Purchase, RoundRecord, RunDirectory
 from msal_lightning.tracking import FILES as TRACKING_FILES
 
 OURS = [
-    "config.yaml", "curve.csv", "ledger.csv", "rounds/000.json", "rounds/1000.json", "rounds/001.asked.json",
+    "config.yaml", "curve.csv", "per_class.csv", "images.jsonl.gz", "tracker.json", "ledger.csv", "rounds/000.json",
+    "rounds/1000.json", "rounds/001.asked.json",
     "rounds/initial.asked.json", "checkpoints/round-000.ckpt", "checkpoints/fit.ckpt", "hpc_ckpt_1.ckpt",
     "signature", "fits/000/metrics.csv", "fits/000/hparams.yaml", "embeddings/000.npz", "queried/000.json", "wandb_id",
     "wandb/debug.log", "wandb/debug-internal.log", "wandb/offline-run-20240102_030405-abcd1234/run-abcd1234.wandb",
@@ -23,7 +25,7 @@ THEIRS = [
     "fits/notes.md", "fits/000/notes.md", "embeddings/pca.npy", "wandb/sweep.yaml", "my/rounds/000.json",
     "wandb/run-20240102_030405-abcd1234/notes.md", "checkpoints/.notes.txt.part", "hpc_ckpt_last.ckpt", ".thesis.part",
 ]  # fmt: skip
-PATTERNS = (*EMBEDDINGS_FILES, *TRACKING_FILES)
+PATTERNS = (*EMBEDDINGS_FILES, *FINGERPRINT_FILES, *TRACKING_FILES)
 
 
 def run_directory(path, seed=0, overwrite=False):
