@@ -14,6 +14,7 @@ from msal_lightning.analysis.classes import class_rows, missing_classes
 from msal_lightning.collection import Run, read_run
 from msal_lightning.errors import UserError
 from msal_lightning.figures.style import check_out, save
+from msal_lightning.io.terminal import say
 from msal_lightning.methods import method_name
 
 _MOST_COUNTS = 150  # classes; beyond, a count could not be read
@@ -49,7 +50,7 @@ def draw_confusion(runs: Sequence[str], out: str, round: int | None) -> None:
             "that has one"
         )
     save(confusion_matrix(np.array(matrix), _names(run, k), _title(run, k)), out)
-    print(f"round {k} of {run.folder} drawn in {out}")
+    say(f"round {k} of {run.folder} drawn in {out}")
 
 
 def confusion_matrix(matrix: NDArray[np.int64], names: Sequence[str], title: str) -> Figure:

@@ -43,7 +43,7 @@ def sweep(argv: list[str]) -> int:
 
 def _run(wanted: Sequence[Cell], out: Path, options: argparse.Namespace) -> int:
     from msal_lightning.atomic import write_atomically
-    from msal_lightning.io.folder_mark import MARK, claim_folder
+    from msal_lightning.io.folder_mark import MARK, check_folder, claim_folder
     from msal_lightning.io.own_files import refuse_linked_folders, remove_parts
     from msal_lightning.lock import DirectoryLock
     from msal_lightning.sweep.plan import make_jobs
@@ -60,6 +60,8 @@ def _run(wanted: Sequence[Cell], out: Path, options: argparse.Namespace) -> int:
         return 0
     lock = DirectoryLock(out / "lock", "--out")
     try:
+        check_folder(out, "sweep", "--out", _made_before)
+        executor = _executor(options, out)
         claim_folder(out, "sweep", "--out", _made_before)
         refuse_linked_folders(out, FILES)
         lock.acquire()
@@ -70,7 +72,6 @@ def _run(wanted: Sequence[Cell], out: Path, options: argparse.Namespace) -> int:
             f"cannot write --out '{out}' ({error.strerror or error}): set it to a folder of yours"
         ) from None
     try:
-        executor = _executor(options, out)
         display.say(f"{len(jobs)} cells in {out}")
         failed = Sweep(jobs, executor, out, display).run()
         display.finish(len(jobs), failed, str(out))

@@ -165,4 +165,4 @@ def _last_line(log: Path) -> str:
         lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
     except OSError:
         return ""
-    return next((line for line in reversed(lines) if line), "")
+    return next((line for line in reversed(lines) if line), "").removeprefix("error: ")

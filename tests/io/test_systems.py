@@ -5,7 +5,7 @@ import sys
 
 WITHOUT = """
 import os, pkgutil, signal, sys
-import lightning.pytorch, matplotlib.pyplot, rich, scipy.stats, sklearn.cluster, torch, torchvision, wandb
+import filelock, lightning.pytorch, matplotlib.pyplot, rich, scipy.stats, sklearn.cluster, torch, torchvision, wandb
 for name in ("fcntl", "resource", "pwd", "grp", "termios", "tty", "pty"):
     sys.modules[name] = None
 for module, names in (

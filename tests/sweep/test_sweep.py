@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -109,10 +110,13 @@ def test_a_failed_cell_stops_no_other_and_is_listed(tmp_path, monkeypatch, capsy
     assert main(["sweep", *TINY, "--query", "mine.Broken,Random", "--out", "out"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "2 cells in out"
-    assert lines[1].startswith("[1/2] digits-Broken failed: RuntimeError: no <b>score</b> [red]today[/red]; log: out/")
+    assert lines[1].startswith(
+        "[1/2] digits-Broken failed: internal error RuntimeError: no <b>score</b> [red]today[/red]; the traceback is in '"
+    )
     assert lines[2].startswith("[2/2] digits-Random: accuracy 0.")
     assert lines[3] == "1 of 2 cells failed; the same command tries them again:"
-    assert "Traceback" in (tmp_path / "out" / "digits-Broken.log").read_text()
+    assert "; log: out/digits-Broken.log" in lines[1]
+    assert "Traceback" in Path(lines[1].split("'")[1]).read_text()
     assert len(read_records(tmp_path / "out" / "digits-Random")) == 3
     assert not (tmp_path / "out" / "first-fits").exists()
 
