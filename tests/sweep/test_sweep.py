@@ -110,9 +110,8 @@ def test_a_failed_cell_stops_no_other_and_is_listed(tmp_path, monkeypatch, capsy
     assert main(["sweep", *TINY, "--query", "mine.Broken,Random", "--out", "out"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "2 cells in out"
-    assert lines[1].startswith(
-        "[1/2] digits-Broken failed: internal error RuntimeError: no <b>score</b> [red]today[/red]; the traceback is in '"
-    )
+    why = "internal error RuntimeError: no <b>score</b> [red]today[/red]; the traceback is in '"
+    assert lines[1].startswith(f"[1/2] digits-Broken failed: {why}")
     assert lines[2].startswith("[2/2] digits-Random: accuracy 0.")
     assert lines[3] == "1 of 2 cells failed; the same command tries them again:"
     assert "; log: out/digits-Broken.log" in lines[1]
