@@ -253,7 +253,7 @@ class ImageFolder(ActiveDataModule):
         start = time.perf_counter()
         images = ImageFiles([Path(path) for path in few], self.size, self.channels, self.decoding).load()
         seconds = (time.perf_counter() - start) * len(files.paths) / len(few)
-        print(f"reading {len(files.paths):,} images would take about {seconds:.0f} s ({len(few)} of them were read)")
+        say(f"reading {len(files.paths):,} images would take about {seconds:.0f} s ({len(few)} of them were read)")
         return Repeated(images, len(files.paths))
 
     def _find_decoding(self, paths: list[str]) -> None:
@@ -359,7 +359,7 @@ class ImageFolder(ActiveDataModule):
 
     def _without_unreadable(self, items: list["_Item"]) -> list["_Item"]:
         if self.only_sample:
-            print("(images that cannot be read are not looked for to plan with)")
+            say("(images that cannot be read are not looked for to plan with)")
             return items
         paths = [item.path for item in items]
         readable = ImageFiles(paths, self.size, self.channels, self.decoding).readable().tolist()
