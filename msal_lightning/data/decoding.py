@@ -68,6 +68,14 @@ class Decoding:
         planes = self._planes(source, side)
         return Image.merge("RGB", planes[:3]) if len(planes) >= 3 else planes[0].convert("RGB")
 
+    def is_plain(self, path: str) -> bool:
+        """Whether a person who opens the file sees what the model gets: 8 bits of grey or colour, none chosen.
+
+        Raises:
+            OSError: or another of :data:`~msal_lightning.data.formats.UNREADABLE`.
+        """
+        return self.bands is None and read_raw(path) is None
+
     def seen(self, width: int, height: int) -> tuple[float, float, float, float] | None:
         """The part of an image that the model sees: left, top, width and height as shares; None for all of it."""
         if self.fit != "crop" or width == height:

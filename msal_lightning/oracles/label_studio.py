@@ -29,6 +29,7 @@ from msal_lightning.oracles.question_csv import KnownClasses
 
 if TYPE_CHECKING:
     from msal_lightning.data.base import ActiveDataModule
+    from msal_lightning.data.decoding import Decoding
 
 _T = TypeVar("_T")
 TOKEN = "LABEL_STUDIO_API_KEY"
@@ -38,6 +39,7 @@ _AT_ONCE = 50  # images in a request: a request that fails is short to repeat
 _PAUSES = (1, 3)  # seconds before a second and a third try
 _LISTED_WITHIN = 60  # seconds; a server with workers takes tasks in later
 _SHOWN = {".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp"}  # by every browser, and taken by the server
+_WHOLE = 2**16  # pixels: a JPEG is not decoded at less
 _AWAY = {408, 425, 429, 500, 502, 503, 504}  # what a server or its proxy says for a while only
 
 
@@ -85,6 +87,7 @@ class LabelStudio(Oracle):
             raise UserError(f"expected {{path}} in oracle.image_url, got '{image_url}': put it where the path belongs")
         self.url, self.project, self.annotators = url.rstrip("/"), project.strip(), annotators
         self.allow_new_classes, self.image_url = allow_new_classes, image_url
+        self._data: ActiveDataModule | None = None
 
     def connect(self, data: "ActiveDataModule") -> None:  # noqa: D102
         if self.image_url is None and data.locations(data.pool[:1]) is None:
@@ -92,6 +95,7 @@ class LabelStudio(Oracle):
                 f"oracle LabelStudio uploads image files, {data.name} has none: set data to ImageFolder, or "
                 "oracle.image_url"
             )
+        self._data = data
         _token()  # before hours of training, not after
         if find_spec("label_studio_sdk") is None:
             raise UserError(
@@ -144,7 +148,7 @@ class LabelStudio(Oracle):
         for start in range(0, len(items), _AT_ONCE):
             part = items[start : start + _AT_ONCE]
             if self.image_url is None:
-                images = server.upload(project, part)
+                images = server.upload(project, part, self._data.decoding if self._data else None)
             else:
                 images = [self.image_url.replace("{path}", urllib.parse.quote(item.path)) for item in part]
             server.add_tasks(
@@ -333,13 +337,19 @@ class _Server:
                 tasks.setdefault(task.data["path"], []).append(task)
         return {path: sorted(same, key=lambda task: task.id) for path, same in tasks.items()}
 
-    def upload(self, project: int, items: Sequence[Item]) -> list[str]:
+    def upload(self, project: int, items: Sequence[Item], decoding: "Decoding | None" = None) -> list[str]:
         """Send image files; the SDK has no method for it, so the request is our own, with the SDK's authorization.
+
+        Args:
+            project: its number on the server.
+            items: of the question.
+            decoding: how files that a browser does not show are made to be seen; None: in colour.
 
         Returns:
             Their addresses on the server, in the order of the items.
         """
-        files = {str(item.rank): (f"{item.rank:06d}{suffix}", content) for item, (suffix, content) in _images(items)}
+        images = zip(items, _images(items, decoding), strict=True)
+        files = {str(item.rank): (f"{item.rank:06d}{suffix}", content) for item, (suffix, content) in images}
 
         def send() -> list[str]:
             response = self._http.post(
@@ -404,16 +414,20 @@ def _json(text: str) -> Any:
         return text
 
 
-def _images(items: Sequence[Item]) -> Iterator[tuple[Item, tuple[str, bytes]]]:
-    """Each image as a browser can show it: as it lies on disk, or as PNG."""
-    from PIL import Image
+def _images(items: Sequence[Item], decoding: "Decoding | None") -> Iterator[tuple[str, bytes]]:
+    """Suffix and content of each image as a browser can show it: as it lies on disk, or as PNG."""
+    from msal_lightning.data.decoding import Decoding
+    from msal_lightning.data.formats import UNREADABLE
 
+    how = decoding or Decoding(1, 3)
     for item in items:
-        suffix = item.file.suffix.lower()
-        if suffix in _SHOWN:
-            yield item, (suffix, item.file.read_bytes())
-        else:
+        suffix, path = item.file.suffix.lower(), str(item.file)
+        try:
+            if suffix in _SHOWN and how.is_plain(path):
+                yield suffix, item.file.read_bytes()
+                continue
             out = io.BytesIO()
-            with Image.open(item.file) as image:
-                (image if image.mode in ("L", "RGB", "RGBA", "P", "1") else image.convert("RGB")).save(out, "PNG")
-            yield item, (".png", out.getvalue())
+            how.picture(path, _WHOLE).save(out, "PNG")
+        except UNREADABLE as error:
+            raise UserError(f"cannot read the image '{path}' ({error}): replace it") from None
+        yield ".png", out.getvalue()

@@ -14,7 +14,6 @@ from msal_lightning.atomic import write_atomically
 from msal_lightning.data.decoding import Decoding
 from msal_lightning.data.files import in_threads
 from msal_lightning.data.formats import UNREADABLE
-from msal_lightning.data.raw_pixels import read_raw
 from msal_lightning.io.csv_cells import guard_path
 from msal_lightning.one_page import render
 from msal_lightning.oracles.base import Item, Question
@@ -86,7 +85,7 @@ def _picture(item: Item, how: Decoding, folder: Path, side: int) -> dict[str, An
     """An image as data URIs, the way to its file, and the part that the model sees; nothing where it cannot be read."""
     path = str(item.file)
     try:
-        is_shown = item.file.suffix.lower() in _SHOWN and how.bands is None and read_raw(path) is None
+        is_shown = item.file.suffix.lower() in _SHOWN and how.is_plain(path)
         image = how.picture(path, _SIDE if is_shown else side)
         width, height = image.size
         large = None

@@ -2,16 +2,20 @@
 
 import builtins
 import importlib.util
+import io
 import json
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from msal_lightning.data import Digits, ImageFolder
+from msal_lightning.data.decoding import Decoding
 from msal_lightning.errors import UserError
 from msal_lightning.oracles import Item, LabelStudio, NotYet, Question
 from msal_lightning.oracles import label_studio as module
@@ -210,3 +214,22 @@ def test_images_about_which_annotators_disagree_are_listed(tmp_path, capsys):
     lines = (tmp_path / "round-003-disagreements.csv").read_text().splitlines()
     assert lines[0] == "1.png,cat,dog,cat,counts: cat"
     assert len(lines) == 8
+
+
+def test_deep_files_are_sent_as_a_person_can_see_them(tmp_path):
+    levels = np.tile(np.arange(0, 4096, 16, dtype=np.uint16), (8, 1))
+    Image.fromarray(levels).save(tmp_path / "deep.png")
+    tifffile.imwrite(tmp_path / "ct.tif", levels.astype(np.int16) - 1000)
+    Image.fromarray((levels >> 4).astype(np.uint8)).save(tmp_path / "plain.png")
+    (tmp_path / "damaged.tif").write_bytes(b"II*\0")
+    files = [tmp_path / name for name in ("deep.png", "ct.tif", "plain.png", "damaged.tif")]
+    items = [Item(k, file.name, file, None, None, None, k) for k, file in enumerate(files)]
+    how = Decoding(4, 1, ranges={"uint16": (0, 4095), "int16": (-1000, 3095)})
+    sent = [*module._images(items[:3], how)]
+    assert [suffix for suffix, _ in sent] == [".png"] * 3
+    assert sent[2][1] == files[2].read_bytes()
+    for _, content in sent:
+        seen = np.asarray(Image.open(io.BytesIO(content)).convert("L"))
+        assert np.array_equal(seen, levels >> 4)
+    with pytest.raises(UserError, match=r"cannot read the image '.*damaged\.tif'"):
+        [*module._images(items, how)]
