@@ -227,6 +227,10 @@ def test_a_resume_uses_the_recorded_range_and_another_explicit_one_is_refused(tm
     assert (tmp_path / "run" / "ledger.csv").read_bytes() == before
     assert main([*command, "--data.value_range", "[0, 65535]"]) == 2
     assert "value_range was None, now [0" in capsys.readouterr().err
+    other, out = folder(tmp_path / "other", 0, 900, np.uint16), tmp_path / "chosen"
+    query = ["query", "--checkpoint", str(tmp_path / "run"), "--images", str(other), "--n", "2", "--out", str(out)]
+    assert main(query) == 0
+    assert "value range 0 to 4095 of uint16 (as recorded)" in (out / "query.html").read_text()
 
 
 def test_the_recorded_range_is_used_whatever_the_files_say(tmp_path):
