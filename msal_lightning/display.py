@@ -15,6 +15,7 @@ from msal_lightning.analysis.rounding import fixed
 from msal_lightning.evaluation import Estimate
 from msal_lightning.io.console import SafeConsole, shared_console
 from msal_lightning.io.terminal import say
+from msal_lightning.io.wording import counted
 from msal_lightning.oracles.base import NotYet
 from msal_lightning.runs import RoundRecord, RunDirectory, aubc
 from msal_lightning.status import conclusions, look
@@ -197,7 +198,8 @@ class Display:
         self._print(
             f"AUBC {'–' if math.isnan(area) else fixed(area, 4)}, {accuracy_name(records)} "
             f"{fixed(records[-1].accuracy, 4)} "
-            f"with {records[-1].num_labeled} labels; results in {run.path} ({total}, {checkpoints} of it checkpoints)",
+            f"with {counted(records[-1].num_labeled, 'label')}; results in {run.path} "
+            f"({total}, {checkpoints} of it checkpoints)",
             style="bold",
         )
         for warning in missing_classes(records, len(records) - 1).warnings:

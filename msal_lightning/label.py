@@ -7,6 +7,7 @@ from msal_lightning.collection import read_run
 from msal_lightning.errors import UserError
 from msal_lightning.io.own_files import refuse_linked_folders
 from msal_lightning.io.terminal import say
+from msal_lightning.io.wording import counted
 from msal_lightning.lock import DirectoryLock
 from msal_lightning.oracles.asked import QUESTION_FILES, pending
 from msal_lightning.oracles.disagreement import say_disagreements, words
@@ -62,8 +63,12 @@ def label(run: Path, file: Path) -> None:
             raise UserError(f"cannot write '{ours}' ({error.strerror}): make room or give it back to you") from None
     missing = answers.count(None)
     instead = f" ({len(changed)} of them instead of other ones)" if changed else ""
-    then = f"{missing} are still missing" if missing else "all are there: the run goes on with the same `fit`"
-    say(f"{len(given) - given.count(None)} of {len(given)} labels taken over into {ours}{instead}; {then}")
+    then = (
+        f"{missing} {'is' if missing == 1 else 'are'} still missing"
+        if missing
+        else "all are there: the run goes on with the same `fit`"
+    )
+    say(f"{len(given) - given.count(None)} of {counted(len(given), 'label')} taken over into {ours}{instead}; {then}")
     if listed:
         say(listed)
 

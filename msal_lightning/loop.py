@@ -29,6 +29,7 @@ from msal_lightning.errors import UserError
 from msal_lightning.failures import explained, refused_by_lightning
 from msal_lightning.first_fit import FirstFit, digest, read_first_fit, write_first_fit
 from msal_lightning.io.names import name_some
+from msal_lightning.io.wording import counted
 from msal_lightning.loss_guard import DivergedError, LossGuard
 from msal_lightning.module import MSALClassifier
 from msal_lightning.oracles.asked import INITIAL, Asked, asked_file
@@ -696,9 +697,10 @@ class ActiveLoop:
         tested = f" ({self.held_out} of them held out to test on)" if self.held_out else ""
         query = f"the labels bought in {self.replay.path}" if self.replay else f"query {self.strategy.name}"
         described = self.data.describe()
+        images = counted(len(learn), "image")
         return (
-            f"{self.data.name}, {query}, seed {self.seed}: {counts[0]} to {counts[-1]} labels{tested} "
-            f"in {len(counts)} rounds, {len(learn):,} images to learn from{self._long_tail(learn)}{self._batches()}"
+            f"{self.data.name}, {query}, seed {self.seed}: {counts[0]} to {counted(counts[-1], 'label')}{tested} "
+            f"in {counted(len(counts), 'round')}, {images} to learn from{self._long_tail(learn)}{self._batches()}"
             f"{described and chr(10)}{described}"
         )
 

@@ -29,6 +29,7 @@ from msal_lightning.fit import build_parser, instantiate, one_sentence, parse
 from msal_lightning.io.folder_mark import MARK, check_folder, claim_folder
 from msal_lightning.io.own_files import remove_parts
 from msal_lightning.io.terminal import say
+from msal_lightning.io.wording import counted
 from msal_lightning.module import MSALClassifier
 from msal_lightning.oracles.base import Question
 from msal_lightning.oracles.question_csv import write_csv
@@ -73,7 +74,7 @@ def query(argv: list[str]) -> None:
         data = _read_images(options.images, options.on_error, trained, own, strategy)
     n = min(options.n, len(data.pool))
     if n < options.n:
-        say(f"(--n is {options.n}, and there are {n} images)")
+        say(f"(--n is {options.n}, and there {'is' if n == 1 else 'are'} {counted(n, 'image')})")
     callback = Query(strategy, n, config.seed, trained.round)
     with isolate_rng(), quiet_lightning(), explained(data.num_workers), GentleStop() as stop:
         stop.where = "the query"
@@ -94,7 +95,8 @@ def query(argv: list[str]) -> None:
     except OSError as error:
         raise _cannot_write(options.out, error) from None
     say(
-        f"{strategy.name} chose {n} of {len(data.pool):,} images: fill in {table}, or open {page} to label them by keys"
+        f"{strategy.name} chose {n} of {counted(len(data.pool), 'image')}: fill in {table}, or open {page} to label "
+        f"{'it' if n == 1 else 'them'} by keys"
     )
 
 
@@ -209,7 +211,9 @@ def _read_images(
     labeled = _labeled_before(data, Path(own.root), trained) if isinstance(own, ImageFolder) else []
     data.labeled_at[labeled] = NOT_IN_POOL
     if labeled:
-        say(f"({len(labeled)} images were asked about in '{trained.run.folder}' already and are left out)")
+        were, are = ("was", "is") if len(labeled) == 1 else ("were", "are")
+        images = counted(len(labeled), "image")
+        say(f"({images} {were} asked about in '{trained.run.folder}' already and {are} left out)")
     if not len(data.pool):
         raise UserError(f"expected images without labels below --images '{folder}', found none: add some")
     return data

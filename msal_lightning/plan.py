@@ -16,6 +16,7 @@ from msal_lightning.data.views import Batch
 from msal_lightning.errors import UserError
 from msal_lightning.io.console import shared_console
 from msal_lightning.io.terminal import say
+from msal_lightning.io.wording import counted
 from msal_lightning.loop import ActiveLoop
 from msal_lightning.quiet import quiet_lightning
 from msal_lightning.streams import derive_seed
@@ -114,9 +115,12 @@ def _warnings(loop: ActiveLoop) -> Iterator[str]:
     bought = [after - before for before, after in itertools.pairwise(counts)]
     trained = [n - loop.held_out for n in counts]
     if trained[0] < data.num_classes:
-        yield f"the initial set has {trained[0]} labels for {data.num_classes} classes: some have none"
+        yield f"the initial set has {counted(trained[0], 'label')} for {data.num_classes} classes: some have none"
     if odd := sum(n % data.batch_size == 1 and n > 1 for n in trained):
-        yield f"in {odd} rounds a last batch of one image joins the batch before it: BatchNorm cannot train on one"
+        yield (
+            f"in {counted(odd, 'round')} a last batch of one image joins the batch before it: BatchNorm cannot "
+            "train on one"
+        )
     if bought and bought[0] % data.num_classes and loop.strategy.needs_prototypes:
         yield (
             f"loop.query_size {bought[0]} is no multiple of {data.num_classes} classes: {bought[0] % data.num_classes} "
@@ -173,8 +177,11 @@ def show(title: str, plan: Plan, speed: Speed) -> None:
     fits, looks = steps * speed.step, (scored + tested) * speed.image
     rows = {
         "rounds": f"{len(counts)}: {', '.join(shown)} labels",
-        "training": f"{len(counts)} fits, {steps:,} optimizer steps",
-        "scoring": f"{scored:,} images in {sum(map(bool, plan.scored))} queries, {tested:,} in {len(counts)} tests",
+        "training": f"{counted(len(counts), 'fit')}, {counted(steps, 'optimizer step')}",
+        "scoring": (
+            f"{counted(scored, 'image')} in {counted(sum(map(bool, plan.scored)), 'query')}, {tested:,} in "
+            f"{counted(len(counts), 'test')}"
+        ),
         "memory": f"images {_size(plan.image_bytes)}, parameters {_size(4 * plan.parameters)} (Adam: four times that)",
         "disk": (
             f"{_size(4 * plan.parameters * plan.models_kept)} for the models kept ({plan.models_kept}), up to "

@@ -9,6 +9,7 @@ from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.files import name_some
 from msal_lightning.data.fingerprint import FILE, PARTS, digest_of, first_change, read_fingerprint, take_fingerprint
 from msal_lightning.errors import UserError
+from msal_lightning.io.wording import counted
 from msal_lightning.runs import Purchase, RoundRecord
 
 
@@ -69,8 +70,8 @@ def restore(data: ActiveDataModule, records: list[RoundRecord], seed: int, run: 
     skipped = records[0].skipped if records else None
     if not first <= learn <= first + (len(skipped.index) if skipped else 0):
         raise UserError(
-            f"expected {first} images to learn from, as in the records of run_dir '{run}', got {learn}: bring the "
-            "former dataset back, or start anew with --overwrite"
+            f"expected {counted(first, 'image')} to learn from, as in the records of run_dir '{run}', got {learn}: "
+            "bring the former dataset back, or start anew with --overwrite"
         )
     for record in records:
         held_out = record.held_out or Purchase()

@@ -20,6 +20,7 @@ from msal_lightning.errors import UserError
 from msal_lightning.evaluation import Comparison, Estimate, accuracy_interval, against_random, next_gain
 from msal_lightning.io.console import SafeConsole
 from msal_lightning.io.terminal import say
+from msal_lightning.io.wording import counted
 from msal_lightning.lock import DirectoryLock
 from msal_lightning.methods import last_word, method_name
 from msal_lightning.oracles.asked import INITIAL, Asked, all_asked, asked_file
@@ -130,7 +131,8 @@ def status(runs: Sequence[str], against: Sequence[str] = (), as_json: bool = Fal
         say(json.dumps([asdict(one) for one in found], indent=1))
     else:
         console = SafeConsole(highlight=False)
-        for one in found:
+        for k, one in enumerate(found):
+            console.print(end="\n" if k else "")
             show(one, console)
     if mistakes:
         raise mistakes[0]
@@ -223,24 +225,23 @@ def show(status: Status, console: Console) -> None:
         console: where to.
     """
     console.print(Text(f"{status.run}: {status.method} on {status.dataset}, seed {status.seed}", style="bold"))
-    of_rounds = f" of {status.rounds}" if status.rounds else ""
-    of_budget = f" of {status.budget:,}" if status.budget else ""
-    labels = status.initial + status.bought + status.held_out
+    rounds = _of(len(status.tested), status.rounds, "round")
+    budget = _of(status.initial + status.bought + status.held_out, status.budget, "label")
     held_out = f", {status.held_out:,} held out to test on" if status.held_out else ""
     skipped = f", {status.skipped} skipped" if status.skipped else ""
     console.print(
-        f"{len(status.tested)}{of_rounds} rounds, {labels:,}{of_budget} labels "
-        f"({status.initial:,} initial, {status.bought:,} bought{held_out}{skipped})",
+        f"{rounds}, {budget} ({status.initial:,} initial, {status.bought:,} bought{held_out}{skipped})",
         markup=False,
     )
     if status.busy:
         console.print(f"running: {status.busy}", markup=False)
     if (waiting := status.waiting) is not None:
         where = waiting.file or waiting.question
+        labels = "the label is" if waiting.labels == 1 else f"all {waiting.labels} labels are"
         console.print(
-            f"waiting for {waiting.blank} of {waiting.labels} labels in {where}"
+            f"waiting for {waiting.blank} of {counted(waiting.labels, 'label')} in {where}"
             if waiting.blank or waiting.mistake
-            else f"all {waiting.labels} labels are in {where}: the run goes on with the same `fit`",
+            else f"{labels} in {where}: the run goes on with the same `fit`",
             markup=False,
         )
         if waiting.mistake:
@@ -254,6 +255,10 @@ def show(status: Status, console: Console) -> None:
         console.print(_by_class(status.classes, status.tested[-1].round))
     for line in conclusions(status):
         console.print(line, markup=False)
+
+
+def _of(number: int, total: int | None, noun: str) -> str:
+    return f"{number:,} of {counted(total, noun)}" if total else counted(number, noun)
 
 
 def conclusions(status: Status) -> list[str]:
@@ -275,7 +280,7 @@ def conclusions(status: Status) -> list[str]:
 
 
 def _against(found: Comparison) -> str:
-    numbers = f"{fixed(found.ours, 4)} against {fixed(found.random, 4)} with {found.labels:,} labels"
+    numbers = f"{fixed(found.ours, 4)} against {fixed(found.random, 4)} with {counted(found.labels, 'label')}"
     test = f"{found.seeds} seeds" if found.seeds > 1 else "one seed"
     p = "" if found.p is None else f", p = {fixed(found.p, 3)}"
     return f"Random is {'' if found.beaten else 'not '}beaten: {numbers} ({test}{p})"

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.truth import label_marks
+from msal_lightning.io.wording import counted
 
 FILE = "images.jsonl.gz"
 """In the run directory."""
@@ -166,7 +167,7 @@ def _say_other_images(before: list[Print], now: list[Print], same: Counter[str])
     if not any(image.path for image in (*before, *now)):
         counts = [Counter(image.part for image in images) + same for images in (before, now)]
         part = next(part for part in PARTS if counts[0][part] != counts[1][part])
-        return f"there were {counts[0][part]:,} {part} images and are {counts[1][part]:,} now"
+        return f"there were {counted(counts[0][part], f'{part} image')} and are {counts[1][part]:,} now"
     old, new = ({image[:2]: image.path for image in images} for images in (before, now))
     added = [path for key, path in new.items() if key not in old]
     gone = [path for key, path in old.items() if key not in new]

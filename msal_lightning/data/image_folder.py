@@ -33,6 +33,7 @@ from msal_lightning.data.views import Images
 from msal_lightning.errors import UserError
 from msal_lightning.io.csv_cells import unguard
 from msal_lightning.io.terminal import say
+from msal_lightning.io.wording import counted
 from msal_lightning.oracles.base import REASONS
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -487,7 +488,7 @@ def _from_csv(file: Path, root: Path, blank: bool = False, allow_outside: bool =
             items.append(_Item(path, row["label"] or None, row.get("split") == "test"))
     if wrong:
         shown = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
-        raise UserError(f"{len(wrong)} lines of data.csv '{file}' are wrong ({shown}): correct them")
+        raise UserError(f"found {counted(len(wrong), 'line')} of data.csv '{file}' wrong ({shown}): correct them")
     return items
 
 

@@ -12,6 +12,7 @@ from msal_lightning.analysis.rounding import fixed
 from msal_lightning.figures.groups import read_groups
 from msal_lightning.figures.style import check_out, draw_mean, finish_curves, save
 from msal_lightning.io.terminal import say
+from msal_lightning.io.wording import counted
 from msal_lightning.runs import RoundRecord, aubc
 
 _IN_ONE = 6  # curves that are told apart in one picture
@@ -33,7 +34,7 @@ def plot(runs: Sequence[str], out: str = "budget_curves.png") -> None:
     check_out(out)
     groups = collect([Path(run) for run in runs])
     save(budget_curves(groups), out)
-    say(f"{sum(map(len, groups.values()))} runs drawn in {out}")
+    say(f"{counted(sum(map(len, groups.values())), 'run')} drawn in {out}")
 
 
 def collect(paths: Sequence[Path]) -> dict[str, list[list[RoundRecord]]]:

@@ -15,6 +15,7 @@ from msal_lightning.collection import Run, read_run
 from msal_lightning.errors import UserError
 from msal_lightning.figures.style import check_out, save
 from msal_lightning.io.terminal import say
+from msal_lightning.io.wording import counted
 from msal_lightning.methods import method_name
 
 _MOST_COUNTS = 150  # classes; beyond, a count could not be read
@@ -117,7 +118,7 @@ def _title(run: Run, round: int) -> str:
     what = missing.scope or "accuracy"
     return (
         f"{method_name(run.config)} on {run.dataset}, seed {run.config.get('seed', 0)}\n"
-        f"round {round}, {record.num_labeled:,} labels: {what} {record.accuracy:.4f}"
+        f"round {round}, {counted(record.num_labeled, 'label')}: {what} {record.accuracy:.4f}"
     )
 
 

@@ -13,6 +13,7 @@ from msal_lightning.figures.budget import seeds
 from msal_lightning.figures.groups import read_groups
 from msal_lightning.figures.style import check_out, draw_mean, finish_curves, save
 from msal_lightning.io.terminal import say
+from msal_lightning.io.wording import counted
 
 
 def draw_pool_error(runs: Sequence[str], out: str) -> None:
@@ -36,7 +37,7 @@ def draw_pool_error(runs: Sequence[str], out: str) -> None:
             "--loop.pool_error true"
         )
     save(pool_error_curves(groups), out)
-    say(f"{sum(map(len, groups.values())) - len(without)} runs drawn in {out}")
+    say(f"{counted(sum(map(len, groups.values())) - len(without), 'run')} drawn in {out}")
     if without:
         say(f"no error rate on the pool in {', '.join(without)}: `fit` with --loop.pool_error true measures it")
 

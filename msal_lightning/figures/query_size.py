@@ -12,6 +12,7 @@ from msal_lightning.collection import Run, read_runs
 from msal_lightning.errors import UserError
 from msal_lightning.figures.style import check_out, line_settings, save
 from msal_lightning.io.terminal import say
+from msal_lightning.io.wording import counted
 from msal_lightning.methods import method_name
 from msal_lightning.report.aggregate import Spread
 from msal_lightning.runs import aubc, is_free
@@ -44,7 +45,7 @@ def draw_query_size(runs: Sequence[str], out: str) -> None:
             "`fit` with another --loop.query_size"
         )
     save(query_size_panels(by_size), out)
-    say(f"{len(finished)} runs drawn in {out}{left_out}")
+    say(f"{counted(len(finished), 'run')} drawn in {out}{left_out}")
 
 
 def query_size_panels(by_size: Mapping[int, list[Run]]) -> Figure:

@@ -18,6 +18,7 @@ from msal_lightning.errors import UserError
 from msal_lightning.figures.groups import choose_rounds, first_seeds, read_groups
 from msal_lightning.figures.style import check_out, class_colours, save
 from msal_lightning.io.terminal import say
+from msal_lightning.io.wording import counted
 
 _ROUNDS = 5  # as in the paper
 _NAMED_CLASSES = 10  # in the legend
@@ -157,7 +158,7 @@ def small_multiples(rows: Mapping[str, Sequence[Panel]]) -> Figure:
             axes.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))
             axes.set(xticks=[], yticks=[], aspect="equal")
             axes.spines[:].set(linewidth=0.5, color="0.6")
-            axes.set_title(f"round {panel.round}, {panel.num_labeled:,} labels", fontsize="small")
+            axes.set_title(f"round {panel.round}, {counted(panel.num_labeled, 'label')}", fontsize="small")
         axes_of_row[0].set_ylabel(name, fontsize="small")
     star = Line2D([], [], marker="*", color="white", markeredgecolor="black", markersize=8, linestyle="none")
     handles, texts = [star], ["bought (colour: true class)"]

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from msal_lightning.atomic import write_atomically
 from msal_lightning.errors import UserError
 from msal_lightning.io.csv_cells import table, unguard
+from msal_lightning.io.wording import counted
 from msal_lightning.oracles.base import REASONS, Answer, Question
 
 COLUMNS = ("path", "suggested", "score", "rank", "label")
@@ -81,7 +82,7 @@ def read_answers(question: Question, file: Path, allow_new_classes: bool = False
         end = (lines or [header])[-1].number + 1
         wrong = [f"line {end}: expected a line for '{path}', got none" for path in missing]
     if wrong:
-        many = "1 line" if len(wrong) == 1 else f"{len(wrong)} lines"
+        many = counted(len(wrong), "line")
         listed = "".join(f"\n  {sentence}" for sentence in wrong)
         raise UserError(
             f"{many} of '{file}' cannot be taken over, so nothing was: correct what follows and give the same command "

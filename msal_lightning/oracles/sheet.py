@@ -15,6 +15,7 @@ from msal_lightning.data.decoding import Decoding
 from msal_lightning.data.files import in_threads
 from msal_lightning.data.formats import UNREADABLE
 from msal_lightning.io.csv_cells import guard_path
+from msal_lightning.io.wording import counted
 from msal_lightning.one_page import render
 from msal_lightning.oracles.base import Item, Question
 from msal_lightning.oracles.question_csv import COLUMNS
@@ -66,7 +67,9 @@ def write_sheet(
         "about": _say(how, about),
         "items": [_item(item, picture) for item, picture in zip(items, pictures, strict=True)],
     }
-    write_atomically(file, render("msal_lightning.oracles", "sheet", f"{question.name}: {len(items)} images", data))
+    write_atomically(
+        file, render("msal_lightning.oracles", "sheet", f"{question.name}: {counted(len(items), 'image')}", data)
+    )
 
 
 def _item(item: Item, picture: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from msal_lightning.config.command_parser import PROGRAM, CommandParser
 from msal_lightning.config.paths import expand
 from msal_lightning.errors import UserError
 from msal_lightning.io.terminal import say
+from msal_lightning.io.wording import counted
 from msal_lightning.runs import is_run
 from msal_lightning.sweep.executor import Executor
 from msal_lightning.sweep.grid import Cell, Options, cells, name_of, plain, read_grid, read_options, split
@@ -56,7 +57,7 @@ def _run(wanted: Sequence[Cell], out: Path, options: argparse.Namespace) -> int:
         display.say(line, style="yellow")
     if options.list:
         for job in jobs:
-            say(f"{job.cell.name}  ({job.rounds} rounds)  fit {' '.join(job.cell.arguments)}")
+            say(f"{job.cell.name}  ({counted(job.rounds, 'round')})  fit {' '.join(job.cell.arguments)}")
         return 0
     lock = DirectoryLock(out / "lock", "--out")
     try:
@@ -72,7 +73,7 @@ def _run(wanted: Sequence[Cell], out: Path, options: argparse.Namespace) -> int:
             f"cannot write --out '{out}' ({error.strerror or error}): set it to a folder of yours"
         ) from None
     try:
-        display.say(f"{len(jobs)} cells in {out}")
+        display.say(f"{counted(len(jobs), 'cell')} in {out}")
         failed = Sweep(jobs, executor, out, display).run()
         display.finish(len(jobs), failed, str(out))
     finally:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from msal_lightning.analysis.rounding import fixed
 from msal_lightning.io.console import shared_console
+from msal_lightning.io.wording import counted
 from msal_lightning.sweep.progress import Progress, State
 
 _STYLES: dict[State, str] = {
@@ -42,7 +43,7 @@ class SweepDisplay:
         """Show the table while this is entered, and leave its last state on the screen."""
         before = sum(cell.before for cell in cells)
         if before:
-            self.say(f"{before} of {len(cells)} cells are done already")
+            self.say(f"{before} of {counted(len(cells), 'cell')} {'is' if before == 1 else 'are'} done already")
         if not self._console.is_terminal:
             yield
             return
@@ -66,11 +67,14 @@ class SweepDisplay:
         if cell.state == "failed":
             self.say(f"{count} {cell.name} failed: {cell.why}; log: {cell.job.log}")
         else:
-            self.say(f"{count} {cell.name}: accuracy {_accuracy(cell)} with {cell.labels} labels, {cell.seconds:.1f} s")
+            self.say(
+                f"{count} {cell.name}: accuracy {_accuracy(cell)} with {counted(cell.labels or 0, 'label')}, "
+                f"{cell.seconds:.1f} s"
+            )
 
     def stopping(self, signal: str, running: int, again: bool) -> None:
         """A signal asked for the end."""
-        cells = "1 cell" if running == 1 else f"{running} cells"
+        cells = counted(running, "cell")
         self._note = (
             f"{signal}: stopping {cells} at once"
             if again
@@ -82,9 +86,10 @@ class SweepDisplay:
     def finish(self, cells: int, failed: Sequence[Progress], out: str) -> None:
         """The result, and what failed with its log."""
         if not failed:
-            self.say(f"all {cells} cells are done, in {out}; see `python -m msal_lightning report {out}`", style="bold")
+            done = "the cell is" if cells == 1 else f"all {cells:,} cells are"
+            self.say(f"{done} done, in {out}; see `python -m msal_lightning report {out}`", style="bold")
             return
-        self.say(f"{len(failed)} of {cells} cells failed; the same command tries them again:", style="bold")
+        self.say(f"{len(failed)} of {counted(cells, 'cell')} failed; the same command tries them again:", style="bold")
         for cell in failed:
             self.say(f"  {cell.name}: {cell.why}")
             self.say(f"    log: {cell.job.log}", style="dim")
@@ -118,7 +123,7 @@ class SweepDisplay:
         counts = Counter(cell.state for cell in cells)
         line = Text(", ").join(Text(f"{counts[s]} {s}", style=style) for s, style in _STYLES.items() if counts[s])
         hidden = len(cells) - len(shown)
-        line.append(f" – {hidden} cells not shown" if hidden else "", style="dim")
+        line.append(f" – {counted(hidden, 'cell')} not shown" if hidden else "", style="dim")
         return Group(table, line, *([Text(self._note, style="yellow")] if self._note else []))
 
     def _window(self, cells: Sequence[Progress], height: int) -> list[Progress]:
