@@ -74,4 +74,6 @@ def refused_by_lightning(*also: type[Exception]) -> Iterator[None]:
         remedy = "change trainer.*, or what it names"
         if "ntasks" in said:
             remedy = "start the command with srun, or unset SLURM_NTASKS in an interactive shell"
+        if "Timer(duration=" in said:  # a duration that could be read is refused too
+            said, remedy = f"trainer.max_time: {said}", "leave it out, and set trainer.max_epochs or trainer.max_steps"
         raise UserError(f"Lightning refuses an option ({said}): {remedy}") from error
