@@ -1,5 +1,7 @@
 """CIFAR-10 and CIFAR-100."""
 
+from pathlib import Path
+
 import torch
 import torchvision
 
@@ -27,7 +29,8 @@ class CIFAR10(ActiveDataModule):
             train, test = dataset(self.root, train=True), dataset(self.root, train=False)
         except RuntimeError:  # not there, or damaged
             expected = f"the folder {self.files[0]} ({dataset.filename} unpacked, from {self.source})"
-            fetch(self, lambda: dataset(self.root, download=True), expected)
+            found = "files with another checksum" if (Path(self.root) / self.files[0]).exists() else "none"
+            fetch(self, lambda: dataset(self.root, download=True), expected, found=found)
             train, test = dataset(self.root, train=True), dataset(self.root, train=False)
         self.class_names = tuple(train.classes)
         return _images(train), _images(test)

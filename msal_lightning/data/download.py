@@ -90,7 +90,9 @@ def _md5(file: Path) -> str:
         return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def fetch(data: "ActiveDataModule", download: Callable[[], object], expected: str, silent: bool = True) -> None:
+def fetch(
+    data: "ActiveDataModule", download: Callable[[], object], expected: str, silent: bool = True, found: str = "none"
+) -> None:
     """Download a dataset into its root.
 
     Args:
@@ -98,6 +100,7 @@ def fetch(data: "ActiveDataModule", download: Callable[[], object], expected: st
         download: does it, torchvision's class for example.
         expected: which files were looked for and where, for the error message.
         silent: keep what it prints to itself.
+        found: what is there instead, for the error message.
 
     Raises:
         UserError: the root cannot be written, or the download failed.
@@ -105,9 +108,10 @@ def fetch(data: "ActiveDataModule", download: Callable[[], object], expected: st
     root = Path(data.root)
     if is_read_only():
         raise UserError(
-            f"expected {expected} in data.root '{root}' for {data.name}, found none, and a run that your `fit` did not "
-            "make downloads nothing: name the folder yourself, with --data.root or --root"
+            f"expected {expected} in data.root '{root}' for {data.name}, found {found}, and a run that your `fit` did "
+            "not make downloads nothing: name the folder yourself, with --data.root or --root"
         )
+    is_new = not root.exists()
     try:
         root.mkdir(parents=True, exist_ok=True)
         if not os.access(root, os.W_OK):
@@ -124,9 +128,12 @@ def fetch(data: "ActiveDataModule", download: Callable[[], object], expected: st
             download()
     except Exception as error:  # torchvision raises whatever its mirrors give it
         reason = " ".join(str(error).split()) or type(error).__name__
+        if is_new:
+            with contextlib.suppress(OSError):  # a part of a download is in it, with which the next start goes on
+                root.rmdir()
         raise UserError(
-            f"expected {expected} in data.root '{root.resolve()}' for {data.name}, found none, and the download failed "
-            f"({reason:.160}): put the files there, or set data.root to the folder that has them"
+            f"expected {expected} in data.root '{root.resolve()}' for {data.name}, found {found}, and the download "
+            f"failed ({reason:.160}): put the files there, or set data.root to the folder that has them"
         ) from None
     finally:
         socket.setdefaulttimeout(before)

@@ -137,3 +137,15 @@ GRIDS = {
 def test_a_wrong_grid_is_one_sentence(text, tmp_path, refused):
     (tmp_path / "grid.yaml").write_text(text)
     refused(["sweep", "--grid", "grid.yaml", "--list"], GRIDS[text])
+
+
+@pytest.mark.parametrize(("there", "found"), [(False, "found none"), (True, "found files with another checksum")])
+def test_cifar_that_is_not_there(there, found, tmp_path, refused, monkeypatch):
+    def unreachable(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setattr("urllib.request.urlopen", unreachable)
+    if there:
+        (tmp_path / "data" / "cifar-100-python").mkdir(parents=True)
+        (tmp_path / "data" / "cifar-100-python" / "train").write_text("x")
+    refused(["fit", "--config", "cifar100", "--trainer.accelerator", "cpu", "--run_dir", "run"], found, "data.root")
