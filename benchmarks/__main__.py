@@ -21,8 +21,8 @@ INTRODUCTION = """\
 `python -m benchmarks`, on a quiet machine: each figure is the median of five runs in turn (A B A B) in one process. A
 ratio is the median of the ratios of neighbours, with the smallest and the largest of them in brackets; it need not
 equal the ratio of the two medians beside it. A target counts as "not resolved" where that spread is wider than the
-distance to the target. Values without brackets were measured once. `python -m benchmarks NAME` measures one table
-again. What they mean: [performance.md](performance.md).
+distance to the target. Values without brackets were measured once, or before 2026-11-26, when the spread was not kept
+yet. `python -m benchmarks NAME` measures one table again. What they mean: [performance.md](performance.md).
 """
 
 

@@ -526,7 +526,8 @@ def read_records(path: Path) -> list[RoundRecord]:
         if record.round != k:
             raise UserError(
                 f"expected the record of round {k} in '{path / 'rounds'}', found round {record.round} next: put "
-                f"{k:03d}.json back, or delete the later ones to go on from round {k}"
+                f"{k:03d}.json back; or move the later ones to another folder, which keeps their labels, to go on from "
+                f"round {k}"
             )
     return records
 
@@ -545,7 +546,10 @@ def curve_row(record: RoundRecord) -> dict[str, Any]:
 
 
 def _read(file: Path) -> RoundRecord:
-    remedy = f"delete it and all later ones, and round {int(file.stem)} is done again"
+    remedy = (
+        "put a copy of it back; or move it and all later ones to another folder, which keeps their labels, and round "
+        f"{int(file.stem)} is done again"
+    )
     try:
         body = read_json(file)
         version, digest = body.pop("format"), body.pop("digest")

@@ -134,7 +134,8 @@ def footnotes(report: Report) -> list[str]:
         *([f"Labels saved against {report.baseline} at its final accuracy, on mean curves over shared seeds; "
            f"{NONE}: not reached."] if report.baseline else []),
         "Penalty (after Ash et al. 2020, here over all budgets): share of the budgets at which another method is "
-        "significantly better (paired t-test, p < 0.05, uncorrected), mean over the others; lower is better.",
+        "significantly better (paired t-test, p < 0.05, uncorrected), mean over all methods with 0 for itself; lower "
+        "is better.",
         "Paired tests: two-sided, on the seeds that both methods have; p by Holm is corrected for all pairs. "
         f"{NONE}: fewer than 2 seeds, for Wilcoxon fewer than 6.",
         *(note if note.endswith(".") else f"{note}." for note in report.notes),
