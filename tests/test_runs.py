@@ -99,7 +99,7 @@ def test_damaged_records_are_named_and_nothing_is_lost(run, damage):
     damage(run.path / "rounds" / "001.json")
     run.close()
     before = {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
-    with pytest.raises(UserError, match=r"rounds/001\.json.*delete it"):
+    with pytest.raises(UserError, match=r"rounds/001\.json.*move it"):
         RunDirectory(run.path, CONFIG).open()
     assert {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()} == before
 
