@@ -30,6 +30,7 @@ from msal_lightning.config.paths import expand, expand_paths
 from msal_lightning.config.trust import TRUST_HELP, read_config
 from msal_lightning.configs import resolve_configs, shipped_names
 from msal_lightning.data import ActiveDataModule
+from msal_lightning.data.read_only import read_only
 from msal_lightning.errors import UserError
 from msal_lightning.io.terminal import say
 from msal_lightning.loop import ActiveLoop
@@ -189,7 +190,9 @@ def replay(argv: list[str]) -> None:
     found.values["loop"] = {**(found.values.get("loop") or {}), "replay": options.run, "first_fit": None}
     if found.left_out:
         say(f"({' and '.join(found.left_out)} of '{run}' are left out: it was not made by your `fit`)")
-    fit(changes, found.values)
+    names_root = any(word.partition("=")[0] in ("--data.root", "--data.init_args.root") for word in changes)
+    with read_only(not found.own and not names_root):
+        fit(changes, found.values)
 
 
 def _plan(loop: ActiveLoop, max_epochs: int | None, max_steps: int) -> None:

@@ -122,7 +122,10 @@ def _of_shape(message: str, key: str, known: list[str]) -> str:
     if found := re.search(r"File does not exist: '(.+)'", message):
         return f"expected {key} to name a file, found no '{found[1]}'"
     if found := re.search(r"Timer\(duration='(.*)'\)", message):
-        return f"expected trainer.max_time to be DD:HH:MM:SS, '00:12:00:00' for 12 hours, got '{found[1]}'"
+        return (  # a duration that could be read is refused too
+            f"expected trainer.max_time, and a Timer among trainer.callbacks, to be left out, got '{found[1]}': set "
+            "trainer.max_epochs or trainer.max_steps"
+        )
     return sentence(message) if message.startswith("argument --") else ""
 
 

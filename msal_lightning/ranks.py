@@ -21,6 +21,7 @@ T = TypeVar("T")
 # what gloo and NCCL say when a process at the other end is gone
 _LOST = re.compile(r"closed by peer|reset by peer|broken pipe|gloo|nccl|socket", re.IGNORECASE)
 _LAUNCHED_BY = "MSAL_LIGHTNING_LAUNCHED_BY"  # in the environment of processes that rank 0 of a machine starts
+_OF_EACH_MACHINE = ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT")  # that Lightning needs where nobody launches
 _PATIENCE = timedelta(days=7)  # rank 0 may select for hours; a process that ends is noticed at once all the same
 
 
@@ -159,11 +160,19 @@ class Ranks:
 
 
 def check_launcher(trainer: Trainer) -> None:
-    """Refuse strategies whose processes come and go with each fit.
+    """Refuse strategies whose processes come and go with each fit, and machines that nobody starts.
 
     Raises:
-        UserError: ddp_spawn, ddp_fork or ddp_notebook.
+        UserError: ddp_spawn, ddp_fork or ddp_notebook; several machines without what connects them.
     """
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    missing = [name for name in _OF_EACH_MACHINE if name not in os.environ]
+    if trainer.num_nodes > 1 and isinstance(environment, LightningEnvironment) and missing:
+        raise UserError(  # it would wait for the others for ever
+            f"expected a launcher that starts the command on all machines, with trainer.num_nodes {trainer.num_nodes}, "
+            f"got none and no {', '.join(missing)} in the environment: start it with srun or torchrun, set these "
+            "variables on each machine, or leave trainer.num_nodes out"
+        )
     if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
         raise UserError(
             "trainer.strategy ddp_spawn, ddp_fork and ddp_notebook lose what their processes learn when a fit ends: "

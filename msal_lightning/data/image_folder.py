@@ -38,6 +38,7 @@ from msal_lightning.oracles.base import REASONS
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _GREY = ((0.5,), (0.25,))
+_MORE = "more fields than columns"
 
 
 class ImageFolder(ActiveDataModule):
@@ -457,9 +458,11 @@ def _field(row: dict[str, str], key: str) -> str:
 
 def _from_csv(file: Path, root: Path, blank: bool = False, allow_outside: bool = True) -> list[_Item]:
     top = root.resolve()
+    if file.exists() and not file.is_file():  # a device may never end
+        raise UserError(f"cannot read data.csv '{file}' (no file): set it to a CSV file with path and label")
     try:
         with file.open(newline="", encoding="utf-8-sig") as text:
-            reader = csv.DictReader(text)
+            reader = csv.DictReader(text, restkey=_MORE, strict=True)  # strict: an open quote would swallow lines
             columns = [(name or "").strip() for name in reader.fieldnames or []]
             reader.fieldnames = columns
             if not {"path", "label"} <= set(columns):
@@ -467,13 +470,17 @@ def _from_csv(file: Path, root: Path, blank: bool = False, allow_outside: bool =
                     f"expected the columns path and label in data.csv '{file}', got {', '.join(columns) or 'none'}: "
                     "write them into the first line"
                 )
-            rows = [(reader.line_num, {key: _field(row, key) for key in columns}) for row in reader]
+            rows = [(reader.line_num, {key: _field(row, key) for key in columns}, _MORE in row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"cannot read data.csv '{file}' ({error}): set it to a CSV file with path and label") from None
     items, wrong, seen = [], [], dict[Identity, int]()
-    for line, row in rows:
+    for line, row, has_more in rows:
         path = root / row["path"]
-        if not row["path"] or not (row["label"] or (blank and row.get("split") != "test")):
+        if has_more:
+            wrong.append(f"line {line}: it has more fields than the first line: put quotes around commas")
+        elif "\0" in row["path"] + row["label"]:
+            wrong.append(f"line {line}: path or label has NUL bytes")
+        elif not row["path"] or not (row["label"] or (blank and row.get("split") != "test")):
             wrong.append(f"line {line}: path or label is blank")
         elif row.get("split", "") not in ("", "train", "test"):
             wrong.append(f"line {line}: split '{row['split']}' is neither train nor test")

@@ -6,8 +6,11 @@ import os
 import pickle
 import re
 import shutil
+import struct
 import subprocess
 import sys
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -496,6 +499,16 @@ def test_damaged_images_are_always_a_user_error(tmp_path, kind):
         assert "\n" not in text
 
 
+def test_more_pixels_than_pillow_opens_are_refused(tmp_path):
+    path = tmp_path / "bomb.png"
+    Image.fromarray(noise(20, 20, 3)).save(path)
+    data = bytearray(path.read_bytes())
+    data[16:24] = struct.pack(">II", 60_000, 60_000)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    path.write_bytes(data)
+    assert re.match(r"cannot read the image '.*bomb\.png' \(.*3600000000 pixels", outcome(path))
+
+
 def test_files_look_like_a_tensor(tmp_path):
     make_folder(tmp_path, {"a": 3})
     images = ImageFiles(sorted((tmp_path / "a").iterdir()), SIZE, 3)
@@ -848,6 +861,12 @@ BAD_CSV = {
         b"path,label,split\ncat/000.png,cat,valid\ndog/000.png,dog,Train\n",
         r"2 lines.*line 2: split 'valid' is neither train nor test; line 3: split 'Train'",
     ),
+    "a comma without quotes": (
+        b"path,label\ncat/000.png,cat, a big one\ndog/000.png,dog\n",
+        r"line 2: it has more fields than the first line",
+    ),
+    "an open quote": (b'path,label\ncat/000.png,"cat\ndog/000.png,dog\n', r"cannot read data\.csv.*unexpected end"),
+    "NUL bytes": (b"path,label\ncat/000.png,c\0t\ndog/000.png,dog\n", r"line 2: path or label has NUL bytes"),
     "not UTF-8": ("path,label\ncat/000.png,Kätzchen\n".encode("latin-1"), r"cannot read data\.csv.*utf-8"),
     "UTF-16": ("path,label\ncat/000.png,cat\n".encode("utf-16"), r"cannot read data\.csv"),
     "an image": (b"\x89PNG\r\n\x1a\n\x00\x00", r"cannot read data\.csv|columns path and label"),
@@ -870,6 +889,11 @@ def test_many_bad_lines_are_counted(pets, tmp_path):
 def test_a_missing_csv_file_is_named(pets, tmp_path):
     refused(r"data\.csv '.*nothing\.csv'", pets, csv=str(tmp_path / "nothing.csv"))
     refused(r"data\.csv '.*pets'", pets, csv=str(pets))
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no such device here")
+def test_a_device_that_never_ends_is_no_csv_file(pets):
+    refused(r"data\.csv '/dev/zero' \(no file\)", pets, csv="/dev/zero")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer, callbacks
 from torch import nn
 from torch.optim import LBFGS, SGD, SparseAdam
@@ -14,6 +15,7 @@ from msal_lightning import MSALClassifier
 from msal_lightning.backbones import SmallCNN
 from msal_lightning.cli import main
 from msal_lightning.errors import UserError
+from msal_lightning.mistakes import explain
 from msal_lightning.training.callback_rules import check_callbacks, check_trainer
 from msal_lightning.training.dry_run import try_model
 
@@ -40,6 +42,8 @@ RUN = ["fit", "--config", "digits", "--loop.query_budget", "0", "--trainer.max_e
         (["--trainer.devices", "0"], "devices"),
         (["--trainer.strategy", "foo"], "strategy"),
         (["--trainer.max_time", "00:01:00:00"], "ends a fit by the clock"),
+        (["--trainer.max_time", "tomorrow"], "leave it out, and set trainer.max_epochs or trainer.max_steps"),
+        (["--trainer.num_nodes", "2"], "no NODE_RANK, MASTER_ADDR, MASTER_PORT in the environment"),
         (["--trainer.callbacks", "ModelCheckpoint"], "without ModelCheckpoint"),
         (["--trainer.callbacks", "RichProgressBar"], "the loop draws its own bars"),
         (["--trainer.callbacks", "Timer"], "written to config.yaml, got another one (<Interval.step: 'step'>)"),
@@ -49,11 +53,20 @@ RUN = ["fit", "--config", "digits", "--loop.query_budget", "0", "--trainer.max_e
 )
 def test_a_command_with_such_an_option(options, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    for name in ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
     assert main([*RUN, *options]) == 2
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
     assert not (tmp_path / "run" / "rounds" / "000.json").exists()
+
+
+def test_a_timer_is_not_given_another_duration():
+    with pytest.raises(MisconfigurationException) as error:
+        callbacks.Timer("tomorrow")
+    said = explain(str(error.value), ())
+    assert "to be left out, got 'tomorrow': set trainer.max_epochs or trainer.max_steps" in said
 
 
 @pytest.mark.parametrize(
