@@ -5,7 +5,7 @@ from pathlib import Path
 
 from msal_lightning.collection import read_run
 from msal_lightning.errors import UserError
-from msal_lightning.io.own_files import refuse_linked_folders
+from msal_lightning.io.own_files import refuse_linked_folders, remove_parts
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
 from msal_lightning.lock import DirectoryLock
@@ -56,6 +56,7 @@ def label(run: Path, file: Path) -> None:
             if old is not None and old != new
         }
         try:
+            remove_parts(run, QUESTION_FILES)
             # first: a label that counts no more must not be lost
             listed = say_disagreements(ours.with_name(f"{question.name}-replaced.csv"), changed) if changed else ""
             write_csv(question, ours, answers)

@@ -33,8 +33,8 @@ KILLS = {
     "before a fit is written": [at(SAVE, "torch.save", 2)],
     "while a fit is written": [at("_save", "zip_file.write_record", 40)],  # torch's own function
     "between part and replace of a fit": [at("atomic_file", "part.replace", 2, SAVE)],
-    "at the end of an epoch, before it is logged": [at(EPOCH_END, "self._between =", 2)],
-    "at the end of the last epoch": [at(EPOCH_END, "self._between =", 4)],
+    "at the end of an epoch, before it is logged": [at(EPOCH_END, "self._between, self._epochs =", 2)],
+    "at the end of the last epoch": [at(EPOCH_END, "self._between, self._epochs =", 4)],
     "after a fit is saved between two epochs": [at(SAVE_FIT, "self._saved =", 2)],
     "between the end of a fit and its save": [at("FitCheckpoint.save_ended", "self._save(")],
     "after the end of a fit is saved": [at(SAVE_FIT, "self._saved =", 4)],

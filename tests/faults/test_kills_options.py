@@ -90,7 +90,7 @@ def at(function, text, hit=1):
 
 INSTANTS = {
     "mid-epoch": at("MSALClassifier.training_step", "return loss", 5),
-    "epoch end": at("FitCheckpoint.on_train_epoch_end", "self._between =", 2),
+    "epoch end": at("FitCheckpoint.on_train_epoch_end", "self._between, self._epochs =", 2),
     "fit end": at("FitCheckpoint.save_ended", "self._save("),
     "after it": at("ActiveLoop._fit", "check_stepped"),
     "test": at("MSALClassifier.test_step", "self.log_dict"),

@@ -158,9 +158,14 @@ def test_label_takes_over_a_file(photos, options, person, tmp_path, capsys):
         lock.acquire()
         done = subprocess.run([sys.executable, "-c", held, *words], capture_output=True, text=True, check=False)
         assert (done.returncode, "is in use by process" in done.stderr) == (2, True)
+    # what a kill leaves of our file goes, a file of another name stays
+    killed, theirs_too = ours.with_name(".initial.csv.0123abcd.part"), ours.with_name(".notes.0123abcd.part")
+    killed.touch(), theirs_too.touch()
     assert main(words) == 0
     said = capsys.readouterr().out
     assert "(1 of them instead of other ones)" in said
+    assert not killed.exists()
+    assert theirs_too.exists()
     path = line.partition(",")[0]
     assert f"'{path}': {line[-1]}, then {other}" in said
     replaced = tmp_path / "run/queries/initial-replaced.csv"
