@@ -99,6 +99,8 @@ class _Line(NamedTuple):
 def _table(file: Path) -> list[_Line]:
     """Lines that are not blank, the first one with the names of the columns."""
     save = "save it as CSV in UTF-8 with the columns path and label"
+    if file.exists() and not (file.is_file() or file.is_dir()):  # a device may never end
+        raise UserError(f"cannot read '{file}' (it is no regular file): give a CSV file with path and label")
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -233,6 +233,14 @@ def test_a_broken_file_changes_nothing(kind, waiting, tmp_path, capsys):
     assert everything(run) == before
 
 
+def test_a_device_is_not_read(waiting, capsys):
+    run, _ = waiting
+    before = everything(run)
+    assert main(["label", str(run), "/dev/zero"]) == 2  # it never ends
+    assert "cannot read '/dev/zero' (it is no regular file)" in capsys.readouterr().err
+    assert everything(run) == before
+
+
 def test_all_bad_lines_are_told_at_once(waiting, tmp_path, capsys):
     run, lines = waiting
     bad = [lines[0], lines[1] + "horse", lines[2] + "1", lines[3] + "cow", "nowhere.png,,,,2", *lines[4:]]
