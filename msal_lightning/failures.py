@@ -45,10 +45,18 @@ def explained(num_workers: int) -> Iterator[None]:
 
 
 def is_lost_worker(error: BaseException | None) -> bool:
-    """Whether an error says that a process that reads images is gone."""
-    return isinstance(error, ConnectionError | EOFError) or (
-        isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
-    )
+    """Whether an error says that a process that reads images is gone.
+
+    A worker that dies while Lightning makes its iterator shows as an error of Lightning's own clean-up: the first one,
+    which it was handling, tells.
+    """
+    while error is not None:
+        if isinstance(error, ConnectionError | EOFError):
+            return True
+        if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
+            return True
+        error = error.__context__
+    return False
 
 
 @contextmanager

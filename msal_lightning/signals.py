@@ -77,7 +77,7 @@ class GentleStop(Callback):
         self._before = {}
         if signum is None or error is None:
             return
-        without_workers = is_lost_worker(error) or is_lost_worker(error.__cause__)
+        without_workers = is_lost_worker(error)
         if without_workers and self._ranks.launched_here:
             time.sleep(_RANK_0_ENDS)
             raise UserError(str(error), told=True) from None  # rank 0 says what happened
