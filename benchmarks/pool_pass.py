@@ -30,7 +30,6 @@ def query(network: MSALClassifier, data: RandomImages, strategy: Strategy, make:
     with quiet_lightning():
         trainer = trainer_factory(1)(callbacks=[rider], **QUIET)
         trainer.predict(network, datamodule=data, return_predictions=False)
-        rider.buy(data)
     return rider
 
 

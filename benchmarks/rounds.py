@@ -8,7 +8,7 @@ import time
 
 from benchmarks.images import RandomImages, model, trainer_factory
 from benchmarks.measure import Row
-from msal_lightning import ActiveLoop, RunDirectory
+from msal_lightning import ActiveLoop, LoopOptions, RunDirectory
 from msal_lightning.runs import RoundRecord
 from msal_lightning.strategies import MSALD
 
@@ -42,10 +42,7 @@ def run() -> list[Row]:
             data,
             MSALD(),
             stopwatch,
-            initial_size=500,
-            query_size=250,
-            query_budget=250 * (ROUNDS - 1),
-            pool_limit=500,
+            LoopOptions(initial_size=500, query_size=250, query_budget=250 * (ROUNDS - 1), pool_limit=500),
         ).run()
     beyond = [
         end - begin - phases

@@ -16,7 +16,7 @@ import torch.distributed as dist
 from benchmarks.measure import Row, peak_megabytes
 from msal_lightning import select_indices
 from msal_lightning.pool import PoolOutputs
-from msal_lightning.selection import RunningSelection
+from msal_lightning.query.shortlist import RunningSelection
 from msal_lightning.strategies import BADGE, MSALD, Entropy, KCenter, Strategy
 
 PICTURE = Path(__file__).parent.parent / "docs" / "performance.png"

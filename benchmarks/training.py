@@ -15,7 +15,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from benchmarks.images import PRECISION, STEMS, RandomImages, model, trainer_factory
 from benchmarks.measure import RUNS, Row, device, ratio, seconds
 from benchmarks.reference import Network, OneByOne, epoch
-from msal_lightning import ActiveLoop, MSALClassifier, RunDirectory
+from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
 from msal_lightning.strategies import Random
 
 IMAGES = 5_000
@@ -89,7 +89,7 @@ def compare(stem: str, size: int, channels: int) -> dict[str, list[float]]:
             data,
             Random(),
             RunDirectory(folder),
-            initial_size="all",
+            LoopOptions(initial_size="all"),
         ).run()
     return {name: times[1 : RUNS + 1] for name, times in alternate.times.items()}
 

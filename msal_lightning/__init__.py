@@ -8,30 +8,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from msal_lightning.data import ActiveDataModule
-    from msal_lightning.loop import ActiveLoop
+    from msal_lightning.loop.loop import ActiveLoop
+    from msal_lightning.loop.options import LoopOptions
     from msal_lightning.metrics import AUBC
     from msal_lightning.module import MSALClassifier
     from msal_lightning.pool import PoolOutputs
     from msal_lightning.prototypes import LinearHead, PrototypeHead, cosine_to_prototypes, simplex_prototypes
-    from msal_lightning.query import Query
+    from msal_lightning.query.callback import Query
+    from msal_lightning.query.shortlist import select_indices
     from msal_lightning.runs import RunDirectory
-    from msal_lightning.selection import select_indices
     from msal_lightning.strategies import ScoreStrategy, Strategy
 
 _HOME = {
     "ActiveDataModule": "data",
-    "ActiveLoop": "loop",
+    "ActiveLoop": "loop.loop",
     "AUBC": "metrics",
     "LinearHead": "prototypes",
     "MSALClassifier": "module",
     "PoolOutputs": "pool",
     "PrototypeHead": "prototypes",
-    "Query": "query",
+    "LoopOptions": "loop.options",
+    "Query": "query.callback",
     "RunDirectory": "runs",
     "ScoreStrategy": "strategies",
     "Strategy": "strategies",
     "cosine_to_prototypes": "prototypes",
-    "select_indices": "selection",
+    "select_indices": "query.shortlist",
     "simplex_prototypes": "prototypes",
 }
 
@@ -40,6 +42,7 @@ __all__ = [
     "ActiveDataModule",
     "ActiveLoop",
     "LinearHead",
+    "LoopOptions",
     "MSALClassifier",
     "PoolOutputs",
     "PrototypeHead",

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from msal_lightning.io.kill_points import kill_point
+
 _EXCLUSIVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)  # never follows a link
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _PART = re.compile(r"\.(?P<name>.+?)(\.[0-9a-f]{8})?\.part")  # without digits: of earlier versions
@@ -32,13 +34,17 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         with os.fdopen(os.open(part, _EXCLUSIVE, 0o666), "wb") as file:
             yield file
             file.flush()
+            kill_point(f"write {path.name}")
             os.fsync(file.fileno())
+        kill_point("replace")
+        kill_point(f"replace {path.name}")
         part.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             part.unlink()
         raise
     _sync_folder(path.parent)
+    kill_point(f"replaced {path.name}")
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -8,12 +8,12 @@ from rich.text import Text
 
 from msal_lightning.another_class import drop_options_of_another_class
 from msal_lightning.config.command_parser import PROGRAM
-from msal_lightning.conformance import CHECKS, Result, check_strategy
 from msal_lightning.errors import UserError
 from msal_lightning.fit import one_sentence
 from msal_lightning.io.console import shared_console
 from msal_lightning.io.terminal import say
 from msal_lightning.mistakes import explain
+from msal_lightning.query.conformance import CHECKS, Result, check_strategy
 from msal_lightning.strategies import Strategy
 
 _PROG = f"{PROGRAM} check-strategy"

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from msal_lightning.atomic import atomic_file
 from msal_lightning.io.archives import check_zip
+from msal_lightning.io.kill_points import kill_point
 from msal_lightning.tracking.fit_log import open_rows
 from msal_lightning.training.outside_state import OutsideState
 
@@ -205,6 +206,7 @@ class FitCheckpoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note what was logged: Lightning gives it to the logger after this hook, and a kill may come before."""
+        kill_point("epoch end")
         row = {name: float(value) for name, value in trainer.logged_metrics.items()}
         self.rows += [*open_rows(trainer), {**row, "epoch": trainer.current_epoch, "step": trainer.global_step - 1}]
         self._between, self._epochs = trainer.fit_loop.state_dict(), trainer.current_epoch + 1
@@ -229,6 +231,7 @@ class FitCheckpoint(Checkpoint):
 
     def save_ended(self, trainer: Trainer) -> None:
         """Called after a fit has ended, with all that its hooks did to the weights."""
+        kill_point("fit ended")
         self._between = None
         assert trainer.lightning_module is not None
         self._save(trainer, {"weights": trainer.lightning_module.state_dict()})
@@ -247,6 +250,7 @@ class FitCheckpoint(Checkpoint):
         self._saving = None
         self.failed = getattr(trainer.strategy.checkpoint_io, "failed", None)
         self._saved = time.monotonic()
+        kill_point("fit saved")
 
 
 class _EpochStart(Callback):

@@ -33,7 +33,8 @@ from msal_lightning.data import ActiveDataModule
 from msal_lightning.data.read_only import read_only
 from msal_lightning.errors import UserError
 from msal_lightning.io.terminal import say
-from msal_lightning.loop import ActiveLoop
+from msal_lightning.loop.loop import ActiveLoop
+from msal_lightning.loop.options import LoopOptions
 from msal_lightning.mistakes import concrete_names, explain
 from msal_lightning.module import MSALClassifier
 from msal_lightning.oracles import Files, LabelStudio, Oracle, Simulated  # noqa: F401 - --oracle finds these names
@@ -143,10 +144,9 @@ def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
             part.data,
             part.query,
             run,
-            seed=config.seed,
-            oracle=part.oracle,
-            tracker=tracker,
-            **config.loop,
+            LoopOptions(**config.loop, seed=config.seed),
+            part.oracle,
+            tracker,
         )
     if config.plan:
         _plan(loop, config.trainer.max_epochs, config.trainer.max_steps)
@@ -241,8 +241,7 @@ def build_parser() -> ArgumentParser:
         default=32,
         help="images of each purchase that W&B gets, with score, prediction and label; 0: none leaves the machine",
     )
-    loop_gets = {"new_model", "new_trainer", "data", "strategy", "run", "seed", "oracle", "tracker"}
-    parser.add_class_arguments(ActiveLoop, "loop", skip=loop_gets, instantiate=False)
+    parser.add_class_arguments(LoopOptions, "loop", skip={"seed"}, instantiate=False)
     parser.add_subclass_arguments(Strategy, "query", required=True)
     parser.add_subclass_arguments(ActiveDataModule, "data", required=True)
     parser.add_subclass_arguments(Oracle, "oracle", required=False)

@@ -22,7 +22,6 @@ from msal_lightning.data.base import NOT_IN_POOL
 from msal_lightning.data.fingerprint import find_by_content, is_same_file
 from msal_lightning.data.read_only import read_only
 from msal_lightning.data.views import Batch
-from msal_lightning.display import RoundProgress
 from msal_lightning.errors import UserError
 from msal_lightning.failures import explained
 from msal_lightning.fit import build_parser, instantiate, one_sentence, parse
@@ -30,6 +29,7 @@ from msal_lightning.io.folder_mark import MARK, check_folder, claim_folder
 from msal_lightning.io.own_files import remove_parts
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
+from msal_lightning.loop.display import RoundProgress
 from msal_lightning.module import MSALClassifier
 from msal_lightning.oracles.base import Question
 from msal_lightning.oracles.question_csv import write_csv
@@ -37,9 +37,9 @@ from msal_lightning.oracles.sheet import write_sheet
 from msal_lightning.oracles.suggest import make_items
 from msal_lightning.precision import choose_precision
 from msal_lightning.predictor import Predictor
-from msal_lightning.query import Query
+from msal_lightning.query.callback import Query
+from msal_lightning.query.shortlist import Selection, check_classes
 from msal_lightning.quiet import quiet_lightning
-from msal_lightning.selection import check_classes
 from msal_lightning.signals import GentleStop
 from msal_lightning.strategies import Strategy
 from msal_lightning.trained import Trained, read_trained
@@ -75,14 +75,15 @@ def query(argv: list[str]) -> None:
     n = min(options.n, len(data.pool))
     if n < options.n:
         say(f"(--n is {options.n}, and there {'is' if n == 1 else 'are'} {counted(n, 'image')})")
-    callback = Query(strategy, n, config.seed, trained.round)
+    callback = Query(strategy, n, config.seed, trained.round, receive=_leave_in_pool)
     with isolate_rng(), quiet_lightning(), explained(data.num_workers), GentleStop() as stop:
         stop.where = "the query"
         trainer = _trainer(config, callback, stop)
         if strategy.needs:
             trainer.predict(model, datamodule=data, return_predictions=False)
-            stop.check()
-        callback.choose(data)
+        else:
+            callback.select_without_pass(data)
+        stop.check()
         question = Question(
             NAME, make_items(data, callback.selection, Predictor(model, trainer)), data.class_names, options.out
         )
@@ -98,6 +99,10 @@ def query(argv: list[str]) -> None:
         f"{strategy.name} chose {n} of {counted(len(data.pool), 'image')}: fill in {table}, or open {page} to label "
         f"{'it' if n == 1 else 'them'} by keys"
     )
+
+
+def _leave_in_pool(selection: Selection, data: ActiveDataModule) -> None:
+    """The labels come later, by hand."""
 
 
 def _cannot_write(out: Path, error: OSError) -> UserError:

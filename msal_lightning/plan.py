@@ -17,7 +17,7 @@ from msal_lightning.errors import UserError
 from msal_lightning.io.console import shared_console
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
-from msal_lightning.loop import ActiveLoop
+from msal_lightning.loop.loop import ActiveLoop
 from msal_lightning.quiet import quiet_lightning
 from msal_lightning.streams import derive_seed
 
@@ -79,7 +79,8 @@ def make_plan(loop: ActiveLoop, max_epochs: int | None, max_steps: int = -1) -> 
             f"expected at least two classes to plan with, got {loop.data.num_classes}, since a person names them: name "
             "them in data.classes"
         )
-    counts, data, strategy = loop.label_counts, loop.data, loop.strategy
+    counts, data, strategy, options = loop.labels.label_counts, loop.data, loop.strategy, loop.options
+    held_out = loop.labels.held_out
     ranks = loop.num_processes
     available = len(data.pool) + len(data.labeled)
     scored = []
@@ -88,10 +89,10 @@ def make_plan(loop: ActiveLoop, max_epochs: int | None, max_steps: int = -1) -> 
         pool = available - labeled
         seen = min(pool, data.pool_limit) if data.pool_limit else pool
         asks = bool(strategy.needs) and not is_last
-        looks = asks or loop.pool_error or loop.keep_embeddings
-        scored.append((seen if looks else 0) + (labeled - loop.held_out if asks and strategy.needs_labeled else 0))
+        looks = asks or options.pool_error or options.keep_embeddings
+        scored.append((seen if looks else 0) + (labeled - held_out if asks and strategy.needs_labeled else 0))
     with isolate_rng(), quiet_lightning():
-        parameters = sum(p.numel() for p in loop.new_model().parameters())
+        parameters = sum(p.numel() for p in loop.fitter.new_model().parameters())
     limits: list[Callable[[int], int]] = []
     if max_epochs is not None and max_epochs >= 0:
         limits.append(lambda n: max_epochs * len(data.epoch_batches(data.pool[:n], ranks=ranks)))
@@ -100,20 +101,20 @@ def make_plan(loop: ActiveLoop, max_epochs: int | None, max_steps: int = -1) -> 
     shapes = [data.images.shape, data.test.image.shape]
     return Plan(
         label_counts=counts,
-        steps=[min(limit(n - loop.held_out) for limit in limits) for n in counts],
+        steps=[min(limit(n - held_out) for limit in limits) for n in counts],
         scored=scored,
-        tested=len(data.test.label) or loop.held_out,
+        tested=len(data.test.label) or held_out,
         parameters=parameters,
         image_bytes=sum(n * channels * height * width for n, channels, height, width in shapes),
-        models_kept={"none": 0, "last": 1, "all": len(counts)}[loop.run_directory.keep_checkpoints],
+        models_kept={"none": 0, "last": 1, "all": len(counts)}[options.keep_checkpoints],
         warnings=list(_warnings(loop)),
     )
 
 
 def _warnings(loop: ActiveLoop) -> Iterator[str]:
-    counts, data = loop.label_counts, loop.data
+    counts, data = loop.labels.label_counts, loop.data
     bought = [after - before for before, after in itertools.pairwise(counts)]
-    trained = [n - loop.held_out for n in counts]
+    trained = [n - loop.labels.held_out for n in counts]
     if trained[0] < data.num_classes:
         yield f"the initial set has {counted(trained[0], 'label')} for {data.num_classes} classes: some have none"
     if odd := sum(n % data.batch_size == 1 and n > 1 for n in trained):
@@ -146,10 +147,11 @@ def measure(loop: ActiveLoop) -> Speed:
     data = loop.data
     stopwatch = _Stopwatch()
     with isolate_rng(), quiet_lightning(), tempfile.TemporaryDirectory() as folder:
-        seed_everything(derive_seed(loop.seed, "init", 0), verbose=False)
-        model = loop.new_model()
-        data.reset(loop.seed)
-        index = data.initial_order()[: loop.label_counts[-1]]  # as many as in the last round, so that batches are full
+        seed_everything(derive_seed(loop.options.seed, "init", 0), verbose=False)
+        model = loop.fitter.new_model()
+        data.reset(loop.options.seed)
+        # as many as in the last round, so that batches are full
+        index = data.initial_order()[: loop.labels.label_counts[-1]]
         data.restore(index, torch.zeros_like(index), 0)  # whatever their labels are
         settings: dict[str, Any] = {
             "logger": False,
@@ -159,10 +161,10 @@ def measure(loop: ActiveLoop) -> Speed:
             "default_root_dir": folder,
             "callbacks": [stopwatch],
         }
-        trainer = loop.new_trainer(**settings, max_steps=_WARM_UP + _STEPS, max_epochs=-1)
+        trainer = loop.fitter.make_trainer(**settings, max_steps=_WARM_UP + _STEPS, max_epochs=-1)
         trainer.fit(model, datamodule=data)
-        data.reset(loop.seed)
-        loop.new_trainer(**settings, limit_predict_batches=_WARM_UP + _STEPS).predict(
+        data.reset(loop.options.seed)
+        loop.fitter.make_trainer(**settings, limit_predict_batches=_WARM_UP + _STEPS).predict(
             model, datamodule=data, return_predictions=False
         )
     return Speed(_each(stopwatch.steps), _each(stopwatch.batches))

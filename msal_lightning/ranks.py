@@ -26,7 +26,7 @@ _PATIENCE = timedelta(days=7)  # rank 0 may select for hours; a process that end
 
 
 class Ranks:
-    """One process by default; :meth:`connect` gives those of a Trainer.
+    """One process until :meth:`connect` joins those of a Trainer.
 
     With one process every method is the identity. Rank 0 decides, writes and speaks; the others follow it.
 
@@ -41,21 +41,19 @@ class Ranks:
         self._group: Any = None
         self._children: list[Any] = []
 
-    @classmethod
-    def connect(cls, trainer: Trainer) -> Self:
+    def connect(self, trainer: Trainer) -> Self:
         """Start the processes that the Trainer asks for, if nobody has, and connect them.
 
         Raises:
             UserError: a strategy whose processes come and go with each fit.
         """
         check_launcher(trainer)
-        ranks = cls()
         if trainer.world_size == 1:
-            return ranks
+            return self
         strategy = trainer.strategy
         environment = getattr(strategy, "cluster_environment", None)
-        ranks.launched_here = isinstance(environment, LightningEnvironment) and trainer.local_rank > 0
-        if ranks.launched_here:
+        self.launched_here = isinstance(environment, LightningEnvironment) and trainer.local_rank > 0
+        if self.launched_here:
             # the parent may have ended while this process was still importing: ask who it was, not who it is
             parent = int(os.environ.get(_LAUNCHED_BY, os.getppid()))
             threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
@@ -63,13 +61,24 @@ class Ranks:
             os.environ[_LAUNCHED_BY] = str(os.getpid())
         if strategy.launcher is not None:
             strategy.launcher.launch(strategy.setup_environment)
-            ranks._children = getattr(strategy.launcher, "procs", [])
+            self._children = getattr(strategy.launcher, "procs", [])
         else:
             strategy.setup_environment()
-        ranks.rank, ranks.size = trainer.global_rank, trainer.world_size
-        # beside the devices' own: objects in host memory, and no watchdog while rank 0 selects
-        ranks._group = dist.new_group(backend="gloo", timeout=_PATIENCE)
+        self._join(trainer)
+        return self
+
+    @classmethod
+    def of(cls, trainer: Trainer) -> Self:
+        """The processes of a Trainer that has started them; called on each of them."""
+        ranks = cls()
+        if trainer.world_size > 1:
+            ranks._join(trainer)
         return ranks
+
+    def _join(self, trainer: Trainer) -> None:
+        self.rank, self.size = trainer.global_rank, trainer.world_size
+        # beside the devices' own: objects in host memory, and no watchdog while rank 0 selects
+        self._group = dist.new_group(backend="gloo", timeout=_PATIENCE)
 
     @property
     def is_zero(self) -> bool:

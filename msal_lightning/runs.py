@@ -23,10 +23,12 @@ from msal_lightning.errors import UserError
 from msal_lightning.io.csv_cells import table
 from msal_lightning.io.folder_mark import MARK, check_folder, read_mark, write_mark
 from msal_lightning.io.json_files import read_json
+from msal_lightning.io.kill_points import kill_point
 from msal_lightning.io.own_files import others, refuse_linked_folders, remove_own, remove_parts
 from msal_lightning.io.terminal import say
 from msal_lightning.io.typed import check_types
 from msal_lightning.lock import DirectoryLock
+from msal_lightning.loop.options import FREE_KEYS
 from msal_lightning.oracles.asked import (
     ASKED_FILES,
     INITIAL,
@@ -75,10 +77,7 @@ _FREE = (
     "data.init_args.in_memory",
     "data.init_args.num_workers",
     "data.init_args.verify",
-    "loop.checkpoint_seconds",
-    "loop.keep_embeddings",
-    "loop.keep_checkpoints",
-    "loop.on_nan",
+    *FREE_KEYS,
 )
 # These may change too where record 0 has a digest of the images that they lead to.
 _PLACES = ("data.init_args.test_root", "data.init_args.csv")
@@ -326,8 +325,11 @@ class RunDirectory:
         try:
             write_atomically(self.path / "rounds" / f"{record.round:03d}.json", text)
             self._records = [*self._records[: record.round], record]
+            kill_point("derive tables")
             self.derive_tables()
+            kill_point("drop requests")
             self._drop_asked(record.round + 1)
+            kill_point("drop checkpoints")
             self.drop_checkpoints(record.round)
         except OSError as error:
             raise UserError(self._cannot_write(f"the record of round {record.round}", error.strerror)) from None
@@ -384,6 +386,7 @@ class RunDirectory:
         for file in folder.iterdir() if folder.is_dir() else ():
             is_ours = re.fullmatch(_CHECKPOINT, file.name) and not file.is_dir()
             if is_ours and not re.fullmatch(keep[self.keep_checkpoints], file.name) and file not in but:
+                kill_point("drop a checkpoint")
                 file.unlink(missing_ok=True)
 
     def read_asked(self, name: str) -> Asked | None:
@@ -412,6 +415,7 @@ class RunDirectory:
     def _drop_asked(self, rounds: int) -> None:
         """Of rounds that are recorded."""
         for name in (INITIAL, *(f"round-{round:03d}" for round in range(rounds))):
+            kill_point("drop a request")
             asked_file(self.path, name).unlink(missing_ok=True)
 
     def disk_use(self) -> tuple[int, int]:

@@ -22,12 +22,12 @@ from msal_lightning.io.console import SafeConsole
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
 from msal_lightning.lock import DirectoryLock
+from msal_lightning.loop.budget import label_counts
 from msal_lightning.methods import last_word, method_name
 from msal_lightning.oracles.asked import INITIAL, Asked, all_asked, asked_file
 from msal_lightning.oracles.base import Question
 from msal_lightning.oracles.question_csv import read_answers
 from msal_lightning.runs import RoundRecord, checked_record_of
-from msal_lightning.sizes import label_counts
 
 _MORE = 100  # labels, of the estimate
 _BAR = 20  # letters: the table fits into 80

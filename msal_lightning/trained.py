@@ -12,7 +12,7 @@ from msal_lightning.collection import Run, read_run
 from msal_lightning.data import ActiveDataModule
 from msal_lightning.data.fingerprint import FILE, Print, read_fingerprint
 from msal_lightning.errors import UserError
-from msal_lightning.restore import changed_images
+from msal_lightning.loop.same_images import changed_images
 
 
 @dataclass(frozen=True)

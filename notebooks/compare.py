@@ -21,7 +21,7 @@ from tempfile import mkdtemp
 from IPython.display import Markdown
 from lightning.pytorch import Trainer
 
-from msal_lightning import ActiveLoop, MSALClassifier, RunDirectory, Strategy
+from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory, Strategy
 from msal_lightning.backbones import SmallCNN
 from msal_lightning.data import Digits, FashionMNIST
 from msal_lightning.strategies import MSALD, Margin, Random
@@ -52,9 +52,7 @@ def run(strategy: Strategy, seed: int) -> None:
         data=FashionMNIST(root) if root else Digits(batch_size=32),
         strategy=strategy,
         run=RunDirectory(runs / f"{strategy.name}-seed{seed}"),
-        seed=seed,
-        pool_limit=pool_limit,
-        **sizes,
+        options=LoopOptions(seed=seed, pool_limit=pool_limit, **sizes),
     )
     loop.run()
 

@@ -23,10 +23,10 @@ import torch.nn.functional as F
 from lightning.pytorch import Trainer
 from torch import Generator, Tensor
 
-from msal_lightning import ActiveLoop, MSALClassifier, PoolOutputs, RunDirectory, Strategy
+from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, PoolOutputs, RunDirectory, Strategy
 from msal_lightning.backbones import SmallCNN
-from msal_lightning.conformance import check_strategy
 from msal_lightning.data import Digits
+from msal_lightning.query.conformance import check_strategy
 from msal_lightning.strategies import Margin, Random, Uncertainty
 
 # %% [markdown]
@@ -120,10 +120,7 @@ def run(strategy: Strategy, seed: int):
         data=Digits(batch_size=32),
         strategy=strategy,
         run=RunDirectory(runs / f"{strategy.name}-seed{seed}"),
-        initial_size=40,
-        query_size=40,
-        query_budget=80,
-        seed=seed,
+        options=LoopOptions(initial_size=40, query_size=40, query_budget=80, seed=seed),
     )
     return loop.run()
 

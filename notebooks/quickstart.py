@@ -19,7 +19,7 @@ from tempfile import mkdtemp
 import torch
 from lightning.pytorch import Trainer
 
-from msal_lightning import ActiveLoop, MSALClassifier, RunDirectory
+from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
 from msal_lightning.backbones import SmallCNN
 from msal_lightning.data import Digits
 from msal_lightning.strategies import MSALD, Random, Strategy
@@ -41,10 +41,7 @@ def make_loop(strategy: Strategy, seed: int = 0) -> ActiveLoop:
         data=Digits(batch_size=32),
         strategy=strategy,
         run=RunDirectory(runs / f"{strategy.name}-seed{seed}"),
-        initial_size=40,
-        query_size=40,
-        query_budget=120,
-        seed=seed,
+        options=LoopOptions(initial_size=40, query_size=40, query_budget=120, seed=seed),
     )
 
 
@@ -90,7 +87,7 @@ _ = figure.suptitle("bought by the first query, with the label that came back")
 # The weights of the last finished round lie in the run directory.
 
 # %%
-model = loop.new_model()
+model = loop.fitter.new_model()
 checkpoint = torch.load(runs / "MSALD-seed0" / "checkpoints" / "round-003.ckpt", weights_only=True)
 model.load_state_dict(checkpoint["state_dict"])
 model.eval()

@@ -21,7 +21,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from lightning.pytorch import Trainer
 
-from msal_lightning import ActiveLoop, MSALClassifier, RunDirectory
+from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
 from msal_lightning.backbones import SmallCNN
 from msal_lightning.data import Digits
 from msal_lightning.strategies import MSALD, Entropy
@@ -35,10 +35,7 @@ for strategy in (Entropy(), MSALD()):
         data=data,
         strategy=strategy,
         run=RunDirectory(folder / strategy.name),
-        initial_size=40,
-        query_size=40,
-        query_budget=160,
-        pool_error=True,
+        options=LoopOptions(initial_size=40, query_size=40, query_budget=160, pool_error=True),
     ).run()
 
 # %% [markdown]

@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 
-from msal_lightning import ActiveLoop, MSALClassifier, RunDirectory
+from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
 from msal_lightning.backbones import SmallCNN
 from msal_lightning.checkpoint import SavedFit, read_fit
 from msal_lightning.data import CropFlip, Digits
@@ -46,10 +46,7 @@ def make_loop(tmp_path):
             Digits(batch_size=16, augmentation=CropFlip(padding=1)),
             Entropy(),
             RunDirectory(tmp_path / name),
-            initial_size=40,
-            query_size=40,
-            query_budget=40,
-            **options,
+            LoopOptions(initial_size=40, query_size=40, query_budget=40, **options),
         )
 
     return make

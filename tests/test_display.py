@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from msal_lightning import display
-from msal_lightning.display import Display, RoundProgress
+from msal_lightning.loop.display import Display, RoundProgress
 from msal_lightning.runs import Purchase, RoundRecord
 
 

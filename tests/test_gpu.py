@@ -4,7 +4,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 
-from msal_lightning import ActiveLoop, MSALClassifier, RunDirectory
+from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
 from msal_lightning.backbones import SmallCNN
 from msal_lightning.data import CropFlip, Digits
 from msal_lightning.strategies import BADGE, Random
@@ -30,9 +30,7 @@ def loop(path, strategy):
         Digits(batch_size=32, augmentation=CropFlip(padding=1)),
         strategy,
         RunDirectory(path),
-        initial_size=200,
-        query_size=40,
-        query_budget=80,
+        LoopOptions(initial_size=200, query_size=40, query_budget=80),
     )
 
 

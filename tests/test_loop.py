@@ -7,12 +7,12 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from msal_lightning import ActiveLoop, MSALClassifier, RunDirectory
+from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
 from msal_lightning.backbones import SmallCNN
 from msal_lightning.data import Digits
 from msal_lightning.errors import UserError
 from msal_lightning.hidden import HiddenLabelsError
-from msal_lightning.sizes import label_counts
+from msal_lightning.loop.budget import label_counts
 from msal_lightning.strategies import (
     BADGE,
     BALD,
@@ -44,8 +44,7 @@ def make_loop(tmp_path):
             Digits(batch_size=32),
             strategy or MSALD(),
             RunDirectory(tmp_path / name),
-            seed=seed,
-            **sizes,
+            LoopOptions(seed=seed, **sizes),
         )
 
     return make
@@ -231,7 +230,7 @@ def test_pool_error_is_the_share_of_wrong_predictions_on_the_pool(make_loop, tmp
     records = loop.run()
     assert all(record.pool_error is not None for record in records)
 
-    model = loop.new_model()
+    model = loop.fitter.new_model()
     model.load_state_dict(torch.load(tmp_path / "a" / "checkpoints" / "round-002.ckpt")["state_dict"])
     model.eval()
     images, truth = Digits().load()[0]

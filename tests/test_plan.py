@@ -4,7 +4,7 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from msal_lightning import ActiveLoop, MSALClassifier, RunDirectory
+from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
 from msal_lightning.backbones import SmallCNN
 from msal_lightning.cli import main
 from msal_lightning.data import Digits
@@ -21,7 +21,7 @@ def make_loop(tmp_path):
             Digits(batch_size=batch_size),
             strategy,
             RunDirectory(tmp_path / "run"),
-            **sizes,
+            LoopOptions(**sizes),
         )
 
     return make

@@ -8,7 +8,7 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from msal_lightning import ActiveLoop, MSALClassifier, RunDirectory
+from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
 from msal_lightning.backbones import SmallCNN
 from msal_lightning.cli import main
 from msal_lightning.data import Digits
@@ -44,9 +44,7 @@ def make_loop(tmp_path):
             data or Digits(batch_size=32),
             strategy or MSALD(),
             RunDirectory(tmp_path / name),
-            seed=seed,
-            pool_limit=pool_limit,
-            **sizes,
+            LoopOptions(seed=seed, pool_limit=pool_limit, **sizes),
         )
 
     return make

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from lightning.pytorch import LightningModule
 
 from msal_lightning import MSALClassifier, Query, select_indices
 from msal_lightning.backbones import SmallCNN
@@ -32,7 +33,6 @@ def model():
 def query_by_trainer(make_trainer, query, model, data):
     with quiet_lightning():
         make_trainer(callbacks=[query]).predict(model, datamodule=data, return_predictions=False)
-    query.buy(data)
     return query
 
 
@@ -92,15 +92,85 @@ def test_without_budget_it_only_looks(make_trainer, data, model):
 
 def test_random_buys_without_a_pass(data):
     query = Query(Random(), 30, 0, 0)
-    query.buy(data)
+    query.select_without_pass(data)
     assert len(set(query.selection.index.tolist())) == 30
     assert query.selection.score is None
     assert (data.labeled_at[query.selection.index] == 1).all()
 
 
+class Foreign(LightningModule):
+    """A model that knows nothing of this package; ``reads`` makes what its predict_step returns."""
+
+    def __init__(self, reads):
+        super().__init__()
+        torch.manual_seed(1)
+        self.net = torch.nn.Linear(64, 10)
+        self.reads = reads
+
+    def predict_step(self, batch, batch_idx, dataloader_idx=0):
+        return self.reads(self.net(batch.image.flatten(1)), batch)
+
+
+@pytest.mark.parametrize(
+    "reads",
+    [lambda logits, batch: logits, lambda logits, batch: {"logits": logits, "index": batch.index}],
+    ids=["logits", "mapping"],
+)
+def test_any_lightning_module_queries_what_a_loop_by_hand_queries(make_trainer, data, reads):
+    model = Foreign(reads)
+    images, _ = Digits().load()[0]
+    with torch.no_grad():
+        certain = model.net(((images.float() / 255 - 0.305) / 0.376).flatten(1)).softmax(1).sort(1).values
+    margin = (certain[:, -1] - certain[:, -2])[data.pool]
+    expected = data.pool[margin.argsort()[:25]].tolist()
+    query = query_by_trainer(make_trainer, Query(Margin(), 25), model, data)
+    assert query.selection.index.tolist() == expected
+    assert sorted((data.labeled_at == 1).nonzero()[:, 0].tolist()) == sorted(expected)
+
+
+def test_any_lightning_module_can_give_dropout_passes_of_its_own(make_trainer, data):
+    def reads(logits, batch):
+        return {"logits": logits, "mc_logits": torch.stack([logits, logits.roll(1, 1)])}
+
+    query = query_by_trainer(make_trainer, Query(BALD(mc_samples=2), 25), Foreign(reads), data)
+    assert len(query.selection.index) == 25
+
+
+def test_what_a_model_does_not_return_is_named(make_trainer, data):
+    def predict(strategy, reads):
+        query_by_trainer(make_trainer, Query(strategy, 25), Foreign(reads), data)
+
+    with pytest.raises(UserError, match=r"Foreign.predict_step\(\) to return embeddings, got index, logits"):
+        predict(KCenter(), lambda logits, batch: logits)
+    with pytest.raises(TypeError, match=r"to return logits, or a mapping of outputs by name, got list"):
+        predict(Margin(), lambda logits, batch: [logits])
+    assert len(data.labeled) == 40
+
+
+def test_a_pass_over_a_part_of_the_pool_selects_nothing(make_trainer, data, model):
+    trainer = make_trainer(callbacks=[Query(Margin(), 25)], limit_predict_batches=2)
+    said = r"the pool pass to give all 1,257 images, got 200: .*limit_predict_batches"
+    with quiet_lightning(), pytest.raises(UserError, match=said):
+        trainer.predict(model, datamodule=data)
+    assert len(data.labeled) == 40
+
+
+def test_the_selection_goes_to_whoever_labels(make_trainer, data, model):
+    taken = []
+    query = Query(Margin(), 25, receive=lambda selection, data: taken.append(selection.index.tolist()))
+    query_by_trainer(make_trainer, query, model, data)
+    assert taken == [query.selection.index.tolist()]
+    assert len(data.labeled) == 40
+
+
+def test_a_strategy_that_needs_a_pass_does_not_go_without(data):
+    with pytest.raises(ValueError, match="Margin needs a pool pass"):
+        Query(Margin(), 5).select_without_pass(data)
+
+
 def test_more_than_the_pool_buys_all_of_it(data):
     query = Query(Random(), 5000, 0, 0)
-    query.buy(data)
+    query.select_without_pass(data)
     assert len(query.selection.index) == 1257
     assert len(data.pool) == 0
 

@@ -106,7 +106,7 @@ from lightning.pytorch import Trainer, seed_everything
 from msal_lightning import MSALClassifier
 from msal_lightning.backbones import SmallCNN
 from msal_lightning.data import Digits
-from msal_lightning.query import Query
+from msal_lightning.query.callback import Query
 from msal_lightning.ranks import Ranks
 from msal_lightning.strategies import BADGE, BALD, CEAL, MSALD, DBAL, Entropy, KCenter, Random
 
@@ -125,10 +125,10 @@ if __name__ == "__main__":
             logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
             use_distributed_sampler=False, callbacks=[query],
         )
-        ranks = Ranks.connect(trainer)
         if strategy.needs:
             trainer.predict(model, datamodule=data, return_predictions=False)
-        query.buy(data, ranks)
+        else:
+            query.select_without_pass(data, Ranks().connect(trainer))
         metrics = trainer.test(model, datamodule=data, verbose=False)[0]
         answers[strategy.name] = {
             "index": query.selection.index.tolist(), "error": query.pool_error, "seen": query.seen,

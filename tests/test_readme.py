@@ -47,8 +47,14 @@ def test_the_loop_in_python_runs(tmp_path):
     assert re.search(r"\[\(40, 0\.\d+\), \(80, 0\.\d+\), \(120, 0\.\d+\)\]", done.stdout)
 
 
+def test_the_query_works_with_a_model_that_is_not_ours(tmp_path):
+    done = subprocess.run([sys.executable, "-c", PYTHON[1]], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "60 labeled, 1237 in the pool"
+
+
 @pytest.mark.parametrize(
-    ("block", "arguments"), [(1, ["--query", "mine.SecondGuess"]), (2, ["--data", "mine.Noise", "--query", "Entropy"])]
+    ("block", "arguments"), [(2, ["--query", "mine.SecondGuess"]), (3, ["--data", "mine.Noise", "--query", "Entropy"])]
 )
 def test_your_own_classes_run(block, arguments, tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(PYTHON[block])

@@ -6,7 +6,7 @@ import torch
 from msal_lightning import select_indices
 from msal_lightning.errors import UserError
 from msal_lightning.pool import PoolOutputs
-from msal_lightning.selection import RunningSelection
+from msal_lightning.query.shortlist import RunningSelection
 from msal_lightning.strategies import (
     BADGE,
     CEAL,

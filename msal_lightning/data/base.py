@@ -433,6 +433,16 @@ class ActiveDataModule(LightningDataModule, ABC):
         """Train the next fit on bought labels only."""
         self.pseudo_labels = torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64)
 
+    def check_bill(self) -> None:
+        """Check that exactly the images that were labeled gave their labels out; otherwise labels have leaked.
+
+        Raises:
+            RuntimeError: a fault of this program.
+        """
+        labeled = len(self.labeled) + len(self.held_out)
+        if self.truth.handed_out != labeled:
+            raise RuntimeError(f"{self.truth.handed_out} labels were given out, but {labeled} images are labeled")
+
     def digest(self) -> str:
         """Of the images' number and shape, the split, the labels known and the pseudo-labels."""
         digest = hashlib.blake2s(repr((tuple(self.images.shape), self.seed, self.round)).encode(), digest_size=8)

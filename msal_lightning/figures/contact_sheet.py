@@ -23,8 +23,8 @@ from msal_lightning.figures.groups import choose_rounds, first_seeds, read_group
 from msal_lightning.figures.style import check_out, save
 from msal_lightning.fit import one_sentence
 from msal_lightning.io.terminal import say
+from msal_lightning.loop.same_images import changed_images
 from msal_lightning.mistakes import explain
-from msal_lightning.restore import changed_images
 
 _ROUNDS = 3
 _CELL = 0.72  # inches from image to image

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from msal_lightning.data.base import ActiveDataModule
@@ -73,7 +73,12 @@ class NotYet(Exception):  # noqa: N818 - not an error: the run waits
         count: labels that are missing.
         where: what a person has to look at: a file, a page.
         how: what to do there, a sentence.
+
+    Attributes:
+        record: the round whose labels are missing, as far as it is known; None for the initial set.
     """
+
+    record: Any = None
 
     def __init__(self, count: int, where: str, how: str = "") -> None:
         super().__init__(f"waiting for {count} label{'' if count == 1 else 's'} in {where}")

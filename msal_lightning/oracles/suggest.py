@@ -6,7 +6,7 @@ from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.errors import UserError
 from msal_lightning.oracles.base import Item
 from msal_lightning.predictor import Predictor
-from msal_lightning.selection import Selection
+from msal_lightning.query.shortlist import Selection
 
 
 def make_items(data: ActiveDataModule, selection: Selection, predictor: Predictor | None) -> tuple[Item, ...]:

@@ -10,8 +10,8 @@ from typing import Any
 from jsonargparse import Namespace
 
 from msal_lightning.errors import UserError
-from msal_lightning.first_fit import digest
 from msal_lightning.fit import build_parser, instantiate, one_sentence, parse, resolve
+from msal_lightning.loop.shared_round0 import digest
 from msal_lightning.precision import choose_precision
 from msal_lightning.runs import RunDirectory, read_records, say_changed
 from msal_lightning.sweep.grid import Cell

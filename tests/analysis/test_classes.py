@@ -9,13 +9,13 @@ import torch
 from lightning.pytorch import Trainer
 from rich.console import Console
 
-from msal_lightning import ActiveLoop, MSALClassifier, RunDirectory
+from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
 from msal_lightning.analysis.class_results import MOST_CLASSES, ClassResults
 from msal_lightning.analysis.classes import accuracy_name, class_rows, missing_classes
 from msal_lightning.backbones import SmallCNN
 from msal_lightning.cli import main
 from msal_lightning.data import Digits
-from msal_lightning.display import Display
+from msal_lightning.loop.display import Display
 from msal_lightning.runs import Purchase, RoundRecord, read_records
 from msal_lightning.strategies import Random
 
@@ -63,7 +63,7 @@ def test_a_run_counts_what_it_was_trained_and_tested_on(tmp_path):
     loop = ActiveLoop(
         lambda: MSALClassifier(10, 1, lambda channels: SmallCNN(channels, width=4)),
         lambda **settings: Trainer(max_epochs=2, accelerator="cpu", **settings),
-        data, Random(), RunDirectory(tmp_path / "run"), initial_size=40, query_size=20, query_budget=40,
+        data, Random(), RunDirectory(tmp_path / "run"), LoopOptions(initial_size=40, query_size=20, query_budget=40),
     )  # fmt: skip
     records = loop.run()
     assert records == read_records(tmp_path / "run")

@@ -13,7 +13,8 @@ from msal_lightning.data import CIFAR100, Batch, Digits, FashionMNIST
 from msal_lightning.data.base import IN_POOL, UNKNOWN
 from msal_lightning.data.views import EpochBatches, Images
 from msal_lightning.errors import UserError
-from msal_lightning.loop import ActiveLoop
+from msal_lightning.loop.loop import ActiveLoop
+from msal_lightning.loop.options import LoopOptions
 from msal_lightning.module import MSALClassifier
 from msal_lightning.runs import RunDirectory
 from msal_lightning.strategies import Random
@@ -262,9 +263,7 @@ def test_loop_restores_the_split_of_several_rounds(make_trainer, tmp_path):
             data=data,
             strategy=Random(),
             run=RunDirectory(tmp_path / "run", {}, overwrite=False),
-            initial_size=20,
-            query_size=10,
-            query_budget=30,
+            options=LoopOptions(initial_size=20, query_size=10, query_budget=30),
         )
         loop.run()
         return data

@@ -193,7 +193,7 @@ def test_without_its_list_a_run_still_knows_that_something_changed(resumed, caps
 
 def test_records_of_before_compare_the_number_of_test_images(resumed, capsys):
     from msal_lightning.collection import read_run
-    from msal_lightning.restore import changed_images
+    from msal_lightning.loop.same_images import changed_images
 
     first = read_run(resumed / "run").records[0]
     object.__setattr__(first, "data", None)

@@ -19,7 +19,7 @@ from lightning.pytorch import Trainer
 from PIL import Image
 
 import msal_lightning.data.image_folder as module
-from msal_lightning import ActiveLoop, MSALClassifier, RunDirectory
+from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
 from msal_lightning.backbones import SmallCNN
 from msal_lightning.cli import main
 from msal_lightning.data import Batch, CropFlip, FashionMNIST, ImageFolder, files
@@ -542,8 +542,7 @@ def run_loop(data, path, *, seed=0, epochs=1, strategy=None, width=2, **options)
         data,
         strategy or MSALD(Margin()),
         RunDirectory(path),
-        seed=seed,
-        **sizes,
+        LoopOptions(seed=seed, **sizes),
     )
     return loop.run()
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from msal_lightning import ActiveLoop, MSALClassifier, RunDirectory
+from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
 from msal_lightning.backbones import SmallCNN
 from msal_lightning.cli import main
 from msal_lightning.data import ActiveDataModule, Digits, FashionMNIST, Images, Truth
@@ -312,8 +312,7 @@ def make_loop(tmp_path):
             data,
             strategy or MSALD(),
             RunDirectory(tmp_path / name),
-            seed=seed,
-            **sizes,
+            LoopOptions(seed=seed, **sizes),
         )
 
     return make

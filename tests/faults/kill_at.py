@@ -4,8 +4,8 @@
 imports everything once and then runs, in a process of its own, each command that it reads from its standard input.
 """
 
+import io
 import json
-import linecache
 import os
 import resource
 import signal
@@ -29,7 +29,7 @@ _HERE = (  # the first that some frame of the stack matches: file, function, pha
     ("checkpoint.py", "on_train_epoch_end", "epoch end"),
     ("checkpoint.py", "save_between_epochs", "epoch end"),
     ("checkpoint.py", "save_ended", "fit end"),
-    ("query.py", "buy", "selection"),
+    ("callback.py", "_end", "selection"),
     ("trainer.py", "_predict_impl", "pool pass"),
     ("trainer.py", "_test_impl", "test"),
     ("fit_loop.py", "run", "mid-epoch"),
@@ -50,9 +50,9 @@ def arm(spec, seen):
     """Prepare the end of this process.
 
     Args:
-        spec: ``phase`` and ``event``: at that line of the package within the phase; or ``function``, ``text``, ``hit``
-            and ``under``: before a line with that text in that function runs for the ``hit``-th time while ``under``
-            is on the stack; or ``seconds``: that long after the loop has begun; or ``count``: a file for the number of
+        spec: ``phase`` and ``event``: at that line of the package within the phase; or ``point``: a kill point of
+            :mod:`msal_lightning.io.kill_points`; or ``half_written``: half of a torch file of that name is on disk; or
+            ``seconds``: that long after the loop has begun; or ``count``: a file for the number of
             lines of each phase. ``note``: where to write the phase before the kill; ``rank``: of the process that
             dies; ``now``: lines count from the command's first one on, not from that of the loop; ``all``: its whole
             process group dies; ``worker``: a loader worker dies instead. ``fsize``: no file can grow beyond so many
@@ -64,6 +64,9 @@ def arm(spec, seen):
         resource.setrlimit(resource.RLIMIT_FSIZE, (spec["fsize"], spec["fsize"]))
         return
     if spec.get("rank", 0) != int(os.environ.get("LOCAL_RANK", 0)):
+        return
+    if "point" in spec:
+        os.environ["MSAL_LIGHTNING_KILL_AT"] = spec["point"]
         return
     main, pid = threading.main_thread().ident, os.getpid()
 
@@ -85,29 +88,19 @@ def arm(spec, seen):
     def call(frame, event, _):
         return line if "/msal_lightning/" in frame.f_code.co_filename else None
 
-    def at_line(frame, event, _):
-        if event == "line" and spec["text"] in linecache.getline(frame.f_code.co_filename, frame.f_lineno):
-            seen["hit"] += 1
-            if seen["hit"] == spec["hit"] and os.getpid() == pid:
-                kill(phase_of(frame))
-        return at_line
-
-    def into(frame, event, _):
-        if frame.f_code.co_qualname != spec["function"]:
-            return None
-        while spec["under"] and frame is not None and frame.f_code.co_qualname != spec["under"]:
-            frame = frame.f_back
-        return at_line if frame is not None else None
-
     def later():
         time.sleep(spec["seconds"])
         kill(phase_of(sys._current_frames()[main]))
 
-    if spec.get("now"):  # a command without a loop: from its first line on
-        sys.settrace(into if "function" in spec else call)
+    if "half_written" in spec:
+        _write_half(spec["half_written"])
         return
 
-    from msal_lightning.loop import ActiveLoop
+    if spec.get("now"):  # a command without a loop: from its first line on
+        sys.settrace(call)
+        return
+
+    from msal_lightning.loop.loop import ActiveLoop
 
     run = ActiveLoop.run
 
@@ -115,7 +108,7 @@ def arm(spec, seen):
         if "seconds" in spec:
             threading.Thread(target=later, daemon=True).start()
         elif spec:
-            sys.settrace(into if "function" in spec else call)
+            sys.settrace(call)
         try:
             return run(loop)
         finally:
@@ -124,6 +117,30 @@ def arm(spec, seen):
                 Path(spec["count"]).write_text(json.dumps(seen))
 
     ActiveLoop.run = armed
+
+
+def _write_half(name):
+    """Die in the middle of writing a torch file."""
+    import torch
+
+    save = torch.save
+
+    def dying(content, file, *args, **kwargs):
+        if name not in str(getattr(file, "name", file)) and not _goes_into(file, name):
+            return save(content, file, *args, **kwargs)
+        whole = io.BytesIO()
+        save(content, whole)
+        file.write(whole.getvalue()[: len(whole.getvalue()) // 2])
+        file.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+        return None
+
+    torch.save = dying
+
+
+def _goes_into(file, name):
+    """Whether an open file, known by its number only, is the temporary file of that name."""
+    return name in str(Path(f"/proc/self/fd/{file.fileno()}").readlink())
 
 
 def command(spec, arguments):

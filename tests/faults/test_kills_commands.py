@@ -25,7 +25,6 @@ TINY = [
     "--model.backbone.width", "4",
 ]  # fmt: skip
 FOLDER = ["--data", "ImageFolder", "--data.size", "8", "--data.channels", "1", "--data.batch_size", "16"]
-WRITE = {"function": "atomic_file", "text": "part.replace", "under": None, "now": True}
 RANDOM = 12  # lines of each command; the others are at its writes
 
 
@@ -107,7 +106,7 @@ def test_kills_of_a_command(name, serve, prepared, digit_files, faults_table, tm
     whole = contents(*(place / folder for folder in folders))
     lines = json.loads((tmp_path / "count").read_text())
     draw, killed, wrong = random.Random(name), 0, []
-    specs = [{**WRITE, "hit": hit} for hit in range(1, 7)]
+    specs = [{"point": f"replace#{hit}", "now": True} for hit in range(1, 7)]
     for _ in range(RANDOM):
         phase = draw.choice(sorted(lines))
         specs.append({"now": True, "phase": phase, "event": draw.randint(1, lines[phase])})

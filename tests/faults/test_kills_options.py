@@ -84,17 +84,13 @@ OPTIONS = {
 }  # fmt: skip
 
 
-def at(function, text, hit=1):
-    return {"function": function, "text": text, "hit": hit, "under": None}
-
-
 INSTANTS = {
-    "mid-epoch": at("MSALClassifier.training_step", "return loss", 5),
-    "epoch end": at("FitCheckpoint.on_train_epoch_end", "self._between, self._epochs =", 2),
-    "fit end": at("FitCheckpoint.save_ended", "self._save("),
-    "after it": at("ActiveLoop._fit", "check_stepped"),
-    "test": at("MSALClassifier.test_step", "self.log_dict"),
-    "pool pass": at("MSALClassifier.predict_step", "outputs ="),
+    "mid-epoch": {"phase": "mid-epoch", "event": 100},
+    "epoch end": {"point": "epoch end#2"},
+    "fit end": {"point": "fit ended"},
+    "after it": {"point": "after fit"},
+    "test": {"phase": "test", "event": 30},
+    "pool pass": {"phase": "pool pass", "event": 60},
 }
 
 

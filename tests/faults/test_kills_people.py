@@ -14,40 +14,33 @@ pytestmark = pytest.mark.faults
 MOST = 20  # commands until a run must be at its end
 
 
-def at(function, text, hit=1, under=None):
-    return {"function": function, "text": text, "hit": hit, "under": under}
-
-
-WRITE, ASK = "atomic_file", "Files.ask"
 KILLS = {
-    "before the first question is kept": [at(WRITE, "part.replace", 1, "RunDirectory.write_asked")],
-    "between the question and its sheet": [at(ASK, "write_sheet")],
-    "between sheet and CSV": [at(ASK, "write_csv")],
-    "while the CSV is written": [at(WRITE, "part.replace", 1, "write_csv")],
-    "before the run says that it waits": [at("ActiveLoop.run", "display.waiting")],
-    "before the answers are kept": [at("Conversation._answered.<locals>.ask", "write_asked")],
-    "after the answers are kept": [at("Conversation._answered.<locals>.ask", "return answered")],
-    "between skipped images": [at("Conversation._take", "skipped.reason.append", 2)],
-    "while the question for replacements is written": [at(WRITE, "os.fsync(file", 2, "RunDirectory.write_asked")],
-    "before the question for replacements is kept": [at(WRITE, "part.replace", 2, "RunDirectory.write_asked")],
-    "before a round's model is saved": [at("ActiveLoop._round", "save_model")],
-    "between the model and the round's question": [at("ActiveLoop._round", "return self._answered(draft")],
-    "while the model is asked again": [at("ActiveLoop._choose_again", "query.choose")],
-    "before the record": [at(WRITE, "part.replace", 1, "RunDirectory.commit")],
-    "between the record and the end of its question": [at("RunDirectory.commit", "_drop_asked")],
-    "between the two questions of round 0": [at("RunDirectory._drop_asked", ".unlink", 2)],
-    "three times while answers are taken over": [at("Conversation._take", "self._data.restore")] * 3,
+    "before the first question is kept": ["replace initial.asked.json"],
+    "between the question and its sheet": ["write initial.html"],
+    "between sheet and CSV": ["replaced initial.html"],
+    "while the CSV is written": ["replace initial.csv"],
+    "before the run says that it waits": ["before it says that it waits"],
+    "before the answers are kept": ["keep the answers"],
+    "after the answers are kept": ["answers are kept"],
+    "between skipped images": ["skip an image#2"],
+    "while the question for replacements is written": ["write initial.asked.json#2"],
+    "before the question for replacements is kept": ["replace initial.asked.json#2"],
+    "before a round's model is saved": ["write round-000.ckpt"],
+    "between the model and the round's question": ["ask about a round"],
+    "while the model is asked again": ["choose again"],
+    "before the record": ["replace 000.json"],
+    "between the record and the end of its question": ["drop requests"],
+    "between the two questions of round 0": ["drop a request#2"],
+    "three times while answers are taken over": ["take answers over"] * 3,
 }
 
 
 HELD_OUT = {
-    "before labels are held out": [at("ActiveLoop._initial", "self.data.hold_out")],
-    "after labels were held out": [at("ActiveLoop._initial", "return")],
-    "between the model and round 0's question, with labels held out": [
-        at("ActiveLoop._round", "return self._answered(draft")
-    ],
-    "while labels held out are read from the record": [at("restore", "data.hold_out")],
-    "before the record with labels held out": [at(WRITE, "part.replace", 1, "RunDirectory.commit")],
+    "before labels are held out": ["hold labels out"],
+    "after labels were held out": ["before fit"],
+    "between the model and round 0's question, with labels held out": ["ask about a round"],
+    "while labels held out are read from the record": ["restore held-out labels"],
+    "before the record with labels held out": ["replace 000.json"],
 }
 
 
@@ -97,10 +90,10 @@ def person(folder, truth):
 
 
 def until_done(serve, command, folder, truth, kills=()):
-    """Repeat the command, the person answering after each; the kills come as soon as their line is met."""
+    """Repeat the command, the person answering after each; the kills come as soon as their instant is met."""
     kills, killed = list(kills), 0
     for _ in range(MOST):
-        spec = {**kills[0], "note": str(folder / "note")} if kills else None
+        spec = {"point": kills[0], "note": str(folder / "note")} if kills else None
         code = serve(command, folder, spec)
         assert code in ((0, -9) if kills else (0,)), (folder / "log").read_text()
         if code == -9:
@@ -108,7 +101,7 @@ def until_done(serve, command, folder, truth, kills=()):
             killed += 1
             continue
         if (folder / "run/rounds/002.json").exists():
-            assert not kills, "the line was never met"
+            assert not kills, "the instant was never met"
             return killed
         person(folder, truth)
     raise AssertionError((folder / "log").read_text())

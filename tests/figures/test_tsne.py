@@ -5,7 +5,7 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from msal_lightning import ActiveLoop, MSALClassifier, RunDirectory
+from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
 from msal_lightning.backbones import SmallCNN
 from msal_lightning.cli import main
 from msal_lightning.collection import read_runs
@@ -27,8 +27,7 @@ def make_loop(path, strategy, **options):
         Digits(batch_size=32),
         strategy,
         RunDirectory(path),
-        **SIZES,
-        **options,
+        LoopOptions(**SIZES, **options),
     )
 
 

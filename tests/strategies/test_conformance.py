@@ -10,8 +10,8 @@ import torch
 
 from msal_lightning import ScoreStrategy, Strategy
 from msal_lightning.cli import main
-from msal_lightning.conformance import CHECKS, check_strategy, run_check
 from msal_lightning.data import Digits
+from msal_lightning.query.conformance import CHECKS, check_strategy, run_check
 from msal_lightning.strategies import (
     CEAL,
     DBAL,

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from msal_lightning.cli import main
-from msal_lightning.first_fit import read_first_fit
+from msal_lightning.loop.shared_round0 import read_first_fit
 from msal_lightning.runs import read_records
 from msal_lightning.sweep.grid import Cell
 from msal_lightning.sweep.local import share

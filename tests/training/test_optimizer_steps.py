@@ -5,7 +5,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, Timer
 
-from msal_lightning import ActiveLoop, MSALClassifier, RunDirectory
+from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
 from msal_lightning.backbones import SmallCNN
 from msal_lightning.data import Digits
 from msal_lightning.errors import UserError
@@ -44,7 +44,7 @@ def make_loop(tmp_path):
             Digits(batch_size=20),
             Random(),
             RunDirectory(tmp_path / "run"),
-            initial_size=40,
+            LoopOptions(initial_size=40),
         )
 
     given = []
@@ -90,7 +90,7 @@ def test_a_fit_without_end_is_found_before_the_run_starts(make_loop, tmp_path, c
     ids=["steps", "early stopping"],
 )
 def test_any_other_limit_is_an_end(make_loop, callbacks, limits):
-    assert make_loop(*callbacks, max_epochs=-1, **limits).label_counts == [40]
+    assert make_loop(*callbacks, max_epochs=-1, **limits).labels.label_counts == [40]
 
 
 def test_what_ends_a_fit_before_its_first_step_ends_the_run(make_loop, tmp_path):

@@ -20,7 +20,7 @@ from lightning.pytorch.callbacks import (
 from torch.optim import SGD, AdamW
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
 
-from msal_lightning import ActiveLoop, MSALClassifier, RunDirectory
+from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
 from msal_lightning.backbones import SmallCNN
 from msal_lightning.data import Digits
 from msal_lightning.strategies import Entropy
@@ -161,10 +161,7 @@ def run(tmp_path):
             Digits(batch_size=16),
             Entropy(),
             RunDirectory(tmp_path / name),
-            initial_size=40,
-            query_size=40,
-            query_budget=40,
-            checkpoint_seconds=0,
+            LoopOptions(initial_size=40, query_size=40, query_budget=40, checkpoint_seconds=0),
         ).run()
 
     return run

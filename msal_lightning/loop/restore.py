@@ -7,37 +7,10 @@ import torch
 
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.files import name_some
-from msal_lightning.data.fingerprint import FILE, PARTS, digest_of, first_change, read_fingerprint, take_fingerprint
 from msal_lightning.errors import UserError
+from msal_lightning.io.kill_points import kill_point
 from msal_lightning.io.wording import counted
 from msal_lightning.runs import Purchase, RoundRecord
-
-
-def changed_images(
-    data: ActiveDataModule, folder: Path, first: RoundRecord | None, parts: Sequence[str] = PARTS
-) -> str | None:
-    """What of the images and labels is not as a run had them when it started; None where everything is the same.
-
-    Labels that a person gave, and images that a person skipped or that are tested on, are no part of it.
-
-    Args:
-        data: set up.
-        folder: the run directory.
-        first: the record of round 0; None before it is written. Records of older versions have no digest: the number of
-            test images is compared then.
-        parts: train, test or both.
-    """
-    file = folder / FILE
-    if first is None or first.data is not None:
-        try:
-            return first_change(read_fingerprint(file), data, parts)
-        except (OSError, ValueError):  # one digest still tells whether, but not where
-            same = first is None or not first.data or digest_of(take_fingerprint(data)) == first.data["digest"]
-            return None if same else f"'{file}', which tells what changed, is missing or damaged"
-    num_test = len(data.test.label)
-    if "test" in parts and num_test and not first.held_out and first.num_test not in (None, num_test):
-        return f"there were {first.num_test:,} test images and are {num_test:,} now"
-    return None
 
 
 def know_classes(data: ActiveDataModule, names: Sequence[str]) -> None:
@@ -50,6 +23,26 @@ def know_classes(data: ActiveDataModule, names: Sequence[str]) -> None:
     if [*data.class_names] != [*names[:known]]:
         raise ValueError(f"the classes are {name_some(data.class_names)} and were {name_some(names)}")
     data.add_classes(names[known:])
+
+
+def check_rounds(records: Sequence[RoundRecord], label_counts: Sequence[int], run: Path) -> None:
+    """Check that the recorded rounds have the sizes that the options give.
+
+    Args:
+        records: of the finished rounds.
+        label_counts: number of labels before each round.
+        run: the run directory.
+
+    Raises:
+        UserError: they have not.
+    """
+    may_lack = sum(len(record.skipped.index) for record in records if record.skipped)  # of a pool that is used up
+    fit = all(0 <= n - r.num_labeled <= may_lack for r, n in zip(records, label_counts, strict=False))
+    if not fit or len(records) > len(label_counts):
+        raise UserError(
+            f"the rounds in run_dir '{run}' are of other sizes than loop.* gives: choose another run_dir, or start "
+            "anew with --overwrite"
+        )
 
 
 def restore(data: ActiveDataModule, records: list[RoundRecord], seed: int, run: Path) -> None:
@@ -81,6 +74,7 @@ def restore(data: ActiveDataModule, records: list[RoundRecord], seed: int, run: 
                 data.restore(index, label, trained_from)
                 data.check_paths(index, purchase.path)
                 if purchase is held_out:
+                    kill_point("restore held-out labels")
                     data.hold_out(index)
                 if record.skipped and trained_from:
                     data.skip(torch.tensor(record.skipped.index, dtype=torch.int64))

@@ -24,8 +24,8 @@ from torch import Generator, Tensor
 from msal_lightning.errors import UserError
 from msal_lightning.hidden import HiddenLabelsError, labels_hidden
 from msal_lightning.pool import OUTPUTS, PoolOutputs
-from msal_lightning.query import check_needs
-from msal_lightning.selection import RunningSelection
+from msal_lightning.query.callback import check_needs
+from msal_lightning.query.shortlist import RunningSelection
 from msal_lightning.strategies.base import ScoreStrategy, Strategy, Uncertainty
 
 _ROWS = 120

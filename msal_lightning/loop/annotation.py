@@ -1,0 +1,362 @@
+"""A person labels: each round's images are asked for, and the run waits until the answers are there."""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from msal_lightning.checkpoint import load_checked
+from msal_lightning.data.base import IN_POOL, ActiveDataModule
+from msal_lightning.errors import UserError
+from msal_lightning.io.kill_points import kill_point
+from msal_lightning.loop.checks import ModelCheck, check_test_set
+from msal_lightning.loop.fitting import Fitted, Fitter
+from msal_lightning.loop.label_sources import InitialSet, LabelSource, pseudo_labels_of
+from msal_lightning.oracles.asked import INITIAL, Asked, Exchange, asked_file
+from msal_lightning.oracles.base import REASONS, Item, NotYet, Oracle, Question
+from msal_lightning.oracles.suggest import make_items
+from msal_lightning.predictor import Predictor
+from msal_lightning.query.callback import Query
+from msal_lightning.query.shortlist import Selection
+from msal_lightning.ranks import Ranks
+from msal_lightning.runs import PseudoLabels, Purchase, RoundRecord, RunDirectory, Skipped, record_body, record_of
+from msal_lightning.strategies.base import Strategy
+
+Choose = Callable[[int], tuple[Selection, Predictor | None]]
+
+
+class AnnotatorLabels(LabelSource):
+    """Asks an oracle that takes its time, such as a person who fills in files.
+
+    Args:
+        data: owns the pool.
+        label_counts: number of labels before each round.
+        held_out: labels of the initial set to test on.
+        oracle: who is asked.
+        strategy: chooses replacements of skipped images.
+        run: keeps requests and answers.
+        fitter: makes models and Trainers.
+        model_check: is told when a person's answers have named the classes.
+    """
+
+    keeps_model = True  # it chooses the replacements of skipped images, maybe in a later process
+
+    def __init__(
+        self,
+        data: ActiveDataModule,
+        label_counts: list[int],
+        held_out: int,
+        oracle: Oracle,
+        strategy: Strategy,
+        run: RunDirectory,
+        fitter: Fitter,
+        model_check: ModelCheck,
+    ) -> None:
+        super().__init__(data, label_counts, held_out, f"query {strategy.name}")
+        self._oracle = oracle
+        self._strategy = strategy
+        self._run = run
+        self._fitter = fitter
+        self._model_check = model_check
+
+    @property
+    def names_classes(self) -> bool:  # noqa: D102
+        return self.data.num_classes < 2
+
+    def check(self) -> None:  # noqa: D102
+        check_test_set(self.data, self.label_counts[0], self.held_out)
+        data, name = self.data, type(self._oracle).__name__
+        known = int(data.truth.known[data.pool].sum())
+        if data.truth.is_whole:
+            raise UserError(
+                f"oracle {name} asks a person, but all labels are known: set oracle to Simulated, or data.unlabeled to "
+                "true"
+            )
+        if known > self.label_counts[0]:
+            raise UserError(
+                f"expected loop.initial_size to be at least {known}, the labels that are known, got "
+                f"{self.label_counts[0]}: the first model learns from all of them"
+            )
+        if data.num_classes < 2 and not self._oracle.allow_new_classes:
+            raise UserError(
+                f"expected at least two classes, got {data.num_classes}: name them in data.classes, or set "
+                "oracle.allow_new_classes to true"
+            )
+        if taken := sorted({*REASONS} & {*data.class_names}):
+            raise UserError(
+                f"expected no class to be called '{taken[0]}', which says that an image is not to be used: rename it"
+            )
+
+    def initial_set(self) -> InitialSet:
+        """Use the labels that came with some images, and ask for the others.
+
+        Raises:
+            NotYet: labels are missing.
+            UserError: the known labels changed after others were asked for, or name one class only.
+        """
+        data, size, asked = self.data, self.label_counts[0], self._asked(INITIAL)
+        order = data.initial_order()
+        known = order[data.truth.known[order]]
+        to_ask = size - len(known)
+        before = [item.index for exchange in asked.exchanges[:1] for item in exchange.question.items]
+        if before and (len(before) != to_ask or {*before} & {*known.tolist()}):
+            raise UserError(
+                "expected the labels in data.csv that were there when the initial set was asked for "
+                f"({size - len(before)}), got others ({len(known)}): bring the former file back, or "
+                "start anew with --overwrite"
+            )
+        data.label(known, 0)
+
+        def choose(n: int) -> tuple[Selection, None]:
+            return Selection(order[data.labeled_at[order] == IN_POOL][:n], None), None
+
+        given, skipped = self._session().collect(asked, to_ask, 0, choose)
+        if data.num_classes < 2:
+            raise UserError(
+                f"expected at least two classes in the labels of the initial set, got {data.num_classes}: name all of "
+                "them in data.classes, or start anew with a larger loop.initial_size"
+            )
+        if self._model_check.head is None:
+            self._model_check.with_classes()
+        kill_point("hold labels out")
+        return self.split_initial(torch.cat([known, torch.tensor(given.index, dtype=torch.int64)]), skipped)
+
+    def unanswered(self, round: int) -> RoundRecord | None:  # noqa: D102
+        record = self._asked(_name(round)).record
+        return record_of(record) if record else None
+
+    def settle(self, draft: RoundRecord, selection: Selection, query: Query, fitted: Fitted) -> RoundRecord:
+        """Ask for the labels of the selection, and for the next best where the person skips.
+
+        Raises:
+            NotYet: labels are missing; the draft is kept, so that the round is not trained again.
+        """
+        kill_point("ask about a round")
+        draft = replace(draft, pseudo_labels=pseudo_labels_of(query))
+        asked = replace(self._asked(_name(draft.round)), record=record_body(draft))
+        return self._collect(draft, asked, query.n, [(selection, Predictor(fitted.model, fitted.trainer))])
+
+    def resume(self, draft: RoundRecord) -> RoundRecord:  # noqa: D102
+        asked = self._asked(_name(draft.round))
+        return self._collect(draft, asked, len(asked.exchanges[0].question.items), [])
+
+    def _collect(
+        self, draft: RoundRecord, asked: Asked, n: int, chosen: list[tuple[Selection, Predictor]]
+    ) -> RoundRecord:
+        """Complete the record: what was chosen goes first, the model chooses replacements."""
+        data = self.data
+
+        def choose(n: int) -> tuple[Selection, Predictor]:
+            return chosen.pop() if chosen else self._choose_again(draft.round, n)
+
+        try:
+            given, skipped = self._session().collect(asked, n, draft.round + 1, choose)
+        except NotYet as waiting:
+            waiting.record = draft  # how good the model is that asks
+            raise
+        counts = torch.bincount(torch.tensor(given.label, dtype=torch.int64), minlength=data.num_classes)
+        return replace(
+            draft,
+            bought=given,
+            class_counts=counts.tolist(),
+            pseudo_labels=self._still_in_pool(draft.pseudo_labels),
+            skipped=(draft.skipped or Skipped()) + skipped,
+            class_names=[*data.class_names],
+        )
+
+    def _still_in_pool(self, pseudo: PseudoLabels | None) -> PseudoLabels | None:
+        """Set the pseudo-labels of images that were neither labeled nor skipped meanwhile."""
+        data = self.data
+        if not pseudo:
+            data.clear_pseudo_labels()
+            return None
+        in_pool = [int(data.labeled_at[index]) == IN_POOL for index in pseudo.index]
+        index, label = (list(itertools.compress(column, in_pool)) for column in (pseudo.index, pseudo.label))
+        data.set_pseudo_labels(torch.tensor(index, dtype=torch.int64), torch.tensor(label, dtype=torch.int64))
+        return PseudoLabels(index, label, threshold=pseudo.threshold)
+
+    def _choose_again(self, round: int, n: int) -> tuple[Selection, Predictor]:
+        """Let the saved model of a round choose once more, from what the pool still has."""
+        file = self._run.model_file(round)
+        query = Query(self._strategy, n, self._fitter.options.seed, round, self.receive, self._fitter.ranks)
+        with self._fitter.guarded():
+            fitted = self._fitter.untrained([query])
+            try:
+                fitted.model.load_state_dict(load_checked(file)["state_dict"])
+            except (OSError, ValueError, KeyError, RuntimeError):
+                raise UserError(
+                    f"cannot read '{file}', the model that asked in round {round}: put it back, or delete "
+                    f"'{asked_file(self._run.path, _name(round))}', and the round is done again"
+                ) from None
+            fitted.select(query)
+            kill_point("choose again")
+        return query.selection, Predictor(fitted.model, fitted.trainer)
+
+    def _asked(self, name: str) -> Asked:
+        return self._fitter.ranks.on_zero(lambda: self._run.read_asked(name)) or Asked(name)
+
+    def _session(self) -> "AnnotationSession":
+        return AnnotationSession(self._oracle, self.data, self._run, self._fitter.ranks)
+
+
+def _name(round: int) -> str:
+    return f"round-{round:03d}"
+
+
+class AnnotationSession:
+    """Asks, takes answers over, asks for replacements of skipped images; each step is on disk before the next one.
+
+    All processes of a run take part; the first one asks. A later process with the same seed that is given what is on
+    disk ends in the same state.
+
+    Args:
+        oracle: who is asked.
+        data: owns the pool.
+        run: keeps what was asked and answered.
+        ranks: the processes of the run.
+    """
+
+    def __init__(self, oracle: Oracle, data: ActiveDataModule, run: RunDirectory, ranks: Ranks) -> None:
+        self._oracle = oracle
+        self._data = data
+        self._run = run
+        self._ranks = ranks
+
+    def collect(self, asked: Asked, n: int, trained_from: int, choose: Choose) -> tuple[Purchase, Skipped]:
+        """Collect n labels, or as many as the pool has images, and move these images out of the pool.
+
+        Args:
+            asked: what was asked before.
+            n: how many labels.
+            trained_from: the round from which they are trained on.
+            choose: the best of the pool, given how many, and the model that chose them; first for the question, then
+                for replacements. Called by all processes.
+
+        Returns:
+            The labels, in the order in which they were asked for, and what was skipped.
+
+        Raises:
+            NotYet: on every process, labels are missing.
+            UserError: an answer is wrong.
+        """
+        data = self._data
+        names = [*data.class_names]  # the model that is asked again for replacements does not know new ones
+        items, labels, skipped = list[Item](), list[int](), Skipped()
+        self._ranks.on_zero(lambda: self._check_images(asked))
+        done = 0
+        while True:
+            for exchange in asked.exchanges[done:]:
+                if exchange.answers is None:
+                    asked = self._answered(asked, names)
+                    exchange = asked.exchanges[-1]
+                self._take(exchange, trained_from, names, items, labels, skipped)
+            done = len(asked.exchanges)
+            missing = min(n - len(items), len(data.pool))
+            if missing <= 0:
+                break
+            selection, predictor = choose(missing)
+            asked = self._ranks.on_zero(lambda: self._put(asked, selection, predictor, names))  # noqa: B023
+        data.add_classes(names[data.num_classes :])
+        scores = [item.score for item in items if item.score is not None]
+        index = [item.index for item in items]
+        paths = data.paths(torch.tensor(index, dtype=torch.int64))
+        return Purchase(index, labels, scores if items and len(scores) == len(items) else None, paths), skipped
+
+    def _put(self, asked: Asked, selection: Selection, predictor: Predictor | None, names: list[str]) -> Asked:
+        """Keep a new question; it is asked next."""
+        items = make_items(self._data, selection, predictor)
+        number = len(asked.exchanges) + 1
+        name = asked.name if number == 1 else f"{asked.name}-{number}"
+        asked = replace(asked, num_images=len(self._data.labeled_at))
+        asked = asked.ask(Question(name, items, tuple(names), self._run.path / "queries"))
+        self._run.write_asked(asked)
+        return asked
+
+    def _answered(self, asked: Asked, names: list[str]) -> Asked:
+        """Ask the last question.
+
+        Raises:
+            NotYet: on every process.
+        """
+
+        def ask() -> Asked | tuple[int, str, str]:
+            question = asked.exchanges[-1].question
+            files = self._data.locations(torch.tensor([item.index for item in question.items], dtype=torch.int64)) or []
+            items = tuple(replace(item, file=file) for item, file in zip(question.items, files, strict=True))
+            try:
+                answered = asked.answer(self._oracle.ask(replace(question, items=items)))
+            except NotYet as waiting:
+                return waiting.count, waiting.where, waiting.how
+            self._check_classes(question, answered, names)
+            kill_point("keep the answers")
+            self._run.write_asked(answered)
+            kill_point("answers are kept")
+            return answered
+
+        outcome = self._ranks.on_zero(ask)
+        if isinstance(outcome, tuple):
+            raise NotYet(*outcome)
+        return outcome
+
+    def _check_images(self, asked: Asked) -> None:
+        """Whether the images are those that were asked about: labels go by index."""
+        index = torch.tensor([item.index for exchange in asked.exchanges for item in exchange.question.items])
+        paths = [item.path for exchange in asked.exchanges for item in exchange.question.items]
+        now = len(self._data.labeled_at)
+        try:
+            if asked.num_images not in (None, now):
+                raise ValueError(f"{asked.num_images} images then, {now} now")
+            self._data.check_paths(index.long(), paths)
+        except ValueError as error:
+            raise UserError(
+                f"the images are not those of which the labels of {asked.name} were asked for ({error}): bring the "
+                "former ones back, or start anew with --overwrite"
+            ) from None
+
+    def _check_classes(self, question: Question, answered: Asked, names: list[str]) -> None:
+        """Before answers are taken over, since they stay what they were: a model needs two classes."""
+        answers = answered.exchanges[-1].answers or ()
+        known = {*names} | {answer.label for answer in answers if answer.label is not None}
+        if len(known) < 2 and all(answer.label is not None for answer in answers):  # else more is asked
+            raise UserError(
+                f"expected at least two classes in the labels of {question.name}, got '{known.pop()}' alone: correct "
+                "them, or start anew with --overwrite, these labels as data.csv and a larger loop.initial_size"
+            )
+
+    def _take(
+        self,
+        exchange: Exchange,
+        trained_from: int,
+        names: list[str],
+        items: list[Item],
+        labels: list[int],
+        skipped: Skipped,
+    ) -> None:
+        """Move the images of an answered question; new classes get numbers in the order in which they appear."""
+        labeled, numbers = list[Item](), list[int]()
+        for item, answer in zip(exchange.question.items, exchange.answers or (), strict=True):
+            if answer.label is None:
+                skipped.index.append(item.index)
+                skipped.reason.append(answer.reason if answer.reason in REASONS else REASONS[0])
+                skipped.path.append(item.path)
+                kill_point("skip an image")
+                self._data.skip(torch.tensor([item.index]))
+                continue
+            if answer.label not in names:
+                if not self._oracle.allow_new_classes:
+                    raise UserError(
+                        f"expected classes of the data from {type(self._oracle).__name__}, got '{answer.label}': "
+                        "correct the answer, or set oracle.allow_new_classes to true"
+                    )
+                names.append(answer.label)
+            labeled.append(item)
+            numbers.append(names.index(answer.label))
+        kill_point("take answers over")
+        self._data.restore(
+            torch.tensor([item.index for item in labeled], dtype=torch.int64),
+            torch.tensor(numbers, dtype=torch.int64),
+            trained_from,
+        )
+        items += labeled
+        labels += numbers

@@ -1,0 +1,141 @@
+"""Mistakes that can be found before anything is trained or written."""
+
+from collections.abc import Callable
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.seed import isolate_rng
+
+from msal_lightning.config.batch_size import check_batch_size
+from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.errors import UserError
+from msal_lightning.module import MSALClassifier
+from msal_lightning.query.callback import Query
+from msal_lightning.query.shortlist import check_classes
+from msal_lightning.quiet import quiet_lightning
+from msal_lightning.ranks import check_launcher
+from msal_lightning.strategies.base import Strategy
+from msal_lightning.training.callback_rules import check_trainer
+from msal_lightning.training.dry_run import try_model
+from msal_lightning.training.optimizer_steps import check_limits
+
+
+def check_test_set(data: ActiveDataModule, initial_size: int, held_out: int) -> None:
+    """Check that there will be images to test on, and others to train on.
+
+    Args:
+        data: set up.
+        initial_size: number of labels in the initial set.
+        held_out: number of them to test on.
+
+    Raises:
+        UserError: there is no test set, or there are two.
+    """
+    num_test = len(data.test.label)
+    if num_test and held_out:
+        raise UserError(
+            f"expected loop.held_out to be 0 for data with a test set, got {held_out} beside {num_test} test "
+            "images: leave loop.held_out out, or the test set"
+        )
+    if not num_test and not held_out:
+        raise UserError(
+            "expected a test set, got none: set data.test_root, give data.csv a column split with train and test, "
+            "or set loop.held_out to the number of labels to test on"
+        )
+    if not num_test and not 0 < held_out < initial_size:
+        raise UserError(
+            f"expected loop.held_out to be 1 to {initial_size - 1}, below loop.initial_size, which it is part of, got "
+            f"{held_out}: the first model learns from the rest"
+        )
+
+
+def check_fits(trainer: Trainer, data: ActiveDataModule, initial_size: int, held_out: int) -> None:
+    """Check the options of the Trainer against the data.
+
+    Args:
+        trainer: one like that of each fit.
+        data: set up.
+        initial_size: number of labels in the initial set.
+        held_out: number of them to test on.
+
+    Raises:
+        UserError: names the option.
+    """
+    check_launcher(trainer)
+    check_trainer(trainer)
+    first = data.pool[: initial_size - held_out]
+    check_limits(trainer, len(data.epoch_batches(first, ranks=trainer.world_size)))
+    num_test = len(data.test.label) or held_out
+    if trainer.world_size > num_test:
+        raise UserError(
+            f"expected trainer.devices to be at most {num_test}, the test images, got "
+            f"{trainer.world_size} processes: each tests a part of them"
+        )
+    check_batch_size(data.batch_size, data.batch_size_per_device, trainer.world_size)
+
+
+class ModelCheck:
+    """Tries the model before a label is given or a round is trained.
+
+    Args:
+        new_model: makes a model.
+        data: set up.
+        strategy: of the queries.
+        max_epochs: of each fit, if there is a limit.
+        queries: the strategy is used; False where labels are replayed.
+
+    Attributes:
+        head: name of the model's head; None until the classes are known.
+    """
+
+    def __init__(
+        self,
+        new_model: Callable[[], MSALClassifier],
+        data: ActiveDataModule,
+        strategy: Strategy,
+        max_epochs: int | None,
+        queries: bool,
+    ) -> None:
+        self._new_model = new_model
+        self._data = data
+        self._strategy = strategy
+        self._max_epochs = max_epochs
+        self._queries = queries
+        self.head: str | None = None
+
+    def start(self, classes_known: bool) -> None:
+        """Check the model before anything is labeled; :meth:`with_classes` follows if the classes are not known yet."""
+        if classes_known:
+            self.with_classes()
+        else:
+            self.without_classes()
+
+    def without_classes(self) -> None:
+        """Check what the number of classes does not change, before a person has named them.
+
+        Raises:
+            UserError: backbone, optimizer or schedule cannot work.
+        """
+        with isolate_rng(), quiet_lightning():
+            try:
+                model = self._new_model()
+            except ValueError:  # a model of your own that waits for the classes
+                return
+            try_model(model, self._data.images.shape[1:], self._max_epochs)
+
+    def with_classes(self) -> None:
+        """Check everything, once the classes are known.
+
+        Raises:
+            UserError: the model cannot be trained, or does not fit the strategy.
+        """
+        check_classes(self._strategy, self._data.num_classes)
+        with isolate_rng(), quiet_lightning():
+            model = self._new_model()
+            Query(self._strategy, 0).prepare(model)
+            self.head = model.head_name
+            try_model(model, self._data.images.shape[1:], self._max_epochs)
+        if self._queries and self._strategy.needs_prototypes and self.head != "prototype":
+            raise UserError(
+                f"query {self._strategy.name} needs prototypes, got model.head {self.head}: "
+                "set model.head to prototype, or query to Entropy, Margin or LeastConfidence"
+            )

@@ -1,0 +1,80 @@
+"""What a run is, in a line or two, and in the form of a configuration."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+
+from msal_lightning.config.batch_size import say_batch_size, was_per_device, without_key
+from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.io.wording import counted
+from msal_lightning.loop.label_sources import LabelSource
+from msal_lightning.loop.options import LoopOptions
+from msal_lightning.runs import RunDirectory, flatten
+from msal_lightning.strategies.base import Strategy
+
+_MOST_CLASSES = 12  # whose sizes are listed
+
+
+def title(data: ActiveDataModule, labels: LabelSource, seed: int, config: Mapping[str, Any], num_processes: int) -> str:
+    """What runs: data, query, seed and sizes, and whatever else decides the result."""
+    counts = labels.label_counts
+    train = torch.cat([data.labeled, data.held_out, data.pool])
+    tested = f" ({labels.held_out} of them held out to test on)" if labels.held_out else ""
+    lines = [
+        f"{data.name}, {labels.title}, seed {seed}: {counts[0]} to {counted(counts[-1], 'label')}{tested} "
+        f"in {counted(len(counts), 'round')}, {counted(len(train), 'image')} to learn from",
+        _long_tail(data, train),
+        _batches(data, config, num_processes),
+        data.describe(),
+    ]
+    return "\n".join(line for line in lines if line)
+
+
+def _long_tail(data: ActiveDataModule, train: torch.Tensor) -> str:
+    sizes = None if data.imbalance is None else data.truth.count_classes(train, data.num_classes)
+    if sizes is None:
+        return ""
+    shown = [str(size) for size in sizes]
+    if len(shown) > _MOST_CLASSES:
+        shown[_MOST_CLASSES // 2 : -_MOST_CLASSES // 2] = ["…"]
+    return f"long tail {data.imbalance}: {' '.join(shown)} images per class"
+
+
+def _batches(data: ActiveDataModule, config: Mapping[str, Any], num_processes: int) -> str:
+    if num_processes == 1:
+        return ""
+    sync = bool(flatten(config).get("trainer.sync_batchnorm"))
+    return say_batch_size(data.batch_size, data.batch_size_per_device, num_processes, sync)
+
+
+def keep_batch_size(run: RunDirectory, data: ActiveDataModule, trainer: Trainer) -> None:
+    """Let a run that was made before ``data.batch_size_per_device`` existed keep its kind of batches."""
+    if was_per_device(run.written_config(), flatten(run.config)):
+        run.config = without_key(run.config)
+        data.batch_size_per_device = data.batch_size_per_device or trainer.world_size > 1
+
+
+def from_python(options: LoopOptions, strategy: Strategy, data: ActiveDataModule) -> dict[str, Any]:
+    """A configuration for a run that was started from Python, enough to tell it from another run."""
+    sizes = {name: getattr(options, name) for name in ("initial_size", "query_size", "query_budget")}
+    sizes |= {"held_out": options.held_out} if options.held_out else {}
+    more = {"pool_limit": options.pool_limit, "compile": options.compile or None, "replay": options.replay}
+    described = {**_describe(data), "imbalance": data.imbalance}
+    described["init_args"]["batch_size_per_device"] = data.batch_size_per_device
+    return {
+        "seed": options.seed,
+        "loop": {**sizes, **more},
+        "query": _describe(strategy),
+        "data": described,
+        "model": {},
+    }
+
+
+def _describe(component: object) -> dict[str, Any]:
+    """Class and plain options of a strategy or dataset, in the form of a configuration."""
+    plain = {k: v for k, v in vars(component).items() if isinstance(v, bool | int | float | str) and k[0] != "_"}
+    nested = {k: _describe(v) for k, v in vars(component).items() if isinstance(v, Strategy)}
+    options = {**plain, **nested} if isinstance(component, Strategy) else {}
+    return {"class_path": f"{type(component).__module__}.{type(component).__qualname__}", "init_args": options}

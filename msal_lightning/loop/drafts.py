@@ -1,0 +1,74 @@
+"""The record of a round before its labels are there."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from msal_lightning.analysis.class_results import ClassResults
+from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.loop.fitting import Fitted
+from msal_lightning.loop.label_sources import InitialSet
+from msal_lightning.oracles.suggest import shortest
+from msal_lightning.query.callback import Query
+from msal_lightning.runs import Purchase, RoundRecord
+from msal_lightning.training.environment import environment
+
+
+def first_facts(data: ActiveDataModule, initial: InitialSet, images: Mapping[str, Any]) -> dict[str, Any]:
+    """What only the record of round 0 holds: initial set, classes and images.
+
+    Args:
+        data: owns the split, with the initial set labeled.
+        initial: the labels that the run starts with.
+        images: digest and numbers of the images; empty for a run of a version that kept none.
+    """
+    train = torch.cat([data.labeled, data.pool])
+    return {
+        "initial": initial.train,
+        "held_out": initial.held_out,
+        "skipped": initial.skipped,
+        "learn_class_counts": data.truth.count_classes(train, data.num_classes),
+        "class_names": [*data.class_names],
+        "data": dict(images) or None,
+        "resolved": data.resolved,
+    }
+
+
+def draft_record(
+    data: ActiveDataModule,
+    query: Query,
+    fitted: Fitted,
+    metrics: Mapping[str, float],
+    by_class: ClassResults,
+    num_labeled: int,
+    num_pool: int,
+    facts: Mapping[str, Any],
+) -> RoundRecord:
+    """The record of a round without the labels of its query.
+
+    Args:
+        data: of the run.
+        query: of the round.
+        fitted: the round's model.
+        metrics: on the test set.
+        by_class: likewise, of each class.
+        num_labeled: labels before the round.
+        num_pool: pool images before the query.
+        facts: see :func:`first_facts`; empty after round 0.
+    """
+    return RoundRecord(
+        round=query.round,
+        num_labeled=num_labeled,
+        num_pool=num_pool,
+        num_scored=query.seen,
+        num_test=data.num_test,
+        metrics={name: shortest(value) for name, value in metrics.items()} | by_class.macro(),
+        seconds=fitted.seconds,
+        pool_error=query.pool_error,
+        class_counts=[0] * data.num_classes,
+        bought=Purchase(),
+        environment=environment(fitted.trainer),
+        test_classes=by_class,
+        **{"initial": Purchase(), **facts},
+    )

@@ -1,0 +1,302 @@
+"""The model of a round: fresh weights and a fresh Trainer, or an interrupted fit that is resumed."""
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.seed import isolate_rng
+
+from msal_lightning.analysis.class_results import ClassResults
+from msal_lightning.checkpoint import FitCheckpoint, SavedFit, read_fit, resume_fit, save_atomically
+from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.errors import UserError
+from msal_lightning.failures import explained, refused_by_lightning
+from msal_lightning.io.kill_points import kill_point
+from msal_lightning.loop.observers import Observers
+from msal_lightning.loop.options import LoopOptions
+from msal_lightning.loop.shared_round0 import FirstFit, digest, read_first_fit, write_first_fit
+from msal_lightning.loss_guard import DivergedError, LossGuard
+from msal_lightning.module import MSALClassifier
+from msal_lightning.query.callback import Query
+from msal_lightning.quiet import quiet_lightning
+from msal_lightning.ranks import Ranks
+from msal_lightning.runs import RunDirectory
+from msal_lightning.signals import GentleStop
+from msal_lightning.streams import EpochStreams, derive_seed, retry_key
+from msal_lightning.training.optimizer_steps import check_stepped
+
+_RETRIES = 3  # after a fit that diverged, each with weights of its own
+
+
+@dataclass
+class Fitted:
+    """A round's trained model.
+
+    Attributes:
+        model: with the weights after the fit.
+        trainer: that trained it.
+        data: of the run.
+        seconds: duration of each phase so far.
+        stop: ends the run between two phases where a signal has asked for it.
+    """
+
+    model: MSALClassifier
+    trainer: Trainer
+    data: ActiveDataModule
+    seconds: dict[str, float]
+    stop: GentleStop
+    told: bool = False
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Measure the duration of a phase."""
+        self.stop.check()
+        start = time.perf_counter()
+        yield
+        self.seconds[phase] = time.perf_counter() - start
+
+    def test(self) -> tuple[dict[str, float], ClassResults]:
+        """Test the model.
+
+        Returns:
+            Metrics by name, and the numbers of each class.
+
+        Raises:
+            UserError: the logits are not finite. The largest of NaNs is the first class, which would have an accuracy.
+        """
+        with self.timed("test"):
+            metrics = dict(self.trainer.test(self.model, datamodule=self.data, verbose=False)[0])
+        if not math.isfinite(metrics.get("test_loss", 0.0)):
+            raise UserError(
+                f"expected finite logits of the test images in round {self.data.round}, got some that are not: the "
+                "model has probably diverged; lower model.optimizer.init_args.lr",
+                told=self.told,
+            )
+        if self.model.test_classes is None:
+            name = type(self.model).__name__
+            raise TypeError(f"expected {name}.on_test_epoch_end() to call that of MSALClassifier")
+        return metrics, self.model.test_classes
+
+    def select(self, query: Query, look_at_pool: bool = False) -> None:
+        """Run a query, with a pass over the pool where its strategy needs one.
+
+        Args:
+            query: one of the Trainer's callbacks.
+            look_at_pool: make the pass in any case.
+        """
+        with self.timed("query"):
+            needs_pass = look_at_pool or (query.n and query.strategy.needs)
+            if needs_pass and len(self.data.pool):
+                self.trainer.predict(self.model, datamodule=self.data, return_predictions=False)
+            elif query.n and not query.strategy.needs:
+                query.select_without_pass(self.data)
+            self.stop.check()
+
+
+class Fitter:
+    """Makes the models of a run and trains them, one in each round.
+
+    Args:
+        new_model: makes a model with fresh weights from the global random state.
+        new_trainer: makes a Trainer from the keyword arguments that the loop sets (callbacks, logger, ...).
+        data: the images and their split.
+        run: keeps the fit in progress.
+        options: of the loop.
+        ranks: the processes of the run.
+        observers: show notes, and give each fit its logger.
+        stop: ends a fit where a signal has asked for it.
+
+    Attributes:
+        new_model: see above.
+        make_trainer: ``new_trainer``, without what :meth:`new_trainer` sets.
+        images_digest: identifies the images, so that a saved fit is resumed on the same ones only; None in runs of
+            versions that kept none.
+    """
+
+    def __init__(
+        self,
+        new_model: Callable[[], MSALClassifier],
+        new_trainer: Callable[..., Trainer],
+        data: ActiveDataModule,
+        run: RunDirectory,
+        options: LoopOptions,
+        ranks: Ranks,
+        observers: Observers,
+        stop: GentleStop,
+    ) -> None:
+        self.new_model = new_model
+        self.options = options
+        self.ranks = ranks
+        self.images_digest: str | None = None
+        self.make_trainer = new_trainer
+        self._data = data
+        self._run = run
+        self._observers = observers
+        self._stop = stop
+        self._first_fit = Path(options.first_fit) if options.first_fit else None
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Run fits and passes with a random state of their own, and turn what a user can mend into a UserError."""
+        with isolate_rng(), quiet_lightning(), explained(self._data.num_workers), refused_by_lightning():
+            yield
+
+    def fit(self, round: int, last_round: int, callbacks: Sequence[Callback]) -> Fitted:
+        """Train this round's model, from the start or from where an interrupted fit was saved.
+
+        Args:
+            round: k.
+            last_round: of the run, for the progress bar.
+            callbacks: further ones of the Trainer.
+
+        Raises:
+            UserError: the loss became NaN or infinite, or no optimizer step was taken.
+        """
+        kill_point("before fit")
+        origin = self._origin(round)
+        shared = self.ranks.on_zero(lambda: self._shared_fit(origin))
+        saved = None if shared else self.ranks.on_zero(lambda: self._saved_fit(origin))
+        for attempt in itertools.count(saved.attempt if saved else 0):
+            self._data.attempt = attempt
+            before = shared or saved
+            seed_everything(derive_seed(self.options.seed, "init", round, *retry_key(attempt)), verbose=False)
+            checkpoint = FitCheckpoint(
+                self._run.fit_checkpoint, self.options.checkpoint_seconds, origin, attempt, saved
+            )
+            fitted = self.untrained(
+                [
+                    EpochStreams(self.options.seed, round, attempt),
+                    LossGuard(),
+                    *callbacks,
+                    *self._observers.callbacks(round, last_round),
+                    checkpoint,
+                ],
+                self._observers.logger(round, before.rows if before else []),
+            )
+            checkpoint.attach(fitted.trainer)
+            if shared:
+                return self._take_over(shared, fitted)
+            try:
+                self._train(fitted, checkpoint, saved)
+            except DivergedError as error:
+                self._give_up_or_retry(error, round, attempt)
+                saved = None
+                continue
+            kill_point("after fit")
+            check_stepped(fitted.trainer, round, told=not self.ranks.is_zero)
+            self._keep(fitted, checkpoint, origin)
+            return fitted
+        raise AssertionError
+
+    def untrained(self, callbacks: Sequence[Callback], logger: Logger | bool = False) -> Fitted:
+        """A model with fresh weights from the global random state, and a Trainer for it."""
+        model = self.new_model()
+        if self.options.compile:  # the result belongs to the architecture, so the next round's model finds it again
+            model.backbone.compile()
+        trainer = self.new_trainer([*callbacks, self._stop], logger)
+        return Fitted(model, trainer, self._data, {}, self._stop, told=not self.ranks.is_zero)
+
+    def new_trainer(self, callbacks: Sequence[Callback] = (), logger: Logger | bool = False) -> Trainer:
+        """A Trainer with the user's options.
+
+        Raises:
+            UserError: Lightning refuses an option.
+        """
+        with refused_by_lightning(ValueError, TypeError, RuntimeError, ZeroDivisionError, KeyError):
+            trainer = self.make_trainer(
+                logger=logger,
+                callbacks=[*callbacks],
+                default_root_dir=self._run.path,
+                enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
+                use_distributed_sampler=False,  # the loaders are divided already, without images that come twice
+                enable_model_summary=False,
+                enable_progress_bar=False,  # RoundProgress shows one bar per phase
+                log_every_n_steps=1,  # the default of 50 warns in short rounds; nothing of ours is logged per step
+            )
+        save_atomically(trainer)
+        return trainer
+
+    # ---------------------------------------------------------------- one attempt
+
+    def _train(self, fitted: Fitted, checkpoint: FitCheckpoint, saved: SavedFit | None) -> None:
+        with fitted.timed("fit"):
+            if saved:
+                resume_fit(fitted.trainer, fitted.model, self._data, self._run.fit_checkpoint, saved)
+            else:
+                fitted.trainer.fit(fitted.model, datamodule=self._data)
+        if not (saved and saved.ended):
+            checkpoint.save_ended(fitted.trainer)
+        fitted.seconds["fit"] += saved.seconds if saved else 0.0
+
+    def _keep(self, fitted: Fitted, checkpoint: FitCheckpoint, origin: dict[str, Any]) -> None:
+        """Say what could not be saved, and leave round 0 for other runs."""
+        if checkpoint.failed or checkpoint.unsaved:
+            why = checkpoint.failed or f"{checkpoint.unsaved} has state that is not in its state_dict"
+            self._observers.note(f"could not save the fit of round {origin['round']} ({why}); a kill would repeat it")
+        if origin["round"] or not self._first_fit or not self.ranks.is_zero:
+            return
+        key, seconds = self._shared_key(origin), fitted.seconds["fit"]
+        if failed := write_first_fit(self._first_fit, key, fitted.model, seconds, checkpoint.rows):
+            self._observers.note(
+                f"could not write loop.first_fit '{self._first_fit}' ({failed}); other runs train round 0 themselves"
+            )
+
+    def _take_over(self, shared: FirstFit, fitted: Fitted) -> Fitted:
+        """Use the fit of another run."""
+        fitted.model.load_state_dict(shared.weights)
+        fitted.seconds["fit"] = shared.seconds
+        for logger in fitted.trainer.loggers:
+            logger.save()  # its losses
+        return fitted
+
+    def _give_up_or_retry(self, error: DivergedError, round: int, attempt: int) -> None:
+        what = f"{error} of round {round}"
+        if self.options.on_nan == "stop" or attempt == _RETRIES:
+            tried = f", {_RETRIES + 1} times with other weights" if attempt else ""
+            raise UserError(
+                f"{what}{tried}: lower model.optimizer.init_args.lr, set trainer.gradient_clip_val, or set loop.on_nan "
+                "to retry",
+                told=not self.ranks.is_zero,
+            )
+        self._observers.note(f"{what}: the round starts again with other weights, attempt {attempt + 2}")
+
+    # ---------------------------------------------------------------- fits that are there already
+
+    def _origin(self, round: int) -> dict[str, Any]:
+        """What makes a saved fit this one."""
+        split = self._data.digest()
+        self.ranks.agree(split, "split")
+        origin = {"round": round, "split": split, "config": self._run.config_digest, "processes": self.ranks.size}
+        return origin | ({"data": self.images_digest} if self.images_digest else {})
+
+    def _saved_fit(self, origin: dict[str, Any]) -> SavedFit | None:
+        file = self._run.fit_checkpoint
+        saved = read_fit(file, origin)
+        if isinstance(saved, str):
+            self._observers.note(f"the checkpoint '{file}' {saved}: the fit of round {origin['round']} starts again")
+            return None
+        if saved:
+            reached = "its fit" if saved.ended else f"epoch {saved.epochs}"
+            self._observers.note(f"(round {origin['round']} goes on after {reached})")
+        return saved
+
+    def _shared_fit(self, origin: dict[str, Any]) -> FirstFit | None:
+        """Round 0 as another run of the same model and initial set left it."""
+        if origin["round"] or not self._first_fit:
+            return None
+        found = read_first_fit(self._first_fit, self._shared_key(origin))
+        if isinstance(found, str):
+            self._observers.note(f"loop.first_fit '{self._first_fit}' {found}: round 0 is trained here")
+            return None
+        return found
+
+    def _shared_key(self, origin: dict[str, Any]) -> dict[str, Any]:
+        return origin | {"config": digest(self._run.config)}

@@ -1,0 +1,190 @@
+"""Where the labels of a round come from: the data itself, another run, or a person."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.errors import UserError
+from msal_lightning.loop.checks import check_test_set
+from msal_lightning.loop.fitting import Fitted
+from msal_lightning.oracles.suggest import shortest
+from msal_lightning.query.callback import Query, label_selection
+from msal_lightning.query.shortlist import Selection
+from msal_lightning.runs import PseudoLabels, Purchase, RoundRecord, Skipped
+
+
+@dataclass(frozen=True)
+class InitialSet:
+    """The labels that a run starts with.
+
+    Attributes:
+        train: labels that the first model trains on.
+        held_out: labels that every model is tested on; None where the data has a test set.
+        skipped: images that a person did not label; None where no person was asked.
+    """
+
+    train: Purchase = field(default_factory=Purchase)
+    held_out: Purchase | None = None
+    skipped: Skipped | None = None
+
+
+class LabelSource(ABC):
+    """Gives the labels of the initial set and of each round. A service or a stream of images is one more sibling.
+
+    Args:
+        data: owns the pool.
+        label_counts: number of labels before each round.
+        held_out: labels of the initial set to test on.
+        title: who chooses the images, for the first line of the run.
+
+    Attributes:
+        keeps_model: the model of a round must be saved before its labels are there.
+    """
+
+    keeps_model = False
+
+    def __init__(self, data: ActiveDataModule, label_counts: Sequence[int], held_out: int, title: str) -> None:
+        self.data = data
+        self.label_counts = [*label_counts]
+        self.held_out = held_out
+        self.title = title
+
+    @abstractmethod
+    def check(self) -> None:
+        """Find out before anything is labeled whether the data can be trained and tested on.
+
+        Raises:
+            UserError: labels or a test set are missing.
+        """
+
+    def check_images(self) -> str | None:
+        """Compare the images with those that the labels belong to, at the start of a run.
+
+        Returns:
+            A difference that the user should know; None where there is none.
+
+        Raises:
+            UserError: the labels belong to other images.
+        """
+        return None
+
+    @abstractmethod
+    def initial_set(self) -> InitialSet:
+        """Label the initial set.
+
+        Raises:
+            AwaitingLabels: some labels are missing.
+        """
+
+    @property
+    def names_classes(self) -> bool:
+        """The labels still have to name the classes."""
+        return False
+
+    def to_label(self, round: int) -> int:
+        """Number of images that the query of a round selects; 0 in the last round."""
+        is_last = round == len(self.label_counts) - 1
+        return 0 if is_last else self.label_counts[round + 1] - len(self.data.labeled) - len(self.data.held_out)
+
+    def unanswered(self, round: int) -> RoundRecord | None:
+        """The record so far of a round whose query was made before and still lacks labels; None for any other."""
+        return None
+
+    def receive(self, selection: Selection, data: ActiveDataModule) -> None:
+        """Take what the query selected, on every process, at the end of the pool pass."""
+
+    def selected(self, query: Query) -> Selection:
+        """What is labeled after a round: what its query selected."""
+        return query.selection
+
+    @abstractmethod
+    def settle(self, draft: RoundRecord, selection: Selection, query: Query, fitted: Fitted) -> RoundRecord:
+        """Complete the record of a round with its labels.
+
+        Args:
+            draft: the record without labels.
+            selection: see :meth:`selected`.
+            query: the round's query.
+            fitted: the round's model.
+
+        Raises:
+            AwaitingLabels: some labels are missing.
+        """
+
+    def resume(self, draft: RoundRecord) -> RoundRecord:
+        """Complete the record of a round that was :meth:`unanswered`.
+
+        Raises:
+            AwaitingLabels: some labels are still missing.
+        """
+        raise AssertionError(f"{type(self).__name__} never waits for labels")
+
+    # ---------------------------------------------------------------- for subclasses
+
+    def split_initial(self, index: Tensor, skipped: Skipped | None = None) -> InitialSet:
+        """Hold the first images of a labeled initial set out, and train on the rest."""
+        if len(index) <= self.held_out:
+            raise UserError(
+                f"expected more labels in the initial set than loop.held_out ({self.held_out}), got {len(index)}, and "
+                "no image is left to ask about: add images, and start anew with --overwrite"
+            )
+        held_out, train = index[: self.held_out], index[self.held_out :]
+        self.data.hold_out(held_out)
+        tested = labels_of(self.data, held_out) if self.held_out else None
+        return InitialSet(labels_of(self.data, train), tested, skipped)
+
+    def with_labels(self, draft: RoundRecord, selection: Selection, query: Query) -> RoundRecord:
+        """A record with labels that the data module knows by now."""
+        counts = torch.bincount(self.data.labels[selection.index], minlength=self.data.num_classes)
+        return replace(
+            draft,
+            bought=labels_of(self.data, selection.index, selection.score),
+            class_counts=counts.tolist(),
+            pseudo_labels=pseudo_labels_of(query),
+        )
+
+
+class DataLabels(LabelSource):
+    """The labels came with the data: they are there as soon as the query ends."""
+
+    def check(self) -> None:  # noqa: D102
+        check_test_set(self.data, self.label_counts[0], self.held_out)
+        if unknown := int((~self.data.truth.known[self.data.pool]).sum()):
+            raise UserError(
+                f"expected the labels of all images for oracle Simulated, {unknown} of {len(self.data.pool)} have "
+                "none: set oracle to Files, which asks a person"
+            )
+
+    def initial_set(self) -> InitialSet:  # noqa: D102
+        return self.split_initial(self.data.draw_initial(self.label_counts[0]))
+
+    def receive(self, selection: Selection, data: ActiveDataModule) -> None:  # noqa: D102
+        label_selection(selection, data)
+
+    def settle(self, draft: RoundRecord, selection: Selection, query: Query, fitted: Fitted) -> RoundRecord:  # noqa: D102
+        return self.with_labels(draft, selection, query)
+
+
+def labels_of(data: ActiveDataModule, index: Tensor, score: Tensor | None = None) -> Purchase:
+    """Known labels of images, as a record keeps them.
+
+    Args:
+        data: knows them.
+        index: (n,) int64, dataset-absolute.
+        score: (n,) float32 of the query.
+    """
+    scores = None if score is None else [shortest(s) for s in score.tolist()]
+    return Purchase(index.tolist(), data.labels[index].tolist(), scores, data.paths(index))
+
+
+def pseudo_labels_of(query: Query) -> PseudoLabels | None:
+    """The pseudo-labels of a query, as a record keeps them; None where its strategy makes none."""
+    if query.selection.pseudo_labels is None:
+        return None
+    index, label = query.selection.pseudo_labels
+    threshold = query.strategy.pseudo_label_threshold(query.round)
+    return PseudoLabels(index.tolist(), label.tolist(), query.wrong_pseudo_labels, threshold)

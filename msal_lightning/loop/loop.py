@@ -1,0 +1,182 @@
+"""The active-learning loop: start here."""
+
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.seed import isolate_rng
+
+from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.loop.checks import ModelCheck, check_fits
+from msal_lightning.loop.describe import from_python, keep_batch_size, title
+from msal_lightning.loop.drafts import draft_record, first_facts
+from msal_lightning.loop.fitting import Fitter
+from msal_lightning.loop.keep_embeddings import KeepEmbeddings
+from msal_lightning.loop.observers import Observers
+from msal_lightning.loop.options import LoopOptions
+from msal_lightning.loop.restore import check_rounds, restore
+from msal_lightning.loop.same_images import check_images
+from msal_lightning.loop.sources import choose_label_source
+from msal_lightning.module import MSALClassifier
+from msal_lightning.oracles.base import NotYet, Oracle
+from msal_lightning.oracles.simulated import Simulated
+from msal_lightning.query.callback import Query
+from msal_lightning.quiet import quiet_lightning
+from msal_lightning.ranks import Ranks
+from msal_lightning.runs import RoundRecord, RunDirectory
+from msal_lightning.signals import GentleStop
+from msal_lightning.strategies.base import Strategy
+from msal_lightning.tracking import Tracker
+from msal_lightning.training.environment import environment, say_changed_environment
+
+
+class ActiveLoop:
+    """Fits, tests, queries and records, round after round, until the query budget is spent.
+
+    Every round has a fresh model, optimizer and Trainer. A round counts as soon as its record is on disk: an
+    interrupted loop resumes in the round after the last recorded one, at the epoch where its fit was saved, and gives
+    the result of an uninterrupted one. With several devices every process runs the same loop: each process trains,
+    tests and scores its part, and the first one selects and writes.
+
+    Args:
+        new_model: makes a model with fresh weights from the global random state.
+        new_trainer: makes a Trainer from the keyword arguments that the loop sets (callbacks, logger, ...).
+        data: the images and their split.
+        strategy: chooses what is labeled.
+        run: where the records go; finished rounds are not done again.
+        options: how much is labeled and when, and what is kept.
+        oracle: who labels what is queried; by default the labels that came with the images.
+        tracker: shows the run elsewhere too; None: CSV files only.
+
+    Attributes:
+        waiting: what a person has to label before the loop goes on; None where :meth:`run` came to the end.
+
+    Raises:
+        UserError: the options do not fit the data or each other, or the strategy does not fit the model.
+    """
+
+    def __init__(
+        self,
+        new_model: Callable[[], MSALClassifier],
+        new_trainer: Callable[..., Trainer],
+        data: ActiveDataModule,
+        strategy: Strategy,
+        run: RunDirectory,
+        options: LoopOptions,
+        oracle: Oracle | None = None,
+        tracker: Tracker | None = None,
+    ) -> None:
+        self.data = data
+        self.strategy = strategy
+        self.run_directory = run
+        self.options = options
+        self.waiting: NotYet | None = None
+        self._images: dict[str, Any] = {}  # digest and numbers of the images
+        self.ranks = Ranks()
+        self.stop = GentleStop()
+        self.observers = Observers(run, tracker, self.ranks, hold=options.on_nan == "retry")
+        self.fitter = Fitter(new_model, new_trainer, data, run, options, self.ranks, self.observers, self.stop)
+        run.keep_checkpoints = options.keep_checkpoints
+
+        data.prepare_data()
+        if (first := run.first_record()) is not None:
+            data.resume_as(first.resolved)
+        data.setup()
+        data.reset(options.seed)
+        data.pool_limit = options.pool_limit
+        with isolate_rng(), quiet_lightning():
+            trainer = self.fitter.new_trainer()
+        self.num_processes = trainer.world_size
+        check_model = ModelCheck(new_model, data, strategy, trainer.max_epochs, queries=not options.replay)
+        self.labels = choose_label_source(data, strategy, oracle or Simulated(), run, self.fitter, check_model)
+        strategy.expect_queries(len(self.labels.label_counts) - 1)
+        run.config = run.config or from_python(options, strategy, data)
+        keep_batch_size(run, data, trainer)
+        check_fits(trainer, data, self.labels.label_counts[0], self.labels.held_out)
+        check_model.start(classes_known=not self.labels.names_classes)
+        if run.config.get("model") == {}:
+            run.config["model"] = {"head": check_model.head}
+
+    def run(self) -> list[RoundRecord]:
+        """Do all rounds that are not done yet.
+
+        Returns:
+            The records of all finished rounds, from the first.
+
+        Raises:
+            Stopped: Ctrl-C or SIGTERM asked for the end.
+        """
+        with isolate_rng(), quiet_lightning():
+            trainer = self.fitter.new_trainer()
+            ranks = self.ranks.connect(trainer)
+        with ranks, self.stop.listen_as(ranks), closing(self.run_directory), closing(self.observers):
+            records = ranks.on_zero(self._open)
+            to_do = range(len(records), len(self.labels.label_counts))
+            if to_do:
+                self._resume(records, trainer)
+            self.observers.start(self.title, records, finished=not to_do)
+            try:
+                self.waiting = None
+                for round in to_do:
+                    self.stop.where = f"round {round}"
+                    records.append(self._round(round))
+                self.observers.finish(records)
+            except NotYet as waiting:
+                self.waiting = waiting
+                self.observers.waiting(waiting)
+                ranks.part()
+        return records
+
+    def _round(self, round: int) -> RoundRecord:
+        """Initial set, fit, test, pool pass, selection, model, labels, record: one round."""
+        data, labels, options = self.data, self.labels, self.options
+        data.round = round
+        facts = first_facts(data, labels.initial_set(), self._images) if round == 0 else {}
+        if (draft := labels.unanswered(round)) is not None:
+            return self._commit(labels.resume(draft))
+
+        num_labeled, num_pool = len(data.labeled) + len(data.held_out), len(data.pool)
+        query = Query(self.strategy, labels.to_label(round), options.seed, round, labels.receive, self.ranks)
+        keep = KeepEmbeddings(options.keep_embeddings, options.seed)
+        with self.fitter.guarded():
+            fitted = self.fitter.fit(round, len(labels.label_counts) - 1, [query, keep])
+            metrics, by_class = fitted.test()
+            fitted.select(query, look_at_pool=options.pool_error or keep.limit > 0)
+
+        selection = labels.selected(query)
+        self.run_directory.save_model(fitted.trainer, round, needed=labels.keeps_model)
+        keep.save(self.run_directory, round, selection.index, self.ranks)
+        self.observers.queried(round, selection.index, fitted.model, fitted.trainer)
+        draft = draft_record(data, query, fitted, metrics, by_class, num_labeled, num_pool, facts)
+        return self._commit(labels.settle(draft, selection, query, fitted))
+
+    def _commit(self, record: RoundRecord) -> RoundRecord:
+        self.data.check_bill()
+        self.observers.commit(record)
+        return record
+
+    def _open(self) -> list[RoundRecord]:
+        """The records of finished rounds, in a run directory that is ours from here on."""
+        run = self.run_directory
+        records = run.open()
+        for note in run.notes:
+            self.observers.note(note)
+        check_rounds(records, self.labels.label_counts, run.path)
+        if len(records) == len(self.labels.label_counts):
+            run.drop_checkpoints(records[-1].round)
+        return records
+
+    def _resume(self, records: list[RoundRecord], trainer: Trainer) -> None:
+        """Bring the split to where the records have it, on the same images."""
+        if records and (changed := say_changed_environment(records[-1].environment, environment(trainer))):
+            self.observers.note(changed)
+        run, note = self.run_directory, self.observers.note
+        self._images = self.ranks.on_zero(lambda: check_images(self.data, run, self.labels, records, note))
+        self.fitter.images_digest = self._images.get("digest")
+        restore(self.data, records, self.options.seed, run.path)
+
+    @property
+    def title(self) -> str:
+        """What runs, in a line or two."""
+        return title(self.data, self.labels, self.options.seed, self.run_directory.config, self.num_processes)

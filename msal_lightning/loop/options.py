@@ -1,0 +1,80 @@
+"""The options of the loop, ``--loop.*``: what each means, and whether it alters the result."""
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from msal_lightning.errors import UserError
+
+
+def _option(default: Any, *, alters_result: bool) -> Any:
+    return field(default=default, metadata={"alters_result": alters_result})
+
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """How much is labeled and when, and what the loop keeps.
+
+    A field whose metadata says ``alters_result: False`` may change between two commands on the same run.
+
+    Args:
+        initial_size: images in the initial set, including the held-out ones; `all` trains on every image and queries
+            nothing (the paper's Full).
+        query_size: labels per round, the paper's b.
+        query_budget: labels beyond the initial set in the whole run, the paper's Q.
+        held_out: labels of the initial set that serve as the test set, where the data has none; the model does not
+            train on them.
+        seed: seed of every random draw.
+        pool_limit: number of randomly drawn pool images that each round scores, for pools that are too large to score
+            whole; by default the whole pool.
+        pool_error: measure the error rate on the pool in each round (Fig. 3), even if the strategy needs no pool pass.
+        keep_embeddings: number of pool images whose embeddings are saved each round (plus all queried ones), for
+            `figure tsne`. Forces a pool pass.
+        checkpoint_seconds: save a fit at the end of an epoch if at least this many seconds have passed since the last
+            save. A kill loses at most this much training, or one epoch if that takes longer.
+        keep_checkpoints: keep the models of the last finished round, of all rounds, or of none.
+        on_nan: if the loss becomes NaN or infinite, stop the run, or retry the round with other weights, at most three
+            times.
+        compile: torch.compile the backbone, once for all rounds. An interrupted run then gives the same result up to
+            rounding.
+        replay: run directory whose labels this run trains on, round by round, instead of querying. Pseudo-labels
+            belong to the model that made them and are not replayed.
+        first_fit: file that holds the model of round 0, shared by runs that differ only in query and budget.
+
+    Raises:
+        UserError: a number is out of range.
+    """
+
+    initial_size: int | Literal["all"] = field(metadata={"alters_result": True})
+    query_size: int = _option(1, alters_result=True)
+    query_budget: int = _option(0, alters_result=True)
+    held_out: int = _option(0, alters_result=True)
+    seed: int = _option(0, alters_result=True)
+    pool_limit: int | None = _option(None, alters_result=True)
+    pool_error: bool = _option(False, alters_result=True)
+    keep_embeddings: int = _option(0, alters_result=False)
+    checkpoint_seconds: float = _option(60.0, alters_result=False)
+    keep_checkpoints: Literal["last", "all", "none"] = _option("last", alters_result=False)
+    on_nan: Literal["stop", "retry"] = _option("stop", alters_result=False)
+    compile: bool = _option(False, alters_result=True)
+    replay: str | None = _option(None, alters_result=True)
+    first_fit: str | None = _option(None, alters_result=False)
+
+    def __post_init__(self) -> None:
+        if self.pool_limit is not None and self.pool_limit < self.query_size:
+            raise UserError(
+                f"expected loop.pool_limit to be at least loop.query_size ({self.query_size}), got {self.pool_limit}: "
+                "a query chooses among the images that it scores"
+            )
+        if self.checkpoint_seconds < 0:
+            raise UserError(
+                f"expected loop.checkpoint_seconds to be at least 0, got {self.checkpoint_seconds}: 60 is the default"
+            )
+        if self.keep_embeddings < 0:
+            raise UserError(
+                f"expected loop.keep_embeddings to be at least 0, got {self.keep_embeddings}: 1000 is enough for a "
+                "figure"
+            )
+
+
+FREE_KEYS = tuple(f"loop.{option.name}" for option in fields(LoopOptions) if not option.metadata["alters_result"])
+"""Keys of a configuration that may change between two commands: they alter no result."""

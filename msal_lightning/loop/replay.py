@@ -1,0 +1,112 @@
+"""The labels of another run, round by round, for another model: no query."""
+
+from pathlib import Path
+
+import torch
+
+from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.errors import UserError
+from msal_lightning.loop.fitting import Fitted
+from msal_lightning.loop.label_sources import InitialSet, LabelSource
+from msal_lightning.loop.restore import know_classes
+from msal_lightning.loop.same_images import changed_images
+from msal_lightning.query.callback import Query
+from msal_lightning.query.shortlist import Selection
+from msal_lightning.runs import Purchase, RoundRecord, read_records
+
+
+class ReplayedLabels(LabelSource):
+    """Gives each round the labels that the same round of another run had.
+
+    Pseudo-labels belong to the model that made them and are not replayed.
+
+    Args:
+        path: run directory; an unfinished one is replayed as far as it came.
+        data: owns the pool.
+
+    Raises:
+        UserError: the run has no finished rounds, or a record is damaged.
+    """
+
+    def __init__(self, path: str, data: ActiveDataModule) -> None:
+        self.path = path
+        self._records = read_records(Path(path))
+        if not self._records:
+            raise UserError(
+                f"expected loop.replay to be a run directory with finished rounds, got '{path}' without any"
+            )
+        self._held_out = self._records[0].held_out or Purchase()
+        counts = [record.num_labeled for record in self._records]
+        super().__init__(data, counts, len(self._held_out.index), f"the labels queried in {path}")
+
+    @property
+    def names_classes(self) -> bool:  # noqa: D102
+        return self.data.num_classes < 2
+
+    def check(self) -> None:  # noqa: D102
+        if not len(self.data.test.label) and not self.held_out:
+            raise UserError(
+                f"expected a test set, got none, and the run in loop.replay '{self.path}' held no labels out: "
+                "set data.test_root, or give data.csv a column split with train and test"
+            )
+
+    def check_images(self) -> str | None:
+        """Compare training and test images with those of the run.
+
+        Returns:
+            What is different in the test images, which makes accuracies incomparable; None where nothing is.
+
+        Raises:
+            UserError: the training images are others.
+        """
+        first, folder = self._records[0], Path(self.path)
+        if change := changed_images(self.data, folder, first, ("train",)):
+            raise UserError(
+                f"expected the images that '{self.path}' was made with, got others ({change}): set data to that dataset"
+            )
+        change = changed_images(self.data, folder, first, ("test",))
+        return change and f"the test images are not those of '{self.path}' ({change}): accuracies cannot be compared"
+
+    def initial_set(self) -> InitialSet:  # noqa: D102
+        initial = self._records[0].initial
+        if self.held_out:
+            self._label(self._held_out, 0, 0)
+        self._label(initial, 0, 0)
+        return self.split_initial(torch.tensor([*self._held_out.index, *initial.index], dtype=torch.int64))
+
+    def to_label(self, round: int) -> int:  # noqa: D102
+        return 0
+
+    def selected(self, query: Query) -> Selection:
+        """Label what the other run queried in this round."""
+        record = self._records[query.round]
+        if query.round == len(self._records) - 1:
+            return query.selection
+        self._label(record.bought, query.round, query.round + 1)
+        if record.skipped is not None:
+            self.data.skip(torch.tensor(record.skipped.index, dtype=torch.int64))
+        score = None if record.bought.score is None else torch.tensor(record.bought.score)
+        return Selection(torch.tensor(record.bought.index, dtype=torch.int64), score)
+
+    def settle(self, draft: RoundRecord, selection: Selection, query: Query, fitted: Fitted) -> RoundRecord:  # noqa: D102
+        return self.with_labels(draft, selection, query)
+
+    def _label(self, purchase: Purchase, round: int, trained_from: int) -> None:
+        index, labels = (torch.tensor(column, dtype=torch.int64) for column in (purchase.index, purchase.label))
+        data, record = self.data, self._records[round]
+        try:
+            if record.skipped is not None:  # a person was asked: what the data knows may be none of it
+                names = record.class_names or data.class_names
+                know_classes(data, names[: max([len(data.class_names), *(label + 1 for label in purchase.label)])])
+                data.restore(index, labels, trained_from)
+                same = True
+            else:
+                same = torch.equal(data.label(index, trained_from), labels)
+            data.check_paths(index, purchase.path)
+        except ValueError:  # an index that this dataset does not have
+            same = False
+        if not same:
+            raise UserError(
+                f"expected the dataset that '{self.path}' was made with, got other labels for the recorded images: set "
+                "data to that dataset"
+            )

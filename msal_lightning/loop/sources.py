@@ -1,0 +1,40 @@
+"""Which label source a run has."""
+
+from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.loop.annotation import AnnotatorLabels
+from msal_lightning.loop.budget import label_counts
+from msal_lightning.loop.checks import ModelCheck
+from msal_lightning.loop.fitting import Fitter
+from msal_lightning.loop.label_sources import DataLabels, LabelSource
+from msal_lightning.loop.replay import ReplayedLabels
+from msal_lightning.oracles.base import Oracle
+from msal_lightning.runs import RunDirectory
+from msal_lightning.strategies.base import Strategy
+
+
+def choose_label_source(
+    data: ActiveDataModule,
+    strategy: Strategy,
+    oracle: Oracle,
+    run: RunDirectory,
+    fitter: Fitter,
+    model_check: ModelCheck,
+) -> LabelSource:
+    """The labels of another run, of the data, or of a person; checked against the data.
+
+    Raises:
+        UserError: labels or a test set are missing, or the sizes do not fit the data.
+    """
+    options = fitter.options
+    labels: LabelSource
+    if options.replay:
+        labels = ReplayedLabels(options.replay, data)
+    else:
+        counts = label_counts(len(data.pool), options.initial_size, options.query_size, options.query_budget)
+        if oracle.instant:
+            labels = DataLabels(data, counts, options.held_out, f"query {strategy.name}")
+        else:
+            labels = AnnotatorLabels(data, counts, options.held_out, oracle, strategy, run, fitter, model_check)
+    labels.check()
+    oracle.connect(data)
+    return labels

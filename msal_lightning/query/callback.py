@@ -1,0 +1,259 @@
+"""The query: one callback for every strategy."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.data.views import Batch
+from msal_lightning.errors import UserError
+from msal_lightning.io.kill_points import kill_point
+from msal_lightning.pool import OUTPUTS, PoolOutputs
+from msal_lightning.query.shortlist import Held, RunningSelection, Selection
+from msal_lightning.query.transfer import Transfer
+from msal_lightning.ranks import Ranks
+from msal_lightning.strategies.base import Strategy
+from msal_lightning.streams import stream
+
+_PREDICTED = "predicted"
+_Part = tuple[Held, list[PoolOutputs], int, int | None]  # of a process: pool, labeled set, images seen, errors
+
+Receive = Callable[[Selection, ActiveDataModule], None]
+"""Takes a selection at the end of a query: labels it, or asks somebody to."""
+
+
+def label_selection(selection: Selection, data: ActiveDataModule) -> None:
+    """Label a selection with the labels that came with the data: its indices move to the labeled set.
+
+    Args:
+        selection: made by a query; its pseudo-labels, if any, replace those that were set before.
+        data: owns the pool.
+    """
+    kill_point("label the selection")
+    data.label(selection.index)
+    kill_point("set pseudo-labels")
+    if selection.pseudo_labels is None:
+        data.clear_pseudo_labels()
+    else:
+        data.set_pseudo_labels(*selection.pseudo_labels)
+
+
+class Query(Callback):
+    """Scores the pool during ``trainer.predict``, then selects images and hands them over to be labeled.
+
+    The callback works with any LightningModule on an :class:`ActiveDataModule`::
+
+        query = Query(Entropy(), n=100)
+        Trainer(callbacks=[query]).predict(model, datamodule=data, return_predictions=False)
+
+    ``predict_step`` returns a mapping with the logits (B, C), and with what ``strategy.needs`` names: see
+    :class:`~msal_lightning.pool.PoolOutputs`. A tensor counts as the logits. On several devices set
+    ``Trainer(use_distributed_sampler=False)``, because the data module divides the pool itself.
+
+    Args:
+        strategy: scores and selects.
+        n: number of images to select; 0 only looks at the pool.
+        seed: seed of the run, for the strategy's random draws and dropout masks.
+        round: k, number of the round, for the same draws.
+        receive: called on every process with the selection, when the pass has ended. By default the labels that came
+            with the data are used, and the indices move.
+        ranks: processes that share the pass; by default those of the Trainer.
+
+    Attributes:
+        selection: the selected images, best first.
+        pool_error: share of the pool that the model got wrong before the query (Fig. 3); None where labels are unknown.
+        seen: number of pool images that the model looked at.
+        wrong_pseudo_labels: number of wrong pseudo-labels; None where there are none, or labels are unknown.
+
+    Raises:
+        UserError: the strategy needs an output that no model gives.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        n: int,
+        seed: int = 0,
+        round: int = 0,
+        receive: Receive = label_selection,
+        ranks: Ranks | None = None,
+    ) -> None:
+        check_needs(strategy)
+        self.strategy = strategy
+        self.n = n
+        self.round = round
+        self.selection = Selection(torch.empty(0, dtype=torch.int64), None)
+        self.pool_error: float | None = None
+        self.wrong_pseudo_labels: int | None = None
+        self.seen = 0
+        self._key = seed, round
+        self._receive = receive
+        self._ranks = ranks
+        self._running = RunningSelection(strategy, n, stream(seed, "query", round), round)
+        self._labeled: list[PoolOutputs] = []
+        self._coming: list[tuple[Transfer, int]] = []
+        self._wrong: int | None = 0
+
+    def select_without_pass(self, data: ActiveDataModule, ranks: Ranks | None = None) -> None:
+        """Select with a strategy that needs no outputs of a model, such as Random, without a pool pass.
+
+        Args:
+            data: owns the pool.
+            ranks: processes of the run; by default this one alone.
+
+        Raises:
+            ValueError: the strategy needs outputs of a model.
+        """
+        if self.strategy.needs:
+            raise ValueError(f"{self.strategy.name} needs a pool pass: use the Query as a callback of trainer.predict")
+        self._end(data, self._ranks or ranks or Ranks())
+
+    # ---------------------------------------------------------------- hooks
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Ask for the labeled set where the strategy compares the pool with it, before the loaders are made."""
+        if stage == "predict":
+            _data(trainer).predict_labeled = bool(self.n) and self.strategy.needs_labeled
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Turn on the passes with dropout that the strategy needs."""
+        if self.n:
+            self.prepare(pl_module)
+
+    def prepare(self, model: LightningModule) -> None:
+        """Ask a model for the passes with dropout that the strategy needs; a model of another kind makes its own.
+
+        Raises:
+            UserError: the model has no dropout.
+        """
+        if draw := getattr(model, "draw_dropout_masks", None):
+            seed, round = self._key
+            passes = range(self.strategy.mc_samples)
+            draw([stream(seed, "dropout", round, t) for t in passes], self.strategy.shared_masks)
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Copy what the strategy needs off the device; score the batch before, which has arrived by now."""
+        outputs = _outputs(outputs, batch, pl_module)
+        needed = {name: _take(outputs, name, pl_module) for name in self.strategy.needs if self.n}
+        predicted = _take(outputs, "logits", pl_module).argmax(dim=1)
+        transfer = Transfer({"index": outputs["index"], **needed, _PREDICTED: predicted})
+        self._coming.append((transfer, dataloader_idx))
+        if len(self._coming) > 1:
+            self._score(_data(trainer))
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Score the last batch, select, and hand the selection over."""
+        data = _data(trainer)
+        while self._coming:
+            self._score(data)
+        if draw := getattr(pl_module, "draw_dropout_masks", None):
+            draw([])
+        with torch.inference_mode(False), torch.enable_grad():  # as outside the pass: a selection outlives it
+            self._end(data, self._ranks or Ranks.of(trainer), len(data.scored))
+
+    # ---------------------------------------------------------------- scoring and selecting
+
+    def _score(self, data: ActiveDataModule) -> None:
+        """Score a batch, keep what may be selected, and count errors."""
+        transfer, dataloader_idx = self._coming.pop(0)
+        outputs = transfer.wait()
+        predicted = outputs.pop(_PREDICTED)
+        needed = PoolOutputs(**outputs)
+        if dataloader_idx:
+            self._labeled.append(needed)
+            return
+        if self.n and self.strategy.needs:
+            self._running.add(needed)
+        errors = data.truth.count_errors(needed.index, predicted)
+        self.seen += len(needed)
+        self._wrong = None if self._wrong is None or errors is None else self._wrong + errors
+
+    def _end(self, data: ActiveDataModule, ranks: Ranks, expected: int = 0) -> None:
+        """Merge what the processes saw, select on rank 0, and hand the selection over on every process."""
+        if self.n and not self.strategy.needs and ranks.is_zero:
+            self._running.add(PoolOutputs(index=data.pool))
+        held = Held([], []) if ranks.is_zero else self._running.held()
+        parts = ranks.gather((held, self._labeled, self.seen, self._wrong))
+        self._labeled = []
+        self.selection, self.seen, self._wrong = ranks.on_zero(lambda: self._select(parts, expected))
+        if self.seen and self._wrong is not None:
+            self.pool_error = self._wrong / self.seen
+        if not self.n:
+            return
+        if self.selection.pseudo_labels is not None:
+            self.wrong_pseudo_labels = data.truth.count_errors(*self.selection.pseudo_labels)
+        self._receive(self.selection, data)
+
+    def _select(self, parts: list[_Part], expected: int) -> tuple[Selection, int, int | None]:
+        labeled: list[PoolOutputs] = []
+        total, wrong = 0, list[int | None]()
+        while parts:  # emptied, so that no row lies here twice
+            held, outputs, seen, errors = parts.pop()
+            self._running.merge(held)
+            labeled += outputs
+            total += seen
+            wrong.append(errors)
+        if total != expected:
+            raise UserError(
+                f"expected the pool pass to give all {expected:,} images, got {total:,}: on several devices set "
+                "Trainer(use_distributed_sampler=False), and leave limit_predict_batches and fast_dev_run out"
+            )
+        selection = self._running.finish(PoolOutputs.cat(labeled) if labeled else None)
+        return selection, total, None if None in wrong else sum(count or 0 for count in wrong)
+
+
+def check_needs(strategy: Strategy) -> None:
+    """Refuse a strategy that asks for what no model gives.
+
+    Raises:
+        UserError: what it should say instead.
+    """
+    if unknown := strategy.needs - OUTPUTS:
+        raise UserError(
+            f"{strategy.name}.needs names {', '.join(sorted(unknown))}, but the model gives "
+            f"{', '.join(sorted(OUTPUTS))}: correct the strategy's needs"
+        )
+    if ("mc_logits" in strategy.needs) != (strategy.mc_samples > 0):
+        raise UserError(
+            f"{strategy.name}.needs and mc_samples disagree, got needs {', '.join(sorted(strategy.needs))} and "
+            f"mc_samples {strategy.mc_samples}: name mc_logits and a number of passes, or neither"
+        )
+
+
+def _data(trainer: Trainer) -> ActiveDataModule:
+    data = getattr(trainer, "datamodule", None)
+    if not isinstance(data, ActiveDataModule):
+        raise TypeError("Query needs trainer.predict(model, datamodule=...) with an ActiveDataModule")
+    return data
+
+
+def _outputs(outputs: Any, batch: Batch, model: LightningModule) -> dict[str, Tensor]:
+    """What ``predict_step`` returned, by name, with the dataset indices of the batch."""
+    if isinstance(outputs, Tensor):
+        outputs = {"logits": outputs}
+    if not isinstance(outputs, Mapping):
+        raise TypeError(
+            f"expected {type(model).__name__}.predict_step() to return logits, or a mapping of outputs by name, got "
+            f"{type(outputs).__name__}"
+        )
+    return {"index": batch.index, **outputs}
+
+
+def _take(outputs: Mapping[str, Tensor], name: str, model: LightningModule) -> Tensor:
+    if name not in outputs:
+        raise UserError(
+            f"expected {type(model).__name__}.predict_step() to return {name}, got {', '.join(outputs)}: add it, or "
+            "choose a query that needs less"
+        )
+    return outputs[name]
