@@ -8,6 +8,8 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.data.fingerprint import FILES as FINGERPRINT_FILES
+from msal_lightning.embeddings import FILES as EMBEDDINGS_FILES
 from msal_lightning.loop.checks import ModelCheck, check_fits
 from msal_lightning.loop.describe import from_python, keep_batch_size, title
 from msal_lightning.loop.drafts import draft_record, first_facts
@@ -27,6 +29,7 @@ from msal_lightning.ranks import Ranks
 from msal_lightning.runs import RoundRecord, RunDirectory
 from msal_lightning.signals import GentleStop
 from msal_lightning.strategies.base import Strategy
+from msal_lightning.tracking import FILES as TRACKING_FILES
 from msal_lightning.tracking import Tracker
 from msal_lightning.training.environment import environment, say_changed_environment
 
@@ -78,6 +81,7 @@ class ActiveLoop:
         self.observers = Observers(run, tracker, self.ranks, hold=options.on_nan == "retry")
         self.fitter = Fitter(new_model, new_trainer, data, run, options, self.ranks, self.observers, self.stop)
         run.keep_checkpoints = options.keep_checkpoints
+        run.written_by_others = (*EMBEDDINGS_FILES, *FINGERPRINT_FILES, *TRACKING_FILES)
 
         data.prepare_data()
         if (first := run.first_record()) is not None:
