@@ -147,7 +147,7 @@ def test_a_folder_may_move_and_its_copy_has_other_times(started, resumed, capsys
 
 
 def test_another_thread_count_is_said(resumed, monkeypatch, capsys):
-    import msal_lightning.loop as loop
+    import msal_lightning.loop.loop as loop
 
     environment = loop.environment
     monkeypatch.setattr(loop, "environment", lambda trainer: environment(trainer) | {"threads": "64"})
