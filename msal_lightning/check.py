@@ -6,7 +6,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from rich.table import Table
 from rich.text import Text
 
-from msal_lightning.another_class import drop_options_of_another_class
+from msal_lightning.compat import drop_options_of_another_class
 from msal_lightning.config.command_parser import PROGRAM
 from msal_lightning.errors import UserError
 from msal_lightning.fit import one_sentence

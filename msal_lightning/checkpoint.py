@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
 from msal_lightning.atomic import atomic_file
+from msal_lightning.compat import resume_between_epochs
 from msal_lightning.io.archives import check_zip
 from msal_lightning.io.kill_points import kill_point
 from msal_lightning.tracking.fit_log import open_rows
@@ -181,8 +182,7 @@ class FitCheckpoint(Checkpoint):
         """Let the Trainer call this before any other callback at the start of an epoch."""
         self._outside_state = OutsideState(trainer)
         trainer.callbacks.insert(0, _EpochStart(self))  # type: ignore[attr-defined]
-        # Lightning takes a fit with max_steps for one that was saved in the middle of an epoch, and repeats its end
-        trainer.fit_loop._iteration_based_training = lambda: False  # type: ignore[method-assign]
+        resume_between_epochs(trainer)
 
     def on_save_checkpoint(  # noqa: D102
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]

@@ -7,7 +7,7 @@ import torch
 from jsonargparse import ArgumentError, ArgumentParser
 from matplotlib.figure import Figure
 
-from msal_lightning.another_class import drop_options_of_another_class
+from msal_lightning.compat import drop_options_of_another_class
 from msal_lightning.config.command_parser import PROGRAM, CommandParser
 from msal_lightning.config.paths import expand
 from msal_lightning.data import ActiveDataModule

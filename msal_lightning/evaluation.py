@@ -5,7 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+from scipy.stats import binomtest, linregress, norm
+from scipy.stats import t as student_t
+
+from msal_lightning.report.significance import paired_t
 
 LEVEL = 0.95
 """Of all intervals."""
@@ -63,11 +66,8 @@ def accuracy_interval(accuracy: float, num_test: int) -> Estimate:
         accuracy: share that is right.
         num_test: of how many test images; at least 1.
     """
-    z = float(special.ndtri(0.5 + LEVEL / 2))
-    scale = 1 + z**2 / num_test
-    middle = (accuracy + z**2 / (2 * num_test)) / scale
-    half = z / scale * math.sqrt(accuracy * (1 - accuracy) / num_test + (z / (2 * num_test)) ** 2)
-    return Estimate(accuracy, max(0.0, middle - half), min(1.0, middle + half))
+    interval = binomtest(round(accuracy * num_test), num_test).proportion_ci(LEVEL, method="wilson")
+    return Estimate(accuracy, float(interval.low), float(interval.high))
 
 
 def next_gain(labels: Sequence[int], accuracies: Sequence[float], more: int = 100) -> Estimate | None:
@@ -87,12 +87,8 @@ def next_gain(labels: Sequence[int], accuracies: Sequence[float], more: int = 10
     x, y = np.log(np.array(labels[-_ROUNDS:], dtype=np.float64)), np.array(accuracies[-_ROUNDS:], dtype=np.float64)
     if len(x) < _FEWEST:
         return None
-    x_from_mean = x - x.mean()
-    spread = float((x_from_mean**2).sum())
-    slope = float((x_from_mean * y).sum()) / spread
-    residual = y - y.mean() - slope * x_from_mean
-    free = len(x) - 2
-    half = float(special.stdtrit(free, 0.5 + LEVEL / 2)) * math.sqrt(float((residual**2).sum()) / free / spread)
+    line = linregress(x, y)
+    slope, half = float(line.slope), float(student_t.ppf(0.5 + LEVEL / 2, len(x) - 2) * line.stderr)
     step = math.log1p(more / labels[-1])
     # an accuracy ends at 0 and 1, a straight line does not
     lowest, highest = -float(accuracies[-1]), 1.0 - float(accuracies[-1])
@@ -122,21 +118,13 @@ def against_random(
     a, b = ([float(runs[s][labels]) for s in seeds] for runs in (ours, random))
     mean_a, mean_b = sum(a) / len(a), sum(b) / len(b)
     if len(seeds) > 1:
-        p: float | None = _paired_t(np.array(a) - np.array(b))
+        p: float | None = paired_t(np.array(a) - np.array(b))[1]
     else:
         p = _two_proportions(mean_a, mean_b, num_test) if num_test else None
     return Comparison(labels, mean_a, mean_b, len(seeds), p)
 
 
-def _paired_t(differences: np.ndarray) -> float:
-    n, mean = len(differences), float(differences.mean())
-    error = float(differences.std(ddof=1)) / math.sqrt(n)
-    if error < 1e-12:  # rounding of equal differences
-        return 1.0 if abs(mean) < 1e-12 else 0.0
-    return 2 * float(special.stdtr(n - 1, -abs(mean) / error))
-
-
 def _two_proportions(a: float, b: float, n: int) -> float:
     pooled = (a + b) / 2
     error = math.sqrt(2 * pooled * (1 - pooled) / n)
-    return 2 * float(special.ndtr(-abs(a - b) / error)) if error else 1.0
+    return 2 * float(norm.cdf(-abs(a - b) / error)) if error else 1.0

@@ -22,7 +22,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only  # type: ignore[attr-defined]
 
-from msal_lightning.another_class import drop_options_of_another_class
+from msal_lightning.compat import drop_options_of_another_class, parser_actions
 from msal_lightning.config.callables import check_callables
 from msal_lightning.config.command_parser import PROGRAM, CommandParser
 from msal_lightning.config.null_values import check_nulls
@@ -339,7 +339,7 @@ def _tracker(logger: str | Namespace, run: RunDirectory, queried: QueriedImages)
 
 
 def _keys(parser: ArgumentParser) -> list[str]:
-    return [action.dest for action in parser._actions if "help" not in action.dest]
+    return [action.dest for action in parser_actions(parser) if "help" not in action.dest]
 
 
 class _Formatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -363,7 +363,7 @@ def _shorten_help(parser: ArgumentParser) -> None:
     }
     for name, group in (parser.groups or {}).items():
         group.title = titles[name]
-    for action in parser._actions:
+    for action in parser_actions(parser):
         section, _, name = action.dest.partition(".")
         if section == "trainer":
             action.help = _TRAINER_HELP.get(name, SUPPRESS)

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 import yaml
 
+from msal_lightning.compat import cpu_computes_in_bfloat16
 from msal_lightning.config.yaml_files import read_yaml
 
 
@@ -28,9 +29,7 @@ def choose_precision(accelerator: str, run_dir: Path | None = None) -> tuple[str
         return _bfloat16(native, f"the {torch.cuda.get_device_name()}")
     if accelerator in ("auto", "gpu", "mps") and torch.backends.mps.is_available():
         return _bfloat16(False, "this GPU")
-    # both are private in torch 2.14, which has no public question for them
-    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return _bfloat16(native, "this CPU")
+    return _bfloat16(cpu_computes_in_bfloat16(), "this CPU")
 
 
 def _bfloat16(native: bool, device: str) -> tuple[str, str]:

@@ -12,8 +12,8 @@ from typing import Any, Self, TypeVar
 import torch.distributed as dist
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Trainer
-from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
+from msal_lightning.compat import starts_processes_anew
 from msal_lightning.errors import UserError
 
 T = TypeVar("T")
@@ -182,7 +182,7 @@ def check_launcher(trainer: Trainer) -> None:
             f"got none and no {', '.join(missing)} in the environment: start it with srun or torchrun, set these "
             "variables on each machine, or leave trainer.num_nodes out"
         )
-    if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+    if starts_processes_anew(trainer):
         raise UserError(
             "trainer.strategy ddp_spawn, ddp_fork and ddp_notebook lose what their processes learn when a fit ends: "
             "set trainer.strategy to ddp and run it as a command, or trainer.devices to 1 in a notebook"

@@ -9,8 +9,8 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.trainer.connectors.signal_connector import _HandlersCompose
 
+from msal_lightning.compat import add_to_requeue_handler
 from msal_lightning.errors import UserError
 from msal_lightning.failures import is_lost_worker
 from msal_lightning.ranks import Ranks, lost
@@ -122,9 +122,9 @@ class GentleStop(Callback):
         if not self._before:
             return
         for signum in signal.valid_signals() - _LEFT_ALONE:
-            handler = signal.getsignal(signum)
-            if isinstance(handler, _HandlersCompose):  # has SLURM requeue the job; there is no use in going on then
-                signal.signal(signum, _HandlersCompose([handler, self._note]))  # type: ignore[arg-type]
+            both = add_to_requeue_handler(signal.getsignal(signum), self._note)
+            if both is not None:  # there is no use in training on once the job is queued again
+                signal.signal(signum, both)
 
     def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:  # noqa: D102
         self.check()

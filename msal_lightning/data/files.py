@@ -1,6 +1,5 @@
 """Image files: decoding one, many at once, or whenever they are asked for."""
 
-import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 import numpy as np
+import psutil
 import torch
 from numpy.typing import NDArray
 from rich.progress import Progress
@@ -171,11 +171,5 @@ def decode(name: str, source: str | BinaryIO, how: Decoding) -> NDArray[np.uint8
 
 
 def free_memory() -> int:
-    """Bytes of memory that are free or can be freed at once, as far as the system says."""
-    with contextlib.suppress(OSError, ValueError, StopIteration):
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return 1024 * int(next(line.split()[1] for line in lines if line.startswith("MemAvailable:")))
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):  # not on every system
-        return 8 * 2**30
+    """Bytes of memory that are free or can be freed at once."""
+    return int(psutil.virtual_memory().available)

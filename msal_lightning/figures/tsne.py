@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from rich.progress import track
+from scipy.linalg import orthogonal_procrustes
 from sklearn.manifold import TSNE
 
 from msal_lightning.collection import Run
@@ -207,6 +208,5 @@ def _rotation(here: NDArray[np.float64], there: NDArray[np.float64]) -> NDArray[
 
     [0] Schönemann, 1966, A generalized solution of the orthogonal Procrustes problem, Psychometrika
     """
-    left, _, right = np.linalg.svd(here.T @ there)
-    rotation: NDArray[np.float64] = left @ right
+    rotation: NDArray[np.float64] = orthogonal_procrustes(here, there)[0]
     return rotation

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from msal_lightning.atomic import write_atomically
+from msal_lightning.compat import label_studio_headers
 from msal_lightning.errors import UserError
 from msal_lightning.io.terminal import say
 from msal_lightning.oracles.base import Answer, Item, NotYet, Oracle, Question
@@ -356,7 +357,7 @@ class _Server:
                 f"{self._url}/api/projects/{project}/import",
                 params={"commit_to_project": "false"},
                 files=files,
-                headers=self._client._client_wrapper.get_headers(),
+                headers=label_studio_headers(self._client),
             )
             if response.status_code >= 300:
                 raise self._refusal(response.status_code, _json(response.text))
