@@ -18,11 +18,12 @@ DOCS = HERE.parent / "docs"
 INTRODUCTION = """\
 # Benchmarks
 
-`python -m benchmarks`, on a quiet machine: each figure is the median of five runs in turn (A B A B) in one process. A
-ratio is the median of the ratios of neighbours, with the smallest and the largest of them in brackets; it need not
-equal the ratio of the two medians beside it. A target counts as "not resolved" where that spread is wider than the
-distance to the target. Values without brackets were measured once, or before 2026-11-26, when the spread was not kept
-yet. `python -m benchmarks NAME` measures one table again. What they mean: [performance.md](performance.md).
+`python -m benchmarks` wrote these tables, on a quiet machine. Each figure is the median of five runs in turn (A B A
+B) in one process. A ratio is the median of the ratios of neighbouring runs, with the smallest and the largest ratio
+in brackets; it need not equal the ratio of the two medians beside it. A target counts as "not resolved" if this
+spread is wider than the distance to the target. Values without brackets were measured once, or before 2026-11-26,
+when the spread was not kept. `python -m benchmarks NAME` measures one table again. [performance.md](performance.md)
+interprets the tables.
 """
 
 
