@@ -8,8 +8,8 @@ from torch import Tensor
 
 from benchmarks.measure import Row, in_turn, peak_megabytes, ratio
 from msal_lightning import select_indices
-from msal_lightning.pool import PoolOutputs
 from msal_lightning.strategies import BADGE
+from msal_lightning.strategies.outputs import PoolOutputs
 
 ROWS, CLASSES, WIDTH, CHOSEN = 50_000, 100, 512, 500
 SUBSET, PICKS = 2_500, 20  # what fits: 512 MB of gradients; the dense time grows with rows × picks

@@ -21,15 +21,15 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.progress import track
 from torch import Tensor
 
-from msal_lightning.data import Digits
-from msal_lightning.data.views import Batch
-from msal_lightning.fit import fit
-from msal_lightning.pool import PoolOutputs
-from msal_lightning.report.significance import holm, paired_t
-from msal_lightning.report.tables import p_value, signed
-from msal_lightning.runs import RoundRecord, aubc, read_records
+from msal_lightning.analysis.report.tables import p_value, signed
+from msal_lightning.analysis.stats.significance import holm, paired_t
+from msal_lightning.cli.fit import fit
+from msal_lightning.data.loading import Batch
+from msal_lightning.datasets import Digits
+from msal_lightning.runs.records import RoundRecord, aubc, read_records
 from msal_lightning.strategies import BALD, MSAL, Entropy, ScoreStrategy
 from msal_lightning.strategies.base import mean_over_passes
+from msal_lightning.strategies.outputs import PoolOutputs
 
 # ---------------------------------------------------------------- wrong on purpose
 

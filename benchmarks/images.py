@@ -7,9 +7,9 @@ import torch
 from lightning.pytorch import Trainer
 
 from msal_lightning import ActiveDataModule, MSALClassifier
-from msal_lightning.backbones import ResNet18
 from msal_lightning.data import Images
-from msal_lightning.precision import choose_precision
+from msal_lightning.models.backbones import ResNet18
+from msal_lightning.training.precision import choose_precision
 
 PRECISION = choose_precision("auto")[0]
 

@@ -7,8 +7,8 @@ import torch
 
 from benchmarks.measure import Row, in_turn, peak_megabytes, ratio
 from msal_lightning import select_indices
-from msal_lightning.pool import PoolOutputs
 from msal_lightning.strategies import KCenter
+from msal_lightning.strategies.outputs import PoolOutputs
 
 ROWS, WIDTH, CHOSEN, LABELED = 50_000, 512, 500, 500
 SUBSET = 5_000  # a matrix of 100 MB in float32; 50,000 rows would take 10 GB

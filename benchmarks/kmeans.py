@@ -5,9 +5,9 @@ import statistics
 import torch
 
 from benchmarks.measure import Row, in_turn, ratio
-from msal_lightning.pool import PoolOutputs
 from msal_lightning.strategies import KMeansFaiss
 from msal_lightning.strategies._kmeans import kmeans
+from msal_lightning.strategies.outputs import PoolOutputs
 
 ROWS, WIDTH, CHOSEN, CLUSTERS, SEEDS = 20_000, 64, 250, 400, 5
 

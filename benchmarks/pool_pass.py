@@ -9,8 +9,8 @@ from benchmarks.images import PRECISION, STEMS, RandomImages, model, trainer_fac
 from benchmarks.measure import Row, device, in_turn, ratio
 from benchmarks.reference import Network, OneByOne, probabilities
 from msal_lightning import MSALClassifier, Query
-from msal_lightning.quiet import quiet_lightning
 from msal_lightning.strategies import Entropy, Strategy
+from msal_lightning.training.lightning_noise import quiet_lightning
 
 IMAGES = {"conv7": 60_000, "conv3": 10_000}  # conv3's time grows in proportion; 60,000 would take an hour
 BATCH = 500

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from benchmarks.images import STEMS, model
 from benchmarks.measure import Row, device, in_turn, ratio
 from msal_lightning import MSALClassifier
-from msal_lightning.backbones import SmallCNN
+from msal_lightning.models.backbones import SmallCNN
 
 
 def calls(network: MSALClassifier, image: torch.Tensor, train: bool) -> dict[str, Callable[[], None]]:

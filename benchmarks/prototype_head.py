@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.measure import Row, in_turn, peak_megabytes, ratio
-from msal_lightning.prototypes import DENSE_UP_TO, PrototypeHead, simplex_prototypes
+from msal_lightning.models.prototypes import DENSE_UP_TO, PrototypeHead, simplex_prototypes
 
 BATCH, LARGEST_MATRIX = 256, 10_000
 

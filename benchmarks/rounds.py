@@ -9,7 +9,7 @@ import time
 from benchmarks.images import RandomImages, model, trainer_factory
 from benchmarks.measure import Row
 from msal_lightning import ActiveLoop, LoopOptions, RunDirectory
-from msal_lightning.runs import RoundRecord
+from msal_lightning.runs.records import RoundRecord
 from msal_lightning.strategies import MSALD
 
 ROUNDS = 41

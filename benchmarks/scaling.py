@@ -15,9 +15,9 @@ import torch.distributed as dist
 
 from benchmarks.measure import Row, peak_megabytes
 from msal_lightning import select_indices
-from msal_lightning.pool import PoolOutputs
 from msal_lightning.query.shortlist import RunningSelection
 from msal_lightning.strategies import BADGE, MSALD, Entropy, KCenter, Strategy
+from msal_lightning.strategies.outputs import PoolOutputs
 
 PICTURE = Path(__file__).parent.parent / "docs" / "performance.png"
 POOLS = (10_000, 100_000, 1_000_000, 10_000_000)

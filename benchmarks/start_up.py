@@ -14,8 +14,8 @@ LIGHT = (["--help"], ["strategies"], ["datasets"], ["plot", "--help"])
 
 def stop_at_first_step(arguments: list[str]) -> None:
     """In a process of its own: ``fit``, as far as its first training step."""
-    from msal_lightning.cli import main
-    from msal_lightning.module import MSALClassifier
+    from msal_lightning.cli.main import main
+    from msal_lightning.models.classifier import MSALClassifier
 
     def stop(*args: Any) -> None:
         os._exit(0)

@@ -18,8 +18,9 @@ from pathlib import Path
 import torch
 from rich.progress import track
 
-from msal_lightning.fit import build_parser, fit, instantiate, parse
-from msal_lightning.runs import RoundRecord, aubc, read_records
+from msal_lightning.cli.fit import fit
+from msal_lightning.config.parser import build_parser, instantiate, parse
+from msal_lightning.runs.records import RoundRecord, aubc, read_records
 
 DROPOUT = ("--query.mc_samples", "10")
 ROWS: dict[str, tuple[str, ...]] = {

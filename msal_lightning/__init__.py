@@ -7,34 +7,37 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from msal_lightning.data import ActiveDataModule
+    from msal_lightning.data.base import ActiveDataModule
     from msal_lightning.loop.loop import ActiveLoop
-    from msal_lightning.loop.options import LoopOptions
-    from msal_lightning.metrics import AUBC
-    from msal_lightning.module import MSALClassifier
-    from msal_lightning.pool import PoolOutputs
-    from msal_lightning.prototypes import LinearHead, PrototypeHead, cosine_to_prototypes, simplex_prototypes
+    from msal_lightning.models.backbones import ResNet18, SmallCNN
+    from msal_lightning.models.classifier import MSALClassifier
+    from msal_lightning.models.metrics import AUBC
+    from msal_lightning.models.prototypes import LinearHead, PrototypeHead, cosine_to_prototypes, simplex_prototypes
     from msal_lightning.query.callback import Query
     from msal_lightning.query.shortlist import select_indices
-    from msal_lightning.runs import RunDirectory
+    from msal_lightning.runs.directory import RunDirectory
+    from msal_lightning.runs.options import LoopOptions
     from msal_lightning.strategies import ScoreStrategy, Strategy
+    from msal_lightning.strategies.outputs import PoolOutputs
 
 _HOME = {
-    "ActiveDataModule": "data",
+    "ActiveDataModule": "data.base",
     "ActiveLoop": "loop.loop",
-    "AUBC": "metrics",
-    "LinearHead": "prototypes",
-    "MSALClassifier": "module",
-    "PoolOutputs": "pool",
-    "PrototypeHead": "prototypes",
-    "LoopOptions": "loop.options",
+    "AUBC": "models.metrics",
+    "LinearHead": "models.prototypes",
+    "LoopOptions": "runs.options",
+    "MSALClassifier": "models.classifier",
+    "PoolOutputs": "strategies.outputs",
+    "PrototypeHead": "models.prototypes",
     "Query": "query.callback",
-    "RunDirectory": "runs",
-    "ScoreStrategy": "strategies",
-    "Strategy": "strategies",
-    "cosine_to_prototypes": "prototypes",
+    "ResNet18": "models.backbones",
+    "RunDirectory": "runs.directory",
+    "ScoreStrategy": "strategies.base",
+    "SmallCNN": "models.backbones",
+    "Strategy": "strategies.base",
+    "cosine_to_prototypes": "models.prototypes",
     "select_indices": "query.shortlist",
-    "simplex_prototypes": "prototypes",
+    "simplex_prototypes": "models.prototypes",
 }
 
 __all__ = [
@@ -47,8 +50,10 @@ __all__ = [
     "PoolOutputs",
     "PrototypeHead",
     "Query",
+    "ResNet18",
     "RunDirectory",
     "ScoreStrategy",
+    "SmallCNN",
     "Strategy",
     "cosine_to_prototypes",
     "select_indices",

@@ -1,6 +1,6 @@
 """``python -m msal_lightning``."""
 
-from msal_lightning.cli import console
+from msal_lightning.cli.main import console
 
 if __name__ == "__main__":
     console()

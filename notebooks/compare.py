@@ -21,9 +21,8 @@ from tempfile import mkdtemp
 from IPython.display import Markdown
 from lightning.pytorch import Trainer
 
-from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory, Strategy
-from msal_lightning.backbones import SmallCNN
-from msal_lightning.data import Digits, FashionMNIST
+from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory, SmallCNN, Strategy
+from msal_lightning.datasets import Digits, FashionMNIST
 from msal_lightning.strategies import MSALD, Margin, Random
 
 root = os.environ.get("FASHION_MNIST")  # or "/usr/share/datasets/fashion-mnist"
@@ -69,9 +68,9 @@ for strategy in (Random(), Margin(), MSALD()):
 # Table 3: Margin(MSAL) is Margin on the prototype head.
 
 # %%
-from msal_lightning.report.markdown import table
-from msal_lightning.report.result import build
-from msal_lightning.report.tables import footnotes, results_table, tests_table, verdict
+from msal_lightning.analysis.report.formats.markdown import table
+from msal_lightning.analysis.report.result import build
+from msal_lightning.analysis.report.tables import footnotes, results_table, tests_table, verdict
 
 report = build([runs])
 Markdown(table(results_table(report)))
@@ -95,7 +94,7 @@ Markdown(verdict(report))
 # ## The curves
 
 # %%
-from msal_lightning.figures.budget import budget_curves, collect
+from msal_lightning.analysis.figures.budget import budget_curves, collect
 
 _ = budget_curves(collect([runs]))
 

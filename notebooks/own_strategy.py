@@ -23,9 +23,8 @@ import torch.nn.functional as F
 from lightning.pytorch import Trainer
 from torch import Generator, Tensor
 
-from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, PoolOutputs, RunDirectory, Strategy
-from msal_lightning.backbones import SmallCNN
-from msal_lightning.data import Digits
+from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, PoolOutputs, RunDirectory, SmallCNN, Strategy
+from msal_lightning.datasets import Digits
 from msal_lightning.query.conformance import check_strategy
 from msal_lightning.strategies import Margin, Random, Uncertainty
 
@@ -129,7 +128,7 @@ def run(strategy: Strategy, seed: int):
 curves = {s.name: [run(s, seed) for seed in (0, 1)] for s in (TakeTurns(), Margin(), Random())}
 
 # %%
-from msal_lightning.figures.budget import budget_curves
+from msal_lightning.analysis.figures.budget import budget_curves
 
 _ = budget_curves(curves)
 

@@ -19,9 +19,8 @@ from tempfile import mkdtemp
 import torch
 from lightning.pytorch import Trainer
 
-from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
-from msal_lightning.backbones import SmallCNN
-from msal_lightning.data import Digits
+from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory, SmallCNN
+from msal_lightning.datasets import Digits
 from msal_lightning.strategies import MSALD, Random, Strategy
 
 runs = Path(mkdtemp())
@@ -57,7 +56,7 @@ random = make_loop(Random()).run()
 # Both start from the same 40 images and the same first model: the difference is the choice alone.
 
 # %%
-from msal_lightning.figures.budget import budget_curves
+from msal_lightning.analysis.figures.budget import budget_curves
 
 _ = budget_curves({"MSAL-D": [msald], "Random": [random]})
 

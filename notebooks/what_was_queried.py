@@ -21,9 +21,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from lightning.pytorch import Trainer
 
-from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
-from msal_lightning.backbones import SmallCNN
-from msal_lightning.data import Digits
+from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory, SmallCNN
+from msal_lightning.datasets import Digits
 from msal_lightning.strategies import MSALD, Entropy
 
 folder = Path(mkdtemp())
@@ -42,7 +41,7 @@ for strategy in (Entropy(), MSALD()):
 # From here on only files are read: set `folder` to any folder of runs and `data` to their dataset.
 
 # %%
-from msal_lightning.collection import read_runs
+from msal_lightning.runs.reading import read_runs
 
 runs = {run.folder.name: run.records for run in read_runs([folder])}
 color = dict(zip(runs, plt.rcParams["axes.prop_cycle"].by_key()["color"], strict=False))

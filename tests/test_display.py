@@ -5,9 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from msal_lightning import display
+from msal_lightning.loop import display
 from msal_lightning.loop.display import Display, RoundProgress
-from msal_lightning.runs import Purchase, RoundRecord
+from msal_lightning.runs.records import Purchase, RoundRecord
 
 
 class Fit:

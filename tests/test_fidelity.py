@@ -8,9 +8,9 @@ import pytest
 import torch
 import yaml
 
-from msal_lightning.fit import build_parser, parse
-from msal_lightning.pool import PoolOutputs
-from msal_lightning.runs import flatten
+from msal_lightning.config.parser import build_parser, parse
+from msal_lightning.runs.config import flatten
+from msal_lightning.strategies.outputs import PoolOutputs
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "fidelity.md").read_text()

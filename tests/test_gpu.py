@@ -5,8 +5,9 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
-from msal_lightning.backbones import SmallCNN
-from msal_lightning.data import CropFlip, Digits
+from msal_lightning.data import CropFlip
+from msal_lightning.datasets import Digits
+from msal_lightning.models.backbones import SmallCNN
 from msal_lightning.strategies import BADGE, Random
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")

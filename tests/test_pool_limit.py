@@ -9,13 +9,13 @@ import torch
 from lightning.pytorch import Trainer
 
 from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
-from msal_lightning.backbones import SmallCNN
-from msal_lightning.cli import main
-from msal_lightning.data import Digits
+from msal_lightning.cli.main import main
+from msal_lightning.datasets import Digits
 from msal_lightning.errors import UserError
-from msal_lightning.runs import read_records
+from msal_lightning.models.backbones import SmallCNN
+from msal_lightning.runs.records import read_records
+from msal_lightning.seeding import stream
 from msal_lightning.strategies import BADGE, BALD, CEAL, MSAL, MSALD, Entropy, KCenter, ProbCover, Random, TypiClust
-from msal_lightning.streams import stream
 
 SIZE = 1297
 

@@ -5,14 +5,14 @@ import torch
 from lightning.pytorch import LightningModule
 
 from msal_lightning import MSALClassifier, Query, select_indices
-from msal_lightning.backbones import SmallCNN
-from msal_lightning.data import Digits
-from msal_lightning.dropout import DropoutMasks
+from msal_lightning.datasets import Digits
 from msal_lightning.errors import UserError
-from msal_lightning.pool import PoolOutputs
-from msal_lightning.quiet import quiet_lightning
+from msal_lightning.models.backbones import SmallCNN
+from msal_lightning.models.mc_dropout import DropoutMasks
+from msal_lightning.seeding import stream
 from msal_lightning.strategies import BALD, CEAL, MSALD, Entropy, KCenter, Margin, Random
-from msal_lightning.streams import stream
+from msal_lightning.strategies.outputs import PoolOutputs
+from msal_lightning.training.lightning_noise import quiet_lightning
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from msal_lightning.catalog import classes
-from msal_lightning.cli import COMMANDS, main
-from msal_lightning.configs import shipped_folder
-from msal_lightning.fit import build_parser, parse
+from msal_lightning.cli.main import COMMANDS, main
+from msal_lightning.config.catalog import classes
+from msal_lightning.config.files import shipped_folder
+from msal_lightning.config.parser import build_parser, parse
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text().replace("\\\n", " ")  # continued lines are one

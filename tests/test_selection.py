@@ -5,7 +5,6 @@ import torch
 
 from msal_lightning import select_indices
 from msal_lightning.errors import UserError
-from msal_lightning.pool import PoolOutputs
 from msal_lightning.query.shortlist import RunningSelection
 from msal_lightning.strategies import (
     BADGE,
@@ -20,6 +19,7 @@ from msal_lightning.strategies import (
     Strategy,
     VariationRatio,
 )
+from msal_lightning.strategies.outputs import PoolOutputs
 
 
 class FirstEmbedding(ScoreStrategy):

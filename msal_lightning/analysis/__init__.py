@@ -1,1 +1,1 @@
-"""What the records of runs say, beyond the numbers that stand in them."""
+"""What is computed and drawn from the records of runs."""

@@ -6,9 +6,9 @@ from jsonargparse import Namespace
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from msal_lightning.backbones import Backbone
 from msal_lightning.config.ownership import makes
 from msal_lightning.errors import UserError
+from msal_lightning.models.backbones import Backbone
 
 _MADE = {
     "model.backbone": (Backbone, "a backbone: a class below Backbone"),

@@ -15,8 +15,8 @@ from lightning.pytorch.loggers import Logger
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from msal_lightning.backbones import Backbone
 from msal_lightning.data import ActiveDataModule, Augmentation
+from msal_lightning.models.backbones import Backbone
 from msal_lightning.strategies import Strategy
 
 # Beginning of the path, of the name that is written and of the one that is meant, to the bases that it may have
@@ -29,9 +29,9 @@ _OWNERS: dict[str, tuple[type, ...]] = {
 _MADE_BY_FUNCTIONS = (Optimizer, LRScheduler, Backbone)
 _HOMES = (
     "msal_lightning.strategies",
-    "msal_lightning.data",
-    "msal_lightning.data.augment",
-    "msal_lightning.backbones",
+    "msal_lightning.datasets",
+    "msal_lightning.data.augmentation",
+    "msal_lightning.models.backbones",
     "torch.optim",
     "torch.optim.lr_scheduler",
     "lightning.pytorch.callbacks",

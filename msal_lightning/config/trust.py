@@ -12,9 +12,10 @@ from typing import Any, NoReturn
 import yaml
 
 from msal_lightning.config.ownership import find_by_name, find_owned, is_dotted, plain_options
-from msal_lightning.config.signature import is_own
-from msal_lightning.config.yaml_files import load_yaml, read_limited
 from msal_lightning.errors import UserError
+from msal_lightning.io.yaml_files import load_yaml, read_limited
+from msal_lightning.runs.moved_names import present
+from msal_lightning.runs.signature import is_own
 
 TRUST_HELP = "a class of others that the run's configuration may name; may be repeated"
 _CLASS_KEYS = {"class_path", "init_args", "dict_kwargs"}
@@ -61,7 +62,7 @@ def read_config(
     file = folder / "config.yaml"
     try:
         content = read_limited(file)
-        values = load_yaml(content.decode("utf-8"))
+        values = present(load_yaml(content.decode("utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         why = getattr(error, "problem", None) or getattr(error, "strerror", None) or "it cannot be read"
         raise UserError(f"the configuration '{file}' is damaged ({why}): choose another run") from None

@@ -11,14 +11,14 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from msal_lightning.data.augment import Augmentation
+from msal_lightning.data.augmentation import Augmentation
 from msal_lightning.data.decoding import Decoding
-from msal_lightning.data.resident import Resident
-from msal_lightning.data.truth import UNKNOWN, Truth
-from msal_lightning.data.views import Batch, EpochBatches, Images, ImageStore, View, shard
+from msal_lightning.data.device_cache import Resident
+from msal_lightning.data.label_guard import refuse_if_hidden
+from msal_lightning.data.labels import UNKNOWN, Truth
+from msal_lightning.data.loading import Batch, EpochBatches, Images, ImageStore, View, shard
 from msal_lightning.errors import UserError
-from msal_lightning.hidden import refuse_if_hidden
-from msal_lightning.streams import derive_seed, retry_key, stream
+from msal_lightning.seeding import derive_seed, retry_key, stream
 
 IN_POOL = -1
 """``labeled_at`` of an image whose label was not bought yet."""

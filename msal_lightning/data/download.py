@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from rich.progress import DownloadColumn, Progress
 
-from msal_lightning.atomic import open_unlinked
 from msal_lightning.data.read_only import is_read_only
 from msal_lightning.errors import UserError
+from msal_lightning.io.atomic import open_unlinked
 from msal_lightning.io.console import shared_console
 from msal_lightning.io.terminal import say
 

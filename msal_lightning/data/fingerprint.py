@@ -22,7 +22,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.data.truth import label_marks
+from msal_lightning.data.labels import label_marks
 from msal_lightning.io.wording import counted
 
 FILE = "images.jsonl.gz"

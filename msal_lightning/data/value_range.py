@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from msal_lightning.data.decoding import ANY, Range, as_raw
-from msal_lightning.data.files import in_threads
 from msal_lightning.data.formats import UNREADABLE, formats
+from msal_lightning.data.image_files import in_threads
 from msal_lightning.data.raw_pixels import Raw, read_raw
 from msal_lightning.errors import UserError
 

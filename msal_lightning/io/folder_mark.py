@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from msal_lightning.atomic import named_by_part, write_atomically
 from msal_lightning.errors import UserError
+from msal_lightning.io.atomic import named_by_part, write_atomically
 from msal_lightning.io.names import name_some
 
 MARK = "msal_lightning.json"

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from msal_lightning.atomic import named_by_part
 from msal_lightning.errors import UserError
+from msal_lightning.io.atomic import named_by_part
 
 
 def remove_own(folder: Path, patterns: Sequence[str]) -> None:

@@ -6,22 +6,24 @@ from dataclasses import replace
 
 import torch
 
-from msal_lightning.checkpoint import load_checked
 from msal_lightning.data.base import IN_POOL, ActiveDataModule
+from msal_lightning.data.places import REASONS
 from msal_lightning.errors import UserError
 from msal_lightning.io.kill_points import kill_point
 from msal_lightning.loop.checks import ModelCheck, check_test_set
 from msal_lightning.loop.fitting import Fitted, Fitter
 from msal_lightning.loop.label_sources import InitialSet, LabelSource, pseudo_labels_of
-from msal_lightning.oracles.asked import INITIAL, Asked, Exchange, asked_file
-from msal_lightning.oracles.base import REASONS, Item, NotYet, Oracle, Question
-from msal_lightning.oracles.suggest import make_items
-from msal_lightning.predictor import Predictor
+from msal_lightning.models.predictor import Predictor
+from msal_lightning.oracles.base import Item, NotYet, Oracle, Question
+from msal_lightning.oracles.tasks import make_items
 from msal_lightning.query.callback import Query
 from msal_lightning.query.shortlist import Selection
-from msal_lightning.ranks import Ranks
-from msal_lightning.runs import PseudoLabels, Purchase, RoundRecord, RunDirectory, Skipped, record_body, record_of
+from msal_lightning.runs.directory import RunDirectory
+from msal_lightning.runs.pending import INITIAL, Asked, Exchange, asked_file
+from msal_lightning.runs.records import PseudoLabels, Purchase, RoundRecord, Skipped, record_body, record_of
 from msal_lightning.strategies.base import Strategy
+from msal_lightning.training.checkpoint import load_checked
+from msal_lightning.training.distributed import Ranks
 
 Choose = Callable[[int], tuple[Selection, Predictor | None]]
 

@@ -5,17 +5,17 @@ from collections.abc import Callable
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 
-from msal_lightning.config.batch_size import check_batch_size
 from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.data.batch_size import check_batch_size
 from msal_lightning.errors import UserError
-from msal_lightning.module import MSALClassifier
+from msal_lightning.models.classifier import MSALClassifier
+from msal_lightning.models.dry_run import try_model
 from msal_lightning.query.callback import Query
 from msal_lightning.query.shortlist import check_classes
-from msal_lightning.quiet import quiet_lightning
-from msal_lightning.ranks import check_launcher
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.training.callback_rules import check_trainer
-from msal_lightning.training.dry_run import try_model
+from msal_lightning.training.distributed import check_launcher
+from msal_lightning.training.lightning_noise import quiet_lightning
 from msal_lightning.training.optimizer_steps import check_limits
 
 

@@ -6,12 +6,13 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer
 
-from msal_lightning.config.batch_size import say_batch_size, was_per_device, without_key
 from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.data.batch_size import say_batch_size, was_per_device, without_key
 from msal_lightning.io.wording import counted
 from msal_lightning.loop.label_sources import LabelSource
-from msal_lightning.loop.options import LoopOptions
-from msal_lightning.runs import RunDirectory, flatten
+from msal_lightning.runs.config import flatten
+from msal_lightning.runs.directory import RunDirectory
+from msal_lightning.runs.options import LoopOptions
 from msal_lightning.strategies.base import Strategy
 
 _MOST_CLASSES = 12  # whose sizes are listed

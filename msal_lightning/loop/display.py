@@ -9,16 +9,15 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from msal_lightning.analysis.class_results import MOST_CLASSES
-from msal_lightning.analysis.classes import MissingClasses, accuracy_name, missing_classes
-from msal_lightning.analysis.rounding import fixed
-from msal_lightning.evaluation import Estimate
 from msal_lightning.io.console import SafeConsole, shared_console
+from msal_lightning.io.rounding import fixed
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
+from msal_lightning.models.class_results import MOST_CLASSES
 from msal_lightning.oracles.base import NotYet
-from msal_lightning.runs import RoundRecord, RunDirectory, aubc
-from msal_lightning.status import conclusions, look
+from msal_lightning.runs.classes import MissingClasses, accuracy_name, missing_classes
+from msal_lightning.runs.directory import RunDirectory
+from msal_lightning.runs.records import RoundRecord, aubc
 
 _PLAIN_SECONDS = 30  # without a terminal: one line for a phase that lasts longer than this, and every so often
 
@@ -204,17 +203,6 @@ class Display:
         )
         for warning in missing_classes(records, len(records) - 1).warnings:
             self._print(f"WARNING: {warning}", style="bold red" if "test image" in warning else "yellow")
-
-    def outlook(self, run: Path) -> None:
-        """For who pays for labels: how sure the accuracy is, and what more labels may add."""
-        status = look(run)
-        if isinstance(sure := status.tested[-1].accuracy, Estimate):
-            what = self._missing.scope or "accuracy"
-            self._print(
-                f"the {what} is {fixed(sure.low, 3)} to {fixed(sure.high, 3)} (95 %, by the number of test images)"
-            )
-        for line in conclusions(status):
-            self._print(line)
 
     def _print(self, text: str, style: str | None = None) -> None:
         self._console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -5,13 +5,13 @@ from typing import Any
 
 import torch
 
-from msal_lightning.analysis.class_results import ClassResults
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.loop.fitting import Fitted
 from msal_lightning.loop.label_sources import InitialSet
-from msal_lightning.oracles.suggest import shortest
+from msal_lightning.models.class_results import ClassResults
+from msal_lightning.oracles.tasks import shortest
 from msal_lightning.query.callback import Query
-from msal_lightning.runs import Purchase, RoundRecord
+from msal_lightning.runs.records import Purchase, RoundRecord
 from msal_lightning.training.environment import environment
 
 

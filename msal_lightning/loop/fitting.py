@@ -14,24 +14,24 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.seed import isolate_rng
 
-from msal_lightning.analysis.class_results import ClassResults
-from msal_lightning.checkpoint import FitCheckpoint, SavedFit, read_fit, resume_fit, save_atomically
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.errors import UserError
-from msal_lightning.failures import explained, refused_by_lightning
 from msal_lightning.io.kill_points import kill_point
 from msal_lightning.loop.observers import Observers
-from msal_lightning.loop.options import LoopOptions
 from msal_lightning.loop.shared_round0 import FirstFit, digest, read_first_fit, write_first_fit
-from msal_lightning.loss_guard import DivergedError, LossGuard
-from msal_lightning.module import MSALClassifier
+from msal_lightning.models.class_results import ClassResults
+from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.query.callback import Query
-from msal_lightning.quiet import quiet_lightning
-from msal_lightning.ranks import Ranks
-from msal_lightning.runs import RunDirectory
-from msal_lightning.signals import GentleStop
-from msal_lightning.streams import EpochStreams, derive_seed, retry_key
+from msal_lightning.runs.directory import RunDirectory
+from msal_lightning.runs.options import LoopOptions
+from msal_lightning.seeding import EpochStreams, derive_seed, retry_key
+from msal_lightning.training.checkpoint import FitCheckpoint, SavedFit, read_fit, resume_fit, save_atomically
+from msal_lightning.training.distributed import Ranks
+from msal_lightning.training.failures import explained, refused_by_lightning
+from msal_lightning.training.lightning_noise import quiet_lightning
+from msal_lightning.training.nan_guard import DivergedError, LossGuard
 from msal_lightning.training.optimizer_steps import check_stepped
+from msal_lightning.training.signals import GentleStop
 
 _RETRIES = 3  # after a fit that diverged, each with weights of its own
 

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.data.views import Batch
-from msal_lightning.embeddings import file_name
+from msal_lightning.data.loading import Batch
 from msal_lightning.query.transfer import Transfer
-from msal_lightning.ranks import Ranks
-from msal_lightning.runs import RunDirectory
-from msal_lightning.streams import derive_seed, noise_of_rows
+from msal_lightning.runs.directory import RunDirectory
+from msal_lightning.runs.embeddings import file_name
+from msal_lightning.seeding import derive_seed, noise_of_rows
+from msal_lightning.training.distributed import Ranks
 
 
 class KeepEmbeddings(Callback):

@@ -11,10 +11,10 @@ from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.errors import UserError
 from msal_lightning.loop.checks import check_test_set
 from msal_lightning.loop.fitting import Fitted
-from msal_lightning.oracles.suggest import shortest
+from msal_lightning.oracles.tasks import shortest
 from msal_lightning.query.callback import Query, label_selection
 from msal_lightning.query.shortlist import Selection
-from msal_lightning.runs import PseudoLabels, Purchase, RoundRecord, Skipped
+from msal_lightning.runs.records import PseudoLabels, Purchase, RoundRecord, Skipped
 
 
 @dataclass(frozen=True)

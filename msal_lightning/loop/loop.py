@@ -9,29 +9,30 @@ from lightning.pytorch.utilities.seed import isolate_rng
 
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.fingerprint import FILES as FINGERPRINT_FILES
-from msal_lightning.embeddings import FILES as EMBEDDINGS_FILES
 from msal_lightning.loop.checks import ModelCheck, check_fits
 from msal_lightning.loop.describe import from_python, keep_batch_size, title
 from msal_lightning.loop.drafts import draft_record, first_facts
 from msal_lightning.loop.fitting import Fitter
 from msal_lightning.loop.keep_embeddings import KeepEmbeddings
 from msal_lightning.loop.observers import Observers
-from msal_lightning.loop.options import LoopOptions
 from msal_lightning.loop.restore import check_rounds, restore
 from msal_lightning.loop.same_images import check_images
 from msal_lightning.loop.sources import choose_label_source
-from msal_lightning.module import MSALClassifier
+from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.oracles.base import NotYet, Oracle
 from msal_lightning.oracles.simulated import Simulated
 from msal_lightning.query.callback import Query
-from msal_lightning.quiet import quiet_lightning
-from msal_lightning.ranks import Ranks
-from msal_lightning.runs import RoundRecord, RunDirectory
-from msal_lightning.signals import GentleStop
+from msal_lightning.runs.directory import RunDirectory
+from msal_lightning.runs.embeddings import FILES as EMBEDDINGS_FILES
+from msal_lightning.runs.options import LoopOptions
+from msal_lightning.runs.records import RoundRecord
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.tracking import FILES as TRACKING_FILES
 from msal_lightning.tracking import Tracker
+from msal_lightning.training.distributed import Ranks
 from msal_lightning.training.environment import environment, say_changed_environment
+from msal_lightning.training.lightning_noise import quiet_lightning
+from msal_lightning.training.signals import GentleStop
 
 
 class ActiveLoop:

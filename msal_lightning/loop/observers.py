@@ -8,14 +8,15 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.loggers.logger import DummyLogger
 from torch import Tensor
 
-from msal_lightning.analysis.classes import accuracy_name
 from msal_lightning.io.kill_points import kill_point
 from msal_lightning.loop.display import Display, RoundProgress
-from msal_lightning.module import MSALClassifier
+from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.oracles.base import NotYet
-from msal_lightning.ranks import Ranks
-from msal_lightning.runs import RoundRecord, RunDirectory, aubc
+from msal_lightning.runs.classes import accuracy_name
+from msal_lightning.runs.directory import RunDirectory
+from msal_lightning.runs.records import RoundRecord, aubc
 from msal_lightning.tracking import Tracker, Tracking
+from msal_lightning.training.distributed import Ranks
 
 
 class Observers:
@@ -111,8 +112,6 @@ class Observers:
             name = accuracy_name(records).replace(" ", "_")
             self._tracker.finish({"AUBC": aubc(records), name: records[-1].accuracy})
         self._display.finish(records, self._run)
-        if records[0].held_out or records[0].skipped is not None:  # somebody pays for these labels
-            self._display.outlook(self._run.path)
 
     def close(self) -> None:
         """The process ends, whatever for; a later one resumes."""

@@ -9,10 +9,10 @@ from msal_lightning.errors import UserError
 from msal_lightning.loop.fitting import Fitted
 from msal_lightning.loop.label_sources import InitialSet, LabelSource
 from msal_lightning.loop.restore import know_classes
-from msal_lightning.loop.same_images import changed_images
 from msal_lightning.query.callback import Query
 from msal_lightning.query.shortlist import Selection
-from msal_lightning.runs import Purchase, RoundRecord, read_records
+from msal_lightning.runs.changed_images import changed_images
+from msal_lightning.runs.records import Purchase, RoundRecord, read_records
 
 
 class ReplayedLabels(LabelSource):

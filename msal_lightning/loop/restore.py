@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.data.files import name_some
+from msal_lightning.data.image_files import name_some
 from msal_lightning.errors import UserError
 from msal_lightning.io.kill_points import kill_point
 from msal_lightning.io.wording import counted
-from msal_lightning.runs import Purchase, RoundRecord
+from msal_lightning.runs.records import Purchase, RoundRecord
 
 
 def know_classes(data: ActiveDataModule, names: Sequence[str]) -> None:

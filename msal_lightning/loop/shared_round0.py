@@ -14,9 +14,9 @@ from typing import Any
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from msal_lightning.checkpoint import AtomicCheckpointIO, load_checked
-from msal_lightning.config.changes import without_defaults
-from msal_lightning.runs import flatten, is_free
+from msal_lightning.runs.changes import without_defaults
+from msal_lightning.runs.config import flatten, is_free
+from msal_lightning.training.checkpoint import AtomicCheckpointIO, load_checked
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from msal_lightning.loop.fitting import Fitter
 from msal_lightning.loop.label_sources import DataLabels, LabelSource
 from msal_lightning.loop.replay import ReplayedLabels
 from msal_lightning.oracles.base import Oracle
-from msal_lightning.runs import RunDirectory
+from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.strategies.base import Strategy
 
 

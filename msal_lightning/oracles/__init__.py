@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from msal_lightning.oracles.base import Answer, Item, NotYet, Oracle, Question
-    from msal_lightning.oracles.files import Files
-    from msal_lightning.oracles.label_studio import LabelStudio
+    from msal_lightning.oracles.csv_files.oracle import Files
+    from msal_lightning.oracles.label_studio.oracle import LabelStudio
     from msal_lightning.oracles.simulated import Simulated
 
 _HOME = {
     "Answer": "base",
-    "Files": "files",
+    "Files": "csv_files.oracle",
     "Item": "base",
-    "LabelStudio": "label_studio",
+    "LabelStudio": "label_studio.oracle",
     "NotYet": "base",
     "Oracle": "base",
     "Question": "base",

@@ -8,10 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from msal_lightning.data.base import ActiveDataModule
 
-SKIP, UNSURE = "skip", "unsure"
-REASONS = (SKIP, UNSURE)
-"""What may be said instead of a class: both take the image out of the pool, and the next best replaces it."""
-
 
 @dataclass(frozen=True)
 class Item:

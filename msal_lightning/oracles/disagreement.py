@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from msal_lightning.atomic import write_atomically
+from msal_lightning.io.atomic import write_atomically
 from msal_lightning.io.csv_cells import guard, guard_path
 from msal_lightning.oracles.base import Answer
 

@@ -8,15 +8,15 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.data.views import Batch
+from msal_lightning.data.loading import Batch
 from msal_lightning.errors import UserError
 from msal_lightning.io.kill_points import kill_point
-from msal_lightning.pool import OUTPUTS, PoolOutputs
 from msal_lightning.query.shortlist import Held, RunningSelection, Selection
 from msal_lightning.query.transfer import Transfer
-from msal_lightning.ranks import Ranks
+from msal_lightning.seeding import stream
 from msal_lightning.strategies.base import Strategy
-from msal_lightning.streams import stream
+from msal_lightning.strategies.outputs import OUTPUTS, PoolOutputs
+from msal_lightning.training.distributed import Ranks
 
 _PREDICTED = "predicted"
 _Part = tuple[Held, list[PoolOutputs], int, int | None]  # of a process: pool, labeled set, images seen, errors
@@ -50,7 +50,7 @@ class Query(Callback):
         Trainer(callbacks=[query]).predict(model, datamodule=data, return_predictions=False)
 
     ``predict_step`` returns a mapping with the logits (B, C), and with what ``strategy.needs`` names: see
-    :class:`~msal_lightning.pool.PoolOutputs`. A tensor counts as the logits. On several devices set
+    :class:`~msal_lightning.strategies.outputs.PoolOutputs`. A tensor counts as the logits. On several devices set
     ``Trainer(use_distributed_sampler=False)``, because the data module divides the pool itself.
 
     Args:

@@ -21,12 +21,12 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from msal_lightning.data.label_guard import HiddenLabelsError, labels_hidden
 from msal_lightning.errors import UserError
-from msal_lightning.hidden import HiddenLabelsError, labels_hidden
-from msal_lightning.pool import OUTPUTS, PoolOutputs
 from msal_lightning.query.callback import check_needs
 from msal_lightning.query.shortlist import RunningSelection
 from msal_lightning.strategies.base import ScoreStrategy, Strategy, Uncertainty
+from msal_lightning.strategies.outputs import OUTPUTS, PoolOutputs
 
 _ROWS = 120
 _N = 13

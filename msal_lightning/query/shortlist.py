@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Generator, Tensor
 
+from msal_lightning.data.label_guard import labels_hidden
 from msal_lightning.errors import UserError
-from msal_lightning.hidden import labels_hidden
-from msal_lightning.pool import OUTPUTS, PoolOutputs
 from msal_lightning.strategies.base import Strategy, by_score
+from msal_lightning.strategies.outputs import OUTPUTS, PoolOutputs
 
 
 @dataclass(frozen=True)

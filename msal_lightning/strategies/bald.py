@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from msal_lightning.pool import PoolOutputs
 from msal_lightning.strategies.base import MCUncertainty, mean_over_passes
+from msal_lightning.strategies.outputs import PoolOutputs
 
 
 class BALD(MCUncertainty):

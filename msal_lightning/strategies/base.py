@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Generator, Tensor
 
-from msal_lightning.pool import PoolOutputs
+from msal_lightning.strategies.outputs import PoolOutputs
 
 
 class Strategy(ABC):
@@ -41,7 +41,7 @@ class Strategy(ABC):
         Args:
             pool: N rows with what ``needs`` names.
             seed: of the round's query stream; noise is drawn per row from (seed, index), never in sequence, so that
-                batches and ranks don't matter: :func:`~msal_lightning.streams.noise_of_rows`.
+                batches and ranks don't matter: :func:`~msal_lightning.seeding.noise_of_rows`.
 
         Returns:
             (N,) float32, finite.

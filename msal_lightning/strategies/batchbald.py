@@ -3,10 +3,10 @@
 import torch
 from torch import Generator, Tensor
 
-from msal_lightning.pool import PoolOutputs
 from msal_lightning.strategies._distances import blocks
 from msal_lightning.strategies.bald import BALD
 from msal_lightning.strategies.base import PrefilterStrategy
+from msal_lightning.strategies.outputs import PoolOutputs
 
 _TINY = torch.finfo(torch.float32).tiny
 

@@ -5,10 +5,10 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor
 
-from msal_lightning.pool import PoolOutputs
 from msal_lightning.strategies.base import Strategy, Uncertainty, by_score
 from msal_lightning.strategies.entropy import Entropy
 from msal_lightning.strategies.msal import MSAL
+from msal_lightning.strategies.outputs import PoolOutputs
 
 
 class CEAL(Strategy):

@@ -3,9 +3,9 @@
 import torch
 from torch import Generator, Tensor
 
-from msal_lightning.pool import PoolOutputs
 from msal_lightning.strategies._distances import centered_together, distance_to_nearest
 from msal_lightning.strategies.base import Strategy
+from msal_lightning.strategies.outputs import PoolOutputs
 
 
 class KCenter(Strategy):

@@ -2,10 +2,10 @@
 
 from torch import Generator, Tensor
 
-from msal_lightning.pool import PoolOutputs
 from msal_lightning.strategies._distances import centered, nearest_rows
 from msal_lightning.strategies._kmeans import kmeans
 from msal_lightning.strategies.base import Strategy
+from msal_lightning.strategies.outputs import PoolOutputs
 
 
 class KMeans(Strategy):

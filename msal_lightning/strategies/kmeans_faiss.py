@@ -4,9 +4,9 @@ import torch
 from torch import Generator, Tensor
 
 from msal_lightning.errors import UserError
-from msal_lightning.pool import PoolOutputs
 from msal_lightning.strategies._distances import centered, nearest_rows
 from msal_lightning.strategies.base import Strategy
+from msal_lightning.strategies.outputs import PoolOutputs
 
 
 class KMeansFaiss(Strategy):

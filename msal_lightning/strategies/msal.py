@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from msal_lightning.pool import PoolOutputs
-from msal_lightning.prototypes import largest_cosine
+from msal_lightning.models.prototypes import largest_cosine
 from msal_lightning.strategies.base import Uncertainty
+from msal_lightning.strategies.outputs import PoolOutputs
 
 
 class MSAL(Uncertainty):

@@ -3,10 +3,10 @@
 import torch
 from torch import Generator, Tensor
 
-from msal_lightning.pool import PoolOutputs
-from msal_lightning.prototypes import cosine_to_prototypes
+from msal_lightning.models.prototypes import cosine_to_prototypes
 from msal_lightning.strategies.base import PrefilterStrategy, ScoreStrategy, by_score
 from msal_lightning.strategies.msal import MSAL
+from msal_lightning.strategies.outputs import PoolOutputs
 
 
 class MSALD(PrefilterStrategy):

@@ -3,8 +3,8 @@
 import torch
 from torch import Generator, Tensor
 
-from msal_lightning.pool import PoolOutputs
 from msal_lightning.strategies.base import Strategy
+from msal_lightning.strategies.outputs import PoolOutputs
 
 
 class Random(Strategy):

@@ -6,10 +6,10 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from msal_lightning.pool import PoolOutputs
+from msal_lightning.seeding import noise_of_rows
 from msal_lightning.strategies.bald import BALD
 from msal_lightning.strategies.base import ScoreStrategy, Uncertainty
-from msal_lightning.streams import noise_of_rows
+from msal_lightning.strategies.outputs import PoolOutputs
 
 
 class StochasticAcquisition(ScoreStrategy):

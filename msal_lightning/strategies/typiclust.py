@@ -4,10 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from msal_lightning.pool import PoolOutputs
 from msal_lightning.strategies._distances import blocks
 from msal_lightning.strategies._kmeans import kmeans
 from msal_lightning.strategies.base import Strategy
+from msal_lightning.strategies.outputs import PoolOutputs
 
 
 class TypiClust(Strategy):

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from msal_lightning.pool import PoolOutputs
 from msal_lightning.strategies.base import MCUncertainty
+from msal_lightning.strategies.outputs import PoolOutputs
 
 
 class VariationRatio(MCUncertainty):

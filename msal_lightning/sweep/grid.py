@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
-from msal_lightning.config.yaml_files import read_yaml
 from msal_lightning.errors import UserError
-from msal_lightning.sweep.paper import EXPERIMENTS, SEEDS, Rows, experiment
+from msal_lightning.io.yaml_files import read_yaml
+from msal_lightning.paper.experiments import EXPERIMENTS, SEEDS, Rows, experiment
 
 Options = list[tuple[str, list[str]]]
 """Key of an option, without dashes, to its values; more than one make an axis. A key may come twice (``config``)."""

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from msal_lightning.errors import UserError
-from msal_lightning.runs import read_records
-from msal_lightning.sweep.plan import Job
+from msal_lightning.runs.records import read_records
+from msal_lightning.sweep.jobs import Job
 
 State = Literal["waiting", "running", "done", "failed", "stopped"]
 

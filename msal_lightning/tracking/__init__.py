@@ -1,12 +1,12 @@
 """Where the curves go: CSV files in any case, and Weights & Biases or any logger of Lightning besides."""
 
 from msal_lightning.tracking.base import Epoch, Tracker
-from msal_lightning.tracking.fit_log import FILES as _FIT_FILES
 from msal_lightning.tracking.lightning_logger import FILES as _LOGGER_FILES
 from msal_lightning.tracking.lightning_logger import LightningTracker
 from msal_lightning.tracking.tracking import Tracking
 from msal_lightning.tracking.wandb_tracker import FILES as _WANDB_FILES
 from msal_lightning.tracking.wandb_tracker import WandbTracker
+from msal_lightning.training.fit_log import FILES as _FIT_FILES
 
 FILES = (*_FIT_FILES, *_LOGGER_FILES, *_WANDB_FILES)
 """Of a run directory, see :mod:`~msal_lightning.io.own_files`."""

@@ -9,11 +9,10 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger
 from torch import Tensor
 
-from msal_lightning.module import MSALClassifier
-from msal_lightning.runs import RoundRecord, curve_row
-
-Row = dict[str, float]
-"""What a fit logs in one call, with its ``step``; at the end of an epoch with ``epoch`` too."""
+from msal_lightning.models.classifier import MSALClassifier
+from msal_lightning.runs.records import RoundRecord
+from msal_lightning.runs.tables import curve_row
+from msal_lightning.training.fit_log import Row
 
 
 @dataclass(frozen=True)

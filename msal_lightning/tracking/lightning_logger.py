@@ -7,8 +7,10 @@ from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger, Logger
 
-from msal_lightning.atomic import write_atomically
-from msal_lightning.runs import RoundRecord, RunDirectory, flatten
+from msal_lightning.io.atomic import write_atomically
+from msal_lightning.runs.config import flatten
+from msal_lightning.runs.directory import RunDirectory
+from msal_lightning.runs.records import RoundRecord
 from msal_lightning.tracking.base import Epoch, Tracker, loop_row
 
 STATE_FILE = "tracker.json"

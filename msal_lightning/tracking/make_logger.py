@@ -9,7 +9,7 @@ from lightning.pytorch.cli import instantiate_class
 from lightning.pytorch.loggers import Logger
 
 from msal_lightning.errors import UserError
-from msal_lightning.runs import RunDirectory
+from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.tracking.lightning_logger import read_state
 
 _VERSION_OPTIONS = ("version", "run_id", "experiment_key", "id")

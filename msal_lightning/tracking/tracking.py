@@ -9,11 +9,12 @@ from lightning.pytorch.loggers.logger import DummyLogger
 from torch import Tensor
 
 from msal_lightning.errors import UserError
-from msal_lightning.module import MSALClassifier
-from msal_lightning.runs import RoundRecord, RunDirectory
+from msal_lightning.models.classifier import MSALClassifier
+from msal_lightning.runs.directory import RunDirectory
+from msal_lightning.runs.records import RoundRecord
 from msal_lightning.tracking.background import Background
-from msal_lightning.tracking.base import Epoch, Row, Tracker
-from msal_lightning.tracking.fit_log import EndOfEpochs, FitLog, read_fit_epochs
+from msal_lightning.tracking.base import Epoch, Tracker
+from msal_lightning.training.fit_log import EndOfEpochs, FitLog, Row, read_fit_epochs
 
 _FIRST_START = 120.0  # seconds; W&B itself gives up after 90
 _END = 45.0  # seconds for what is left at the end of a run; W&B gives up after 30

@@ -10,15 +10,17 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger, WandbLogger
 from torch import Tensor
 
-from msal_lightning.atomic import write_atomically
+from msal_lightning.io.atomic import write_atomically
 from msal_lightning.io.terminal import clean
-from msal_lightning.methods import last_word, method_name
-from msal_lightning.module import MSALClassifier
-from msal_lightning.queried import FILES as QUERIED_FILES
-from msal_lightning.queried import QueriedImages
-from msal_lightning.runs import RoundRecord, RunDirectory, flatten
+from msal_lightning.models.classifier import MSALClassifier
+from msal_lightning.paper.methods import last_word, method_name
+from msal_lightning.runs.config import flatten
+from msal_lightning.runs.directory import RunDirectory
+from msal_lightning.runs.records import RoundRecord
 from msal_lightning.tracking.base import Epoch, Tracker, loop_row
-from msal_lightning.wandb_run import group_name, is_offline, start_wandb, sweep_run_id
+from msal_lightning.tracking.queried_images import FILES as QUERIED_FILES
+from msal_lightning.tracking.queried_images import QueriedImages
+from msal_lightning.tracking.wandb_run import group_name, is_offline, start_wandb, sweep_run_id
 
 _ID_FILE = "wandb_id"
 _RUN_OF_WANDB = "wandb/(offline-)?run-[^/]+"

@@ -5,7 +5,7 @@ import re
 from importlib.resources import files
 
 from msal_lightning.analysis.method_style import _KNOWN, COLOURS, DASHES, MethodStyle, method_style
-from msal_lightning.methods import method_name
+from msal_lightning.paper.methods import method_name
 
 
 def test_no_two_known_methods_look_the_same():
@@ -15,7 +15,7 @@ def test_no_two_known_methods_look_the_same():
 
 
 def test_every_row_of_the_paper_and_every_strategy_is_known():
-    with (files("msal_lightning.report") / "paper.csv").open(encoding="utf-8") as file:
+    with (files("msal_lightning.paper") / "paper.csv").open(encoding="utf-8") as file:
         rows = {row["method"] for row in csv.DictReader(file)}
     assert rows <= set(_KNOWN)
     for strategy in (
@@ -47,7 +47,7 @@ def test_other_methods_have_a_style_of_their_own_too():
 
 
 def test_the_page_has_the_same_colours():
-    css = (files("msal_lightning.report") / "page.css").read_text()
+    css = (files("msal_lightning.analysis.report.formats") / "html.css").read_text()
     light = css.partition("@media")[0]
     assert tuple(re.findall(r"--c\d: (#[0-9a-f]{6})", light)) == COLOURS
     assert len(set(DASHES)) == len(DASHES)

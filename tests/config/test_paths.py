@@ -4,8 +4,8 @@ from pathlib import Path
 
 from jsonargparse import Namespace
 
+from msal_lightning.config.parser import build_parser, parse
 from msal_lightning.config.paths import a_path, expand, expand_paths
-from msal_lightning.fit import build_parser, parse
 
 
 def test_home_and_variables(monkeypatch):

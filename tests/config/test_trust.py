@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from msal_lightning.cli import main
+from msal_lightning.cli.main import main
 from msal_lightning.config.ownership import find_owned
-from msal_lightning.config.signature import FILE, key_file
+from msal_lightning.runs.signature import FILE, key_file
 
 TINY = [
     "--config", "digits", "--model.backbone.width", "4", "--trainer.max_epochs", "1", "--trainer.accelerator", "cpu",
@@ -33,7 +33,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "canary.py").write_text(
         "from pathlib import Path\nPath(__file__).with_name('sang').touch()\n"
-        "from msal_lightning.strategies import Entropy\nfrom msal_lightning.data import Digits\n"
+        "from msal_lightning.strategies import Entropy\nfrom msal_lightning.datasets import Digits\n"
         "class Mine(Entropy):\n    pass\n"
         "class MyDigits(Digits):\n    pass\n"
         "from lightning.pytorch import Callback\nclass Bell(Callback):\n    pass\n"
@@ -108,7 +108,7 @@ HOSTILE = {
     ),
     "more options": put("model.optimizer.dict_kwargs", {"foreach": spec("canary.call")}),
     "re-export": put("model.optimizer", spec("torch.optim.sgd.torch.os.system", command="touch called")),
-    "ours, but no model": put("model.optimizer", spec("msal_lightning.cli.console")),
+    "ours, but no model": put("model.optimizer", spec("msal_lightning.cli.main.console")),
     "strategy of a Trainer": put("trainer.strategy", "canary.call"),
     "plugin": put("trainer.plugins", [spec("canary.call")]),
     "profiler": put("trainer.profiler", spec("lightning.pytorch.profilers.SimpleProfiler", dirpath="elsewhere")),
@@ -124,7 +124,7 @@ HOSTILE = {
     ),
     "weights": put(
         "model.backbone",
-        spec("msal_lightning.backbones.TorchvisionBackbone", architecture="resnet18", weights="/etc/passwd"),
+        spec("msal_lightning.models.backbones.TorchvisionBackbone", architecture="resnet18", weights="/etc/passwd"),
     ),
 }
 UNUSED_BY = {"figure": ("data", "augmentation"), "query": ("query", "data", "nested", "augmentation", "another file")}
@@ -246,8 +246,9 @@ def test_a_callable_is_checked_before_it_is_called_in_ones_own_fit_too(here, key
 @pytest.mark.parametrize(
     "path",
     [
-        "msal_lightning.strategies.MSALD", "msal_lightning.data.ImageFolder", "msal_lightning.backbones.SmallCNN",
-        "msal_lightning.module._adam", "torch.optim.Adam", "torch.optim.lr_scheduler.StepLR",
+        "msal_lightning.strategies.MSALD", "msal_lightning.datasets.ImageFolder",
+        "msal_lightning.models.backbones.SmallCNN", "msal_lightning.models.classifier._adam", "torch.optim.Adam",
+        "torch.optim.lr_scheduler.StepLR",
         "lightning.pytorch.callbacks.EarlyStopping", "lightning.pytorch.loggers.CSVLogger",
     ],
 )  # fmt: skip
@@ -259,8 +260,9 @@ def test_what_is_ours(path):
     "path",
     [
         "os.system", "timeit.timeit", "torch.optim.sgd.torch.os.system", "torch.optim.lr_scheduler.types.FunctionType",
-        "lightning.pytorch.callbacks.model_checkpoint.shutil.rmtree", "msal_lightning.cli.console",
-        "msal_lightning.runs.RunDirectory", "msal_lightning.data.files.Path", "torch.optim", "torch.load",
+        "lightning.pytorch.callbacks.model_checkpoint.shutil.rmtree", "msal_lightning.cli.main.console",
+        "msal_lightning.runs.directory.RunDirectory", "msal_lightning.data.image_files.Path", "torch.optim",
+        "torch.load",
         "torch.optim.Adam.__init__.__globals__", "msal_lightning.__main__.console", "msal_lightning.strategies.nothing",
         "msal_lightningx.Evil", "torch.optimx.Evil", "",
     ],
@@ -272,7 +274,7 @@ def test_what_is_not_ours(path):
 def run_in(folder, *words, script=False):
     """A process of its own, started in a folder; as the console script does, or with ``python -m``."""
     installed = "import os, sys; sys.path[0] = os.path.dirname(sys.executable)\n"  # where the script lies
-    code = f"{installed}from msal_lightning.cli import console; console()"
+    code = f"{installed}from msal_lightning.cli.main import console; console()"
     how = ["-c", code] if script else ["-m", "msal_lightning"]
     env = {**os.environ, "PYTHONPATH": REPO}
     return subprocess.run([sys.executable, *how, *words], cwd=folder, env=env, capture_output=True, text=True)

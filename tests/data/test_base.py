@@ -8,17 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from msal_lightning.backbones import SmallCNN
-from msal_lightning.data import CIFAR100, Batch, Digits, FashionMNIST
+from msal_lightning.data import Batch
 from msal_lightning.data.base import IN_POOL, UNKNOWN
-from msal_lightning.data.views import EpochBatches, Images
+from msal_lightning.data.loading import EpochBatches, Images
+from msal_lightning.datasets import CIFAR100, Digits, FashionMNIST
 from msal_lightning.errors import UserError
 from msal_lightning.loop.loop import ActiveLoop
-from msal_lightning.loop.options import LoopOptions
-from msal_lightning.module import MSALClassifier
-from msal_lightning.runs import RunDirectory
+from msal_lightning.models.backbones import SmallCNN
+from msal_lightning.models.classifier import MSALClassifier
+from msal_lightning.runs.directory import RunDirectory
+from msal_lightning.runs.options import LoopOptions
+from msal_lightning.seeding import stream
 from msal_lightning.strategies import Random
-from msal_lightning.streams import stream
 
 SIZE = 1297
 

@@ -10,8 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from msal_lightning.cli import main
-from msal_lightning.data import Digits, ImageFolder
+from msal_lightning.cli.main import main
 from msal_lightning.data.fingerprint import (
     FILE,
     digest_of,
@@ -20,8 +19,9 @@ from msal_lightning.data.fingerprint import (
     take_fingerprint,
     to_bytes,
 )
-from msal_lightning.data.truth import Truth
-from msal_lightning.data.views import Images
+from msal_lightning.data.labels import Truth
+from msal_lightning.data.loading import Images
+from msal_lightning.datasets import Digits, ImageFolder
 
 SIZE = 8
 OPTIONS = [
@@ -192,8 +192,8 @@ def test_without_its_list_a_run_still_knows_that_something_changed(resumed, caps
 
 
 def test_records_of_before_compare_the_number_of_test_images(resumed, capsys):
-    from msal_lightning.collection import read_run
-    from msal_lightning.loop.same_images import changed_images
+    from msal_lightning.runs.changed_images import changed_images
+    from msal_lightning.runs.reading import read_run
 
     first = read_run(resumed / "run").records[0]
     object.__setattr__(first, "data", None)

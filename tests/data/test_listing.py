@@ -12,7 +12,8 @@ import pytest
 import torch
 from PIL import Image, features
 
-from msal_lightning.data import ImageFolder, formats, listing
+from msal_lightning.data import formats, listing
+from msal_lightning.datasets import ImageFolder
 from msal_lightning.errors import UserError
 
 SIZE = 8

@@ -10,16 +10,17 @@ import torch
 from lightning.pytorch import Trainer
 
 from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
-from msal_lightning.backbones import SmallCNN
-from msal_lightning.cli import main
-from msal_lightning.data import ActiveDataModule, Digits, FashionMNIST, Images, Truth
+from msal_lightning.cli.main import main
+from msal_lightning.data import ActiveDataModule, Images, Truth
 from msal_lightning.data.base import NOT_IN_POOL, UNKNOWN
-from msal_lightning.data.truth import long_tail_sizes
+from msal_lightning.data.label_guard import HiddenLabelsError, labels_hidden
+from msal_lightning.data.labels import long_tail_sizes
+from msal_lightning.datasets import Digits, FashionMNIST
 from msal_lightning.errors import UserError
-from msal_lightning.hidden import HiddenLabelsError, labels_hidden
-from msal_lightning.runs import read_records
+from msal_lightning.models.backbones import SmallCNN
+from msal_lightning.runs.records import read_records
+from msal_lightning.seeding import stream
 from msal_lightning.strategies import CEAL, MSAL, MSALD, Entropy, KCenter, Random
-from msal_lightning.streams import stream
 
 TRUTH = Digits().load()[0].label
 

@@ -13,12 +13,12 @@ import tifffile
 import torch
 from PIL import Image
 
-from msal_lightning.cli import main
-from msal_lightning.data import ImageFolder
+from msal_lightning.cli.main import main
 from msal_lightning.data.decoding import Decoding, to_8_bits
 from msal_lightning.data.value_range import look_at, range_of
+from msal_lightning.datasets import ImageFolder
 from msal_lightning.errors import UserError
-from msal_lightning.runs import read_records
+from msal_lightning.runs.records import read_records
 
 SIZE = 16
 
@@ -457,6 +457,6 @@ def outcome(path):
 
 
 def files_of(path):
-    from msal_lightning.data.files import ImageFiles
+    from msal_lightning.data.image_files import ImageFiles
 
     return ImageFiles([path], 8, 3, Decoding(8, 3, bands=(1, 2, 3), ranges={"any": (0, 1000)}))

@@ -100,7 +100,8 @@ def digit_files(tmp_path_factory):
 @pytest.fixture(scope="session")
 def read_wandb():
     """``read_wandb(folder)``: curve, summary, types of artifacts of an offline run, by another test file's reader."""
-    spec = importlib.util.spec_from_file_location("tracking", Path(__file__).parents[1] / "test_tracking.py")
+    file = Path(__file__).parents[1] / "tracking" / "test_wandb_tracker.py"
+    spec = importlib.util.spec_from_file_location("tracking", file)
     tracking = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tracking)
 

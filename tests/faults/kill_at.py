@@ -20,12 +20,12 @@ PHASES = (
     "after commit",
 )  # fmt: skip
 _HERE = (  # the first that some frame of the stack matches: file, function, phase
-    ("runs.py", "derive_tables", "after commit"),
-    ("runs.py", "drop_checkpoints", "after commit"),
+    ("directory.py", "derive_tables", "after commit"),
+    ("directory.py", "drop_checkpoints", "after commit"),
     ("tracking.py", "log_round", "after commit"),
     ("tracking.py", "finish", "finish"),
-    ("runs.py", "commit", "record write"),
-    ("runs.py", "save_model", "model save"),
+    ("directory.py", "commit", "record write"),
+    ("directory.py", "save_model", "model save"),
     ("checkpoint.py", "on_train_epoch_end", "epoch end"),
     ("checkpoint.py", "save_between_epochs", "epoch end"),
     ("checkpoint.py", "save_ended", "fit end"),
@@ -145,7 +145,7 @@ def _goes_into(file, name):
 
 def command(spec, arguments):
     """One command in this process; returns its exit code."""
-    from msal_lightning.cli import main
+    from msal_lightning.cli.main import main
 
     seen = Counter()
     arm(spec, seen)
@@ -161,11 +161,11 @@ def serve():
     """A command a line: spec, arguments, folder, log. Answers each with its exit code."""
     import torch
 
-    import msal_lightning.datasets
-    import msal_lightning.fit
-    import msal_lightning.label
-    import msal_lightning.one_shot
-    import msal_lightning.report.command  # noqa: F401 - what takes seconds
+    import msal_lightning.cli.datasets
+    import msal_lightning.cli.label
+    import msal_lightning.cli.query
+    import msal_lightning.cli.report
+    import msal_lightning.config.parser  # noqa: F401 - what takes seconds
 
     torch.set_num_threads(1)
     for text in sys.stdin:

@@ -15,8 +15,8 @@ import zipfile
 import pytest
 from PIL import Image
 
-from msal_lightning.lock import DirectoryLock
-from msal_lightning.runs import read_records
+from msal_lightning.io.lock import DirectoryLock
+from msal_lightning.runs.records import read_records
 
 pytestmark = pytest.mark.faults
 

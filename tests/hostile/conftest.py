@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from msal_lightning.cli import main
+from msal_lightning.cli.main import main
 
 
 def snapshot(folder):

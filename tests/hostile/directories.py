@@ -137,7 +137,7 @@ HOSTILE = {
     "optimizer behind a re-export": put(
         "model.optimizer", spec("torch.optim.sgd.torch.os.system", command="touch sang")
     ),
-    "optimizer that is a command of ours": put("model.optimizer", spec("msal_lightning.cli.console")),
+    "optimizer that is a command of ours": put("model.optimizer", spec("msal_lightning.cli.main.console")),
     "backbone": put("model.backbone", CALL),
     "schedule": put("model.lr_scheduler", CALL),
     "function of a schedule": put(
@@ -175,10 +175,10 @@ HOSTILE = {
     "run_dir elsewhere and overwrite": config(lambda v, here: v.update(run_dir=str(here / "photos"), overwrite=True)),
     "weights elsewhere": put(
         "model.backbone",
-        spec("msal_lightning.backbones.TorchvisionBackbone", architecture="resnet18", weights="/etc/passwd"),
+        spec("msal_lightning.models.backbones.TorchvisionBackbone", architecture="resnet18", weights="/etc/passwd"),
     ),
-    "download": put("data", lambda here: spec("msal_lightning.data.MNIST", root=str(here / "else"))),
-    "data of a device": put("data", spec("msal_lightning.data.ImageFolder", root="/dev", csv="/dev/zero")),
+    "download": put("data", lambda here: spec("msal_lightning.datasets.MNIST", root=str(here / "else"))),
+    "data of a device": put("data", spec("msal_lightning.datasets.ImageFolder", root="/dev", csv="/dev/zero")),
     "queries in another folder": both(asked(), link("queries", lambda here: here / "photos")),
     "question that leads out": asked(exchange={"name": "../../photos/precious"}),
     "round that leads out": asked(name="round-../../x"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from msal_lightning.cli import main
+from msal_lightning.cli.main import main
 
 _spec = importlib.util.spec_from_file_location("directories", Path(__file__).with_name("directories.py"))
 directories = importlib.util.module_from_spec(_spec)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from msal_lightning import cli
+from msal_lightning.cli import main as cli
 from msal_lightning.io.streams import make_output_safe
 
 ENVIRONMENTS = {
@@ -29,7 +29,7 @@ QUICK = {("ASCII", "datasets"), ("no locale", "status –nowhere"), ("1 column",
 
 
 def start(words, cwd, environment=None, **streams):
-    changed = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1]), **(environment or {})}
+    changed = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2]), **(environment or {})}
     changed = {key: value for key, value in changed.items() if value is not None}
     command = [sys.executable, "-m", "msal_lightning", *words]
     return subprocess.run(command, cwd=cwd, env=changed, capture_output=not streams, check=False, **streams)

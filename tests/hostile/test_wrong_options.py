@@ -2,7 +2,7 @@
 
 import pytest
 
-from msal_lightning.cli import COMMANDS, main
+from msal_lightning.cli.main import COMMANDS, main
 
 # command line: words that the sentence has
 OPTIONS = {

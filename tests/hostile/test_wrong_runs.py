@@ -6,7 +6,7 @@ import shutil
 import pytest
 import yaml
 
-from msal_lightning.cli import main
+from msal_lightning.cli.main import main
 
 COMMANDS = {
     "status": ["status", "bad"],

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from msal_lightning.io.csv_cells import guard, guard_path, table, unguard
 from msal_lightning.oracles.base import Answer, Item, Question
-from msal_lightning.oracles.question_csv import read_answers, write_csv
-from msal_lightning.runs import Purchase, RoundRecord, RunDirectory
+from msal_lightning.oracles.csv_files.csv_file import read_answers, write_csv
+from msal_lightning.runs.directory import RunDirectory
+from msal_lightning.runs.records import Purchase, RoundRecord
 
 FORMULAS = [
     "=1+1", "+1+1", "-1+1", "@SUM(A1)", "\tx", "\rx", "\nx", " =1", '"=1', "'=1", "' \"=1", "\ufeff=1", "\u200b@x",

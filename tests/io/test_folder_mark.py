@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from msal_lightning.cli import main
+from msal_lightning.cli.main import main
 from msal_lightning.errors import UserError
 from msal_lightning.io.folder_mark import MARK, check_folder, claim_folder, read_mark, write_mark
-from msal_lightning.runs import RunDirectory
+from msal_lightning.runs.directory import RunDirectory
 
 FIXTURE = Path(__file__).with_name("run_of_fac469c")
 TINY = [

@@ -11,7 +11,7 @@ import pytest
 from msal_lightning.io.archives import check_zip, read_idx
 from msal_lightning.io.json_files import read_json
 from msal_lightning.io.typed import check_types
-from msal_lightning.runs import Purchase
+from msal_lightning.runs.records import Purchase
 
 
 def idx(*shape, data=b""):

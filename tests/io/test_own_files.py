@@ -3,11 +3,12 @@
 import pytest
 
 from msal_lightning.data.fingerprint import FILES as FINGERPRINT_FILES
-from msal_lightning.embeddings import FILES as EMBEDDINGS_FILES
 from msal_lightning.errors import UserError
 from msal_lightning.io.folder_mark import MARK
 from msal_lightning.io.own_files import others, remove_own
-from msal_lightning.runs import Purchase, RoundRecord, RunDirectory
+from msal_lightning.runs.directory import RunDirectory
+from msal_lightning.runs.embeddings import FILES as EMBEDDINGS_FILES
+from msal_lightning.runs.records import Purchase, RoundRecord
 from msal_lightning.tracking import FILES as TRACKING_FILES
 
 OURS = [

@@ -3,8 +3,8 @@
 import pytest
 from matplotlib.figure import Figure
 
+from msal_lightning.analysis.figures.style import save
 from msal_lightning.errors import UserError
-from msal_lightning.figures.style import save
 
 
 def figure():

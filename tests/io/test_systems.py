@@ -21,10 +21,10 @@ for name in modules:
     if not name.endswith("__main__"):
         __import__(name)
 print(len(modules))
-from msal_lightning.runs import RunDirectory
+from msal_lightning.runs.directory import RunDirectory
 run = RunDirectory(sys.argv[1], {"seed": 0})
 run.open()
-from msal_lightning.lock import DirectoryLock
+from msal_lightning.io.lock import DirectoryLock
 assert str(os.getpid()) in DirectoryLock(run.path / "lock").holder()
 run.close()
 """

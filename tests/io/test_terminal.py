@@ -9,7 +9,7 @@ import pytest
 from rich.progress import Progress
 from rich.table import Table
 
-from msal_lightning.cli import main
+from msal_lightning.cli.main import main
 from msal_lightning.io.console import SafeConsole
 from msal_lightning.io.terminal import clean, say
 

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from msal_lightning.cli import main
-from msal_lightning.oracles.asked import pending
+from msal_lightning.cli.main import main
+from msal_lightning.runs.pending import pending
 
 NUM_TEST = 60
 

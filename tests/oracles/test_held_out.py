@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from msal_lightning.cli import main
+from msal_lightning.cli.main import main
 from msal_lightning.data.base import HELD_OUT
-from msal_lightning.data.image_folder import ImageFolder
-from msal_lightning.module import MSALClassifier
-from msal_lightning.runs import _HELD_OUT, read_records
+from msal_lightning.datasets.image_folder import ImageFolder
+from msal_lightning.models.classifier import MSALClassifier
+from msal_lightning.runs.records import read_records
 
 ASKED = ["--oracle", "Files"]
 N = 10
@@ -91,7 +91,7 @@ def test_the_accuracy_is_that_on_the_held_out_images(argv, photos, tmp_path):
 
 def load(run):
     """The last model, built from the run's own configuration."""
-    from msal_lightning.fit import build_parser, instantiate, parse
+    from msal_lightning.config.parser import build_parser, instantiate, parse
 
     parser = build_parser()
     config = parse(parser, ["--config", str(run / "config.yaml")])
@@ -301,7 +301,3 @@ class TestData:
             data.hold_out(data.draw_initial(30)[:N])
             drawn.append(data.held_out.tolist())
         assert drawn[0] == drawn[2] != drawn[1]
-
-
-def test_the_ledger_says_what_the_data_says():
-    assert _HELD_OUT == HELD_OUT

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from msal_lightning.cli import main
-from msal_lightning.runs import read_records
+from msal_lightning.cli.main import main
+from msal_lightning.runs.records import read_records
 
 PERSON = ["--data.unlabeled", "true", "--oracle", "Files"]
 NEW = ["--oracle.allow_new_classes", "true"]

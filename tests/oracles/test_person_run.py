@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from msal_lightning.cli import main
-from msal_lightning.data import FashionMNIST
-from msal_lightning.runs import read_records
-from msal_lightning.status import status
+from msal_lightning.cli.main import main
+from msal_lightning.cli.status import status
+from msal_lightning.datasets import FashionMNIST
+from msal_lightning.runs.records import read_records
 
 PERSON = ["--data.unlabeled", "true", "--oracle", "Files"]
 FASHION_MNIST = os.environ.get("FASHION_MNIST", "")

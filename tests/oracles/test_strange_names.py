@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from msal_lightning.oracles.base import Item, Question
-from msal_lightning.oracles.sheet import write_sheet
+from msal_lightning.oracles.csv_files.contact_sheet import write_sheet
 
 STRANGE = "</script><img src=x onerror=alert(1)><!--"
 

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 
 from msal_lightning import select_indices
-from msal_lightning.pool import PoolOutputs
-from msal_lightning.prototypes import simplex_prototypes
+from msal_lightning.models.prototypes import simplex_prototypes
 from msal_lightning.strategies import BADGE
 from msal_lightning.strategies.badge import _draw
+from msal_lightning.strategies.outputs import PoolOutputs
 
 
 def generator(seed=0):

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from msal_lightning import select_indices
-from msal_lightning.pool import PoolOutputs
 from msal_lightning.strategies import BALD, BatchBALD, _distances
 from msal_lightning.strategies.batchbald import _Batch
+from msal_lightning.strategies.outputs import PoolOutputs
 
 SURE = 1e4
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from msal_lightning import select_indices
-from msal_lightning.cli import main
-from msal_lightning.pool import PoolOutputs
+from msal_lightning.cli.main import main
 from msal_lightning.query.shortlist import RunningSelection
-from msal_lightning.runs import read_records
+from msal_lightning.runs.records import read_records
 from msal_lightning.strategies import BALD, CEAL, MSAL, Entropy, LeastConfidence, Margin
+from msal_lightning.strategies.outputs import PoolOutputs
 
 
 def entropy(row):

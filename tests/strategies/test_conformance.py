@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from msal_lightning import ScoreStrategy, Strategy
-from msal_lightning.cli import main
-from msal_lightning.data import Digits
+from msal_lightning.cli.main import main
+from msal_lightning.datasets import Digits
 from msal_lightning.query.conformance import CHECKS, check_strategy, run_check
 from msal_lightning.strategies import (
     CEAL,

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from msal_lightning import select_indices
-from msal_lightning.pool import PoolOutputs
 from msal_lightning.strategies import DBAL, MSAL, Entropy, LeastConfidence, Margin
 from msal_lightning.strategies._kmeans import kmeans
+from msal_lightning.strategies.outputs import PoolOutputs
 
 
 def generator(seed=0):

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from msal_lightning import select_indices
-from msal_lightning.pool import PoolOutputs
 from msal_lightning.strategies import BALD, Entropy, LeastConfidence, Margin, MeanSTD, VariationRatio
+from msal_lightning.strategies.outputs import PoolOutputs
 
 SURE = 1e4  # a logit: all other classes have a probability of exactly 0
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from msal_lightning import select_indices
-from msal_lightning.pool import PoolOutputs
 from msal_lightning.strategies import KCenter, _distances
+from msal_lightning.strategies.outputs import PoolOutputs
 
 
 def generator(seed=0):

@@ -10,10 +10,10 @@ import torch
 
 from msal_lightning import select_indices
 from msal_lightning.errors import UserError
-from msal_lightning.pool import PoolOutputs
 from msal_lightning.strategies import KMeans, KMeansFaiss, _distances
 from msal_lightning.strategies._distances import blocks, centered, distance_to_nearest, nearest_rows
 from msal_lightning.strategies._kmeans import kmeans
+from msal_lightning.strategies.outputs import PoolOutputs
 
 BOTH = [KMeans, KMeansFaiss]
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from msal_lightning import select_indices
 from msal_lightning.errors import UserError
-from msal_lightning.pool import PoolOutputs
 from msal_lightning.strategies import MSAL, MSALD, Entropy, LeastConfidence, Margin
+from msal_lightning.strategies.outputs import PoolOutputs
 
 UNCERTAINTIES = [MSAL, Entropy, Margin, LeastConfidence]
 

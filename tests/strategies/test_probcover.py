@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 
 from msal_lightning import select_indices
-from msal_lightning.pool import PoolOutputs
 from msal_lightning.strategies import ProbCover, _distances, probcover
 from msal_lightning.strategies._kmeans import kmeans
+from msal_lightning.strategies.outputs import PoolOutputs
 from msal_lightning.strategies.probcover import pure_radius
 
 

@@ -11,8 +11,8 @@ import torch
 import msal_lightning.strategies
 from msal_lightning import select_indices
 from msal_lightning.errors import UserError
-from msal_lightning.pool import PoolOutputs
 from msal_lightning.strategies import MSAL, Entropy, LeastConfidence, Margin, ScoreStrategy, Strategy
+from msal_lightning.strategies.outputs import PoolOutputs
 
 MODULES = [
     importlib.import_module(f"msal_lightning.strategies.{module.name}")

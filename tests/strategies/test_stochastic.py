@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from msal_lightning import select_indices
-from msal_lightning.pool import PoolOutputs
+from msal_lightning.seeding import noise_of_rows
 from msal_lightning.strategies import BALD, MSAL, Entropy, Margin, PowerAcquisition, SoftmaxAcquisition, Uncertainty
-from msal_lightning.streams import noise_of_rows
+from msal_lightning.strategies.outputs import PoolOutputs
 
 BOTH = [PowerAcquisition, SoftmaxAcquisition]
 GIVEN = [0.1, 0.2, 0.3, 0.6]

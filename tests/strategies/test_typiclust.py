@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 
 from msal_lightning import select_indices
-from msal_lightning.pool import PoolOutputs
 from msal_lightning.strategies import TypiClust, _distances
 from msal_lightning.strategies._kmeans import kmeans
+from msal_lightning.strategies.outputs import PoolOutputs
 
 
 def generator(seed=0):

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from msal_lightning.cli import main
+from msal_lightning.cli.main import main
 from msal_lightning.errors import UserError
+from msal_lightning.paper.experiments import EXPERIMENTS
 from msal_lightning.sweep.grid import cells, name_of, read_grid, read_options, split
-from msal_lightning.sweep.paper import EXPERIMENTS
-from msal_lightning.sweep.plan import make_jobs
+from msal_lightning.sweep.jobs import make_jobs
 
 ROWS2 = [
     "Full",
@@ -169,7 +169,7 @@ def test_the_same_command_has_the_same_name():
 
 def test_help_and_lists_import_no_torch(tmp_path):
     code = (
-        "import sys\nfrom msal_lightning.cli import main\n"
+        "import sys\nfrom msal_lightning.cli.main import main\n"
         "try: main(['sweep', '--help'])\nexcept SystemExit: pass\nsys.exit('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from msal_lightning.cli import main
+from msal_lightning.cli.main import main
 from msal_lightning.loop.shared_round0 import read_first_fit
-from msal_lightning.runs import read_records
+from msal_lightning.runs.records import read_records
+from msal_lightning.sweep.display import SweepDisplay
+from msal_lightning.sweep.executors.local import share
 from msal_lightning.sweep.grid import Cell
-from msal_lightning.sweep.local import share
-from msal_lightning.sweep.plan import Job
+from msal_lightning.sweep.jobs import Job
 from msal_lightning.sweep.progress import Progress
-from msal_lightning.sweep.table import SweepDisplay
 
 TINY = [
     "--config", "digits", "--trainer.max_epochs", "2", "--trainer.accelerator", "cpu", "--loop.query_budget", "80",
@@ -147,7 +147,8 @@ def test_a_second_sweep_in_the_folder_is_refused_and_another_configuration_too(t
         in capsys.readouterr().err
     )
     holder = subprocess.Popen(
-        [sys.executable, "-c", "import sys\nfrom pathlib import Path\nfrom msal_lightning.lock import DirectoryLock\n"
+        [sys.executable, "-c", "import sys\nfrom pathlib import Path\n"
+         "from msal_lightning.io.lock import DirectoryLock\n"
          "DirectoryLock(Path('out/lock')).acquire()\nprint('held', flush=True)\nsys.stdin.read()"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from msal_lightning.cli import main
-from msal_lightning.runs import read_records
+from msal_lightning.cli.main import main
+from msal_lightning.runs.records import read_records
 
 TINY = [
     "--config", "digits", "--trainer.max_epochs", "2", "--trainer.accelerator", "cpu", "--loop.query_budget", "40",

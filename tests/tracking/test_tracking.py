@@ -6,9 +6,10 @@ import threading
 import pytest
 
 from msal_lightning.errors import UserError
-from msal_lightning.runs import Purchase, RoundRecord, RunDirectory
+from msal_lightning.runs.directory import RunDirectory
+from msal_lightning.runs.records import Purchase, RoundRecord
 from msal_lightning.tracking import LightningTracker, Tracking, tracking
-from msal_lightning.tracking.fit_log import read_fit_epochs, split_epochs
+from msal_lightning.training.fit_log import read_fit_epochs, split_epochs
 
 EPOCHS = 2
 

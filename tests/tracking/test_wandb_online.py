@@ -8,8 +8,8 @@ import sys
 import pytest
 import wandb
 
-from msal_lightning.cli import main
-from msal_lightning.runs import read_records
+from msal_lightning.cli.main import main
+from msal_lightning.runs.records import read_records
 from msal_lightning.tracking import tracking
 
 TINY = [
@@ -126,6 +126,6 @@ def test_an_offline_run_can_be_synced(tmp_path, wandb_server, theirs, monkeypatc
 
 
 def test_waiting_has_an_end():
-    from msal_lightning.wandb_run import FINISH_SECONDS
+    from msal_lightning.tracking.wandb_run import FINISH_SECONDS
 
     assert FINISH_SECONDS < tracking._END

@@ -6,9 +6,9 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, Timer
 
 from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
-from msal_lightning.backbones import SmallCNN
-from msal_lightning.data import Digits
+from msal_lightning.datasets import Digits
 from msal_lightning.errors import UserError
+from msal_lightning.models.backbones import SmallCNN
 from msal_lightning.strategies import Random
 
 BATCHES = 2  # an epoch of 40 images

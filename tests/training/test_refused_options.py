@@ -12,12 +12,12 @@ from torch.optim import LBFGS, SGD, SparseAdam
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
 
 from msal_lightning import MSALClassifier
-from msal_lightning.backbones import SmallCNN
-from msal_lightning.cli import main
+from msal_lightning.cli.main import main
+from msal_lightning.config.errors import explain
 from msal_lightning.errors import UserError
-from msal_lightning.mistakes import explain
+from msal_lightning.models.backbones import SmallCNN
+from msal_lightning.models.dry_run import try_model
 from msal_lightning.training.callback_rules import check_callbacks, check_trainer
-from msal_lightning.training.dry_run import try_model
 
 RUN = ["fit", "--config", "digits", "--loop.query_budget", "0", "--trainer.max_epochs", "1", "--trainer.accelerator",
        "cpu", "--model.backbone.width", "2", "--run_dir", "run"]  # fmt: skip

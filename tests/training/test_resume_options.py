@@ -21,8 +21,8 @@ from torch.optim import SGD, AdamW
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
 
 from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
-from msal_lightning.backbones import SmallCNN
-from msal_lightning.data import Digits
+from msal_lightning.datasets import Digits
+from msal_lightning.models.backbones import SmallCNN
 from msal_lightning.strategies import Entropy
 
 

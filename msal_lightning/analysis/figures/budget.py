@@ -1,0 +1,142 @@
+"""Budget curves (Figs. 1 and 4 of the paper)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from msal_lightning.analysis.figures.groups import read_groups
+from msal_lightning.analysis.figures.style import check_out, draw_mean, finish_curves, save
+from msal_lightning.io.rounding import fixed
+from msal_lightning.io.terminal import say
+from msal_lightning.io.wording import counted
+from msal_lightning.runs.records import RoundRecord, aubc
+
+_IN_ONE = 6  # curves that are told apart in one picture
+_COLUMNS = 4  # of panels
+
+
+def plot(runs: Sequence[str], out: str = "budget_curves.png") -> None:
+    """Draw budget curves: test accuracy over the number of labels.
+
+    Runs that differ in seed only become one line, their mean, in a band from the lowest to the highest.
+
+    Args:
+        runs: run directories, or folders of them.
+        out: the picture; its ending sets the format (png, svg, pdf).
+
+    Raises:
+        UserError: the runs cannot be read, or the picture not be written.
+    """
+    check_out(out)
+    groups = collect([Path(run) for run in runs])
+    save(budget_curves(groups), out)
+    say(f"{counted(sum(map(len, groups.values())), 'run')} drawn in {out}")
+
+
+def collect(paths: Sequence[Path]) -> dict[str, list[list[RoundRecord]]]:
+    """The finished rounds of all runs in some folders, grouped by what made them: runs of a group differ in seed only.
+
+    Args:
+        paths: run directories, or folders of them.
+
+    Raises:
+        UserError: a folder has no runs, or the runs are on different datasets.
+    """
+    return {name: [run.records for run in runs] for name, runs in read_groups(paths).items()}
+
+
+def budget_curves(groups: Mapping[str, list[list[RoundRecord]]]) -> Figure:
+    """One line per group: mean accuracy over its seeds, in a band from the lowest to the highest.
+
+    More than six lines are not told apart in one picture: each has a panel of its own then, with all others in grey.
+
+    Args:
+        groups: name to runs; the runs of a group need not have come equally far.
+    """
+    curves = sorted((Curve.of(name, runs) for name, runs in groups.items()), key=lambda curve: -curve.area)
+    if len(curves) > _IN_ONE:
+        return _panels(curves)
+    figure, axes = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
+    for curve in curves:
+        draw_mean(axes, curve.labels, curve.accuracies, curve.name, curve.legend)
+    axes.set(xlabel="labels", ylabel="test accuracy")
+    finish_curves(axes, "lower right")
+    return figure
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The runs of one method as far as all of them came.
+
+    Attributes:
+        name: of the method.
+        labels: (n,) before each round.
+        accuracies: (seeds, n).
+        area: AUBC, mean over seeds.
+    """
+
+    name: str
+    labels: list[int]
+    accuracies: list[list[float]]
+    area: float
+
+    @classmethod
+    def of(cls, name: str, runs: list[list[RoundRecord]]) -> "Curve":
+        """Cut the runs to the same number of rounds."""
+        rounds = min(map(len, runs))
+        return cls(
+            name,
+            [record.num_labeled for record in runs[0][:rounds]],
+            [[record.accuracy for record in run[:rounds]] for run in runs],
+            float(np.mean([aubc(run[:rounds]) for run in runs])),
+        )
+
+    @property
+    def legend(self) -> str:
+        """Name, AUBC and number of seeds."""
+        return f"{self.name} (AUBC {fixed(self.area, 3)}, {seeds(len(self.accuracies))})"
+
+
+def _panels(curves: Sequence[Curve]) -> Figure:
+    """A small panel for each curve, the best first, on the same axes."""
+    columns = min(_COLUMNS, len(curves))
+    rows = -(-len(curves) // columns)
+    figure, grid = plt.subplots(
+        rows,
+        columns,
+        figsize=(2.3 * columns, 1.9 * rows + 0.4),
+        sharex=True,
+        sharey=True,
+        layout="constrained",
+        squeeze=False,
+    )
+    panels = grid.flatten().tolist()
+    for axes, curve in zip(panels, curves, strict=False):
+        for other in curves:
+            if other is not curve:
+                axes.plot(other.labels, np.mean(other.accuracies, axis=0), color="0.82", linewidth=0.8, zorder=1)
+        draw_mean(axes, curve.labels, curve.accuracies, curve.name, curve.name)
+        axes.set_title(curve.name, fontsize="small", loc="left", fontweight="bold", wrap=True)
+        axes.text(
+            0.97, 0.05, f"AUBC {fixed(curve.area, 3)}\n{seeds(len(curve.accuracies))}", transform=axes.transAxes,
+            ha="right", va="bottom", fontsize="x-small",
+        )  # fmt: skip
+        axes.grid(alpha=0.3, linewidth=0.5)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize="x-small")
+    for axes in panels[len(curves) :]:
+        axes.set_visible(False)
+    for axes in panels[max(0, len(curves) - columns) : len(curves)]:
+        axes.tick_params(labelbottom=True)
+    figure.supxlabel("labels", fontsize="medium")
+    figure.supylabel("test accuracy", fontsize="medium")
+    return figure
+
+
+def seeds(number: int) -> str:
+    """``1 seed``, ``2 seeds``."""
+    return f"{number} seed{'s' if number > 1 else ''}"

@@ -1,0 +1,212 @@
+"""Embeddings of the pool and of what was bought, round by round (Fig. 2 of the paper)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+from rich.progress import track
+from scipy.linalg import orthogonal_procrustes
+from sklearn.manifold import TSNE
+
+from msal_lightning.analysis.figures.groups import choose_rounds, first_seeds, read_groups
+from msal_lightning.analysis.figures.style import check_out, class_colours, save
+from msal_lightning.errors import UserError
+from msal_lightning.io.terminal import say
+from msal_lightning.io.wording import counted
+from msal_lightning.runs.embeddings import Embeddings, read_embeddings
+from msal_lightning.runs.reading import Run
+
+_ROUNDS = 5  # as in the paper
+_NAMED_CLASSES = 10  # in the legend
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A round of a run on the map.
+
+    Attributes:
+        round: k.
+        num_labeled: labels that its model was trained on.
+        index: (n,) int64, of the images shown.
+        place: (n, 2), on the map that all rounds of the run share.
+        predicted: (n,) int64, class.
+        bought: (n,) bool, by this round's query.
+        label: (n,) int64, the true class of what was bought, -1 elsewhere.
+    """
+
+    round: int
+    num_labeled: int
+    index: NDArray[np.int64]
+    place: NDArray[np.float64]
+    predicted: NDArray[np.int64]
+    bought: NDArray[np.bool_]
+    label: NDArray[np.int64]
+
+
+def draw_tsne(runs: Sequence[str], out: str, rounds: Sequence[int] | None, points: int) -> None:
+    """Draw small multiples: a row a method, a column a round. Of several seeds the lowest is shown.
+
+    Args:
+        runs: run directories, or folders of them, made with ``loop.keep_embeddings``.
+        out: the picture.
+        rounds: which; None: about five, evenly spread.
+        points: images of the pool in a row, all its rounds together; what was bought comes on top.
+
+    Raises:
+        UserError: no run has embeddings, or not those of a wanted round; or the picture cannot be written.
+    """
+    check_out(out)
+    chosen = first_seeds(read_groups([Path(run) for run in runs]))
+    kept = {name: _kept(run) for name, run in chosen.items()}
+    without = [str(chosen[name].folder) for name in kept if not kept[name]]
+    kept = {name: embeddings for name, embeddings in kept.items() if embeddings}
+    if not kept:
+        raise UserError(
+            f"expected runs with embeddings, found none in {', '.join(map(str, runs))}: run `fit` with "
+            "--loop.keep_embeddings 1000"
+        )
+    shared = sorted(set.intersection(*(set(embeddings) for embeddings in kept.values())))
+    if not shared:
+        raise UserError("expected a round of which all runs kept embeddings, found none: draw the runs one by one")
+    buying = [k for k in shared if all(chosen[name].records[k].bought.index for name in kept)]
+    numbers = choose_rounds(shared if rounds else buying or shared, rounds, _ROUNDS)
+    rows = {
+        name: map_rounds(chosen[name], {k: kept[name][k] for k in numbers}, points)
+        for name in track(list(kept), "t-SNE", transient=True)
+    }
+    save(small_multiples(rows), out)
+    say(f"rounds {', '.join(map(str, numbers))} of {', '.join(str(chosen[n].folder) for n in rows)} drawn in {out}")
+    if without:
+        say(f"no embeddings in {', '.join(without)}: `fit` with --loop.keep_embeddings 1000 keeps them")
+
+
+def map_rounds(run: Run, kept: Mapping[int, Embeddings], points: int) -> list[Panel]:
+    """One t-SNE over all rounds, so that they share layout and scale.
+
+    Networks start anew each round, so that the same directions mean other things in each. Therefore the embeddings of a
+    round are centered, scaled to the same spread, and turned onto those of the round before by the images that both
+    have (orthogonal Procrustes), which leaves the distances within a round as they are. The map shows how classes lie
+    within each round; how far an image moved from round to round is not to be read off it.
+
+    Args:
+        run: whose records say what was bought.
+        kept: of the rounds to show, ascending.
+        points: images of the pool in all rounds together; the same ones as far as they are kept.
+
+    Raises:
+        UserError: too few images.
+    """
+    shown = {k: _thin(embeddings, run.records[k].bought.index, points // len(kept)) for k, embeddings in kept.items()}
+    turned: list[NDArray[np.float64]] = []
+    previous: Embeddings | None = None
+    for embeddings in shown.values():
+        vectors = _normalized(embeddings)
+        if previous is not None:
+            _, here, there = np.intersect1d(embeddings.index, previous.index, return_indices=True)
+            vectors = vectors @ _rotation(vectors[here], turned[-1][there])
+        turned.append(vectors)
+        previous = embeddings
+    together = np.concatenate(turned)
+    if len(together) < 5:
+        raise UserError(f"expected at least five images in {run.folder}, got {len(together)}: raise --points")
+    # the usual 30 neighbours, or what there is
+    places = TSNE(perplexity=min(30, (len(together) - 1) / 3), init="pca", random_state=0).fit_transform(together)
+    ends = np.cumsum([len(vectors) for vectors in turned])[:-1]
+    panels = []
+    for (k, embeddings), place in zip(shown.items(), np.split(places, ends), strict=True):
+        bought = run.records[k].bought
+        labels = dict(zip(bought.index, bought.label, strict=True))
+        label = np.array([labels.get(int(i), -1) for i in embeddings.index], dtype=np.int64)
+        num_labeled = run.records[k].num_labeled
+        is_bought = np.isin(embeddings.index, bought.index)
+        panels.append(Panel(k, num_labeled, embeddings.index, place, embeddings.predicted, is_bought, label))
+    return panels
+
+
+def small_multiples(rows: Mapping[str, Sequence[Panel]]) -> Figure:
+    """A row a run, a column a round; dots are coloured by predicted class, stars by true class.
+
+    Args:
+        rows: name to panels, all of the same rounds.
+    """
+    columns = max(map(len, rows.values()))
+    figure, grid = plt.subplots(
+        len(rows), columns, figsize=(0.5 + 1.9 * columns, 0.7 + 1.95 * len(rows)), layout="constrained", squeeze=False
+    )
+    highest = max(int(max(p.predicted.max(), p.label.max())) for panels in rows.values() for p in panels)
+    colours = np.array(class_colours(highest + 1), dtype=object)
+    for (name, panels), axes_of_row in zip(rows.items(), grid, strict=True):
+        places = np.concatenate([panel.place for panel in panels])
+        low, high = places.min(0), places.max(0)
+        middle, half = (low + high) / 2, 0.55 * float((high - low).max())  # a square, with a margin
+        for axes, panel in zip(axes_of_row, panels, strict=True):
+            dots, stars = ~panel.bought, panel.bought
+            axes.scatter(*panel.place[dots].T, s=4, c=list(colours[panel.predicted[dots]]), alpha=0.55, linewidths=0)
+            axes.scatter(
+                *panel.place[stars].T,
+                s=28,
+                c=list(colours[panel.label[stars]]),
+                marker="*",
+                edgecolors="black",
+                linewidths=0.4,
+                label="bought",
+            )
+            axes.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))
+            axes.set(xticks=[], yticks=[], aspect="equal")
+            axes.spines[:].set(linewidth=0.5, color="0.6")
+            axes.set_title(f"round {panel.round}, {counted(panel.num_labeled, 'label')}", fontsize="small")
+        axes_of_row[0].set_ylabel(name, fontsize="small")
+    star = Line2D([], [], marker="*", color="white", markeredgecolor="black", markersize=8, linestyle="none")
+    handles, texts = [star], ["bought (colour: true class)"]
+    if highest < _NAMED_CLASSES:
+        handles += [Line2D([], [], marker="o", color=c, markersize=4, linestyle="none") for c in colours]
+        texts += [f"{'pool, predicted class ' if c == 0 else ''}{c}" for c in range(len(colours))]
+    figure.legend(
+        handles,
+        texts,
+        loc="outside lower center",
+        ncols={1: 3, 2: 6}.get(columns, len(handles)),  # a narrow figure would cut a single line off
+        frameon=False,
+        fontsize="x-small",
+        handletextpad=0.1,
+        columnspacing=0.9,
+    )
+    return figure
+
+
+def _kept(run: Run) -> dict[int, Embeddings]:
+    # by the records: a file beyond them is the leftover of a round that was not finished
+    read = {record.round: read_embeddings(run.folder, record.round) for record in run.records}
+    return {k: embeddings for k, embeddings in read.items() if embeddings is not None}
+
+
+def _thin(kept: Embeddings, bought: Sequence[int], points: int) -> Embeddings:
+    """All that was bought and some of the pool, in each round the same images as far as they are there."""
+    is_bought = np.isin(kept.index, bought)
+    order = np.random.default_rng(0).permutation(int(kept.index.max()) + 1 if len(kept.index) else 0)
+    pool = np.flatnonzero(~is_bought)
+    pool = pool[np.argsort(order[kept.index[pool]], kind="stable")[:points]]
+    rows = np.sort(np.concatenate([np.flatnonzero(is_bought), pool]))
+    return Embeddings(kept.index[rows], kept.embeddings[rows], kept.predicted[rows])
+
+
+def _normalized(kept: Embeddings) -> NDArray[np.float64]:
+    """Centered, with a mean squared length of 1."""
+    vectors = kept.embeddings.astype(np.float64)
+    vectors -= vectors.mean(0)
+    spread = float(np.sqrt((vectors**2).sum(1).mean()))
+    return vectors / spread if spread else vectors
+
+
+def _rotation(here: NDArray[np.float64], there: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The orthogonal matrix that takes ``here`` nearest to ``there``, both (n, D).
+
+    [0] Schönemann, 1966, A generalized solution of the orthogonal Procrustes problem, Psychometrika
+    """
+    rotation: NDArray[np.float64] = orthogonal_procrustes(here, there)[0]
+    return rotation

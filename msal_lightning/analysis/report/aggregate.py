@@ -1,0 +1,91 @@
+"""One method's runs as a few numbers."""
+
+import itertools
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from msal_lightning.analysis.report.compare import Method
+from msal_lightning.runs.records import aubc
+
+PHASES = ("fit", "test", "query")
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Values of several seeds.
+
+    Attributes:
+        mean: of them.
+        std: sample standard deviation (n - 1); None for one value.
+    """
+
+    mean: float
+    std: float | None
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        """Mean and standard deviation of at least one value."""
+        return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a method reached and what it took.
+
+    Attributes:
+        method: whose.
+        aubc: area under the budget curve, by seed; empty for Full, whose curve is one point.
+        final: accuracy of the last round, by seed.
+        seconds: of a whole run per phase, mean over seeds.
+        curves: accuracy by number of labels, by seed.
+        bought: indices bought by queries, by seed; the initial set is not among them.
+        class_counts: labels bought by queries per class, mean over seeds.
+    """
+
+    method: Method
+    aubc: dict[int, float]
+    final: dict[int, float]
+    seconds: dict[str, float]
+    curves: dict[int, dict[int, float]]
+    bought: dict[int, frozenset[int]]
+    class_counts: list[float]
+
+    @property
+    def mean_curve(self) -> list[tuple[int, float, float, float]]:
+        """Labels, mean, lowest and highest accuracy, at the numbers of labels that all seeds have."""
+        shared = sorted(set.intersection(*(set(curve) for curve in self.curves.values())))
+        columns = [(labels, [curve[labels] for curve in self.curves.values()]) for labels in shared]
+        return [(labels, statistics.fmean(values), min(values), max(values)) for labels, values in columns]
+
+
+def summarize(method: Method) -> Summary:
+    """Aggregate the finished runs of a method over their seeds."""
+    runs = {seed: run.records for seed, run in method.runs.items()}
+    counts = [
+        # a person may name classes in a later round
+        [sum(column) for column in itertools.zip_longest(*(r.class_counts for r in records), fillvalue=0)]
+        for records in runs.values()
+    ]
+    return Summary(
+        method=method,
+        aubc={} if method.is_full else {seed: aubc(records) for seed, records in runs.items() if len(records) > 1},
+        final={seed: records[-1].accuracy for seed, records in runs.items()},
+        seconds={
+            phase: statistics.fmean(sum(r.seconds.get(phase, 0.0) for r in records) for records in runs.values())
+            for phase in PHASES
+        },
+        curves={seed: {r.num_labeled: r.accuracy for r in records} for seed, records in runs.items()},
+        bought={seed: frozenset(i for r in records for i in r.bought.index) for seed, records in runs.items()},
+        class_counts=[statistics.fmean(column) for column in itertools.zip_longest(*counts, fillvalue=0)],
+    )
+
+
+def jaccard(first: Summary, second: Summary) -> float | None:
+    """Overlap of what two methods bought on the same seeds: shared over all, mean over seeds; None without a seed."""
+    values = [
+        len(first.bought[seed] & second.bought[seed]) / len(union)
+        for seed in sorted(set(first.bought) & set(second.bought))
+        if (union := first.bought[seed] | second.bought[seed])
+    ]
+    return statistics.fmean(values) if values else None

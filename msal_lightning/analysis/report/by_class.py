@@ -1,0 +1,64 @@
+"""Numbers by class over seeds, and which classes the runs could not test or learn."""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from msal_lightning.analysis.report.compare import Method
+from msal_lightning.runs.classes import ClassRow, class_rows, missing_classes
+
+_NAMED = 3  # runs that a warning names
+_VALUES = ("test", "train", "labeled", "precision", "recall", "f1", "auroc")
+
+
+@dataclass(frozen=True)
+class ClassMeans:
+    """One class in the last round of a method, mean over the seeds in which the value is defined.
+
+    Attributes:
+        name: of the class.
+        values: of ``test``, ``train``, ``labeled``, ``precision``, ``recall``, ``f1`` and ``auroc``; None: in no seed.
+    """
+
+    name: str
+    values: dict[str, float | None]
+
+
+def class_means(method: Method) -> list[ClassMeans]:
+    """All classes in the order of their numbers; none where the records have no numbers by class."""
+    by_class: dict[int, list[ClassRow]] = defaultdict(list)
+    for run in method.runs.values():
+        for row in class_rows(run.records, len(run.records) - 1):
+            by_class[row.number].append(row)
+    return [
+        ClassMeans(by_class[c][0].name, {name: _mean([getattr(row, name) for row in by_class[c]]) for name in _VALUES})
+        for c in sorted(by_class)
+    ]
+
+
+def class_warnings(methods: Sequence[Method]) -> list[str]:
+    """A sentence for each set of classes that is missing in the last round of some runs, with these runs."""
+    runs: dict[str, list[str]] = defaultdict(list)
+    for method in methods:
+        for seed, run in method.runs.items():
+            for warning in missing_classes(run.records, len(run.records) - 1).warnings:
+                runs[warning].append(f"{method.name} seed {seed}")
+    return [f"{_some(names)}: {warning}" for warning, names in runs.items()]
+
+
+def scope_of_accuracy(methods: Sequence[Method]) -> str:
+    """What the accuracies are of, where a test set lacks classes: ``accuracy on 1 of 2 classes``; empty otherwise."""
+    scopes = {
+        missing_classes(run.records, len(run.records) - 1).scope for method in methods for run in method.runs.values()
+    } - {""}
+    return scopes.pop() if len(scopes) == 1 else "accuracy on some of the classes" if scopes else ""
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [float(value) for value in values if value is not None]
+    return statistics.fmean(known) if known else None
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more runs" if len(names) > _NAMED else "")

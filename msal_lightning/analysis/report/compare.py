@@ -1,0 +1,162 @@
+"""Which runs may stand in one table, and under which names."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from msal_lightning.errors import UserError
+from msal_lightning.paper.methods import method_name
+from msal_lightning.runs.reading import Run, read_runs
+from msal_lightning.training.environment import say_mixed_environments
+
+
+@dataclass(frozen=True)
+class Method:
+    """Runs that differ in their seed only.
+
+    Attributes:
+        name: unlike that of any other method of the comparison.
+        row: of the paper; variants of a method share it.
+        runs: finished ones, by seed.
+    """
+
+    name: str
+    row: str
+    runs: dict[int, Run]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it learns from everything and queries nothing."""
+        return _is_full(next(iter(self.runs.values())))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Methods on the same images with the same initial sets.
+
+    Attributes:
+        dataset: name of the data class.
+        imbalance: of its long-tailed version; None for the whole.
+        methods: in the order of their names.
+        notes: sentences on what was left out.
+    """
+
+    dataset: str
+    imbalance: float | None
+    methods: list[Method]
+    notes: list[str]
+
+
+def compare(paths: Sequence[Path]) -> Comparison:
+    """Read runs, and group those that differ in query, head and seed only.
+
+    A run that has fewer rounds than its configuration asks for, or than another run, is left out and noted. Full
+    (``loop.initial_size: all``) has no query: ``loop.*`` may differ there.
+
+    Args:
+        paths: run directories, or folders of them.
+
+    Raises:
+        UserError: runs differ in anything else, have other initial sets for one seed, or two runs are the same method
+            with the same seed; or no run is finished.
+    """
+    runs = read_runs(paths)
+    _check_settings(runs)  # of unfinished ones too: another budget is not a want of rounds
+    finished, notes = _finished(runs)
+    _check_initial_sets(finished)
+    if mixed := say_mixed_environments([record.environment for run in finished for record in run.records]):
+        notes.append(mixed)
+    imbalance = finished[0].config.get("data.init_args.imbalance")
+    return Comparison(
+        finished[0].dataset, None if imbalance in (None, 1) else float(imbalance), _methods(finished), notes
+    )
+
+
+def _finished(runs: list[Run]) -> tuple[list[Run], list[str]]:
+    most = max(len(run.records) for run in runs if not _is_full(run)) if not all(map(_is_full, runs)) else 1
+    finished, notes = [], []
+    for run in runs:
+        rounds = 1 if _is_full(run) else max(most, _planned_rounds(run))
+        if len(run.records) < rounds:
+            notes.append(f"{run.folder} is left out: {len(run.records)} of {rounds} rounds are finished")
+        else:
+            finished.append(run)
+    if not finished:
+        raise UserError(f"expected finished runs, found none ({'; '.join(notes)}): the same `fit` command goes on")
+    return finished, notes
+
+
+def _planned_rounds(run: Run) -> int:
+    size, budget = run.config.get("loop.query_size"), run.config.get("loop.query_budget")
+    if run.config.get("loop.replay") or not size or budget is None:
+        return 1
+    return 1 + -(-int(budget) // int(size))
+
+
+def _is_full(run: Run) -> bool:
+    return run.config.get("loop.initial_size") == "all"
+
+
+def _check_settings(runs: list[Run]) -> None:
+    # the first ordinary run sets the rule, so that Full is excused from loop.* and not the others from it
+    rule = next((run for run in runs if not _is_full(run)), runs[0])
+    expected = dict(rule.setting)
+    for run in runs:
+        got = dict(run.setting)
+        for key in sorted({*expected, *got}):
+            excused = key.startswith("loop.") and _is_full(run)
+            if expected.get(key) != got.get(key) and not excused and not _is_method(key):
+                raise UserError(
+                    f"expected runs that differ in query, head and seed only, got {key} {rule.config.get(key)} in "
+                    f"{rule.folder} and {run.config.get(key)} in {run.folder}: report them one by one"
+                )
+
+
+def _is_method(key: str) -> bool:
+    return key == "query" or key.startswith("query.") or key == "model.head"
+
+
+def _check_initial_sets(runs: list[Run]) -> None:
+    first: dict[Any, Run] = {}
+    for run in runs:
+        if _is_full(run):
+            continue
+        other = first.setdefault(run.config.get("seed"), run)
+        here, there = set(run.records[0].initial.index), set(other.records[0].initial.index)
+        if here != there:
+            raise UserError(
+                f"expected one initial set for seed {run.config.get('seed')}, got {len(here - there)} other images in "
+                f"{run.folder} than in {other.folder}: report them one by one, or repeat one of them with the same data"
+            )
+
+
+def _methods(runs: list[Run]) -> list[Method]:
+    groups: dict[tuple[tuple[str, str], ...], dict[int, Run]] = defaultdict(dict)
+    for run in runs:
+        key = tuple((k, str(v)) for k, v in sorted(run.config.items()) if _is_method(k))
+        key = tuple((k, v) for k, v in key if v != "None") + (("loop.initial_size", "all"),) * _is_full(run)
+        seed = int(run.config.get("seed", 0))
+        if seed in groups[key]:
+            raise UserError(
+                f"expected one run a method and seed, got {groups[key][seed].folder} and {run.folder} with seed "
+                f"{seed}: leave one of them out"
+            )
+        groups[key][seed] = run
+    rows = {key: method_name(next(iter(group.values())).config) for key, group in groups.items()}
+    methods = []
+    for key, group in groups.items():
+        others = [dict(other) for other in groups if rows[other] == rows[key]]
+        methods.append(Method(rows[key] + _variant(dict(key), others), rows[key], dict(sorted(group.items()))))
+    return sorted(methods, key=lambda method: method.name)
+
+
+def _variant(config: Mapping[str, str], others: list[dict[str, str]]) -> str:
+    """What tells a method from others of the paper's row: ``, beta=10`` for example."""
+    keys = sorted({key for other in others for key in other if any(o.get(key) != other[key] for o in others)})
+    return "".join(f", {_short(key)}={config.get(key)}" for key in keys)
+
+
+def _short(key: str) -> str:
+    return key.removeprefix("query.").replace("init_args.", "").removeprefix("model.")

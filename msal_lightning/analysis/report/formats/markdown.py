@@ -1,0 +1,41 @@
+"""A report as Markdown."""
+
+from msal_lightning.analysis.report.class_table import f1_table
+from msal_lightning.analysis.report.result import Report
+from msal_lightning.analysis.report.tables import Table, footnotes, penalty_table, results_table, tests_table, verdict
+
+_SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]<>|#~"} | {"\n": " ", "\r": " ", "&": "&amp;"})
+
+
+def markdown(report: Report) -> str:
+    """The page."""
+    parts = [
+        f"# {escape(report.title)}",
+        *(f"> **WARNING** {escape(warning)}" for warning in report.warnings),
+        table(results_table(report)),
+        "\n".join(f"- {escape(n)}" for n in footnotes(report)),
+    ]
+    parts += ["## Paired tests", escape(verdict(report))]
+    if any(test.t_p is not None for test in report.tests):
+        tests = tests_table(report)
+        parts += [escape(tests.title) + ".", table(tests)]
+    if len(report.contenders) > 1:
+        parts += ["## Penalty matrix", "Share of the budgets at which the row's method beats the column's."]
+        parts.append(table(penalty_table(report)))
+    if by_class := f1_table(report.by_class):
+        parts += ["## Classes", escape(by_class.title) + ".", table(by_class)]
+    return "\n\n".join(parts) + "\n"
+
+
+def table(table: Table) -> str:
+    """Rows with bars, numbers to the right."""
+    lines = [table.columns, ["---", *["---:"] * (len(table.columns) - 1)]]
+    lines[0] = [escape(column) for column in table.columns]
+    for i, row in enumerate(table.rows):
+        lines.append([f"**{escape(c)}**" if (i, j) in table.bold else escape(c) for j, c in enumerate(row)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def escape(text: str) -> str:
+    """Nothing of it is markup."""
+    return text.translate(_SPECIAL)

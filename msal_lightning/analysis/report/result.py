@@ -1,0 +1,189 @@
+"""Everything a report says, before it is written in any form."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from msal_lightning.analysis.report.aggregate import Spread, Summary, summarize
+from msal_lightning.analysis.report.by_class import ClassMeans, class_means, class_warnings, scope_of_accuracy
+from msal_lightning.analysis.report.classes import class_names
+from msal_lightning.analysis.report.compare import Comparison, compare
+from msal_lightning.analysis.stats.penalty import column_means, penalty_matrix
+from msal_lightning.analysis.stats.savings import labels_saved
+from msal_lightning.analysis.stats.significance import PairedTest, paired_tests
+from msal_lightning.paper.reported import LABELS, Reported, has_dataset, reported
+
+METRICS = ("AUBC", "F-acc")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method of the main table.
+
+    Attributes:
+        summary: of its runs.
+        measured: AUBC and F-acc over seeds; AUBC is None for Full.
+        reported: by the paper, per metric.
+        saved: labels saved against Random at Random's final accuracy.
+        penalty: mean of its column of the penalty matrix.
+        compared: mean AUBC and F-acc over the seeds that all methods have, by which the best is chosen; None for Full,
+            and where no seed is shared by all.
+        other_seeds: it lacks seeds that another method has.
+    """
+
+    summary: Summary
+    measured: dict[str, Spread | None]
+    reported: dict[str, list[Reported]]
+    saved: float | None
+    penalty: float | None
+    compared: dict[str, float | None]
+    other_seeds: bool
+
+    @property
+    def name(self) -> str:
+        """Of the method."""
+        return self.summary.method.name
+
+    @property
+    def num_seeds(self) -> int:
+        """Finished runs."""
+        return len(self.summary.final)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A comparison with all that follows from it.
+
+    Attributes:
+        comparison: what was compared.
+        rows: best AUBC on the shared seeds first, Full last.
+        in_paper: whether the paper has this dataset.
+        tests: on AUBC, the most significant first.
+        penalties: rows and columns in the order of ``contenders``.
+        notes: sentences that belong under the table.
+        baseline: name of Random in this comparison; None without it.
+        classes: names.
+        shared_seeds: those that all methods with a curve have.
+        warnings: classes that runs could not test or learn in their last round, a sentence each.
+        scope: what F-acc is the accuracy of, where a test set lacks classes; empty otherwise.
+        by_class: of each method's last round; empty lists where records have no numbers by class.
+    """
+
+    comparison: Comparison
+    rows: list[Row]
+    in_paper: bool
+    tests: list[PairedTest]
+    penalties: list[list[float | None]]
+    notes: list[str]
+    baseline: str | None
+    classes: list[str]
+    shared_seeds: list[int]
+    warnings: list[str]
+    scope: str
+    by_class: dict[str, list[ClassMeans]]
+
+    @property
+    def contenders(self) -> list[Row]:
+        """All but Full: what has a curve."""
+        return [row for row in self.rows if not row.summary.method.is_full]
+
+    @property
+    def title(self) -> str:
+        """Dataset and how many runs."""
+        tail = "" if self.comparison.imbalance is None else f", long tail {self.comparison.imbalance}"
+        runs = sum(row.num_seeds for row in self.rows)
+        return f"{self.comparison.dataset}{tail}: {_count(runs, 'run')} of {_count(len(self.rows), 'method')}"
+
+
+def build(paths: Sequence[Path]) -> Report:
+    """Compare runs.
+
+    Args:
+        paths: run directories, or folders of them.
+
+    Raises:
+        UserError: they cannot be compared.
+    """
+    comparison = compare(paths)
+    summaries = [summarize(method) for method in comparison.methods]
+    seeds = [set(summary.final) for summary in summaries if not summary.method.is_full]
+    shared = sorted(set.intersection(*seeds)) if seeds else []
+    summaries.sort(key=lambda summary: _rank(summary, shared))
+    contenders = [summary for summary in summaries if not summary.method.is_full]
+    baseline = _baseline(contenders)
+    penalties = penalty_matrix({summary.method.name: summary.curves for summary in contenders})
+    means = dict(zip((summary.method.name for summary in contenders), column_means(penalties), strict=True))
+    rows = [
+        Row(
+            summary=summary,
+            measured={
+                "AUBC": Spread.of(list(summary.aubc.values())) if summary.aubc else None,
+                "F-acc": Spread.of(list(summary.final.values())),
+            },
+            reported={
+                metric: reported(comparison.dataset, comparison.imbalance, summary.method.row, metric)
+                for metric in METRICS
+            },
+            saved=labels_saved(summary.curves, baseline.curves) if baseline and not summary.method.is_full else None,
+            penalty=means.get(summary.method.name),
+            compared=_on(summary, shared),
+            other_seeds=not summary.method.is_full and set(summary.final) != set().union(*seeds),
+        )
+        for summary in summaries
+    ]
+    first = next(iter(comparison.methods[0].runs.values()))
+    in_paper = has_dataset(comparison.dataset, comparison.imbalance)
+    return Report(
+        comparison=comparison,
+        rows=rows,
+        in_paper=in_paper,
+        tests=paired_tests({summary.method.name: summary.aubc for summary in contenders if summary.aubc}),
+        penalties=penalties,
+        notes=[*comparison.notes, *(_protocol(comparison, contenders) if in_paper else [])],
+        baseline=baseline.method.name if baseline else None,
+        classes=class_names(first, len(summaries[0].class_counts)),
+        shared_seeds=shared,
+        warnings=class_warnings(comparison.methods),
+        scope=scope_of_accuracy(comparison.methods),
+        by_class={summary.method.name: class_means(summary.method) for summary in summaries},
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _rank(summary: Summary, shared: list[int]) -> tuple[bool, float, str]:
+    area = _on(summary, shared)["AUBC"]
+    return (summary.method.is_full, -area if area is not None else 0.0, summary.method.name)
+
+
+def _on(summary: Summary, seeds: list[int]) -> dict[str, float | None]:
+    """Means over some seeds; None where there is none, and for Full."""
+    values = {"AUBC": summary.aubc, "F-acc": summary.final}
+    if summary.method.is_full or not seeds:
+        return dict.fromkeys(values)
+    found = {metric: [by_seed[seed] for seed in seeds if seed in by_seed] for metric, by_seed in values.items()}
+    means = {metric: statistics.fmean(column) if column else math.nan for metric, column in found.items()}
+    return {metric: None if math.isnan(mean) else mean for metric, mean in means.items()}
+
+
+def _baseline(summaries: list[Summary]) -> Summary | None:
+    by_row = {summary.method.row: summary for summary in reversed(summaries)}
+    return by_row.get("Random") or by_row.get("Random, prototype head")
+
+
+def _protocol(comparison: Comparison, contenders: list[Summary]) -> list[str]:
+    """How the labels of the runs differ from those behind the paper's numbers."""
+    if comparison.imbalance is not None or not contenders:
+        return []
+    start, end = LABELS[comparison.dataset]
+    curve = contenders[0].mean_curve
+    if (curve[0][0], curve[-1][0]) == (start, end):
+        return []
+    return [
+        f"The paper's numbers are for {start:,} to {end:,} labels, these runs have {curve[0][0]:,} to "
+        f"{curve[-1][0]:,}: the differences mix methods with budgets"
+    ]

@@ -1,0 +1,118 @@
+"""``datasets``: what there is, what is on disk; ``prepare`` fetches one, ``show`` draws some of its images."""
+
+import time
+
+import matplotlib.pyplot as plt
+import torch
+from jsonargparse import ArgumentError, ArgumentParser
+from matplotlib.figure import Figure
+
+from msal_lightning.compat import drop_options_of_another_class
+from msal_lightning.config.command_parser import PROGRAM, CommandParser
+from msal_lightning.config.errors import explain
+from msal_lightning.config.parser import one_sentence
+from msal_lightning.config.paths import expand
+from msal_lightning.data import ActiveDataModule
+from msal_lightning.data.loading import Images
+from msal_lightning.errors import UserError
+from msal_lightning.io.picture_file import refuse_no_picture
+from msal_lightning.io.terminal import say
+
+PROG = f"{PROGRAM} datasets"
+_CLASSES = 20  # rows of the picture
+_EACH = 8  # images of a class
+
+
+def prepare(argv: list[str]) -> None:
+    """Fetch and read a dataset, then say what it holds.
+
+    Args:
+        argv: its name and options as in ``fit``.
+
+    Raises:
+        UserError: it cannot be had.
+    """
+    start = time.perf_counter()
+    parser = _parser("prepare", "Fetch, verify and read a dataset, so that the first run need not.")
+    data, learn, test = _read(parser.parse_known_args(argv)[1])
+    for what, images in (("learn", learn), ("test", test)):
+        counts = torch.bincount(images.label, minlength=data.num_classes)
+        _, channels, height, width = images.image.shape
+        say(
+            f"{what:6} {len(images.label):>8,} images {channels}×{height}×{width}, {data.num_classes} classes of "
+            f"{int(counts.min()):,} to {int(counts.max()):,}"
+        )
+    say(f"{data.name} is ready in '{data.root}' ({time.perf_counter() - start:.1f} s)")
+
+
+def show(argv: list[str]) -> None:
+    """Draw some images of each class.
+
+    Args:
+        argv: the dataset's name and options as in ``fit``, and ``--out``.
+
+    Raises:
+        UserError: the dataset cannot be had, or the picture cannot be written.
+    """
+    parser = _parser("show", "Draw some images of each class, to see that labels and colours are right.")
+    parser.add_argument("--out", metavar="FILE", type=expand, help="the picture: png, svg or pdf (default: NAME.png)")
+    options, rest = parser.parse_known_args(argv)
+    data, learn, _ = _read(rest)
+    out = options.out or f"{data.name.lower()}.png"
+    refuse_no_picture(out)
+    figure = contact_sheet(learn, data.class_names, data.name)
+    try:
+        figure.savefig(out, dpi=100)
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot write the picture '{out}' ({error}): set --out to a file like digits.png") from None
+    plt.close(figure)
+    say(f"{data.name} drawn in {out}")
+
+
+def contact_sheet(images: Images, class_names: tuple[str, ...], title: str) -> Figure:
+    """One row a class: its name and its first images.
+
+    Args:
+        images: with true labels.
+        class_names: C names.
+        title: above it.
+    """
+    shown = class_names[:_CLASSES]
+    figure, grid = plt.subplots(
+        len(shown), _EACH, figsize=(1.8 + 0.8 * _EACH, 0.4 + 0.85 * len(shown)), layout="constrained", squeeze=False
+    )
+    more = f" (the first {len(shown)} of {len(class_names)} classes)" if len(shown) < len(class_names) else ""
+    figure.suptitle(f"{title}{more}")
+    for c, (name, row) in enumerate(zip(shown, grid, strict=True)):
+        index = (images.label == c).nonzero()[:_EACH, 0]
+        for axes in row:
+            axes.axis("off")
+        for axes, one in zip(row, index, strict=False):
+            pixels = images.image[one[None]][0].permute(1, 2, 0).squeeze(2).numpy()
+            axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        row[0].text(-0.15, 0.5, name, ha="right", va="center", transform=row[0].transAxes, fontsize="small")
+    return figure
+
+
+def _parser(word: str, description: str) -> CommandParser:
+    return CommandParser(
+        f"{PROG} {word}",
+        usage=f"{PROG} {word} NAME [--data.KEY VALUE ...]",
+        description=f"{description} --data.KEY is any option of the dataset, as in fit.",
+        examples=[f"{PROG} {word} MNIST", f"{PROG} {word} CIFAR10 --data.root ~/images"],
+    )
+
+
+def _read(argv: list[str]) -> tuple[ActiveDataModule, Images, Images]:
+    if not argv or argv[0].startswith("-"):
+        raise UserError("expected the name of a dataset (list: `python -m msal_lightning datasets`), got none")
+    drop_options_of_another_class()
+    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
+    parser.add_subclass_arguments(ActiveDataModule, "data", required=True)
+    try:
+        config = parser.parse_args(["--data", *argv])
+    except ArgumentError as error:
+        raise UserError(explain(str(error), ["data"])) from None
+    with one_sentence():
+        data: ActiveDataModule = parser.instantiate(config).data
+    return data, *data.read()

@@ -1,0 +1,118 @@
+"""What the command ``figure`` does. Nothing heavy is imported before the words are understood."""
+
+import argparse
+from typing import Any
+
+from msal_lightning.config.command_parser import PROGRAM, CommandParser
+from msal_lightning.config.paths import expand
+
+PROG = f"{PROGRAM} figure"
+KINDS = {
+    "budget": "test accuracy over labels, mean and band over seeds (the paper's Figs. 1 and 4)",
+    "tsne": "embeddings of the pool and of the queried images, round by round (Fig. 2)",
+    "pool-error": "error rate on the pool, round by round (Fig. 3)",
+    "query-size": "AUBC and final accuracy over loop.query_size (Fig. 5)",
+    "confusion": "which classes the model of a round takes for which, on the test set of one run",
+    "contact-sheet": "the images that each strategy queried",
+}
+
+
+def figure(argv: list[str]) -> None:
+    """Draw one figure.
+
+    Args:
+        argv: its kind, run directories, and options.
+
+    Raises:
+        UserError: words that don't fit, or runs that the figure cannot be drawn of.
+    """
+    options = _parser().parse_args(argv)
+    out = options.out or f"{options.kind}.png"
+    if options.kind == "budget":
+        from msal_lightning.analysis.figures.budget import plot
+
+        plot(options.runs, out)
+    elif options.kind == "pool-error":
+        from msal_lightning.analysis.figures.pool_error import draw_pool_error
+
+        draw_pool_error(options.runs, out)
+    elif options.kind == "query-size":
+        from msal_lightning.analysis.figures.query_size import draw_query_size
+
+        draw_query_size(options.runs, out)
+    elif options.kind == "confusion":
+        from msal_lightning.analysis.figures.confusion import draw_confusion
+
+        draw_confusion(options.runs, out, options.round)
+    elif options.kind == "tsne":
+        from msal_lightning.analysis.figures.tsne import draw_tsne
+
+        draw_tsne(options.runs, out, options.rounds, options.points)
+    else:
+        from msal_lightning.analysis.figures.contact_sheet import draw_contact_sheet
+
+        draw_contact_sheet(options.runs, out, options.rounds, options.images, options.root, options.trust)
+
+
+class _Kind(CommandParser):
+    """The options of one kind of figure; argparse would pass unknown ones on to the parser of ``figure``."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        options, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self.refuse(rest[0])
+        return options, rest
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser(
+        PROG,
+        description="Draw a figure of the paper, or one that it lacks. `figure KIND --help` shows its options.",
+        examples=[
+            f"{PROG} budget runs --out curves.pdf",
+            f"{PROG} tsne runs/mine --rounds 0,5,10",
+            f"{PROG} contact-sheet runs --images 20",
+        ],
+    )
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND", parser_class=_Kind)
+    for name, text in KINDS.items():
+        kind = kinds.add_parser(name, help=text, description=f"Draw {text}.")
+        kind.add_argument("runs", nargs="+", metavar="RUNS", type=expand, help="run directories, or folders of them")
+        kind.add_argument(
+            "--out", metavar="FILE", type=expand, help=f"the picture: png, svg or pdf (default: {name}.png)"
+        )
+        if name == "confusion":
+            kind.add_argument("--round", type=int, metavar="K", help="which round (default: the last finished one)")
+        if name in ("tsne", "contact-sheet"):
+            kind.add_argument("--rounds", type=_rounds, metavar="K,K", help="which rounds (default: evenly spread)")
+        if name == "tsne":
+            points = "images of the pool in each row, all its rounds together (default: %(default)s)"
+            kind.add_argument("--points", type=_positive, default=1500, metavar="N", help=points)
+        if name == "contact-sheet":
+            kind.add_argument(
+                "--images", type=_positive, default=10, metavar="N", help="images of each round (default: %(default)s)"
+            )
+            kind.add_argument(
+                "--root", metavar="FOLDER", type=expand, help="folder of the images (default: data.root of the runs)"
+            )
+            kind.add_argument(
+                "--trust",
+                action="append",
+                default=[],
+                metavar="DOTTED.PATH",
+                help="a class of others that the runs' configurations may name; may be repeated",
+            )
+    return parser
+
+
+def _rounds(text: str) -> list[int]:
+    words = text.split(",")
+    if not all(word.strip().isdecimal() for word in words):
+        raise argparse.ArgumentTypeError(f"expected numbers of rounds like 1,5,10, got '{text}'")
+    return sorted({int(word) for word in words})
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got '{text}'")
+    return int(text)

@@ -1,0 +1,158 @@
+"""``fit`` and ``replay``: from a configuration to a running loop."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_only  # type: ignore[attr-defined]
+
+from msal_lightning.analysis.status import outlook
+from msal_lightning.config.command_parser import PROGRAM, CommandParser
+from msal_lightning.config.parser import build_parser, instantiate, one_sentence, parse, resolve
+from msal_lightning.config.paths import expand
+from msal_lightning.config.trust import TRUST_HELP, read_config
+from msal_lightning.data.read_only import read_only
+from msal_lightning.errors import UserError
+from msal_lightning.io.terminal import say
+from msal_lightning.loop.loop import ActiveLoop
+from msal_lightning.models.classifier import MSALClassifier
+from msal_lightning.runs.directory import RunDirectory
+from msal_lightning.runs.options import LoopOptions
+from msal_lightning.runs.records import RoundRecord
+from msal_lightning.tracking import LightningTracker, Tracker, WandbTracker
+from msal_lightning.tracking.make_logger import make_logger
+from msal_lightning.tracking.queried_images import QueriedImages
+from msal_lightning.training.callback_rules import check_callbacks
+from msal_lightning.training.lightning_noise import quiet_lightning
+from msal_lightning.training.precision import choose_precision
+
+# A replay has them from the run whose labels it takes
+_REPLAYED = ("query", "oracle", *(f"loop.{key}" for key in ("initial_size", "query_size", "query_budget", "held_out")))
+# What a replay takes over: what decides its result, and no place to write to
+_TAKEN_OVER = ("seed", "loop", "query", "data", "model", "trainer")
+_TAKEN_OVER_OF_ONES_OWN = ("logger", "oracle", "wandb_images")
+
+
+def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
+    """Parse, then run or resume the loop.
+
+    Args:
+        argv: options of the command.
+        base: a configuration below them, checked where it may be a stranger's.
+
+    Raises:
+        UserError: anything that the user can mend.
+    """
+    parser = build_parser()
+    config = parse(parser, argv, base=base)
+    with one_sentence(), quiet_lightning():
+        part = instantiate(parser, config, "data", "query", "model", "oracle")
+
+    def new_model() -> MSALClassifier:
+        num_classes = max(2, part.data.num_classes)  # a model may be tried before a person has named the classes
+        return MSALClassifier(num_classes, part.data.in_channels, **part.model)
+
+    def new_trainer(callbacks: list[Any], **settings: Any) -> Trainer:
+        own = instantiate(parser, config, "trainer").trainer.as_dict()  # fresh callbacks each time
+        theirs = own.pop("callbacks") or []
+        theirs = theirs if isinstance(theirs, list) else [theirs]
+        check_callbacks(theirs)  # before the Trainer, whose own words say less
+        callbacks = [*theirs, *callbacks]
+        trainer = Trainer(**{**own, **settings, "callbacks": callbacks})
+        if own["precision"] == "16-mixed" and trainer.strategy.root_device.type == "cpu":
+            raise UserError("trainer.precision 16-mixed needs a GPU, found a CPU: set it to bf16-mixed or 32-true")
+        return trainer
+
+    part.data.only_sample = config.plan
+    if config.wandb_images < 0:
+        raise UserError(f"expected wandb_images to be at least 0, got {config.wandb_images}: 32 is the default")
+    replayed = "-replay" if config.loop.replay else ""
+    name = f"{part.data.name}-{part.query.name}-{config.model.head}-seed{config.seed}{replayed}"
+    path = Path(config.run_dir or Path("runs") / name)
+    requeued = int(os.environ.get("SLURM_RESTART_COUNT") or 0) > 0  # SLURM repeats the command as it was
+    overwrite = config.overwrite and not requeued
+    if config.trainer.precision == "auto":
+        config.trainer.precision, why = choose_precision(config.trainer.accelerator, None if overwrite else path)
+        rank_zero_only(say)(f"precision {config.trainer.precision}: {why} (trainer.precision auto)", flush=True)
+    run = RunDirectory(path, resolve(parser, config), overwrite)
+    tracker = _tracker(config.logger, run, QueriedImages(run, part.data, config.wandb_images))
+    with one_sentence():
+        loop = ActiveLoop(
+            new_model,
+            new_trainer,
+            part.data,
+            part.query,
+            run,
+            LoopOptions(**config.loop, seed=config.seed),
+            part.oracle,
+            tracker,
+        )
+    if config.plan:
+        _plan(loop, config.trainer.max_epochs, config.trainer.max_steps)
+        return
+    records = loop.run()
+    if loop.waiting is None and _is_paid_for(records[0]):
+        for line in outlook(path, records):
+            rank_zero_only(say)(line)
+
+
+def replay(argv: list[str]) -> None:
+    """``fit`` with the configuration of a run and its labels.
+
+    Args:
+        argv: ``--run DIR`` and options of ``fit``.
+
+    Raises:
+        UserError: as :func:`fit`, or no run there.
+    """
+    prog = f"{PROGRAM} replay"
+    parser = CommandParser(
+        prog,
+        usage=f"{prog} --run DIR [any option of fit]",
+        description="Train another model, or one with another seed, on the labels that a run queried, without a query. "
+        "All options of fit are allowed, but for those that choose images: --query, --oracle and the sizes in --loop.",
+        examples=[
+            f"{prog} --run runs/mine --model.head linear",
+            f"{prog} --run runs/mine --seed 1 --run_dir runs/seed1",
+        ],
+    )
+    parser.add_argument(
+        "--run", required=True, metavar="DIR", type=expand, help="the run directory to take labels from"
+    )
+    parser.add_argument("--trust", action="append", default=[], metavar="DOTTED.PATH", help=TRUST_HELP)
+    options, changes = parser.parse_known_args(argv)
+    for word in changes:
+        key = word.partition("=")[0].removeprefix("--")
+        if word.startswith("--") and (key in _REPLAYED or key.partition(".")[0] in _REPLAYED):
+            raise UserError(f"'replay' takes --{key} from the run in --run: leave it out, or choose images with `fit`")
+    run = Path(options.run)
+    if not (run / "config.yaml").is_file():
+        raise UserError(f"expected --run to be a run directory, found no '{run / 'config.yaml'}': see `ls runs`")
+    found = read_config(run, _TAKEN_OVER, options.trust, _TAKEN_OVER_OF_ONES_OWN)
+    found.values["loop"] = {**(found.values.get("loop") or {}), "replay": options.run, "first_fit": None}
+    if found.left_out:
+        say(f"({' and '.join(found.left_out)} of '{run}' are left out: it was not made by your `fit`)")
+    names_root = any(word.partition("=")[0] in ("--data.root", "--data.init_args.root") for word in changes)
+    with read_only(not found.own and not names_root):
+        fit(changes, found.values)
+
+
+def _is_paid_for(first: RoundRecord) -> bool:
+    """Whether people label this run, who want to know what more labels would add."""
+    return bool(first.held_out) or first.skipped is not None
+
+
+def _plan(loop: ActiveLoop, max_epochs: int | None, max_steps: int) -> None:
+    from msal_lightning.cli.plan import make_plan, measure, show
+
+    plan, speed = make_plan(loop, max_epochs, max_steps), measure(loop)
+    rank_zero_only(show)(loop.title, plan, speed)
+
+
+def _tracker(logger: str | Namespace, run: RunDirectory, queried: QueriedImages) -> Tracker | None:
+    if isinstance(logger, str):
+        return WandbTracker(run, queried) if logger == "wandb" else None
+    return LightningTracker(make_logger(logger, run), run)

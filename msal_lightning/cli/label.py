@@ -1,0 +1,84 @@
+"""What the command ``label`` does: take over a filled CSV file."""
+
+from contextlib import closing
+from pathlib import Path
+
+from msal_lightning.errors import UserError
+from msal_lightning.io.lock import DirectoryLock
+from msal_lightning.io.own_files import refuse_linked_folders, remove_parts
+from msal_lightning.io.terminal import say
+from msal_lightning.io.wording import counted
+from msal_lightning.oracles.csv_files.csv_file import read_answers, write_csv
+from msal_lightning.oracles.disagreement import say_disagreements, words
+from msal_lightning.runs.directory import is_run
+from msal_lightning.runs.pending import QUESTION_FILES, pending
+from msal_lightning.runs.reading import read_run
+
+
+def label(run: Path, file: Path) -> None:
+    """Check a filled file, the whole of it, and put its labels into the one that the run waits for.
+
+    What is blank in it stays as it was; the run itself goes on with the same ``fit`` as before.
+
+    Args:
+        run: the run directory.
+        file: what the contact sheet handed out, or a copy of the run's own file that was filled in.
+
+    Raises:
+        UserError: the run waits for no labels, a process writes into it, or lines are bad; nothing is written then.
+    """
+    config = read_run(run).config
+    if not is_run(run):
+        raise UserError(
+            f"expected '{run}' to be a run directory of this program, found another folder: name one of runs/"
+        )
+    refuse_linked_folders(run, QUESTION_FILES)
+    with closing(_only_writer(run)):
+        question = pending(run)
+        if question is None:
+            raise UserError(
+                f"the run '{run}' waits for no labels: run `fit` with the options that made it, and it asks"
+            )
+        ours = question.folder / f"{question.name}.csv"
+        if not ours.exists():
+            raise UserError(
+                f"expected '{ours}', for which a run with oracle Files waits, found none: `fit` writes it again"
+            )
+        if not ours.resolve().is_relative_to(run.resolve()):
+            raise UserError(f"expected '{ours}' in the run directory, found a link out of it: remove the link")
+        allow_new = bool(config.get("oracle.init_args.allow_new_classes"))
+        given = read_answers(question, file, allow_new)
+        before = read_answers(question, ours, allow_new)
+        answers = [new or old for new, old in zip(given, before, strict=True)]
+        changed = {
+            item.path: (words(old), words(new))
+            for item, old, new in zip(question.items, before, answers, strict=True)
+            if old is not None and old != new
+        }
+        try:
+            remove_parts(run, QUESTION_FILES)
+            # first: a label that counts no more must not be lost
+            listed = say_disagreements(ours.with_name(f"{question.name}-replaced.csv"), changed) if changed else ""
+            write_csv(question, ours, answers)
+        except OSError as error:
+            raise UserError(f"cannot write '{ours}' ({error.strerror}): make room or give it back to you") from None
+    missing = answers.count(None)
+    instead = f" ({len(changed)} of them instead of other ones)" if changed else ""
+    then = (
+        f"{missing} {'is' if missing == 1 else 'are'} still missing"
+        if missing
+        else "all are there: the run goes on with the same `fit`"
+    )
+    say(f"{len(given) - given.count(None)} of {counted(len(given), 'label')} taken over into {ours}{instead}; {then}")
+    if listed:
+        say(listed)
+
+
+def _only_writer(run: Path) -> DirectoryLock:
+    """Neither a ``fit`` that reads the file nor another ``label`` may be at it in between."""
+    lock = DirectoryLock(run / "lock")
+    try:
+        lock.acquire()
+    except OSError as error:
+        raise UserError(f"cannot write into '{run}' ({error.strerror}): make room or give it back to you") from None
+    return lock

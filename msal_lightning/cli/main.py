@@ -1,0 +1,320 @@
+"""The command line: ``python -m msal_lightning COMMAND``.
+
+Heavy imports happen inside the commands, so that light ones start at once.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from msal_lightning.errors import UserError
+from msal_lightning.io.crash import crash_sentence, disk_sentence
+from msal_lightning.io.streams import make_output_safe
+from msal_lightning.io.terminal import say
+
+
+def _fit(argv: list[str]) -> None:
+    """Run an active-learning loop, or go on with one that was interrupted."""
+    from msal_lightning.cli.fit import fit
+
+    fit(argv)
+
+
+def _replay(argv: list[str]) -> None:
+    """Train another model on the labels that a run bought, round by round, without a query."""
+    from msal_lightning.cli.fit import replay
+
+    replay(argv)
+
+
+def _sweep(argv: list[str]) -> int:
+    """Run many fits: a grid of options, or the cells of the paper's tables; goes on where it was interrupted."""
+    from msal_lightning.cli.sweep import sweep
+
+    return sweep(argv)
+
+
+def _query(argv: list[str]) -> None:
+    """Choose images of a folder to label with a trained model, once and without a loop."""
+    from msal_lightning.cli.query import query
+
+    query(argv)
+
+
+def _label(argv: list[str]) -> None:
+    """Take over a filled CSV file that a run waits for; the whole file is checked first."""
+    from msal_lightning.config.command_parser import PROGRAM, CommandParser
+    from msal_lightning.config.paths import a_path
+
+    parser = CommandParser(
+        f"{PROGRAM} label",
+        description=_label.__doc__,
+        examples=[f"{PROGRAM} label runs/mine round-001.csv"],
+    )
+    parser.add_argument("run", metavar="RUN", type=a_path, help="the run directory")
+    parser.add_argument("file", metavar="FILE", type=a_path, help="the CSV file that the contact sheet saved")
+    options = parser.parse_args(argv)
+
+    from msal_lightning.cli.label import label
+
+    label(options.run, options.file)
+
+
+def _status(argv: list[str]) -> None:
+    """Show how far runs are, what they wait for, and what more labels may add."""
+    from msal_lightning.config.command_parser import PROGRAM, CommandParser
+    from msal_lightning.config.paths import expand
+
+    parser = CommandParser(
+        f"{PROGRAM} status",
+        description=_status.__doc__,
+        examples=[
+            f"{PROGRAM} status runs",
+            f"{PROGRAM} status runs/mine",
+            f"{PROGRAM} status runs/mine --against runs/random-seed0 runs/random-seed1",
+            f"{PROGRAM} status runs/mine --json",
+        ],
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUNS", type=expand, help="run directories, or folders of them")
+    parser.add_argument(
+        "--against",
+        nargs="+",
+        default=[],
+        metavar="RUNS",
+        type=expand,
+        help="runs of Random to compare with (default: those in the same folder)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, for other programs to read")
+    options = parser.parse_args(argv)
+
+    from msal_lightning.cli.status import status
+
+    status(options.runs, options.against, options.json)
+
+
+def _plot(argv: list[str]) -> None:
+    """Draw test accuracy over labels, the short form of `figure budget`."""
+    from msal_lightning.config.command_parser import PROGRAM, CommandParser
+    from msal_lightning.config.paths import expand
+
+    parser = CommandParser(
+        f"{PROGRAM} plot",
+        description=_plot.__doc__,
+        examples=[f"{PROGRAM} plot runs", f"{PROGRAM} plot runs/a runs/b --out curves.pdf"],
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUNS", type=expand, help="run directories, or folders of them")
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        type=expand,
+        default="budget_curves.png",
+        help="the picture: png, svg or pdf (default: %(default)s)",
+    )
+    options = parser.parse_args(argv)
+
+    from msal_lightning.analysis.figures.budget import plot
+
+    plot(options.runs, options.out)
+
+
+def _figure(argv: list[str]) -> None:
+    """Draw a figure of the paper, or what each strategy chose: `figure KIND RUNS...`."""
+    from msal_lightning.cli.figure import figure
+
+    figure(argv)
+
+
+def _report(argv: list[str]) -> None:
+    """Compare runs: table over seeds beside the paper's numbers, paired tests, and a page to look at."""
+    from msal_lightning.config.command_parser import PROGRAM, CommandParser
+    from msal_lightning.config.paths import expand
+
+    parser = CommandParser(
+        f"{PROGRAM} report",
+        description=_report.__doc__,
+        examples=[f"{PROGRAM} report runs", f"{PROGRAM} report runs/a runs/b --out comparison"],
+    )
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        metavar="RUNS",
+        type=expand,
+        help="run directories, or folders of them; they may differ in query, head and seed",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FOLDER",
+        type=expand,
+        default="report",
+        help="folder for report.md, .csv, .tex and .html (default: %(default)s)",
+    )
+    parser.add_argument("--logger", choices=["wandb"], help="log page, tables and files to Weights & Biases too")
+    options = parser.parse_args(argv)
+
+    from msal_lightning.cli.report import report
+
+    report(options.runs, options.out, options.logger)
+
+
+def _check_strategy(argv: list[str]) -> int:
+    """Check that a strategy keeps to the contract; your own too, by its dotted path."""
+    from msal_lightning.cli.check_strategy import check
+
+    return check(argv)
+
+
+def _strategies(argv: list[str]) -> None:
+    """List the query strategies."""
+    from msal_lightning.config.command_parser import PROGRAM, CommandParser
+
+    CommandParser(f"{PROGRAM} strategies", description=_strategies.__doc__).parse_args(argv)
+
+    from msal_lightning.config.catalog import strategies
+
+    strategies()
+
+
+def _datasets(argv: list[str]) -> None:
+    """List the datasets; `prepare NAME` fetches one, `show NAME` draws some of its images."""
+    if argv and argv[0] in ("prepare", "show"):
+        from msal_lightning.cli import datasets as command
+
+        (command.prepare if argv[0] == "prepare" else command.show)(argv[1:])
+        return
+    from msal_lightning.config.catalog import datasets
+    from msal_lightning.config.command_parser import PROGRAM, CommandParser
+    from msal_lightning.config.paths import expand
+    from msal_lightning.config.suggestions import did_you_mean
+
+    prog = f"{PROGRAM} datasets"
+    parser = CommandParser(
+        prog,
+        usage=f"{prog} [--root FOLDER]\n       {prog} prepare NAME [--data.KEY VALUE ...]\n"
+        f"       {prog} show NAME [--out FILE] [--data.KEY VALUE ...]",
+        description="List the datasets, and whether their files are in FOLDER. `prepare` fetches, verifies and reads "
+        "one, so that the first run need not. `show` draws some images of each class, to see that labels and colours "
+        "are right.",
+        examples=[prog, f"{prog} prepare MNIST", f"{prog} show CIFAR10 --out cifar10.png"],
+    )
+    parser.add_argument(
+        "--root", metavar="FOLDER", type=expand, default="data", help="where the files are (default: %(default)s)"
+    )
+    options, rest = parser.parse_known_args(argv)
+    if rest and not rest[0].startswith("-"):
+        near = did_you_mean(rest[0], ("prepare", "show"))
+        raise UserError(f"expected 'datasets' alone, 'datasets prepare' or 'datasets show', got '{rest[0]}'{near}")
+    if rest:
+        parser.refuse(rest[0])
+    datasets(options.root)
+
+
+COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
+    "fit": _fit,
+    "replay": _replay,
+    "sweep": _sweep,
+    "query": _query,
+    "label": _label,
+    "status": _status,
+    "plot": _plot,
+    "figure": _figure,
+    "report": _report,
+    "check-strategy": _check_strategy,
+    "strategies": _strategies,
+    "datasets": _datasets,
+}
+
+
+_OF_ONES_OWN = ("fit", "sweep", "check-strategy")  # what they read is the user's own word
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the words behind the program's name; those of the process by default.
+
+    Returns:
+        Exit code: 0, 1 for a check that failed and for a bug, 2 for a mistake that the user can mend, 130 after Ctrl-C,
+        141 where nobody reads what is printed, 143 after SIGTERM.
+    """
+    make_output_safe()
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        if not argv or argv[0] in ("-h", "--help"):
+            say(_help())
+            return 0 if argv else 2
+        command, *rest = argv
+        _check_current_folder()
+        if command not in COMMANDS:
+            raise UserError(f"expected a command ({', '.join(COMMANDS)}), got '{command}'{_near(command)}")
+        return COMMANDS[command](rest) or 0
+    except UserError as error:
+        if not error.told:
+            _say_error(str(error))
+        return 2
+    except BrokenPipeError:  # `| head` has read enough; what Python still wants to write goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt as interrupt:  # signals.Stopped among them, which knows more
+        what = str(interrupt) or "interrupted"
+        say(f"{what}: the same command goes on from there", file=sys.stderr)
+        return 128 + int(getattr(interrupt, "signum", 2))
+    except Exception as error:
+        sentence = disk_sentence(error) if isinstance(error, OSError) else None
+        _say_error(sentence or crash_sentence(error))
+        return 2 if sentence else 1
+
+
+def _say_error(sentence: str) -> None:
+    try:
+        say(f"error: {sentence}", file=sys.stderr)
+    except OSError:  # nobody is there to read it; the exit code says it too
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - for what is flushed at the end
+
+
+def _check_current_folder() -> None:
+    try:
+        Path.cwd()
+    except OSError:
+        raise UserError("the current folder is gone: change into one that is there, `cd ~` for example") from None
+
+
+def console() -> None:
+    """Entry point of the ``msal-lightning`` script, and of ``python -m msal_lightning``."""
+    _find_modules_in_start_folder(sys.argv[1:2])
+    sys.exit(main())
+
+
+def _find_modules_in_start_folder(command: list[str]) -> None:
+    """Find a strategy of your own in the current folder, whatever folder the parser changes into.
+
+    It is the last place to look in where a command reads run directories: the current folder may be a stranger's, and
+    a file ``sklearn.py`` in it must not stand in for the library.
+    """
+    if sys.flags.safe_path:
+        return
+    try:
+        here = os.getcwd()  # noqa: PTH109 - pathlib need not be loaded from there
+    except OSError:
+        return
+    if sys.path and sys.path[0] in ("", here):  # `python -m` put it there
+        del sys.path[0]
+    sys.path.insert(0 if command and command[0] in _OF_ONES_OWN else len(sys.path), here)
+
+
+def _near(command: str) -> str:
+    from msal_lightning.config.suggestions import did_you_mean
+
+    return did_you_mean(command, COMMANDS)
+
+
+def _help() -> str:
+    commands = "\n".join(f"  {name:16}{command.__doc__}" for name, command in COMMANDS.items())
+    return (
+        "usage: python -m msal_lightning COMMAND [options]\n\n"
+        "Maximally Separated Active Learning: train, query, label, repeat.\n\n"
+        f"{commands}\n\n"
+        "Start with:  python -m msal_lightning fit --config digits\n"
+        "Options of a command:  python -m msal_lightning COMMAND --help"
+    )

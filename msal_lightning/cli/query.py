@@ -1,0 +1,359 @@
+"""``query``: which images of a folder to label, by a trained model, once and without a loop."""
+
+import argparse
+import io
+import os
+import re
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jsonargparse import Namespace
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.seed import isolate_rng
+from torch.utils.data import DataLoader
+
+from msal_lightning.config.command_parser import PROGRAM, CommandParser
+from msal_lightning.config.parser import build_parser, instantiate, one_sentence, parse
+from msal_lightning.config.paths import a_path
+from msal_lightning.config.trust import TRUST_HELP, read_config
+from msal_lightning.data import ActiveDataModule
+from msal_lightning.data.base import NOT_IN_POOL
+from msal_lightning.data.fingerprint import find_by_content, is_same_file
+from msal_lightning.data.loading import Batch
+from msal_lightning.data.read_only import read_only
+from msal_lightning.datasets import ImageFolder
+from msal_lightning.errors import UserError
+from msal_lightning.io.folder_mark import MARK, check_folder, claim_folder
+from msal_lightning.io.own_files import remove_parts
+from msal_lightning.io.terminal import say
+from msal_lightning.io.wording import counted
+from msal_lightning.loop.display import RoundProgress
+from msal_lightning.models.classifier import MSALClassifier
+from msal_lightning.models.predictor import Predictor
+from msal_lightning.oracles.base import Question
+from msal_lightning.oracles.csv_files.contact_sheet import write_sheet
+from msal_lightning.oracles.csv_files.csv_file import write_csv
+from msal_lightning.oracles.tasks import make_items
+from msal_lightning.query.callback import Query
+from msal_lightning.query.shortlist import Selection, check_classes
+from msal_lightning.runs.trained_model import Trained, read_trained
+from msal_lightning.strategies import Strategy
+from msal_lightning.training.failures import explained
+from msal_lightning.training.lightning_noise import quiet_lightning
+from msal_lightning.training.precision import choose_precision
+from msal_lightning.training.signals import GentleStop
+
+PROG = f"{PROGRAM} query"
+NAME = "query"
+_READ = ("seed", "loop", "query", "data", "model")
+_UNUSED = ("model.optimizer", "model.lr_scheduler", "model.backbone.init_args.weights")
+_PASSED_ON = ("--query.", "--data.", "--seed", "--trainer.accelerator", "--trainer.precision")
+
+
+def query(argv: list[str]) -> None:
+    """Score all images below a folder, choose some, and write what a person needs to label them.
+
+    Args:
+        argv: options of the command; those of the strategy are as in ``fit``.
+
+    Raises:
+        UserError: anything that the user can mend.
+    """
+    options, rest = _parse(argv)
+    table, page = options.out / f"{NAME}.csv", options.out / f"{NAME}.html"
+    if table.exists():
+        raise UserError(f"'{table}' is there already and may have labels in it: set --out to another folder")
+    try:
+        check_folder(options.out, "query", "--out")
+    except OSError as error:
+        raise _cannot_write(options.out, error) from None
+    trained = read_trained(options.checkpoint)
+    config, strategy, own, model, is_ours = _rebuild(trained, options.query, rest, options.trust)
+    with read_only(not is_ours):
+        data = _read_images(options.images, options.on_error, trained, own, strategy)
+    n = min(options.n, len(data.pool))
+    if n < options.n:
+        say(f"(--n is {options.n}, and there {'is' if n == 1 else 'are'} {counted(n, 'image')})")
+    callback = Query(strategy, n, config.seed, trained.round, receive=_leave_in_pool)
+    with isolate_rng(), quiet_lightning(), explained(data.num_workers), GentleStop() as stop:
+        stop.where = "the query"
+        trainer = _trainer(config, callback, stop)
+        if strategy.needs:
+            trainer.predict(model, datamodule=data, return_predictions=False)
+        else:
+            callback.select_without_pass(data)
+        stop.check()
+        question = Question(
+            NAME, make_items(data, callback.selection, Predictor(model, trainer)), data.class_names, options.out
+        )
+        stop.check()
+    try:
+        claim_folder(options.out, "query", "--out")
+        remove_parts(options.out, [rf"{NAME}\.(csv|html)", re.escape(MARK)])
+        write_sheet(question, page, decoding=data.decoding, about=data.describe())
+        write_csv(question, table)  # last: it is what says that the query was done
+    except OSError as error:
+        raise _cannot_write(options.out, error) from None
+    say(
+        f"{strategy.name} chose {n} of {counted(len(data.pool), 'image')}: fill in {table}, or open {page} to label "
+        f"{'it' if n == 1 else 'them'} by keys"
+    )
+
+
+def _leave_in_pool(selection: Selection, data: ActiveDataModule) -> None:
+    """The labels come later, by hand."""
+
+
+def _cannot_write(out: Path, error: OSError) -> UserError:
+    return UserError(f"cannot write into '{out}' ({error.strerror or error}): set --out to a folder of yours")
+
+
+def _parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The options of this command, and those that ``fit`` knows how to read."""
+    parser = CommandParser(
+        PROG,
+        description="Choose images of a folder to label, with a trained model. The command writes query.csv, with a "
+        "blank column label, and query.html, a page to label them by keys. Images that the run has labels of are left "
+        "out.\n\nOptions as in fit: --seed, --trainer.accelerator, --trainer.precision, and of the run's own data "
+        "--data.root and --data.eval_batch_size.",
+        examples=[
+            f"{PROG} --checkpoint runs/mine --images photos --n 100",
+            f"{PROG} --checkpoint runs/mine/checkpoints/round-003.ckpt --images photos --n 100 --query MSALD "
+            "--query.beta 5",
+        ],
+    )
+    add = parser.add_argument
+    add("--checkpoint", required=True, type=a_path, metavar="PATH", help="a run directory, or the model of one round")
+    add("--images", required=True, type=a_path, metavar="FOLDER", help="folder of images, with all folders below it")
+    add("--n", required=True, type=int, help="how many images to choose")
+    add("--query", metavar="NAME", help="the strategy, with --query.OPTION as in fit (default: that of the run)")
+    add(
+        "--out",
+        type=a_path,
+        metavar="FOLDER",
+        default=Path(NAME),
+        help="folder of the two files (default: %(default)s)",
+    )
+    add("--trust", action="append", default=[], metavar="DOTTED.PATH", help=TRUST_HELP)
+    add("--on_error", choices=["raise", "skip"], default="raise", help="what to do with images that cannot be read")
+    options, rest = parser.parse_known_args(argv)
+    expects_value = False
+    for word in rest:
+        if word.startswith("-") and not word.lstrip("-")[:1].isdigit() and not word.startswith(_PASSED_ON):
+            parser.refuse(word)
+        if not word.startswith("-") and not expects_value:
+            parser.refuse(word)
+        expects_value = word.startswith("-") and "=" not in word
+    if options.n < 1:
+        raise UserError(f"expected --n to be at least 1, got {options.n}: it is how many images to choose")
+    return options, rest
+
+
+def _rebuild(
+    trained: Trained, chosen: str | None, rest: list[str], trusted: list[str]
+) -> tuple[Namespace, Strategy, ActiveDataModule, MSALClassifier, bool]:
+    """Configuration, strategy, the run's own data (not read yet), the model, and whether its folder may be written."""
+    parser = build_parser()
+    # the trainer is made here: it may be another machine; the optimizer and the first weights are of no use any more
+    found = read_config(trained.run.folder, _READ, trusted, leave_out=_UNUSED)
+    words = ["--trainer.max_epochs", "1", *(["--query", chosen] if chosen else []), *rest]
+    config = parse(parser, words, base=found.values)
+    with one_sentence(), quiet_lightning():
+        part = instantiate(parser, config, "query", "data", "model")
+        check_classes(part.query, trained.num_classes)
+        if trained.run.records:
+            part.data.resume_as(trained.run.records[0].resolved)
+        model = MSALClassifier(trained.num_classes, part.data.in_channels, **part.model)
+    if part.query.needs_prototypes and model.head_name != "prototype":
+        raise UserError(
+            f"query {part.query.name} needs prototypes, the model in '{trained.file}' has a {model.head_name} head: "
+            "set --query to Margin, Entropy or another one without"
+        )
+    try:
+        model.load_state_dict(trained.weights)
+    except RuntimeError:
+        raise UserError(
+            f"expected '{trained.file}' to be a model of '{trained.run.folder / 'config.yaml'}', got one of other "
+            "layers: give --checkpoint a file of the same run"
+        ) from None
+    is_ours = found.own or any(word.startswith("--data.root") for word in rest)
+    return config, part.query, part.data, model, is_ours
+
+
+def _read_images(
+    folder: Path, on_error: Literal["raise", "skip"], trained: Trained, own: ActiveDataModule, strategy: Strategy
+) -> "Candidates":
+    """The images to choose among, and where the strategy wants it the run's labeled ones."""
+    size = own.size if isinstance(own, ImageFolder) else None
+    names = trained.class_names
+    memory, workers = (own.memory, own.workers) if isinstance(own, ImageFolder) else ("auto", None)
+    if strategy.needs_labeled:
+        try:
+            _read_own(own)
+            trained.restore_labels(own)
+        except UserError as error:
+            raise UserError(
+                f"query {strategy.name} compares with the images that '{trained.run.folder}' has labels of, which are "
+                f"not there ({error}): or set --query to a strategy that does without, Margin for example"
+            ) from None
+    elif names is None or size is None:
+        _read_own(own)
+    data = Candidates(
+        folder,
+        own,
+        classes=[*(names or own.class_names)][: trained.num_classes],
+        size=size or own.images.shape[-1],
+        in_memory=memory,
+        num_workers=workers,
+        on_error=on_error,
+    )
+    try:
+        data.setup()
+    except UserError as error:  # the key of a configuration is an option here
+        words = str(error).replace("data.root", "--images").replace("data.on_error to", "--on_error to")
+        raise UserError(words) from None
+    labeled = _labeled_before(data, Path(own.root), trained) if isinstance(own, ImageFolder) else []
+    data.labeled_at[labeled] = NOT_IN_POOL
+    if labeled:
+        were, are = ("was", "is") if len(labeled) == 1 else ("were", "are")
+        images = counted(len(labeled), "image")
+        say(f"({images} {were} asked about in '{trained.run.folder}' already and {are} left out)")
+    if not len(data.pool):
+        raise UserError(f"expected images without labels below --images '{folder}', found none: add some")
+    return data
+
+
+def _labeled_before(data: "Candidates", root: Path, trained: Trained) -> list[int]:
+    """Indices of images that the run has labels of: by their paths below its folder, else by their content.
+
+    Raises:
+        UserError: its folder is not there, and the run is of a version that kept nothing of the content.
+    """
+    paths, known = trained.labeled_paths, trained.labeled_prints()
+    there = {path for path in paths if (root / path).is_file()}
+    if any(path in known and not is_same_file(known[path], str(root / path)) for path in there):
+        there = set()  # another folder with the same names
+    found = {*data.also_in(root, there)}
+    missing = paths - there
+    if missing and known:
+        files = [str(file) for file in data.locations(torch.arange(len(data.labeled_at)))]
+        found |= {*find_by_content(files, [image for path, image in known.items() if path in missing])}
+    elif missing and not there and data.may_have(missing):
+        raise UserError(
+            f"cannot tell which images in --images '{data.root}' the run '{trained.run.folder}' has labels of: its own "
+            f"are not below data.root '{root}': set --data.root to their folder"
+        )
+    return sorted(found)
+
+
+def _read_own(own: ActiveDataModule) -> None:
+    """Read the run's own data: a folder of images is only listed."""
+    if isinstance(own, ImageFolder):
+        own.memory = False
+        with redirect_stdout(io.StringIO()):  # what it says about memory is about other images
+            own.setup()
+    else:
+        own.prepare_data()
+        own.setup()
+
+
+class Candidates(ImageFolder):
+    """A folder of images without labels to choose among, seen as a model saw those that it was trained on.
+
+    Args:
+        folder: of the images.
+        own: what the model was trained on; its labeled set is the one that strategies compare with.
+        classes: names, as many as the model knows.
+        size: pixels of a side.
+        in_memory: see :class:`ImageFolder`.
+        num_workers: see :class:`ImageFolder`.
+        on_error: see :class:`ImageFolder`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        own: ActiveDataModule,
+        classes: list[str],
+        size: int,
+        in_memory: bool | Literal["auto"],
+        num_workers: int | None,
+        on_error: Literal["raise", "skip"],
+    ) -> None:
+        super().__init__(
+            str(folder),
+            unlabeled=True,
+            classes=classes,
+            size=size,
+            channels=1 if own.in_channels == 1 else 3,
+            bands=own.bands if isinstance(own, ImageFolder) else None,
+            fit=own.fit if isinstance(own, ImageFolder) else "crop",
+            mean=[*own.mean],
+            std=[*own.std],
+            in_memory=in_memory,
+            num_workers=num_workers,
+            on_error=on_error,
+            eval_batch_size=own.eval_batch_size,
+        )
+        self._own = own
+        self.decoding = own.decoding  # with the value range that the run found
+
+    def predict_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
+        """The folder, and where the strategy wants it the labeled set of the run."""
+        loaders = super().predict_dataloader()
+        if isinstance(loaders, list):
+            self._own.predict_labeled = True
+            theirs = self._own.predict_dataloader()
+            assert isinstance(theirs, list)
+            loaders[1] = theirs[1]
+        return loaders
+
+    def also_in(self, root: Path, paths: set[str]) -> list[int]:
+        """Indices of images that another folder's ledger names.
+
+        Args:
+            root: of the other folder.
+            paths: from there, as the ledger writes them.
+        """
+        if not paths:
+            return []
+        files = self.locations(torch.arange(len(self.labeled_at)))
+        relative = (os.path.relpath(file, root.absolute()) for file in files)
+        named = [path.encode(errors="backslashreplace").decode() in paths for path in relative]
+        return [index for index, is_named in enumerate(named) if is_named]
+
+    def may_have(self, paths: set[str]) -> bool:
+        """Whether a file has the name of one of some others: a folder without is another one."""
+        names = {os.path.basename(path) for path in paths}  # noqa: PTH119 - as the ledger writes them
+        return any(file.name in names for file in self.locations(torch.arange(len(self.labeled_at))))
+
+
+class _Progress(RoundProgress):
+    """One bar for the one pass over the images."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 0)
+        self._title = NAME  # there are no rounds
+
+
+def _trainer(config: Namespace, callback: Query, stop: GentleStop) -> Trainer:
+    accelerator, precision = config.trainer.accelerator, config.trainer.precision
+    if precision == "auto":
+        precision, why = choose_precision(accelerator)
+        say(f"precision {precision}: {why} (trainer.precision auto)", flush=True)
+    with one_sentence():
+        trainer = Trainer(
+            accelerator=accelerator,
+            devices=1,
+            precision=precision,
+            logger=False,
+            callbacks=[callback, _Progress(), stop],
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=False,
+        )
+    if precision == "16-mixed" and trainer.strategy.root_device.type == "cpu":
+        raise UserError("trainer.precision 16-mixed needs a GPU, found a CPU: set it to bf16-mixed or 32-true")
+    return trainer

@@ -1,0 +1,62 @@
+"""What the command ``report`` does."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from msal_lightning.analysis.report.formats.csv import table_csv
+from msal_lightning.analysis.report.formats.html import page
+from msal_lightning.analysis.report.formats.latex import latex
+from msal_lightning.analysis.report.formats.markdown import markdown
+from msal_lightning.analysis.report.formats.terminal import show
+from msal_lightning.analysis.report.result import build
+from msal_lightning.errors import UserError
+from msal_lightning.io.atomic import write_atomically
+from msal_lightning.io.console import SafeConsole
+from msal_lightning.io.folder_mark import MARK, check_folder, claim_folder
+from msal_lightning.io.own_files import remove_parts
+
+
+def report(runs: Sequence[str], out: str = "report", logger: str | None = None) -> None:
+    """Compare runs in the terminal, and write ``report.md``, ``.csv``, ``.tex`` and ``.html``.
+
+    Args:
+        runs: run directories, or folders of them.
+        out: folder of the four files.
+        logger: wandb: log all of it there too.
+
+    Raises:
+        UserError: the runs cannot be compared, or the files not be written, or W&B cannot start.
+    """
+    try:
+        check_folder(Path(out), "report", "--out", _made_before)
+    except OSError as error:
+        raise _cannot_write(out, error) from None
+    result = build([Path(run) for run in runs])
+    texts = {"md": markdown(result), "csv": table_csv(result), "tex": latex(result), "html": page(result)}
+    try:
+        claim_folder(Path(out), "report", "--out", _made_before)
+        remove_parts(Path(out), [*(rf"report\.{ending}" for ending in texts), re.escape(MARK)])
+        for ending, text in texts.items():
+            write_atomically(Path(out) / f"report.{ending}", text)
+    except OSError as error:
+        raise _cannot_write(out, error) from None
+    console = SafeConsole(highlight=False)
+    show(result, console)
+    console.print(f"Written: report.md, report.csv, report.tex and report.html in {out}", markup=False)
+    if logger == "wandb":
+        from msal_lightning.analysis.report.formats.wandb import log_report
+
+        log_report(result, Path(out))
+
+
+def _made_before(folder: Path) -> bool:
+    """Whether a folder is a report from before there were marks: its four files and nothing else."""
+    names = {entry.name for entry in folder.iterdir()}
+    if names != {"report.md", "report.csv", "report.tex", "report.html"}:
+        return False
+    return (folder / "report.csv").read_bytes().startswith(b"method,seeds,")
+
+
+def _cannot_write(out: str, error: OSError) -> UserError:
+    return UserError(f"cannot write into '{out}' ({error.strerror or error}): set --out to a folder of yours")

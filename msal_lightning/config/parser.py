@@ -1,0 +1,246 @@
+"""The parser of ``fit``: from a configuration in YAML and on the command line to its objects."""
+
+import argparse
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import yaml
+from jsonargparse import (  # type: ignore[attr-defined]
+    SUPPRESS,
+    ActionConfigFile,
+    ArgumentError,
+    ArgumentParser,
+    DefaultHelpFormatter,
+    Namespace,
+)
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import Logger
+
+from msal_lightning import datasets  # noqa: F401 - --data finds these names
+from msal_lightning.compat import drop_options_of_another_class, parser_actions
+from msal_lightning.config.callables import check_callables
+from msal_lightning.config.command_parser import PROGRAM
+from msal_lightning.config.errors import concrete_names, explain
+from msal_lightning.config.files import resolve_configs, shipped_names
+from msal_lightning.config.former_names import read_former_names
+from msal_lightning.config.null_values import check_nulls
+from msal_lightning.config.paths import expand_paths
+from msal_lightning.data import ActiveDataModule
+from msal_lightning.errors import UserError
+from msal_lightning.models.classifier import MSALClassifier
+from msal_lightning.oracles import Files, LabelStudio, Oracle, Simulated  # noqa: F401 - --oracle finds these names
+from msal_lightning.runs.moved_names import present
+from msal_lightning.runs.options import LoopOptions
+from msal_lightning.strategies import Strategy
+
+PROG = f"{PROGRAM} fit"
+DESCRIPTION = f"""\
+Run an active-learning loop, or resume one that was interrupted: the same command does both.
+
+examples:
+  {PROG} --config digits
+  {PROG} --config digits --query Entropy --model.head linear --seed 3
+  {PROG} --config mnist --query.beta 10 --trainer.precision bf16-mixed --logger wandb
+  {PROG} --config cifar100 --plan                 rounds, steps, memory and time, without running it
+  {PROG} --config my.yaml --print_config          the resolved configuration, without running it
+"""
+# What the loop gives each Trainer itself, or what would make a round silently incomplete
+_LOOP_OWNS = {
+    "logger",
+    "default_root_dir",
+    "enable_checkpointing",
+    "enable_model_summary",
+    "enable_progress_bar",
+    "log_every_n_steps",
+    "limit_predict_batches",
+    "limit_test_batches",
+    "overfit_batches",
+    "fast_dev_run",
+    "barebones",
+    "reload_dataloaders_every_n_epochs",
+    "use_distributed_sampler",
+    "precision",  # has an option of its own, with auto
+}
+Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+_TRAINER_HELP = {
+    "precision": "of each fit and pool pass; auto: bf16-mixed where the device computes in it, else 32-true; scores "
+    "stay in float32",
+    "max_epochs": "epochs of each round's fit",
+    "accelerator": "cpu, gpu, mps, or auto",
+    "devices": "processes that share each fit, test and pool pass; they share each batch",
+    "strategy": "auto, or ddp on several devices",
+    "callbacks": "your own, made anew for each round",
+    "gradient_clip_val": "largest norm of the gradient",
+    "deterministic": "refuse operations that differ between runs, on GPUs",
+}
+
+
+def build_parser() -> ArgumentParser:
+    """The options of ``fit``, read off the signatures of the classes that they configure."""
+    drop_options_of_another_class()
+    read_former_names()
+    parser = ArgumentParser(
+        prog=PROG,
+        usage=f"{PROG} --config NAME [--KEY VALUE ...]",
+        description=f"{DESCRIPTION}\nshipped configurations: {', '.join(shipped_names())}",
+        exit_on_error=False,
+        allow_abbrev=False,
+        formatter_class=_Formatter,
+    )
+    parser.add_argument(
+        "-c",
+        "--config",
+        action=ActionConfigFile,
+        help="a YAML file, or the bare name of one in the current folder, in configs/ or among the shipped ones; "
+        "may be repeated, later ones win",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of every random draw")
+    parser.add_argument(
+        "--run_dir",
+        type=str | None,
+        default=None,
+        help="where the results go; runs/DATA-QUERY-HEAD-seedSEED by default",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="throw away what an earlier run left there")
+    parser.add_argument("--plan", action="store_true", help="say what would be done and about how long; train nothing")
+    parser.add_argument(
+        "--logger",
+        type=Literal["csv", "wandb"] | Logger,
+        default="csv",
+        help="csv: files only; wandb: Weights & Biases; or the class_path of any logger of Lightning",
+    )
+    parser.add_argument(
+        "--wandb_images",
+        type=int,
+        default=32,
+        help="images of each purchase that W&B gets, with score, prediction and label; 0: none leaves the machine",
+    )
+    parser.add_class_arguments(LoopOptions, "loop", skip={"seed"}, instantiate=False)
+    parser.add_subclass_arguments(Strategy, "query", required=True)
+    parser.add_subclass_arguments(ActiveDataModule, "data", required=True)
+    parser.add_subclass_arguments(Oracle, "oracle", required=False)
+    parser.set_defaults({"oracle": {"class_path": "msal_lightning.oracles.simulated.Simulated"}})
+    parser.add_class_arguments(MSALClassifier, "model", skip={"num_classes", "in_channels"}, instantiate=False)
+    parser.add_class_arguments(Trainer, "trainer", skip=_LOOP_OWNS, instantiate=False)
+    parser.add_argument("--trainer.precision", type=Precision, default="auto")
+    parser.set_defaults({"trainer.devices": 1})
+    _shorten_help(parser)
+    return parser
+
+
+def parse(
+    parser: ArgumentParser, argv: list[str], known: Sequence[str] = (), base: Mapping[str, Any] | None = None
+) -> Namespace:
+    """The resolved configuration.
+
+    Args:
+        parser: see :func:`build_parser`.
+        argv: options of ``fit``.
+        known: options of the command that calls, to suggest from.
+        base: plain values that the options change, instead of a file.
+
+    Raises:
+        UserError: what is wrong, in one sentence.
+    """
+    try:
+        words = [*_as_options(base), *resolve_configs(argv)]
+        config = parser.parse_args(["=".join(present(word.split("=", 1))) for word in words])
+    except ArgumentError as error:
+        raise UserError(explain(str(error), [*_keys(parser), *known])) from None
+    for switch in ("overwrite", "plan"):
+        if not isinstance(config[switch], bool):
+            raise UserError(f"expected {switch} to be true or false, got '{config[switch]}': leave it out for false")
+    expand_paths(config)
+    check_nulls(config)
+    check_callables(config)
+    if not any((config.trainer.max_epochs, config.trainer.max_time, config.trainer.max_steps > 0)):
+        raise UserError(
+            f"expected trainer.max_epochs to be the length of each fit, got {config.trainer.max_epochs}: 20 is usual"
+        )
+    return config
+
+
+def _as_options(base: Mapping[str, Any] | None) -> list[str]:
+    """Values as the text of a configuration, so that no file is looked for beside a stranger's."""
+    if base is None:
+        return []
+    no_file_name = "#" * 5000  # longer than a path may be
+    return ["--config", f"{no_file_name}\n{yaml.safe_dump(dict(base))}"]
+
+
+def resolve(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
+    """What a run directory keeps of a configuration: all that repeats the run, as plain YAML values."""
+    try:
+        resolved: dict[str, Any] = present(yaml.safe_load(parser.dump(config)))
+    except ValueError as error:  # Lightning's Timer, for example, whose interval has a default that is no plain value
+        said = " ".join(str(error).split())
+        found = re.search(r"cannot represent an object', (<[^>]+>)", said)
+        raise UserError(
+            "expected values that can be written to config.yaml, got another one "
+            f"({found[1] if found else f'{said:.200}'}): leave its class out"
+        ) from error
+    # it must not erase the run; and a model of others may not be there any more
+    del resolved["overwrite"], resolved["plan"]
+    resolved["loop"].pop("first_fit", None)
+    data = resolved["data"].get("init_args") or {}
+    for key, default in {"value_range": "auto", "bands": None, "fit": "crop"}.items():
+        if key in data and data[key] == default:  # runs of before there was such a key are the same ones
+            del data[key]
+    if not resolved["loop"].get("held_out"):  # likewise
+        resolved["loop"].pop("held_out", None)
+    return resolved
+
+
+def instantiate(parser: ArgumentParser, config: Namespace, *groups: str) -> Namespace:
+    """Fresh objects of some groups of a configuration."""
+    chosen = Namespace(**{group: config[group] for group in groups})  # type: ignore[no-untyped-call]
+    objects: Namespace = parser.instantiate(chosen.clone())
+    return objects
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """Turn what constructors of ours and of Lightning say about their arguments into a user's error."""
+    try:
+        yield
+    except (ValueError, TypeError, MisconfigurationException, ArgumentError) as error:
+        raise UserError(explain(str(error), ())) from error
+
+
+def _keys(parser: ArgumentParser) -> list[str]:
+    return [action.dest for action in parser_actions(parser) if "help" not in action.dest]
+
+
+class _Formatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """The examples as they are written; plain defaults, but no types and none of the classes that torch offers."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        plain = isinstance(action.default, int | float | str) and not isinstance(action.default, bool)
+        text = (action.help or "").rstrip(".")
+        return f"{text} (default: {action.default})" if plain and action.default != SUPPRESS else text
+
+
+def _shorten_help(parser: ArgumentParser) -> None:
+    """Short titles, and of Trainer's 40 arguments the few that a loop usually sets; all are accepted."""
+    titles = {
+        "loop": "loop: how much is labeled, and when",
+        "query": "query: what chooses the images (--query.help NAME shows its options)",
+        "oracle": "oracle: who labels what is queried (--oracle.help NAME shows its options)",
+        "data": "data: the images (--data.help NAME shows its options)",
+        "model": "model: backbone, head and optimizer (--model.backbone.help NAME shows its options)",
+        "trainer": "trainer: any argument of lightning.pytorch.Trainer, for example",
+    }
+    for name, group in (parser.groups or {}).items():
+        group.title = titles[name]
+    for action in parser_actions(parser):
+        section, _, name = action.dest.partition(".")
+        if section == "trainer":
+            action.help = _TRAINER_HELP.get(name, SUPPRESS)
+        elif action.dest in ("loop", "model") or name.endswith("help") or action.dest == "print_config":
+            action.help = SUPPRESS
+        elif base := {"query": Strategy, "oracle": Oracle, "data": ActiveDataModule}.get(action.dest):
+            action.help = f"{', '.join(concrete_names(base))}, or the dotted path of your own class"
+            action.metavar = "NAME"

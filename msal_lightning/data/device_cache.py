@@ -1,0 +1,35 @@
+"""Images that stay on the GPU for the whole run, where they fit."""
+
+import torch
+from torch import Tensor
+
+from msal_lightning.data.loading import ImageStore
+
+_SHARE = 0.5  # of the memory that is free; the rest is for the model and its activations
+
+
+class Resident:
+    """Copies each set of images to a GPU once; later fits, tests and pool passes read it there."""
+
+    def __init__(self) -> None:
+        self._copies: dict[int, tuple[ImageStore, Tensor]] = {}
+
+    def place(self, image: ImageStore, device: torch.device) -> ImageStore:
+        """The images on a device.
+
+        Args:
+            image: (N, C, H, W) uint8; only a tensor can be moved.
+            device: of the Trainer.
+
+        Returns:
+            A copy there; ``image`` itself on a CPU, for files that are decoded when asked for, and where the copy would
+            take more than half of the memory that is free.
+        """
+        if device.type != "cuda" or not isinstance(image, Tensor):
+            return image
+        found = self._copies.get(id(image))
+        if found is None or found[1].device != device:
+            if image.nbytes > _SHARE * torch.cuda.mem_get_info(device)[0]:
+                return image
+            found = self._copies[id(image)] = image, image.to(device)  # the original too, so that its id stays its own
+        return found[1]

@@ -1,0 +1,133 @@
+"""What the files of a dataset say about its labels."""
+
+import hashlib
+import math
+
+import torch
+from torch import Generator, Tensor
+
+from msal_lightning.data.label_guard import refuse_if_hidden
+from msal_lightning.errors import UserError
+
+UNKNOWN = -1
+"""The label of an image whose label was not bought yet, or that nobody has labeled."""
+
+
+class Truth:
+    """The labels that came with the images: all of them for a benchmark, some or none for your own images.
+
+    Args:
+        labels: (N,) int64; -1 where unknown.
+
+    Attributes:
+        handed_out: number of labels given so far, a person's among them; equals the number of labels bought, always.
+        known: (N,) bool, whose label came with the images.
+    """
+
+    def __init__(self, labels: Tensor) -> None:
+        self.__labels = labels
+        self.known = labels != UNKNOWN
+        self.handed_out = 0
+
+    @property
+    def _labels(self) -> Tensor:
+        refuse_if_hidden()
+        return self.__labels
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all labels are known."""
+        return bool(self.known.all())
+
+    def label(self, index: Tensor) -> Tensor:
+        """The labels of images, each counted.
+
+        Args:
+            index: (n,) int64, dataset-absolute.
+
+        Returns:
+            (n,) int64.
+
+        Raises:
+            ValueError: one is unknown; none is counted then.
+        """
+        labels = self._labels[index]
+        if unknown := int((labels == UNKNOWN).sum()):
+            raise ValueError(f"{unknown} of {len(index)} labels did not come with the images: a person knows them")
+        self.handed_out += len(index)
+        return labels
+
+    def count_errors(self, index: Tensor, predictions: Tensor) -> int | None:
+        """How many predictions are wrong, without saying which; None where nobody knows.
+
+        Args:
+            index: (n,) int64, dataset-absolute.
+            predictions: (n,) int64.
+        """
+        labels = self._labels[index]
+        return int((labels != predictions).sum()) if bool(self.known[index].all()) else None
+
+    def marks(self) -> list[str]:
+        """Digests that tell whether labels are still the same, see :func:`label_marks`."""
+        return label_marks(self._labels)
+
+    def long_tail(self, imbalance: float, num_classes: int, generator: Generator) -> Tensor:
+        """Keep ``n_c = n_max · imbalance^(c/(C-1))`` images of class c, rounded down.
+
+        [0] Cui et al., 2019, Class-Balanced Loss Based on Effective Number of Samples, arXiv 1901.05555
+
+        Args:
+            imbalance: images of the last class over images of the first.
+            num_classes: C.
+            generator: draws them.
+
+        Returns:
+            (N,) bool, which images the long-tailed version keeps.
+
+        Raises:
+            UserError: nobody knows the labels beforehand.
+        """
+        labels = self._labels
+        if not self.is_whole:
+            raise UserError(
+                "expected all labels to be known for data.imbalance, got images without one: leave data.imbalance out"
+            )
+        counts = torch.bincount(labels, minlength=num_classes)
+        keep = torch.zeros(len(labels), dtype=torch.bool)
+        for c, wanted in enumerate(long_tail_sizes(num_classes, int(counts.max()), imbalance)):
+            rows = (labels == c).nonzero()[:, 0]
+            keep[rows[torch.randperm(len(rows), generator=generator)[:wanted]]] = True
+        return keep
+
+    def count_classes(self, index: Tensor, num_classes: int) -> list[int] | None:
+        """How many images of each class there are among some, without saying which; None where nobody knows.
+
+        Args:
+            index: (n,) int64, dataset-absolute.
+            num_classes: C.
+        """
+        labels = self._labels[index]
+        if not bool(self.known[index].all()):
+            return None
+        counts: list[int] = torch.bincount(labels, minlength=num_classes).tolist()
+        return counts
+
+
+def label_marks(labels: Tensor) -> list[str]:
+    """A digest of each label; blank where it is unknown.
+
+    Args:
+        labels: (N,) int64.
+    """
+    digest = hashlib.blake2b
+    return [
+        "" if label == UNKNOWN else digest(b"%d %d" % (row, label), digest_size=4).hexdigest()
+        for row, label in enumerate(labels.tolist())
+    ]
+
+
+def long_tail_sizes(num_classes: int, largest: int, imbalance: float) -> list[int]:
+    """Images per class, rounded down: the first class has the largest number, the last ``imbalance`` of it."""
+    share = [imbalance ** (c / max(1, num_classes - 1)) for c in range(num_classes)]
+    # 5000 · 0.57 comes out as 2849.99…: without the last digits it would lose an image
+    return [math.floor(round(largest * part, 6)) for part in share]

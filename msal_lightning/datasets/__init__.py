@@ -1,0 +1,10 @@
+"""Datasets, one small file each; ``python -m msal_lightning datasets`` lists them."""
+
+from msal_lightning.datasets.cifar import CIFAR10, CIFAR100
+from msal_lightning.datasets.digits import Digits
+from msal_lightning.datasets.image_folder import ImageFolder
+from msal_lightning.datasets.mnist import MNIST, FashionMNIST
+from msal_lightning.datasets.svhn import SVHN
+from msal_lightning.datasets.tiny_imagenet import TinyImageNet
+
+__all__ = ["CIFAR10", "CIFAR100", "MNIST", "SVHN", "Digits", "FashionMNIST", "ImageFolder", "TinyImageNet"]

@@ -1,0 +1,515 @@
+"""Your own images."""
+
+import csv
+import math
+import os
+import time
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from msal_lightning.data.augmentation import Augmentation
+from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.data.decoding import ANY, Decoding, Fit, Range
+from msal_lightning.data.image_files import ImageFiles, Repeated, free_memory, name_some
+from msal_lightning.data.labels import UNKNOWN
+from msal_lightning.data.listing import Identity, identity, list_images, say_left_out
+from msal_lightning.data.loading import Images
+from msal_lightning.data.places import REASONS
+from msal_lightning.data.value_range import (
+    FORMER_RANGES,
+    SAMPLE,
+    count_animated,
+    count_bands,
+    draw_sample,
+    look_at,
+    range_of,
+    say_ranges,
+    share_outside,
+)
+from msal_lightning.errors import UserError
+from msal_lightning.io.csv_cells import unguard
+from msal_lightning.io.terminal import say
+from msal_lightning.io.wording import counted
+
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_GREY = ((0.5,), (0.25,))
+_MORE = "more fields than columns"
+
+
+class ImageFolder(ActiveDataModule):
+    """Your own images: a sub-folder for each class, or a CSV file with the columns path and label; or without labels.
+
+    Other files than images, and those whose names begin with a dot, are left out. Images of any size, grey, with
+    transparency or a palette are converted.
+
+    Args:
+        root: folder with a sub-folder for each class, or the one that the paths of the CSV file start from.
+        csv: file with the columns path and label, and perhaps split with train or test; its order is the order of
+            the indices. None: the sub-folders of root.
+        unlabeled: all images below root are there to learn from, whatever their folders; csv has the labels that are
+            known, and a person gives the others (oracle).
+        classes: their names, with unlabeled; none: those that csv and test_root name.
+        test_root: folder of the test set, a sub-folder for each class.
+        test_fraction: share of each class that is held out as the test set, without test_root and split.
+        test_seed: draws it; not the run's seed, so that all runs are tested on the same images.
+        size: pixels of a side.
+        fit: how an image becomes a square. crop: the shorter side is scaled to size and the center cut out;
+            letterbox: the longer side is, and the rest has the color of mean; squash: both sides are, whatever their
+            ratio.
+        channels: 3: RGB; 1: grey; bands decide where they are given.
+        bands: samples of each file that are the channels, from 1; all: those that the first file has. None: grey or
+            RGB, and files with other bands are refused.
+        value_range: the values of files with more than 8 bits that become black and white; auto: the range of their
+            type where they fill it, else that of a sample of them. 8-bit files are taken as they are.
+        mean: of each channel, 0 to 1; that of ImageNet, or 0.5 for grey; with other than 1 or 3 bands that of a sample
+            of the training split.
+        std: of each channel; that of ImageNet, or 0.25 for grey, or of the sample.
+        in_memory: true: decode all images once; false: whenever they are needed; auto: in memory if that takes less
+            than half of what is free.
+        num_workers: processes that decode from disk; one a CPU, at most 8, by default.
+        on_error: what to do about images that cannot be read: raise an error, or skip them; to find them, skip has
+            to decode every image before the run.
+        batch_size: images per training step, shared by all devices.
+        eval_batch_size: images per step of the test and of the pool pass.
+        augmentation: what training images go through.
+        imbalance: of a long-tailed version.
+        batch_size_per_device: batch_size is that of each device.
+        verify: how a run that goes on notes that images changed. stat: by size and time of the files, and by pieces of
+            their content where the time differs; content: by all of their content.
+        allow_outside: the paths of the CSV file may lead out of root, by ``..``, links, or from the top.
+
+    Raises:
+        UserError: an option out of range.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        csv: str | None = None,
+        unlabeled: bool = False,
+        classes: list[str] | None = None,
+        test_root: str | None = None,
+        test_fraction: float = 0.2,
+        test_seed: int = 0,
+        size: int = 224,
+        fit: Fit = "crop",
+        channels: Literal[1, 3] = 3,
+        bands: list[int] | Literal["all"] | None = None,
+        value_range: tuple[float, float] | Literal["auto"] = "auto",
+        mean: list[float] | None = None,
+        std: list[float] | None = None,
+        in_memory: bool | Literal["auto"] = "auto",
+        num_workers: int | None = None,
+        on_error: Literal["raise", "skip"] = "raise",
+        batch_size: int = 128,
+        eval_batch_size: int = 500,
+        augmentation: Augmentation | None = None,
+        imbalance: float | None = None,
+        batch_size_per_device: bool = False,
+        verify: Literal["stat", "content"] = "stat",
+        allow_outside: bool = False,
+    ) -> None:
+        super().__init__(root, batch_size, eval_batch_size, augmentation, imbalance, batch_size_per_device)
+        if not 0 < test_fraction < 1:
+            raise UserError(f"expected data.test_fraction to be between 0 and 1, got {test_fraction}: 0.2 is usual")
+        if size < 1:
+            raise UserError(f"expected data.size to be at least 1 pixel, got {size}: 224 is usual")
+        if isinstance(bands, list) and (not bands or min(bands) < 1 or len({*bands}) < len(bands)):
+            raise UserError(f"expected data.bands to be different numbers from 1, got {bands}: the first band is 1")
+        if value_range != "auto" and not -math.inf < value_range[0] < value_range[1] < math.inf:
+            raise UserError(
+                f"expected data.value_range to be auto, or the lowest and the highest value, got {list(value_range)}: "
+                "[0, 4095] is that of 12 bits"
+            )
+        self.fit, self.bands, self.value_range = fit, bands, value_range
+        self.size, self.channels = size, channels if bands is None else 0 if bands == "all" else len(bands)
+        self._given = mean, std
+        if bands != "all":
+            self._normalize()
+        if num_workers is not None and num_workers < 0:
+            raise UserError(
+                f"expected data.num_workers to be at least 0, got {num_workers}: leave it out for one a CPU"
+            )
+        if classes is not None and not unlabeled:
+            raise UserError("expected data.classes with data.unlabeled only: labels name the classes otherwise")
+        if classes is not None and (len({*classes}) < len(classes) or not all(name.strip() for name in classes)):
+            raise UserError(f"expected different names in data.classes, got {classes}: correct them")
+        self.csv, self.test_root, self.verify = csv, test_root, verify
+        self.allow_outside = allow_outside
+        self.partly_labeled, self.classes = unlabeled, classes
+        self.test_fraction, self.test_seed = test_fraction, test_seed
+        self.memory, self.workers, self.on_error = in_memory, num_workers, on_error
+        self.class_names = ()
+        self._former = False
+        self._num_sampled: int | None = None
+        self._num_files = 0
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of an image: grey, RGB or bands."""
+        return self.channels
+
+    def _normalize(self, found: tuple[list[float], list[float]] | None = None) -> None:
+        """Take mean and std as they are given, or as they were found, or as usual."""
+        usual = {1: _GREY, 3: _IMAGENET}.get(self.channels) or found or ((0.0,) * self.channels, (1.0,) * self.channels)
+        self.mean, self.std = (tuple(given or other) for given, other in zip(self._given, usual, strict=True))
+        for key, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != self.channels:
+                raise UserError(
+                    f"expected data.{key} to have {self.channels} values, one a channel, got {list(values)}: correct it"
+                )
+        if min(self.std) <= 0:
+            raise UserError(f"expected data.std to be above 0, got {list(self.std)}: it divides the images")
+        self._scales.clear()
+
+    def resume_as(self, resolved: dict[str, Any] | None) -> None:  # noqa: D102
+        self._former, self.resolved = resolved is None, resolved
+        if resolved is None:
+            self._normalize()
+            self._decide_decoding(FORMER_RANGES)
+            return
+        try:
+            ranges = {str(kind): (float(low), float(high)) for kind, (low, high) in resolved["value_range"].items()}
+            if "bands" in resolved:
+                self.bands = [int(band) for band in resolved["bands"]]
+                self.channels = len(self.bands)
+            self._normalize((resolved["mean"], resolved["std"]) if "mean" in resolved else None)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise UserError(
+                "the record of round 0 is damaged: it does not say how images are read; delete the records, and the "
+                "run starts anew"
+            ) from None
+        self._decide_decoding(ranges)
+
+    def describe(self) -> str:  # noqa: D102
+        ranges = dict(self.decoding.ranges or {}) if self.decoding and not self._former else {}
+        parts = [say_ranges(ranges, self._num_sampled, self._num_files)] if ranges else []
+        if self.bands is not None:
+            shown = [
+                f"{number} (mean {m:.3g}, std {s:.3g})"
+                for number, m, s in zip(self.bands, self.mean, self.std, strict=True)
+            ]
+            parts.append(f"bands {', '.join(shown)}")
+        if self.fit != "crop":
+            parts.append(f"fit {self.fit}")
+        return "; ".join(parts)
+
+    def load(self) -> tuple[Images, Images]:
+        """List the files, then decode them or leave them on disk.
+
+        Raises:
+            UserError: what is wrong with the folder, the CSV file or an image.
+        """
+        where = f"data.root '{self.root}'" if self.csv is None else f"data.csv '{self.csv}'"
+        if self.partly_labeled:
+            found = _without_labels(Path(self.root), self.csv, self.test_root, self._former)
+        elif self.csv is None:
+            found = _from_folder(Path(self.root), where, self._former)
+        else:
+            found = _from_csv(Path(self.csv), Path(self.root), allow_outside=self.allow_outside)
+        test_listed = None
+        if self.test_root is not None:
+            test_listed = _from_folder(Path(self.test_root), f"data.test_root '{self.test_root}'", self._former)
+            found = self._apart(found, test_listed)
+        self._find_decoding([str(item.path) for item in (*found, *(test_listed or ()))])
+        if self.on_error == "skip":
+            found = self._without_unreadable(found)
+        learn, test = [item for item in found if not item.is_test], [item for item in found if item.is_test]
+        if not self.partly_labeled:
+            self.class_names = _class_names(learn, where)
+        if test_listed is not None:
+            where = f"data.test_root '{self.test_root}'"
+            test = self._without_unreadable(test_listed) if self.on_error == "skip" else test_listed
+        elif not test and not self.partly_labeled:
+            learn, test = self._hold_out(learn)
+        if self.partly_labeled:
+            self.class_names = self._named_classes([*learn, *test])
+        elif not test:
+            raise UserError(f"expected test images in {where}, found none: add some, or leave data.test_root out")
+        if unknown := sorted({item.label or "" for item in test} - set(self.class_names)):
+            raise UserError(
+                f"expected the classes to test in {where} to be among those to learn, got {name_some(unknown)} too: "
+                "rename or leave them out"
+            )
+        self._paths = [str(item.path) for item in learn]
+        self._test_paths = [str(item.path) for item in test]
+        self._find_statistics()
+        assert self.decoding is not None
+        files = [ImageFiles([i.path for i in part], self.size, self.channels, self.decoding) for part in (learn, test)]
+        labels = [self._labels_of(part) for part in (learn, test)]
+        if self._decide(sum(part.num_bytes for part in files)):
+            loaded = [Images(self._read(part), label) for part, label in zip(files, labels, strict=True)]
+            return loaded[0], loaded[1]
+        return Images(files[0], labels[0]), Images(files[1], labels[1])
+
+    def _read(self, files: ImageFiles) -> Tensor | Repeated:
+        """All images; to plan with, a few of them."""
+        if not self.only_sample or len(files.paths) <= SAMPLE:
+            return files.load()
+        few = draw_sample(files.paths)[:SAMPLE]
+        start = time.perf_counter()
+        images = ImageFiles([Path(path) for path in few], self.size, self.channels, self.decoding).load()
+        seconds = (time.perf_counter() - start) * len(files.paths) / len(few)
+        say(f"reading {len(files.paths):,} images would take about {seconds:.0f} s ({len(few)} of them were read)")
+        return Repeated(images, len(files.paths))
+
+    def _find_decoding(self, paths: list[str]) -> None:
+        """Bands and value range, from a sample of the files, unless a recorded run has them."""
+        if self.decoding is not None:
+            return
+        sample = draw_sample(paths)
+        self._num_sampled, self._num_files = len(sample), len(paths)
+        if self.bands == "all":
+            self.bands = [*range(1, count_bands(sample) + 1)]
+            self.channels = len(self.bands)
+            self._normalize()
+        found = look_at(sample, self.bands)
+        ranges = {name: range_of(files) for name, files in found.items()}
+        if self.value_range != "auto":
+            if not ranges:
+                raise UserError(
+                    "expected files with more than 8 bits a channel for data.value_range, found none: leave it out, "
+                    "8-bit files are taken as they are"
+                )
+            ranges, self._num_sampled = {ANY: self.value_range}, None
+            if outside := share_outside(found, self.value_range):
+                say(f"{outside:.2%} of the values of a sample lie outside data.value_range and are cut off")
+        if self.bands is None and (count := count_animated(sample)):
+            say(f"{count} of {len(sample)} images have several frames or pages: the first one is read")
+        self._decide_decoding(ranges)
+
+    def _decide_decoding(self, ranges: dict[str, Range]) -> None:
+        bands = tuple(self.bands) if isinstance(self.bands, list) else None
+        padding = tuple(round(255 * value) for value in self.mean) if self.fit == "letterbox" else None
+        self.decoding = Decoding(self.size, self.channels, self.fit, bands, ranges, padding, not self._former)
+
+    def _find_statistics(self) -> None:
+        """Mean and std of bands, from a sample of the training split, and what the record keeps."""
+        assert self.decoding is not None
+        ranges = dict(self.decoding.ranges or {})
+        if self.bands is not None and self.resolved is None and None in self._given and self.channels not in (1, 3):
+            sample = [Path(path) for path in draw_sample(self._paths)]
+            squashed = replace(self.decoding, fit="squash")  # padding does not count
+            images = ImageFiles(sample, self.size, self.channels, squashed).load().double() / 255
+            std, mean = torch.std_mean(images, dim=(0, 2, 3), correction=0)
+            self._normalize((_rounded(mean), _rounded(std.clamp(min=1 / 255))))
+            self._decide_decoding(ranges)
+        if self.resolved is None and not self._former:
+            self.resolved = {"value_range": {name: [*values] for name, values in ranges.items()}}
+            if self.bands is not None:
+                self.resolved |= {"bands": self.bands, "mean": [*self.mean], "std": [*self.std]}
+
+    def paths(self, index: Tensor) -> list[str]:  # noqa: D102
+        return [_relative(self._paths[row], self.root) for row in index.tolist()]
+
+    def image_files(self, part: str) -> list[tuple[str, str]]:  # noqa: D102
+        paths = self._paths if part == "train" else self._test_paths
+        root = self.root if part == "train" or self.test_root is None else self.test_root
+        return [(_relative(path, root), os.path.abspath(path)) for path in paths]  # noqa: PTH100 - a million of them
+
+    def locations(self, index: Tensor) -> list[Path]:  # noqa: D102
+        return [Path(self._paths[row]).absolute() for row in index.tolist()]
+
+    def _named_classes(self, items: list["_Item"]) -> tuple[str, ...]:
+        named = {item.label for item in items if item.label is not None}
+        if self.classes is None:
+            return _sorted_classes(named)
+        if unknown := sorted(named - {*self.classes}):
+            raise UserError(
+                f"expected the labels in data.csv and data.test_root to be among data.classes, got "
+                f"{name_some(unknown)} too: add them, or correct the labels"
+            )
+        return tuple(self.classes)
+
+    def _hold_out(self, items: list["_Item"]) -> tuple[list["_Item"], list["_Item"]]:
+        generator = torch.Generator().manual_seed(self.test_seed)
+        is_test = [False] * len(items)
+        rows_of = defaultdict[str | None, list[int]](list)
+        for row, item in enumerate(items):
+            rows_of[item.label].append(row)
+        for name in self.class_names:
+            rows = rows_of[name]
+            if len(rows) < 2:
+                raise UserError(
+                    f"expected at least two images a class to hold out data.test_fraction, got one of '{name}': add "
+                    "images, or give a data.test_root"
+                )
+            wanted = min(max(1, round(self.test_fraction * len(rows))), len(rows) - 1)
+            for row in torch.randperm(len(rows), generator=generator)[:wanted].tolist():
+                is_test[rows[row]] = True
+        pairs = list(zip(items, is_test, strict=True))
+        return [item for item, held in pairs if not held], [item for item, held in pairs if held]
+
+    def _apart(self, learn: list["_Item"], test: list["_Item"]) -> list["_Item"]:
+        """What is left to learn from without the test images, which a folder without labels may contain."""
+        tested = {identity(item.path) for item in test}
+        is_tested = [identity(item.path) in tested for item in learn]
+        both = [item for item, is_both in zip(learn, is_tested, strict=True) if is_both]
+        if both and (not self.partly_labeled or len(both) == len(learn)):
+            raise UserError(
+                f"expected other images in data.test_root '{self.test_root}' than to learn from, got {len(both)} that "
+                f"are in both ({name_some([str(item.path) for item in both])}): remove them from one of the two"
+            )
+        if both:
+            say(f"{len(both)} of the images below data.root '{self.root}' are in data.test_root, and only tested on")
+        return [item for item, is_both in zip(learn, is_tested, strict=True) if not is_both]
+
+    def _without_unreadable(self, items: list["_Item"]) -> list["_Item"]:
+        if self.only_sample:
+            say("(images that cannot be read are not looked for to plan with)")
+            return items
+        paths = [item.path for item in items]
+        readable = ImageFiles(paths, self.size, self.channels, self.decoding).readable().tolist()
+        bad = [str(item.path) for item, fine in zip(items, readable, strict=True) if not fine]
+        kept = [item for item, fine in zip(items, readable, strict=True) if fine]
+        if bad:
+            say(f"{len(bad)} of {len(items)} images cannot be read and are left out: {name_some(bad)}")
+        if lost := sorted({item.label or "" for item in items} - {item.label or "" for item in kept} - {""}):
+            raise UserError(f"found no image that can be read of {name_some(lost)}: replace them, or leave them out")
+        return kept
+
+    def _labels_of(self, items: list["_Item"]) -> Tensor:
+        number: dict[str | None, int] = {name: c for c, name in enumerate(self.class_names)}
+        number[None] = UNKNOWN
+        return torch.tensor([number[item.label] for item in items], dtype=torch.int64)
+
+    def _decide(self, num_bytes: int) -> bool:
+        free = free_memory()
+        in_memory = num_bytes < free / 2 if self.memory == "auto" else bool(self.memory)
+        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        usual = min(8, cpus)
+        self.num_workers = 0 if in_memory else usual if self.workers is None else self.workers
+        by = f"by {self.num_workers} processes" if self.num_workers else "as they are needed"
+        where = "kept in memory" if in_memory else f"decoded from disk {by}"
+        say(f"images: {num_bytes / 1e9:.3f} GB, {free / 1e9:.1f} GB of memory are free: {where}")
+        return in_memory
+
+
+@dataclass(frozen=True)
+class _Item:
+    path: Path
+    label: str | None  # None: unknown
+    is_test: bool = False
+
+
+def _relative(path: str, root: str) -> str:
+    below = f"{Path(root)}{os.sep}"
+    if path.startswith(below) and ".." not in path and path.isascii():  # most of a million files
+        return path[len(below) :]
+    return os.path.relpath(path, root).encode(errors="backslashreplace").decode()  # a name need not be text
+
+
+def _rounded(values: Tensor) -> list[float]:
+    return [round(value, 4) for value in values.tolist()]
+
+
+def _from_folder(root: Path, where: str, former: bool) -> list[_Item]:
+    if not root.is_dir():
+        raise UserError(f"expected {where} to be a folder with a sub-folder for each class, found none: correct it")
+    classes = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    names = {entry.name for entry in classes}
+    if "train" in names and names & {"test", "val"}:
+        raise UserError(
+            f"expected a sub-folder for each class in {where}, got train and a test set: set data.root to "
+            f"'{root / 'train'}' and data.test_root to the other one"
+        )
+    listing = list_images({folder.name: folder for folder in classes}, root, former)
+    say_left_out(listing)
+    items = [_Item(path, folder.name) for folder in classes for path in listing.images[folder.name]]
+    if empty := sorted(names - {item.label for item in items}):
+        raise UserError(f"found no images in {name_some(empty)} of {where}: add some, or delete the folder")
+    return items
+
+
+def _without_labels(root: Path, csv: str | None, test_root: str | None, former: bool) -> list[_Item]:
+    """All images below a folder, with the labels that a CSV file knows."""
+    if not root.is_dir():
+        raise UserError(f"expected data.root '{root}' to be a folder of images, found none: correct it")
+    listed = {identity(item.path): item for item in _from_csv(Path(csv), root, blank=True)} if csv else {}
+    listing = list_images({"": root}, root, former, but=[csv] if csv else [])
+    say_left_out(listing)
+    found = listing.images[""]
+    if test_root is not None:
+        tested = Path(os.path.normpath(test_root))
+        found = [path for path in found if tested not in Path(os.path.normpath(path)).parents]
+    items = [listed.pop(identity(path), _Item(path, None)) if listed else _Item(path, None) for path in found]
+    if out := [item for item in items if item.label in REASONS]:
+        say(f"{len(out)} of {len(items)} images are left out: data.csv says {' or '.join(REASONS)}")
+        items = [item for item in items if item.label not in REASONS]
+    if listed:
+        raise UserError(
+            f"expected the files that data.csv '{csv}' names to be images below data.root '{root}', got "
+            f"{name_some(sorted(str(item.path) for item in listed.values()))} too: correct one of the two"
+        )
+    if not any(not item.is_test for item in items):
+        raise UserError(f"expected images below data.root '{root}', found none: set it to your folder")
+    return items
+
+
+def _field(row: dict[str, str], key: str) -> str:
+    text = row[key] or ""
+    return (unguard(text) if key == "label" else text).strip()
+
+
+def _from_csv(file: Path, root: Path, blank: bool = False, allow_outside: bool = True) -> list[_Item]:
+    top = root.resolve()
+    if file.exists() and not file.is_file():  # a device may never end
+        raise UserError(f"cannot read data.csv '{file}' (no file): set it to a CSV file with path and label")
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as text:
+            reader = csv.DictReader(text, restkey=_MORE, strict=True)  # strict: an open quote would swallow lines
+            columns = [(name or "").strip() for name in reader.fieldnames or []]
+            reader.fieldnames = columns
+            if not {"path", "label"} <= set(columns):
+                raise UserError(
+                    f"expected the columns path and label in data.csv '{file}', got {', '.join(columns) or 'none'}: "
+                    "write them into the first line"
+                )
+            rows = [(reader.line_num, {key: _field(row, key) for key in columns}, _MORE in row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"cannot read data.csv '{file}' ({error}): set it to a CSV file with path and label") from None
+    items, wrong, seen = [], [], dict[Identity, int]()
+    for line, row, has_more in rows:
+        path = root / row["path"]
+        if has_more:
+            wrong.append(f"line {line}: it has more fields than the first line: put quotes around commas")
+        elif "\0" in row["path"] + row["label"]:
+            wrong.append(f"line {line}: path or label has NUL bytes")
+        elif not row["path"] or not (row["label"] or (blank and row.get("split") != "test")):
+            wrong.append(f"line {line}: path or label is blank")
+        elif row.get("split", "") not in ("", "train", "test"):
+            wrong.append(f"line {line}: split '{row['split']}' is neither train nor test")
+        elif not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where a name is too long
+            wrong.append(f"line {line}: there is no file '{path}'")
+        elif not allow_outside and not path.resolve().is_relative_to(top):
+            wrong.append(f"line {line}: '{row['path']}' leads out of data.root, which data.allow_outside true allows")
+        elif (same := identity(path)) in seen:
+            wrong.append(f"line {line}: '{row['path']}' stands in line {seen[same]} already")
+        else:
+            seen[same] = line
+            items.append(_Item(path, row["label"] or None, row.get("split") == "test"))
+    if wrong:
+        shown = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
+        raise UserError(f"found {counted(len(wrong), 'line')} of data.csv '{file}' wrong ({shown}): correct them")
+    return items
+
+
+def _class_names(items: list[_Item], where: str) -> tuple[str, ...]:
+    names = _sorted_classes({item.label for item in items if item.label is not None})
+    if len(names) < 2:
+        raise UserError(
+            f"expected at least two classes to learn in {where}, got {len(names)}: there is nothing to tell apart"
+        )
+    return names
+
+
+def _sorted_classes(names: set[str]) -> tuple[str, ...]:
+    ordered = sorted(names)
+    if all(name.isdecimal() for name in ordered):
+        ordered.sort(key=int)  # 2 before 10
+    return tuple(ordered)

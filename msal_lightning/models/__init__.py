@@ -1,0 +1,1 @@
+"""The model: backbone, prototypes and heads, its metrics, and its forward pass over the pool."""

@@ -1,0 +1,1 @@
+"""People label in CSV files, with a contact sheet to look at."""

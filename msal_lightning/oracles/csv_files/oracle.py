@@ -1,0 +1,51 @@
+"""A person who fills in CSV files."""
+
+from typing import TYPE_CHECKING
+
+from msal_lightning.errors import UserError
+from msal_lightning.oracles.base import Answer, NotYet, Oracle, Question
+from msal_lightning.oracles.csv_files.contact_sheet import write_sheet
+from msal_lightning.oracles.csv_files.csv_file import read_answers, write_csv
+
+if TYPE_CHECKING:
+    from msal_lightning.data.base import ActiveDataModule
+
+
+class Files(Oracle):
+    """Each question is a CSV file with a blank column label, and a contact sheet, in the folder queries of the run.
+
+    Args:
+        allow_new_classes: labels may name classes that were not known; the next model has them.
+    """
+
+    def __init__(self, allow_new_classes: bool = False) -> None:
+        self.allow_new_classes = allow_new_classes
+        self._data: ActiveDataModule | None = None
+
+    def connect(self, data: "ActiveDataModule") -> None:  # noqa: D102
+        if data.locations(data.pool[:1]) is None:
+            raise UserError(
+                f"oracle Files shows image files to a person, {data.name} has none: set data to ImageFolder"
+            )
+        self._data = data
+
+    def ask(self, question: Question) -> list[Answer]:
+        """Write the files where they are not there yet, and read what was filled in.
+
+        Raises:
+            NotYet: labels are blank.
+            UserError: bad lines, all together.
+        """
+        file = question.folder / f"{question.name}.csv"
+        sheet = file.with_suffix(".html")
+        if not sheet.exists():
+            read_as = (self._data.decoding, self._data.describe()) if self._data else (None, "")
+            write_sheet(question, sheet, self.allow_new_classes, *read_as)
+        if not file.exists():  # never overwritten: a person may have typed into it
+            write_csv(question, file)
+        answers = read_answers(question, file, self.allow_new_classes)
+        given = [answer for answer in answers if answer is not None]
+        if missing := len(answers) - len(given):
+            how = f"fill in the column label, or open {sheet.name} beside it; then give the same command again"
+            raise NotYet(missing, str(file), how)
+        return given

@@ -1,0 +1,127 @@
+"""What annotators see in Label Studio for an image, and what their annotations say."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from xml.etree import ElementTree
+
+from msal_lightning.data.places import SKIP, UNSURE
+from msal_lightning.errors import UserError
+
+CONTROL, IMAGE, NEW_CONTROL = "label", "image", "new_class"
+REASON_OF = {f"({SKIP})": SKIP, f"({UNSURE})": UNSURE}  # choice: reason; a class may be called skip
+NEW = "(new class)"
+
+
+def labeling_config(class_names: Sequence[str], allow_new_classes: bool = False) -> str:
+    """XML of the page: the image, a choice for each class, one to skip and one for unsure.
+
+    Args:
+        class_names: in the order of the choices.
+        allow_new_classes: a further choice opens a text field.
+
+    Raises:
+        UserError: a class name cannot stand there.
+    """
+    view = ElementTree.Element("View")
+    ElementTree.SubElement(view, "Image", name=IMAGE, value=f"${IMAGE}")
+    control = ElementTree.SubElement(
+        view, "Choices", name=CONTROL, toName=IMAGE, choice="single", showInline="true", required="true"
+    )
+    for name in _choices(class_names, allow_new_classes):
+        ElementTree.SubElement(control, "Choice", value=name)
+    if allow_new_classes:
+        _add_text_field(view)
+    return ElementTree.tostring(view, encoding="unicode")
+
+
+def completed_config(present: str, class_names: Sequence[str], allow_new_classes: bool = False) -> str:
+    """The page of a project that exists, with the choices that it lacks; what a person changed in it stays.
+
+    Args:
+        present: XML of the page as it is.
+        class_names: classes that must be there.
+        allow_new_classes: whether a text field must be there.
+
+    Returns:
+        ``present`` itself where nothing is missing.
+
+    Raises:
+        UserError: it is a page for something else.
+    """
+    try:
+        view = ElementTree.fromstring(present or "<View/>")
+    except ElementTree.ParseError:
+        view = ElementTree.Element("View", what="unreadable")
+    if view.tag == "View" and not len(view) and not view.attrib:  # a project without a page yet
+        return labeling_config(class_names, allow_new_classes)
+    control = next((node for node in view.iter("Choices") if node.get("name") == CONTROL), None)
+    image = next((node for node in view.iter("Image") if node.get("value") == f"${IMAGE}"), None)
+    if control is None or image is None:
+        raise UserError(
+            f"expected the project of oracle.project to have <Choices name='{CONTROL}'> and an <Image> with "
+            f"value='${IMAGE}' in its labeling configuration, got another one: set oracle.project to a title that is "
+            "not taken, and the project is made"
+        )
+    there = {node.get("value") for node in control.iter("Choice")}
+    missing = [name for name in _choices(class_names, allow_new_classes) if name not in there]
+    field = any(node.get("name") == NEW_CONTROL for node in view.iter("TextArea"))
+    if not missing and (field or not allow_new_classes):
+        return present
+    for name in missing:
+        ElementTree.SubElement(control, "Choice", value=name)
+    if allow_new_classes and not field:
+        _add_text_field(view)
+    return ElementTree.tostring(view, encoding="unicode")
+
+
+def _choices(class_names: Sequence[str], allow_new_classes: bool) -> list[str]:
+    own = [*REASON_OF, NEW]
+    for name in class_names:
+        if name in own:
+            raise UserError(f"expected no class with the name '{name}', which Label Studio's page needs: rename it")
+        if any((ord(letter) < 32 and letter not in "\t\n\r") or ord(letter) in (0xFFFE, 0xFFFF) for letter in name):
+            raise UserError(
+                f"expected class names without control characters, got {name!r}, which XML cannot hold: rename it"
+            )
+    return [*class_names, *(own if allow_new_classes else REASON_OF)]
+
+
+def _add_text_field(view: ElementTree.Element) -> None:
+    seen = {"visibleWhen": "choice-selected", "whenTagName": CONTROL, "whenChoiceValue": NEW}
+    ElementTree.SubElement(
+        view,
+        "TextArea",
+        {"name": NEW_CONTROL, "toName": IMAGE, "placeholder": "name of the new class", **seen},
+        rows="1",
+        maxSubmissions="1",
+        editable="true",
+        required="true",
+    )
+
+
+def prediction(class_name: str, confidence: float | None, version: str) -> dict[str, Any]:
+    """What the model says about an image, in Label Studio's format; annotators see it chosen already."""
+    result = {"from_name": CONTROL, "to_name": IMAGE, "type": "choices", "value": {"choices": [class_name]}}
+    return {"model_version": version, "score": confidence, "result": [result]}
+
+
+def vote(annotation: Mapping[str, Any]) -> tuple[str, bool] | None:
+    """What one submitted annotation says.
+
+    Args:
+        annotation: as the server gives it.
+
+    Returns:
+        Choice or new class, and whether it is a new class; None where it says nothing.
+    """
+    if annotation.get("was_cancelled"):  # Label Studio's own button
+        return f"({SKIP})", False
+    said = {part.get("from_name"): part.get("value") or {} for part in annotation.get("result") or []}
+    choices = said.get(CONTROL, {}).get("choices") or []
+    if len(choices) != 1:
+        return None
+    if choices[0] != NEW:
+        return choices[0], False
+    text = said.get(NEW_CONTROL, {}).get("text") or ""
+    written = " ".join(text if isinstance(text, list) else [text]).strip()
+    return (written, True) if written else None

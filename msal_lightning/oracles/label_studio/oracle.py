@@ -1,0 +1,244 @@
+"""People label in Label Studio: images become tasks, and what its annotators submit are the labels."""
+
+import json
+import time
+import urllib.parse
+import uuid
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msal_lightning.errors import UserError
+from msal_lightning.io.atomic import write_atomically
+from msal_lightning.io.terminal import say
+from msal_lightning.oracles.base import Answer, Item, NotYet, Oracle, Question
+from msal_lightning.oracles.csv_files.csv_file import KnownClasses
+from msal_lightning.oracles.disagreement import say_disagreements, words
+from msal_lightning.oracles.label_studio.labeling_config import (
+    REASON_OF,
+    prediction,
+    vote,
+)
+from msal_lightning.oracles.label_studio.majority import majority
+from msal_lightning.oracles.label_studio.server import TOKEN, AwayError, Server, read_token
+
+if TYPE_CHECKING:
+    from msal_lightning.data.base import ActiveDataModule
+
+_STATE = "label_studio.json"  # beside the files of the questions
+_VERSION = "msal_lightning"  # of the predictions
+_AT_ONCE = 50  # images in a request: a request that fails is short to repeat
+_PAUSES = (1, 3)  # seconds before a second and a third try
+_LISTED_WITHIN = 60  # seconds; a server with workers takes tasks in later
+
+
+class LabelStudio(Oracle):
+    """The queried images become tasks of a Label Studio project; what its annotators submit are the labels.
+
+    Each task holds score, rank and prediction, for sorting; a task is known by run, question and path, so asking again
+    adds nothing twice. The access token comes from the environment variable ``LABEL_STUDIO_API_KEY`` and goes nowhere
+    but to the server.
+
+    Args:
+        url: of the server.
+        project: its title; made where there is none.
+        annotators: people who have to label an image before it counts, by :func:`~.majority.majority`.
+        allow_new_classes: the page has a text field for a class that is not known.
+        image_url: where the images are served, with ``{path}`` in it, as ``https://files.example.com/{path}``; None
+            uploads them to Label Studio.
+
+    Raises:
+        UserError: an option out of range.
+    """
+
+    def __init__(
+        self,
+        project: str,
+        url: str = "http://localhost:8080",
+        annotators: int = 1,
+        allow_new_classes: bool = False,
+        image_url: str | None = None,
+    ) -> None:
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UserError(f"expected oracle.url to begin with http:// or https://, got '{url}': correct it")
+        if parts.username or parts.password or parts.query:
+            raise UserError(f"expected oracle.url without a user, password or query: set a token in {TOKEN} instead")
+        if not 3 <= len(project.strip()) <= 50:  # Label Studio's own bounds
+            raise UserError(f"expected oracle.project to have 3 to 50 letters, got '{project}': choose another title")
+        if annotators < 1:
+            raise UserError(f"expected oracle.annotators to be at least 1, got {annotators}: 1 is usual")
+        if image_url is not None and "{path}" not in image_url:
+            raise UserError(f"expected {{path}} in oracle.image_url, got '{image_url}': put it where the path belongs")
+        self.url, self.project, self.annotators = url.rstrip("/"), project.strip(), annotators
+        self.allow_new_classes, self.image_url = allow_new_classes, image_url
+        self._data: ActiveDataModule | None = None
+
+    def connect(self, data: "ActiveDataModule") -> None:  # noqa: D102
+        if self.image_url is None and data.locations(data.pool[:1]) is None:
+            raise UserError(
+                f"oracle LabelStudio uploads image files, {data.name} has none: set data to ImageFolder, or "
+                "oracle.image_url"
+            )
+        self._data = data
+        read_token()  # before hours of training, not after
+        if find_spec("label_studio_sdk") is None:
+            raise UserError(
+                "--oracle LabelStudio needs the SDK of Label Studio, which is not installed: run "
+                "`python -m pip install 'msal_lightning[label-studio]'`, or use --oracle Files"
+            )
+
+    def ask(self, question: Question) -> list[Answer]:  # noqa: D102
+        if not question.class_names and not self.allow_new_classes:
+            raise UserError(
+                "expected at least one class for the page of Label Studio, got none: name them in data.classes, or set "
+                "oracle.allow_new_classes to true"
+            )
+        state = _State(question.folder / _STATE)
+        for pause in (*_PAUSES, None):
+            try:
+                return self._ask(question, state)
+            except AwayError as error:
+                if pause is not None:
+                    time.sleep(pause)  # all of it again: what the server has already is not pushed a second time
+                    continue
+                if question.name in state.pushed:
+                    where = f"{self.url}, which does not answer ({error})"
+                    raise NotYet(len(question.items), where, "start it; then give the same command again") from None
+                raise UserError(
+                    f"expected Label Studio at oracle.url {self.url}, got no answer ({error}): start it with "
+                    "`label-studio start` and give the same command again"
+                ) from None
+        raise AssertionError
+
+    def _ask(self, question: Question, state: "_State") -> list[Answer]:
+        with Server(self.url) as server:
+            project = server.project(self.project, question.class_names, self.allow_new_classes, self.annotators)
+            where = f"{self.url}/projects/{project}/data"
+            tasks = server.tasks(project, state.run, question.name)
+            if missing := [item for item in question.items if item.path not in tasks]:
+                tasks = self._push(server, project, question, missing, state)
+            state.add(question.name)
+        answers = self._read(question, [tasks[item.path] for item in question.items], where)
+        ready = [answer for answer in answers if answer is not None]
+        if len(ready) < len(answers):
+            how = "submit an annotation for each task there; then give the same command again"
+            raise NotYet(len(answers) - len(ready), where, how)
+        return ready
+
+    def _push(
+        self, server: "Server", project: int, question: Question, items: Sequence[Item], state: "_State"
+    ) -> dict[str, list[Any]]:
+        """Make the tasks of these items; they may be there already when a request before was cut off."""
+        for start in range(0, len(items), _AT_ONCE):
+            part = items[start : start + _AT_ONCE]
+            if self.image_url is None:
+                images = server.upload(project, part, self._data.decoding if self._data else None)
+            else:
+                images = [self.image_url.replace("{path}", urllib.parse.quote(item.path)) for item in part]
+            server.add_tasks(
+                project, [_task(item, image, question, state.run) for item, image in zip(part, images, strict=True)]
+            )
+        end = time.monotonic() + _LISTED_WITHIN
+        while True:
+            tasks = server.tasks(project, state.run, question.name)
+            if all(item.path in tasks for item in question.items):
+                return tasks
+            if time.monotonic() > end:
+                raise AwayError("it took the tasks but does not list them yet")
+            time.sleep(1)
+
+    def _read(self, question: Question, tasks: list[list[Any]], where: str) -> list[Answer | None]:
+        """An answer an item, None where votes are missing.
+
+        Args:
+            question: what was asked.
+            tasks: of each item; more than one where a request was cut off at the wrong instant.
+            where: page of the project.
+        """
+        classes = KnownClasses(question.class_names, self.allow_new_classes)
+        answers, wrong = list[Answer | None](), list[str]()
+        split = dict[str, list[str]]()
+        for item, same in zip(question.items, tasks, strict=True):
+            votes = list[Answer]()
+            for annotation in _latest(same):
+                said = vote(annotation)
+                if said is None:
+                    continue
+                text, written = said
+                if not written and text in REASON_OF:
+                    votes.append(Answer(None, REASON_OF[text]))
+                    continue
+                try:
+                    answer = classes.answer(text)
+                except ValueError as error:
+                    wrong.append(f"'{item.path}' in {where}?task={same[0].id}: {error}")
+                else:
+                    votes += [answer] if answer else []
+            answers.append(majority(votes, self.annotators))
+            if len({*votes}) > 1:
+                split[item.path] = [*map(words, votes), f"counts: {words(answers[-1])}"]
+        if wrong:
+            many = "1 annotation" if len(wrong) == 1 else f"{len(wrong)} annotations"
+            listed = "".join(f"\n  {sentence}" for sentence in wrong)
+            raise UserError(
+                f"{many} of {question.name} cannot be taken over, so nothing was: correct what follows in Label Studio "
+                f"and give the same command again{listed}"
+            )
+        if split and None not in answers:
+            self._say_split(question, split)
+        return answers
+
+    def _say_split(self, question: Question, split: dict[str, list[str]]) -> None:
+        file = question.folder / f"{question.name}-disagreements.csv"
+        try:
+            listed = say_disagreements(file, split)
+        except OSError as error:
+            raise UserError(f"cannot write '{file}' ({error.strerror}): make room or give it back to you") from None
+        say(f"annotators disagree about {len(split)} of {len(question.items)} images of {question.name}:\n{listed}")
+
+
+def _task(item: Item, image: str, question: Question, run: str) -> dict[str, Any]:
+    """In Label Studio's format; what is in ``data`` becomes columns that annotators can sort and filter by."""
+    known = {"score": item.score, "confidence": item.confidence, "suggested": item.suggested}
+    data = {"image": image, "question": question.name, "rank": item.rank, "path": item.path, "run": run}
+    predictions = [] if item.suggested is None else [prediction(item.suggested, item.confidence, _VERSION)]
+    return {
+        "data": data | {key: value for key, value in known.items() if value is not None},
+        "predictions": predictions,
+    }
+
+
+def _latest(tasks: Sequence[Any]) -> list[dict[str, Any]]:
+    """The newest submitted annotation of each annotator; drafts are kept elsewhere and do not count."""
+    newest = dict[Any, dict[str, Any]]()
+    for task in tasks:
+        for entry in task.annotations or []:
+            annotation = entry if isinstance(entry, dict) else entry.model_dump()
+            who = annotation.get("completed_by")
+            who = who.get("id") if isinstance(who, dict) else who
+            age = (str(annotation.get("updated_at")), annotation["id"])
+            if who not in newest or age > (str(newest[who].get("updated_at")), newest[who]["id"]):
+                newest[who] = annotation
+    return list(newest.values())
+
+
+class _State:
+    """What the run remembers of the server: its own name there, and which questions are there as a whole."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        content = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        self.run: str = content.get("run") or uuid.uuid4().hex[:12]
+        self.pushed: list[str] = content.get("pushed", [])
+        if not content:
+            self._write()  # before the first task has that name
+
+    def add(self, question: str) -> None:
+        if question not in self.pushed:
+            self.pushed.append(question)
+            self._write()
+
+    def _write(self) -> None:
+        write_atomically(self._file, json.dumps({"run": self.run, "pushed": self.pushed}) + "\n")

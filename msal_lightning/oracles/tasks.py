@@ -1,0 +1,50 @@
+"""What a person is shown of the images that a query chose."""
+
+import numpy as np
+
+from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.errors import UserError
+from msal_lightning.models.predictor import Predictor
+from msal_lightning.oracles.base import Item
+from msal_lightning.query.shortlist import Selection
+
+
+def make_items(data: ActiveDataModule, selection: Selection, predictor: Predictor | None) -> tuple[Item, ...]:
+    """The items of a question: each image with the model's most probable class.
+
+    Args:
+        data: owns the images, which are files.
+        selection: what was chosen, best first.
+        predictor: the model that chose them; None before there is one.
+
+    Raises:
+        UserError: two images have the same path.
+    """
+    index = selection.index
+    paths = data.paths(index) or []
+    if len(set(paths)) < len(paths):
+        twice = next(path for path in paths if paths.count(path) > 1)
+        raise UserError(f"expected a path of its own for each image, got '{twice}' twice: rename one of the files")
+    suggested: list[tuple[int, float]] | list[None] = [None] * len(index)
+    if predictor is not None and len(index):
+        best = predictor.probabilities(data, index).max(dim=1)
+        suggested = list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+    scores = [None] * len(index) if selection.score is None else selection.score.tolist()
+    rows = zip(index.tolist(), paths, data.locations(index) or [], suggested, scores, strict=True)
+    return tuple(
+        Item(
+            index=i,
+            path=path,
+            file=file,
+            suggested=None if guess is None else data.class_names[guess[0]],
+            score=None if score is None else shortest(score),
+            confidence=None if guess is None else round(guess[1], 4),
+            rank=rank,
+        )
+        for rank, (i, path, file, guess, score) in enumerate(rows)
+    )
+
+
+def shortest(value: float) -> float:
+    """The shortest decimal that is the same float32: 0.974 instead of 0.9739999771118164."""
+    return float(str(np.float32(value)))

@@ -1,0 +1,1 @@
+"""The paper's names, numbers and experiments as plain data."""

@@ -1,0 +1,154 @@
+"""What tells two configurations apart: values that were set, not options that a new version has added."""
+
+import importlib
+import inspect
+import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msal_lightning.runs.moved_names import former
+
+_ABSENT, _GONE = object(), object()  # no default; no such option
+# Classes behind the groups of a configuration that name none
+_GROUPS = {
+    "trainer": "lightning.pytorch.Trainer",
+    "model": "msal_lightning.models.classifier.MSALClassifier",
+    "loop": "msal_lightning.runs.options.LoopOptions",
+}
+# What the absence of an option means where it is not the option's default
+_ABSENT_MEANS: dict[str, Any] = {}
+# Packages whose modules may be imported for a look at a signature: a configuration may come from a stranger
+_HARMLESS = ("torch", "lightning", "msal_lightning")
+
+
+def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Keys in which two configurations differ.
+
+    A key that only one of them has makes no difference where its value is the default of the class as installed: a new
+    version of torch, of Lightning or of this package has added it.
+
+    Args:
+        before: flattened, as of :func:`msal_lightning.runs.config.flatten`.
+        now: the same.
+
+    Returns:
+        Both values of each; None for one that is absent.
+    """
+    keys = [key for key in {**before, **now} if not _same(key, before, now)]
+    return {key: (before.get(key), now.get(key)) for key in keys}
+
+
+def gone(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Keys that the installed version does not have any more.
+
+    Args:
+        before: flattened, of a run.
+        now: flattened, as the installed version has resolved it.
+    """
+    return [key for key in before if key not in now and _option_of(key, before) and not _has_option(key, before)]
+
+
+def aligned(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Configurations of several versions without the options that only some of them have, where these are defaults.
+
+    Args:
+        configs: flattened, in any order.
+    """
+    having: dict[tuple[str, str], int] = defaultdict(int)  # configurations with this option of this class
+    classes: dict[str, int] = defaultdict(int)  # configurations with this class
+    for config in configs:
+        options = {option for key in config if config[key] is not None and (option := _option_of(key, config))}
+        for option in options:
+            having[option] += 1
+        for path in {path for path, _ in options}:
+            classes[path] += 1
+
+    def is_new(key: str, config: Mapping[str, Any]) -> bool:
+        option = _option_of(key, config)
+        return option is not None and having[option] < classes[option[0]] and _is_default(key, config)
+
+    def in_common(key: str, value: Any) -> Any:
+        """Callbacks stand in a list, which flattening leaves whole."""
+        in_two_forms = isinstance(value, list) and any(config.get(key) not in (value, None) for config in configs)
+        return _set(value) if in_two_forms else value
+
+    return [{key: in_common(key, config[key]) for key in config if not is_new(key, config)} for config in configs]
+
+
+def without_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A flattened configuration without what equals the default of the class as installed: the same in all versions.
+
+    Classes have the names from before their modules moved.
+
+    Args:
+        config: flattened.
+    """
+    kept: dict[str, Any] = former({k: _set(value) for k, value in config.items() if not _is_default(k, config)})
+    return kept
+
+
+def _same(key: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    if key in a and key in b:
+        return bool(_set(a[key]) == _set(b[key]))
+    return _is_default(key, a if key in a else b)
+
+
+def _is_default(key: str, config: Mapping[str, Any]) -> bool:
+    if key in _ABSENT_MEANS:
+        return bool(config[key] == _ABSENT_MEANS[key])
+    option = _option_of(key, config)
+    return config[key] is None or (option is not None and _equals_default(*option, config[key]))
+
+
+def _option_of(key: str, config: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Class and name of the option that a key sets; None where it sets none."""
+    group, _, name = key.rpartition(".")
+    if group.endswith("init_args"):
+        return str(config.get(f"{group.removesuffix('init_args')}class_path")), name
+    return (_GROUPS[group], name) if group in _GROUPS else None
+
+
+def _has_option(key: str, config: Mapping[str, Any]) -> bool:
+    option = _option_of(key, config)
+    return option is None or _default(*option) is not _GONE
+
+
+def _set(value: Any) -> Any:
+    """A value, its lists too, in which each named class keeps only the options that are not its defaults."""
+    if isinstance(value, list | tuple):
+        return [_set(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    path, options = value.get("class_path"), value.get("init_args")
+    if not isinstance(path, str) or not isinstance(options, Mapping):
+        return {key: _set(item) for key, item in value.items()}
+    kept = {name: _set(item) for name, item in options.items() if not _equals_default(path, name, item)}
+    return {"class_path": path, "init_args": kept}
+
+
+def _equals_default(class_path: str, option: str, value: Any) -> bool:
+    if value is None:
+        return True
+    default = _default(class_path, option)
+    if isinstance(default, tuple):
+        default = list(default)
+    return type(default) is type(value) and bool(default == value)
+
+
+def _default(class_path: str, option: str) -> Any:
+    """Of a constructor's argument, through base classes that take what is left over."""
+    module, _, name = class_path.rpartition(".")
+    if module not in sys.modules and module.partition(".")[0] not in _HARMLESS:
+        return _ABSENT
+    try:
+        found = getattr(importlib.import_module(module), name)
+        bases = found.__mro__ if inspect.isclass(found) else ()
+        makers = [vars(base)["__init__"] for base in bases if "__init__" in vars(base)] or [found]
+        for constructor in makers:
+            parameter = inspect.signature(constructor).parameters.get(option)
+            if parameter is not None:
+                return _ABSENT if parameter.default is parameter.empty else parameter.default
+    except (ImportError, AttributeError, TypeError, ValueError):
+        return _ABSENT
+    return _GONE

@@ -1,0 +1,175 @@
+"""The classes of a run, round by round: counts, results, and which of them are missing where."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from msal_lightning.models.class_results import MOST_CLASSES
+
+if TYPE_CHECKING:
+    from msal_lightning.runs.records import RoundRecord
+
+_NAMED = 3  # classes that a warning names
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """One class in one round.
+
+    Attributes:
+        number: from 0.
+        name: the number as text where the records have no names.
+        test: test images of it.
+        train: images of it in the train split, labeled or not; None where nobody knows.
+        labeled: labels of it that the round's model was trained on, pseudo-labels not counted.
+        precision: None where the model never predicted the class.
+        recall: None without test images.
+        f1: None without test images.
+        auroc: None without test images, or where it was left out.
+    """
+
+    number: int
+    name: str
+    test: int
+    train: int | None
+    labeled: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    auroc: float | None
+
+
+@dataclass(frozen=True)
+class MissingClasses:
+    """Classes that a round knows and that have no image where one is needed.
+
+    Attributes:
+        known: number of classes.
+        in_test: names of those without a test image.
+        in_labeled: names of those without a label that the model was trained on.
+    """
+
+    known: int
+    in_test: tuple[str, ...]
+    in_labeled: tuple[str, ...]
+
+    @property
+    def scope(self) -> str:
+        """``accuracy on 2 of 3 classes``; empty where every class has a test image."""
+        return f"accuracy on {self.known - len(self.in_test):,} of {self.known:,} classes" if self.in_test else ""
+
+    @property
+    def warnings(self) -> list[str]:
+        """A sentence for each place."""
+        of = f"of {self.known:,} classes"
+        lines = []
+        if self.in_test:
+            lines.append(
+                f"no test image of {_some(self.in_test)}: the accuracy is measured on "
+                f"{self.known - len(self.in_test):,} {of} and says nothing about {_them(self.in_test)}"
+            )
+        if self.in_labeled:
+            lines.append(
+                f"no labeled image of {_some(self.in_labeled)} ({len(self.in_labeled):,} {of}): the model cannot have "
+                f"learned {_them(self.in_labeled)}"
+            )
+        return lines
+
+
+def class_rows(records: Sequence["RoundRecord"], round: int) -> list[ClassRow]:
+    """One row for each class that the model of a round knew; none where the record has no results by class.
+
+    Args:
+        records: of a run, from round 0.
+        round: k.
+    """
+    results = records[round].test_classes
+    if results is None:
+        return []
+    names = _names(records, len(results.images))
+    train = records[0].learn_class_counts or []
+    labeled = _labeled(records[: round + 1], len(results.images))
+    return [
+        ClassRow(
+            c,
+            names[c],
+            results.images[c],
+            train[c] if c < len(train) else None,
+            labeled[c],
+            results.precision(c),
+            results.recall(c),
+            results.f1(c),
+            results.auroc_of(c),
+        )
+        for c in range(len(names))
+    ]
+
+
+def class_table(records: Sequence["RoundRecord"]) -> list[dict[str, Any]]:
+    """The rows of ``per_class.csv``, blank where a value is not defined.
+
+    All classes of all rounds; with more than 1,000 classes those of the last round only, since the table is written
+    anew after each.
+    """
+    shown = [record for record in records if record.test_classes]
+    if any(len(record.test_classes.images) > MOST_CLASSES for record in shown if record.test_classes):
+        shown = shown[-1:]
+    return [
+        {"round": record.round, "class": row.number, "name": row.name, "test": row.test, "train": row.train}
+        | {"labeled": row.labeled}
+        | {name: _rounded(getattr(row, name)) for name in ("precision", "recall", "f1", "auroc")}
+        for record in shown
+        for row in class_rows(records, record.round)
+    ]
+
+
+def missing_classes(records: Sequence["RoundRecord"], round: int) -> MissingClasses:
+    """Which classes a round could not test or could not learn; none are said to be where the record has no results.
+
+    Args:
+        records: of a run, from round 0.
+        round: k.
+    """
+    rows = class_rows(records, round)
+    return MissingClasses(
+        len(rows),
+        tuple(row.name for row in rows if not row.test),
+        tuple(row.name for row in rows if not row.labeled),
+    )
+
+
+def accuracy_name(records: Sequence["RoundRecord"]) -> str:
+    """``final accuracy``, or of how many classes it is the accuracy where the test set lacks some."""
+    return missing_classes(records, len(records) - 1).scope or "final accuracy"
+
+
+def worst_first(rows: Sequence[ClassRow]) -> list[ClassRow]:
+    """Classes without test images, then by ascending F1."""
+    return sorted(rows, key=lambda row: (-1.0 if row.f1 is None else row.f1, row.number))
+
+
+def _names(records: Sequence["RoundRecord"], count: int) -> list[str]:
+    """Classes that a person names later come last, so that the newest list begins with all former ones."""
+    known = next((record.class_names for record in reversed(records) if record.class_names), None) or []
+    return [*known[:count], *map(str, range(len(known), count))]
+
+
+def _labeled(records: Sequence["RoundRecord"], count: int) -> list[int]:
+    """Labels of each class that the model of the last of these rounds was trained on."""
+    counts = [0] * count
+    for label in (label for part in (records[0].initial, *(r.bought for r in records[:-1])) for label in part.label):
+        counts[label] += 1
+    return counts
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:_NAMED])
+    return shown + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
+
+
+def _them(names: Sequence[str]) -> str:
+    return "it" if len(names) == 1 else "them"
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)

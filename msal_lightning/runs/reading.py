@@ -1,0 +1,155 @@
+"""Finding runs: what ``figure`` and ``report`` start from."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from msal_lightning.data.batch_size import only_where_it_matters
+from msal_lightning.errors import UserError
+from msal_lightning.io.terminal import say
+from msal_lightning.io.yaml_files import read_yaml
+from msal_lightning.paper.methods import last_word
+from msal_lightning.runs.changes import aligned
+from msal_lightning.runs.config import flatten, is_free
+from msal_lightning.runs.moved_names import present
+from msal_lightning.runs.records import RoundRecord, read_records
+
+_KINDS: dict[str, tuple[type, str]] = {
+    "seed": (int, "an integer"),
+    **{f"loop.{key}": (int, "an integer") for key in ("query_size", "query_budget", "held_out", "pool_limit")},
+    "loop.initial_size": (int, "an integer or all"),
+    "loop.replay": (str, "a path"),
+    "model.head": (str, "a word"),
+    **{f"{key}.class_path": (str, "the name of a class") for key in ("query", "data", "oracle", "model.backbone")},
+}
+"""What the commands that read runs take for granted of a configuration."""
+Setting = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run directory.
+
+    Attributes:
+        folder: as it was given.
+        config: flattened.
+        records: of the finished rounds, in order.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    records: list[RoundRecord]
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data class."""
+        return last_word(self.config.get("data.class_path"))
+
+    @property
+    def setting(self) -> Setting:
+        """What alters a result, but for the seed and keys that are none: runs that share it can be averaged."""
+        alone = not self.records or self.records[-1].environment.get("processes", "1") == "1"
+        items = sorted(only_where_it_matters(self.config, alone).items())
+        return tuple(
+            (key, _replayed(value) if key == "loop.replay" else str(value))
+            for key, value in items
+            if key != "seed" and value not in (None, {}) and not is_free(key)
+        )
+
+
+def say_left_out(folder: Path, error: UserError | OSError) -> None:
+    """Name a damaged run that lies among others, in a line on standard error."""
+    why = str(error) if isinstance(error, UserError) else f"'{folder}' ({error.strerror})"
+    say(f"(left out: {why})", file=sys.stderr)
+
+
+def run_folders(path: Path) -> list[Path]:
+    """The run directories in a folder; the folder itself where it is one, or where it has none."""
+    if (path / "config.yaml").is_file() or not path.is_dir():
+        return [path]
+    return [file.parent for file in sorted(path.glob("*/config.yaml"))] or [path]
+
+
+def read_runs(
+    paths: Sequence[Path], say_damaged: Callable[[Path, UserError | OSError], None] = say_left_out
+) -> list[Run]:
+    """All runs in some folders, each once; those without a finished round too.
+
+    Args:
+        paths: run directories, or folders of them.
+        say_damaged: told of each damaged run in a folder of runs, which is left out.
+
+    Raises:
+        UserError: a folder has no runs, none of them has a finished round, a run that ``paths`` names is damaged, or
+            the runs are on different datasets.
+    """
+    folders = {file.parent.resolve(): file.parent for path in paths for file in _config_files(path)}
+    found = []
+    for folder in folders.values():
+        try:
+            found.append(read_run(folder))
+        except (UserError, OSError) as error:
+            if folder in paths or len(folders) == 1:  # the user means this one
+                raise
+            say_damaged(folder, error)
+    configs = aligned([run.config for run in found])
+    runs = [replace(run, config=config) for run, config in zip(found, configs, strict=True)]
+    datasets = {run.dataset: run.folder for run in runs}
+    if len(datasets) > 1:
+        raise UserError(
+            f"expected runs on one dataset, got {' and '.join(datasets)} "
+            f"({' and '.join(str(folder) for folder in datasets.values())}): take them one by one"
+        )
+    if not any(run.records for run in runs):
+        raise UserError(
+            f"expected runs with finished rounds in {', '.join(map(str, paths))}, found none: run `fit` first"
+        )
+    return runs
+
+
+def read_run(folder: Path) -> Run:
+    """One run, also without a finished round.
+
+    Args:
+        folder: the run directory.
+
+    Raises:
+        UserError: it is none, or its configuration or a record is damaged.
+    """
+    if not (folder / "config.yaml").is_file():
+        raise UserError(f"expected '{folder}' to be a run directory, found no config.yaml in it: name one of runs/")
+    return Run(folder, _config(folder), read_records(folder))
+
+
+def _replayed(folder: str) -> str:
+    """The setting of a run that was replayed, which other seeds share; its folder where it is gone."""
+    try:
+        return str(read_run(Path(folder)).setting)
+    except UserError:
+        return folder
+
+
+def _config_files(path: Path) -> list[Path]:
+    files = sorted([*path.glob("config.yaml"), *path.glob("*/config.yaml")])
+    if not files:
+        raise UserError(f"expected '{path}' to be a run directory or a folder of them, found no config.yaml in it")
+    return files
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    file = folder / "config.yaml"
+    try:
+        config = flatten(present(read_yaml(file)))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError):
+        raise UserError(f"the configuration '{file}' is damaged: leave this run out") from None
+    for key, (kind, what) in _KINDS.items():
+        value = config.get(key)
+        if value is None or (key, value) == ("loop.initial_size", "all"):
+            continue
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise UserError(f"expected {key} in '{file}' to be {what}, got '{value}': leave this run out")
+    return config

@@ -1,0 +1,35 @@
+"""Rows of ``curve.csv`` and ``ledger.csv``, derived from the records."""
+
+from typing import Any
+
+from msal_lightning.data.places import Place
+from msal_lightning.runs.records import Purchase, RoundRecord
+
+
+def curve_row(record: RoundRecord) -> dict[str, Any]:
+    """One row of ``curve.csv``."""
+    pseudo = record.pseudo_labels
+    return {
+        "round": record.round,
+        "num_labeled": record.num_labeled,
+        **record.metrics,
+        "pool_error": record.pool_error,
+        **({} if pseudo is None else {"pseudo_labels": len(pseudo.index), "pseudo_wrong": pseudo.wrong}),
+        **{f"seconds_{phase}": round(seconds, 3) for phase, seconds in record.seconds.items()},
+    }
+
+
+def ledger_rows(record: RoundRecord) -> list[dict[str, Any]]:
+    """The rows of ``ledger.csv`` that a round adds."""
+    rows = []
+    held_out = record.held_out or Purchase()
+    for purchase, trained_from in (
+        (held_out, Place.HELD_OUT.value),
+        (record.initial, 0),
+        (record.bought, record.round + 1),
+    ):
+        scores: list[float] | list[None] = purchase.score or [None] * len(purchase.index)
+        for rank, (index, label, score) in enumerate(zip(purchase.index, purchase.label, scores, strict=True)):
+            row = {"round": trained_from, "rank": rank, "index": index, "score": score, "label": label}
+            rows.append(row if purchase.path is None else {**row, "path": purchase.path[rank]})
+    return rows

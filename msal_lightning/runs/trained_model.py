@@ -1,0 +1,127 @@
+"""A model that a run trained, as its checkpoint has it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from msal_lightning.data import ActiveDataModule
+from msal_lightning.data.fingerprint import FILE, Print, read_fingerprint
+from msal_lightning.errors import UserError
+from msal_lightning.runs.changed_images import changed_images
+from msal_lightning.runs.reading import Run, read_run
+from msal_lightning.training.checkpoint import load_checked
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The model of one round.
+
+    Attributes:
+        run: that trained it.
+        file: its checkpoint.
+        round: k.
+        weights: its state dict.
+    """
+
+    run: Run
+    file: Path
+    round: int
+    weights: dict[str, Tensor]
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """All that the run knows by now, in the order of their numbers; None where the data has to be asked."""
+        return next((record.class_names for record in reversed(self.run.records) if record.class_names), None)
+
+    @property
+    def num_classes(self) -> int:
+        """C of this model: a person may have named more since it was trained."""
+        if "head.weight" in self.weights:
+            return len(self.weights["head.weight"])
+        return len(self.weights["head.0.weight"]) + 1  # the layer below the prototypes
+
+    @property
+    def labeled_paths(self) -> set[str]:
+        """Files that a person was asked about, skipped ones too; none where the run's data is not made of files."""
+        records = self.run.records
+        parts = [
+            part for record in records for part in (record.initial, record.bought, record.held_out, record.skipped)
+        ]
+        return {path for part in parts if part for path in part.path or []}
+
+    def labeled_prints(self) -> dict[str, Print]:
+        """What is known of those files, by path; nothing where the run is of a version that kept nothing."""
+        paths = self.labeled_paths
+        try:
+            known = read_fingerprint(self.run.folder / FILE)
+            return {image.path: image for image in known if image.part == "train" and image.path in paths}
+        except (OSError, ValueError):
+            return {}
+
+    def restore_labels(self, data: ActiveDataModule) -> None:
+        """Label what the run has labeled, in its own data.
+
+        Raises:
+            UserError: it is other data.
+        """
+        if change := changed_images(data, self.run.folder, self.run.records[0], ("train",)):
+            raise self._other_images(change)
+        data.reset(int(self.run.config.get("seed", 0)))
+        for record in self.run.records:
+            for purchase, trained_from in ((record.initial, 0), (record.bought, record.round + 1)):
+                index, labels = (torch.tensor(column, dtype=torch.int64) for column in (purchase.index, purchase.label))
+                try:
+                    data.restore(index, labels, trained_from)
+                    data.check_paths(index, purchase.path)
+                except ValueError as error:
+                    raise self._other_images(str(error)) from None
+
+    def _other_images(self, change: str) -> UserError:
+        return UserError(
+            f"expected the images that '{self.run.folder}' was made with, got others ({change}): set data.root to "
+            "their folder"
+        )
+
+
+def read_trained(checkpoint: Path) -> Trained:
+    """Read a model; nothing in the file is run.
+
+    Args:
+        checkpoint: ``RUN_DIR/checkpoints/round-KKK.ckpt``, or a run directory, whose last model is meant.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    file = checkpoint
+    if checkpoint.is_dir():
+        files = sorted((checkpoint / "checkpoints").glob("round-*.ckpt"))
+        if not files:
+            raise UserError(
+                f"expected a run directory with the model of a round in --checkpoint, found none in '{checkpoint}': "
+                "finish a round of `fit` with loop.keep_checkpoints last or all"
+            )
+        file = files[-1]
+    if not file.is_file():
+        raise UserError(f"expected --checkpoint to be a run directory or the model of a round, found no '{checkpoint}'")
+    folder = file.absolute().parent.parent if file is checkpoint else checkpoint
+    if not (folder / "config.yaml").is_file():
+        raise UserError(
+            f"expected the model '{file}' in the folder checkpoints of its run, found no '{folder / 'config.yaml'}', "
+            "which says what model it is: give --checkpoint the run directory"
+        )
+    try:
+        found: dict[str, Any] = load_checked(file)
+        split = next(part for part in found.values() if isinstance(part, dict) and "labeled_at" in part)
+        trained = Trained(read_run(folder), file, int(split["round"]), found["state_dict"])
+        _ = trained.num_classes
+    except UserError:
+        raise
+    except Exception as error:  # whatever a damaged or foreign file makes of itself
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"cannot read the model '{file}' ({why:.100}): give --checkpoint another round-KKK.ckpt"
+        ) from None
+    return trained

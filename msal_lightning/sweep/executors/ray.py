@@ -1,0 +1,121 @@
+"""Cells on a Ray cluster: an existing one, or one on this machine."""
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from msal_lightning.errors import UserError
+from msal_lightning.sweep.executors.base import Executor, Task, start_fit
+
+
+class RayExecutor(Executor):
+    """Ray places the fits and starts them again when a node is lost; they go on at their last checkpoint.
+
+    RAY_ADDRESS names an existing cluster; its nodes share the folder of the sweep. Without it Ray starts on this
+    machine, for as long as the sweep.
+
+    Args:
+        stop: a file in the folder of the sweep, made when the fits are to end.
+        cpus: cores of each fit.
+        gpus: of each fit; a part of one shares it.
+
+    Raises:
+        UserError: Ray is not installed, or there is no cluster at RAY_ADDRESS.
+    """
+
+    def __init__(self, stop: Path, cpus: int, gpus: float) -> None:
+        try:
+            import ray
+        except ImportError:
+            raise UserError(
+                "--executor ray needs Ray, which is not installed: run "
+                "`python -m pip install 'msal_lightning[ray]'`, or use --executor local"
+            ) from None
+        self._ray: Any = ray
+        try:
+            ray.init(
+                address="auto" if os.environ.get("RAY_ADDRESS") else "local",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                include_dashboard=False if not os.environ.get("RAY_ADDRESS") else None,
+            )
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise UserError(
+                f"--executor ray cannot reach a cluster at RAY_ADDRESS ({str(error).splitlines()[0]}): start it with "
+                "`ray start --head`, or unset RAY_ADDRESS"
+            ) from None
+        self._check_room(cpus, gpus)
+        # a task ends without an exception when the fit fails: only a lost node or worker is tried again
+        self._run = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=-1)(run_task)
+        self._threads = str(cpus)
+        self._under_way: dict[Any, str] = {}
+        self._asked = False
+        self._stop = stop
+        self._stop.unlink(missing_ok=True)
+
+    def start(self, tasks: Sequence[Task]) -> None:  # noqa: D102
+        environment = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", self._threads)}
+        for task in tasks:
+            reference = self._run.options(name=task.name).remote(
+                task, environment, str(Path.cwd()), _paths(), str(self._stop)
+            )
+            self._under_way[reference] = task.name
+
+    def ended(self) -> dict[str, int]:  # noqa: D102
+        if not self._under_way:
+            return {}
+        done, _ = self._ray.wait(list(self._under_way), num_returns=len(self._under_way), timeout=0)
+        return {self._under_way.pop(reference): self._code(reference) for reference in done}
+
+    def stop(self, signum: int) -> None:  # noqa: D102
+        # Ray cannot interrupt a task that waits for a process: those that run look for a file
+        self._stop.touch()
+        if self._asked:
+            for reference in self._under_way:
+                self._ray.cancel(reference, force=True)
+        self._asked = True
+
+    def close(self) -> None:  # noqa: D102
+        self._ray.shutdown()
+
+    def _code(self, reference: Any) -> int:
+        try:
+            return int(self._ray.get(reference))
+        except self._ray.exceptions.RayError as error:
+            return 130 if isinstance(error, self._ray.exceptions.TaskCancelledError) else 1
+
+    def _check_room(self, cpus: int, gpus: float) -> None:
+        for name, asked in (("CPU", cpus), ("GPU", gpus)):
+            most = max((node["Resources"].get(name, 0) for node in self._ray.nodes() if node["Alive"]), default=0)
+            if asked > most:
+                self._ray.shutdown()
+                raise UserError(
+                    f"expected --{name.lower()}s to be at most {most:g}, what the largest node of the Ray cluster has, "
+                    f"got {asked:g}"
+                )
+
+
+def run_task(task: Task, environment: dict[str, str], folder: str, paths: str, stop: str) -> int:
+    """On a node: one fit, ended gently when the file ``stop`` is there and at once when this process ends.
+
+    Returns:
+        Its exit code.
+    """
+    os.chdir(folder)
+    process, asked = start_fit(task, environment | {"PYTHONPATH": paths}), False
+    while (code := process.poll()) is None:
+        if not asked and Path(stop).exists():
+            process.send_signal(signal.SIGTERM)
+            asked = True
+        time.sleep(0.2)
+    return code
+
+
+def _paths() -> str:
+    """So that nodes find what this process finds: an uninstalled checkout too."""
+    package = str(Path(__file__).parents[3])
+    return os.pathsep.join(dict.fromkeys([package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]))

@@ -1,0 +1,137 @@
+"""What each cell will do, found out before the first one starts."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
+
+from msal_lightning.config.parser import build_parser, instantiate, one_sentence, parse, resolve
+from msal_lightning.errors import UserError
+from msal_lightning.loop.shared_round0 import digest
+from msal_lightning.runs.config import say_changed
+from msal_lightning.runs.directory import RunDirectory
+from msal_lightning.runs.records import read_records
+from msal_lightning.sweep.grid import Cell
+from msal_lightning.training.precision import choose_precision
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell with its place.
+
+    Attributes:
+        cell: what ``fit`` gets.
+        folder: the run directory.
+        rounds: of its loop.
+        group: cells with the same one train the same model in round 0.
+        config: resolved.
+    """
+
+    cell: Cell
+    folder: Path
+    rounds: int
+    group: str
+    config: dict[str, Any]
+
+    @property
+    def log(self) -> Path:
+        """What the fit prints."""
+        return self.folder.with_name(f"{self.folder.name}.log")
+
+
+def make_jobs(cells: Sequence[Cell], out: Path, known: Sequence[str] = ()) -> tuple[list[Job], list[str]]:
+    """Parse each cell as ``fit`` will, so that a mistake shows before anything has run.
+
+    Args:
+        cells: of the sweep.
+        out: the folder of their run directories.
+        known: options of the sweep, to suggest from.
+
+    Returns:
+        The jobs, and a line on each kind of cell that is left out because it has no meaning.
+
+    Raises:
+        UserError: a mistake in an option, a strategy that cannot be made, or nothing left to run.
+    """
+    parser = build_parser()
+
+    @cache
+    def without_seed(arguments: tuple[str, ...]) -> tuple[Namespace, dict[str, Any], str]:
+        config = parse(parser, list(arguments), known)
+        with one_sentence():
+            strategy = instantiate(parser, config, "query").query
+        linear = strategy.needs_prototypes and config.model.head != "prototype" and not config.loop.replay
+        return config, resolve(parser, config), strategy.name if linear else ""
+
+    jobs, left_out = [], Counter[str]()
+    for cell in cells:
+        has_seed = cell.arguments[-2:-1] == ("--seed",)  # it comes last
+        config, resolved, meaningless = without_seed(cell.arguments[:-2] if has_seed else cell.arguments)
+        if meaningless:
+            left_out[f"{meaningless} with model.head {config.model.head}: it needs prototypes"] += 1
+            continue
+        seeded = {**resolved, "seed": _whole(cell.arguments[-1])} if has_seed else resolved
+        seeded = _with_precision(seeded, out / cell.name)
+        group = f"{digest(seeded)}-{config.loop.replay or config.loop.initial_size}".replace("/", "-")
+        jobs.append(Job(cell, out / cell.name, _rounds(config.loop), group, seeded))
+    if not jobs:
+        raise UserError(f"no cell is left to run ({'; '.join(left_out)}): set model.head to prototype")
+    return jobs, [f"left out {count} of {reason}" for reason, count in left_out.items()]
+
+
+def is_finished(job: Job) -> bool:
+    """Whether all rounds are recorded; what follows from the last record is done here if a kill came between.
+
+    Raises:
+        UserError: its folder belongs to another configuration.
+    """
+    if not (job.folder / "config.yaml").exists():
+        return False
+    run = RunDirectory(job.folder, job.config)
+    run.keep_checkpoints = job.config["loop"].get("keep_checkpoints", "last")
+    rounds = len(list((job.folder / "rounds").glob("[0-9]*.json")))
+    if rounds and (changed := run.changed_keys()):
+        raise UserError(
+            f"'{job.folder}' belongs to another configuration ({say_changed(changed)}): "
+            "choose another --out, or delete that folder"
+        )
+    if rounds < job.rounds:
+        return False
+    try:
+        run.derive_tables()
+        run.drop_checkpoints(job.rounds - 1)
+    except (UserError, OSError):  # fit says what is wrong
+        return False
+    return _is_told(job)
+
+
+def _is_told(job: Job) -> bool:
+    file = job.folder / "wandb_id"
+    return job.config["logger"] != "wandb" or (file.exists() and "finished" in file.read_text())
+
+
+def _rounds(loop: Namespace) -> int:
+    if loop.replay:
+        return len(read_records(Path(loop.replay)))
+    if loop.initial_size == "all" or not loop.query_budget:
+        return 1
+    return 1 + -(-int(loop.query_budget) // max(1, int(loop.query_size)))
+
+
+def _with_precision(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """What ``fit`` makes of ``trainer.precision: auto`` there."""
+    trainer = config["trainer"]
+    if trainer["precision"] != "auto":
+        return config
+    return {**config, "trainer": {**trainer, "precision": choose_precision(trainer["accelerator"], folder)[0]}}
+
+
+def _whole(seed: str) -> int:
+    try:
+        return int(seed)
+    except ValueError:
+        raise UserError(f"expected --seed to be whole numbers with commas between, got '{seed}'") from None

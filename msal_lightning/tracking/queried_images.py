@@ -1,0 +1,99 @@
+"""Some images of each purchase, with what the model took them for: a table in Weights & Biases."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch import Trainer
+from PIL import Image
+from torch import Tensor
+
+from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.data.loading import displayable
+from msal_lightning.io.terminal import clean
+from msal_lightning.models.classifier import MSALClassifier
+from msal_lightning.models.predictor import Predictor
+from msal_lightning.runs.directory import RunDirectory
+from msal_lightning.runs.records import RoundRecord
+
+if TYPE_CHECKING:
+    import wandb
+
+FOLDER = "queried"
+"""Of a run directory; one file a round, so that a run that goes on elsewhere can show earlier rounds again."""
+
+FILES = (rf"{FOLDER}/[0-9]{{3,}}\.json",)
+"""Of a run directory, see :mod:`~msal_lightning.io.own_files`."""
+COLUMNS: list[str | int] = ["round", "rank", "image", "score", "predicted", "label", "index"]
+
+
+class QueriedImages:
+    """Keeps what the model predicted for some bought images, and shows them with their labels once those are recorded.
+
+    The images are evenly spread over the ranks of a purchase, the first among them, as on the contact sheet.
+
+    Args:
+        run: the run directory.
+        data: owns the images.
+        limit: images of each purchase.
+    """
+
+    def __init__(self, run: RunDirectory, data: ActiveDataModule, limit: int) -> None:
+        self._run = run
+        self._data = data
+        self._limit = limit
+
+    def predict(self, round: int, bought: Tensor, model: MSALClassifier, trainer: Trainer) -> None:
+        """Before the record of a round: one small forward pass, which strategies without a pool pass lack too.
+
+        Args:
+            round: k.
+            bought: (b,) int64, best first.
+            model: of the round, as it queried.
+            trainer: of the round.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        number = min(self._limit, len(bought))
+        if not number:
+            return
+        ranks = [rank * len(bought) // number for rank in range(number)]
+        index = bought[ranks]
+        predicted = Predictor(model, trainer).probabilities(self._data, index).argmax(dim=1).tolist()
+        self._run.save_file(_file_name(round), json.dumps({"index": index.tolist(), "predicted": predicted}).encode())
+
+    def table(self, record: RoundRecord) -> "wandb.Table | None":
+        """A row an image; None for a round of which nothing was kept."""
+        file = self._run.path / _file_name(record.round)
+        if not file.exists():
+            return None
+        import wandb
+
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        bought, names = record.bought, self._data.class_names
+        rank_of = {index: rank for rank, index in enumerate(bought.index)}
+        # what a person skipped was not bought
+        shown = [(rank_of[i], guess) for i, guess in zip(kept["index"], kept["predicted"], strict=True) if i in rank_of]
+        images = self._data.images[torch.tensor([bought.index[rank] for rank, _ in shown], dtype=torch.int64)]
+        rows: list[list[Any]] = [
+            [
+                record.round,
+                rank,
+                wandb.Image(_picture(image)),
+                None if bought.score is None else bought.score[rank],
+                clean(names[predicted]),
+                clean(names[bought.label[rank]]),
+                bought.index[rank],
+            ]
+            for (rank, predicted), image in zip(shown, images, strict=True)
+        ]
+        return wandb.Table(columns=COLUMNS, data=rows)
+
+
+def _picture(image: Tensor) -> Image.Image:
+    return Image.fromarray(displayable(image))
+
+
+def _file_name(round: int) -> str:
+    return f"{FOLDER}/{round:03d}.json"

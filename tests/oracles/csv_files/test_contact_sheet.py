@@ -1,0 +1,250 @@
+"""The contact sheet in a real browser: keys, the file that comes out, and what stays after a reload."""
+
+import base64
+import io
+import json
+import random
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from msal_lightning.data.decoding import Decoding
+from msal_lightning.oracles.base import Answer, Item, Question
+from msal_lightning.oracles.csv_files.contact_sheet import write_sheet
+from msal_lightning.oracles.csv_files.csv_file import read_answers, write_csv
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # selenium's own sockets
+]
+STRANGE = ("<script>alert(1)</script>", 'a "quoted", one', "two\nlines", "日本 é", "constructor", "=1+1", "plain")
+NAMES = tuple(f"class {c}" for c in range(10))
+KEYS = "1234567890"
+
+
+@pytest.fixture
+def ask(tmp_path, browser):
+    """``ask(names, 100)``: opens the page of so many images and gives their question."""
+
+    def question(names, count, allow_new_classes=False, paths=None, side=28):
+        draw = np.random.default_rng(0)
+        items = []
+        for rank in range(count):
+            file = tmp_path / f"{rank}.png"
+            Image.fromarray(draw.integers(0, 256, (side, side), dtype=np.uint8)).save(file)
+            path = paths[rank] if paths else f"photos/{rank}.png"
+            items.append(Item(rank * 3, path, file, names[rank % len(names)], 1 / (rank + 1), 0.9, rank))
+        asked = Question("round-003", tuple(items), tuple(names), tmp_path / "queries")
+        write_sheet(asked, tmp_path / "round-003.html", allow_new_classes)
+        for kind in ("browser", "performance"):
+            browser.get_log(kind)  # what came before
+        browser.set_window_size(1200, 900)
+        browser.get((tmp_path / "round-003.html").as_uri())
+        return asked
+
+    return question
+
+
+def press(browser, *keys):
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    actions = ActionChains(browser, duration=0)
+    for key in keys:
+        actions.send_keys(key)
+    actions.perform()
+
+
+def shortcut(browser, key):
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    ActionChains(browser).key_down(Keys.CONTROL).send_keys(key).key_up(Keys.CONTROL).perform()
+
+
+def download(browser, downloads):
+    """The file that Ctrl+S hands out."""
+    for file in downloads.iterdir():
+        file.unlink()
+    shortcut(browser, "s")
+    deadline = time.monotonic() + 20
+    while not (found := [f for f in downloads.iterdir() if f.suffix == ".csv"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return found[0]
+
+
+def count(browser):
+    return browser.find_element("id", "count").text
+
+
+def test_a_class_of_one_letter_is_its_own_key(ask, browser, downloads):
+    """Also s and u, which say something else, and a class that comes in later."""
+    names = ("0", "1", "7", "s", "A", "cat")
+    question = ask(names, 8, allow_new_classes=True)
+    press(browser, "1", "0", "7", "a", "2", "3", "/")  # the first keys that are left: s has 2, cat has 3
+    field = browser.find_element("id", "search")
+    field.send_keys("9\n")
+    browser.refresh()
+    press(browser, "9")
+    said = [answer.label for answer in read_answers(question, download(browser, downloads), True)]
+    assert said == ["1", "0", "7", "A", "s", "cat", "9", "9"]
+
+
+def test_a_hundred_images_by_keys(ask, browser, downloads):
+    question = ask(NAMES, 100)
+    truth = random.Random(0).choices(range(10), k=100)
+    for c in truth[:60]:
+        press(browser, KEYS[c])
+    assert count(browser) == "60 of 100 labeled"
+    browser.refresh()
+    assert count(browser) == "60 of 100 labeled"
+    press(browser, *(KEYS[c] for c in truth[60:]))
+    assert count(browser) == "100 of 100 labeled"
+    file = download(browser, downloads)
+    assert file.name == "round-003.csv"
+    assert read_answers(question, file) == [Answer(NAMES[c]) for c in truth]
+    assert browser.get_log("browser") == []
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    requests = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    assert all(url.startswith(("file:", "data:", "blob:")) for url in requests)
+    assert requests
+
+
+def test_the_other_keys(ask, browser, downloads):
+    from selenium.webdriver.common.keys import Keys
+
+    question = ask(NAMES, 12)
+    press(browser, Keys.ENTER, "s", "u", "3", Keys.ARROW_LEFT, Keys.BACKSPACE, "4")  # 3: corrected to 4
+    press(browser, "5", "6")
+    shortcut(browser, "z")
+    assert count(browser) == "5 of 12 labeled"
+    press(browser, "/", *"class 9", Keys.ENTER)
+    answers = [Answer(NAMES[0]), Answer(None, "skip"), Answer(None, "unsure"), Answer(NAMES[3]), Answer(NAMES[4])]
+    expected = [*answers, Answer(NAMES[9]), *[None] * 6]
+    assert read_answers(question, download(browser, downloads)) == expected
+    press(browser, " ")
+    assert browser.find_element("id", "zoom").is_displayed()
+    press(browser, Keys.ESCAPE)
+    assert not browser.find_element("id", "zoom").is_displayed()
+    browser.find_element("id", "only-blank").click()
+    assert sum(figure.is_displayed() for figure in browser.find_elements("tag name", "figure")) == 6
+    assert browser.get_log("browser") == []
+
+
+def test_strange_names_are_text_and_come_back(ask, browser, downloads):
+    paths = [f'=cmd|{name}/x,"{i}".png' for i, name in enumerate(STRANGE)]
+    question = ask(STRANGE, len(STRANGE), paths=paths)
+    press(browser, *KEYS[: len(STRANGE)])
+    file = download(browser, downloads)
+    answers = read_answers(question, file)
+    assert answers == [Answer(name) for name in STRANGE]
+    write_csv(question, file.with_name("ours"), answers)
+    assert file.read_bytes() == file.with_name("ours").read_bytes()
+    shown = [element.text for element in browser.find_elements("css selector", "figcaption .label")]
+    assert [text.split() for text in shown] == [name.split() for name in STRANGE]
+    assert browser.get_log("browser") == []
+
+
+def test_many_classes_are_typed(ask, browser, downloads):
+    from selenium.webdriver.common.keys import Keys
+
+    names = [f"species {c:03d}" for c in range(200)]
+    question = ask(names, 5)
+    press(browser, *"123", Keys.ENTER, Keys.ENTER, "-", *"skip", Keys.ENTER)
+    answers = [Answer("species 123"), Answer("species 001"), Answer(None, "skip"), Answer(None, "skip"), None]
+    assert read_answers(question, download(browser, downloads)) == answers
+
+
+def test_new_classes_only_where_they_are_admitted(ask, browser, downloads):
+    from selenium.webdriver.common.keys import Keys
+
+    question = ask(("cat", "dog"), 4, allow_new_classes=True)
+    press(browser, "/", *"horse", Keys.ENTER, "3", "1")
+    answers = [Answer("horse"), Answer("horse"), Answer("cat"), None]
+    file = download(browser, downloads)
+    assert read_answers(question, file, allow_new_classes=True) == answers
+    browser.refresh()
+    assert count(browser) == "3 of 4 labeled"
+    question = ask(("cat", "dog"), 3)
+    press(browser, "/", *"horse", Keys.ENTER)
+    assert count(browser) == "0 of 3 labeled"
+
+
+def test_an_image_that_cannot_be_read_is_its_path(tmp_path, browser):
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    items = (Item(0, "<b>broken</b>.jpg", tmp_path / "broken.jpg", None, None, None, 0),)
+    write_sheet(Question("initial", items, ("a", "b"), tmp_path), tmp_path / "initial.html")
+    browser.get((tmp_path / "initial.html").as_uri())
+    assert browser.find_element("class name", "unreadable").text == "cannot be read: <b>broken</b>.jpg"
+
+
+@pytest.fixture
+def wide(tmp_path, browser):
+    """A page of an 8-bit image, one of 12 bits and one that is gone; all 900 x 600, and read in a way of one's own."""
+
+    def show(how, about=""):
+        files = [tmp_path / "photos #1" / name for name in ("8 bits, 50%.jpg", "12.png", "gone.jpg")]
+        files[0].parent.mkdir(exist_ok=True)
+        slope = np.tile(np.linspace(0, 1, 900), (600, 1))
+        for file in (files[0], files[2]):
+            Image.fromarray((slope * 255).astype(np.uint8)).save(file)
+        Image.fromarray((slope * 4095).astype(np.uint16)).save(files[1])
+        items = [Item(k, file.name, file, "a", 1.0, 0.5, k) for k, file in enumerate(files)]
+        page = tmp_path / "queries" / "initial.html"
+        page.parent.mkdir(exist_ok=True)
+        write_sheet(Question("initial", tuple(items), ("a", "b"), page.parent), page, False, how, about)
+        files[2].unlink()
+        browser.get(page.as_uri())
+        return files
+
+    return show
+
+
+def enlarged(browser):
+    """The source and the width in pixels of the large picture, once it is loaded."""
+    press(browser, " ")
+    deadline = time.monotonic() + 20
+    script = "const i = document.querySelector('#zoom img'); return [i.src, i.complete ? i.naturalWidth : 0]"
+    while not (found := browser.execute_script(script))[1]:
+        assert time.monotonic() < deadline
+    press(browser, " ")
+    return found
+
+
+def test_the_original_is_one_key_and_one_click_away(wide, browser):
+    from selenium.webdriver.common.keys import Keys
+
+    files = wide(Decoding(64, 1, ranges={"uint16": (0, 4095)}))
+    assert enlarged(browser) == [files[0].as_uri(), 900]
+    link = browser.find_element("css selector", "#about a")
+    assert link.get_attribute("href") == files[0].as_uri()
+    press(browser, Keys.ARROW_RIGHT)
+    source, width = enlarged(browser)  # a browser shows 12 bits of 16 as black
+    assert source.startswith("data:image/jpeg")
+    assert width == 900
+    levels = Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2])))
+    assert np.ptp(np.asarray(levels).astype(int)) > 240
+    press(browser, Keys.ARROW_RIGHT)
+    source, width = enlarged(browser)
+    assert (source[:5], width) == ("data:", 320)
+
+
+SHARES = """
+const box = (of) => document.querySelector(of)?.getBoundingClientRect();
+const [outer, inner] = [box("#stage .frame"), box("#stage .seen")];
+return inner && [(inner.left - outer.left) / outer.width, inner.width / outer.width, inner.height / outer.height]
+"""
+
+
+def test_what_the_model_sees_is_marked_and_said(wide, browser):
+    wide(Decoding(64, 1, ranges={"uint16": (0, 4095)}), "value range 0 to 4095 of uint16 (as recorded)")
+    assert browser.execute_script(SHARES) == pytest.approx([1 / 6, 2 / 3, 1], abs=0.01)
+    said = browser.find_element("id", "how")
+    assert said.is_displayed()
+    assert said.text.startswith("the model sees the part inside the frame")
+    assert said.text.endswith("; value range 0 to 4095 of uint16 (as recorded)")
+    wide(Decoding(64, 1, "letterbox", padding=(0,)))
+    assert browser.execute_script(SHARES) is None
+    assert browser.find_element("id", "how").text == "the model sees the whole image, letterboxed"

@@ -1,0 +1,218 @@
+"""The run directory: atomic records, derived tables, and refusing what does not belong."""
+
+import csv
+import hashlib
+import json
+from dataclasses import asdict, replace
+
+import pytest
+import yaml
+
+from msal_lightning.errors import UserError
+from msal_lightning.io.folder_mark import MARK, write_mark
+from msal_lightning.runs.directory import RunDirectory, write_atomically
+from msal_lightning.runs.records import FORMAT, PseudoLabels, Purchase, RoundRecord, aubc, read_records
+
+
+def sealed(one):
+    body = asdict(one)
+    return {
+        "format": FORMAT,
+        "digest": hashlib.blake2s(json.dumps(body, sort_keys=True).encode(), digest_size=8).hexdigest(),
+        **body,
+    }
+
+
+CONFIG = {"seed": 0, "run_dir": None, "logger": "csv", "query": {"class_path": "MSALD", "init_args": {"beta": 5.0}}}
+
+
+def record(k, accuracy=0.5):
+    initial = Purchase([7, 3], [1, 0]) if k == 0 else Purchase()
+    bought = Purchase([10 + k, 20 + k], [0, 1], [0.75, 0.5])
+    seconds = {"fit": 1.23456, "test": 0.1, "query": 0.2}
+    return RoundRecord(k, 2 + 2 * k, 98 - 2 * k, {"accuracy": accuracy}, seconds, 0.25, [1, 1], bought, initial, {})
+
+
+@pytest.fixture
+def run(tmp_path):
+    directory = RunDirectory(tmp_path / "run", CONFIG)
+    directory.open()
+    for k in range(3):
+        directory.commit(record(k, accuracy=0.5 + 0.1 * k))
+    return directory
+
+
+def test_records_come_back_as_they_were(run):
+    assert RunDirectory(run.path, CONFIG).open() == [record(k, accuracy=0.5 + 0.1 * k) for k in range(3)]
+
+
+def test_tables_are_derived_from_the_records(run):
+    expected = {name: (run.path / name).read_text() for name in ("curve.csv", "ledger.csv")}
+    for name in expected:
+        (run.path / name).unlink()
+    run.derive_tables()
+    assert {name: (run.path / name).read_text() for name in expected} == expected
+    ledger = list(csv.reader((run.path / "ledger.csv").read_text().splitlines()))
+    assert ledger[:4] == [
+        ["round", "rank", "index", "score", "label"],
+        ["0", "0", "7", "", "1"],
+        ["0", "1", "3", "", "0"],
+        ["1", "0", "10", "0.75", "0"],
+    ]
+    curve = list(csv.DictReader((run.path / "curve.csv").read_text().splitlines()))
+    assert curve[1] == {
+        "round": "1", "num_labeled": "4", "accuracy": "0.6", "pool_error": "0.25",
+        "seconds_fit": "1.235", "seconds_test": "0.1", "seconds_query": "0.2",
+    }  # fmt: skip
+
+
+def test_aubc_of_records(run):
+    assert aubc(read_records(run.path)) == pytest.approx(0.6)
+
+
+def damage_truncate(path):
+    path.write_text(path.read_text()[:100])
+
+
+def damage_empty(path):
+    path.write_text("")
+
+
+def damage_hand_edit(path):
+    path.write_text(path.read_text().replace('"accuracy": 0.6', '"accuracy": 0.9'))
+
+
+def damage_other_json(path):
+    path.write_text("[1, 2]")
+
+
+@pytest.mark.parametrize("damage", [damage_truncate, damage_empty, damage_hand_edit, damage_other_json])
+def test_damaged_records_are_named_and_nothing_is_lost(run, damage):
+    damage(run.path / "rounds" / "001.json")
+    run.close()
+    before = {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
+    with pytest.raises(UserError, match=r"rounds/001\.json.*move it"):
+        RunDirectory(run.path, CONFIG).open()
+    assert {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()} == before
+
+
+def test_a_record_of_the_first_format_is_read(run):
+    file = run.path / "rounds" / "002.json"
+    body = json.loads(file.read_text())
+    for key in ("format", "digest", "pseudo_labels"):
+        del body[key]
+    digest = hashlib.blake2s(json.dumps(body, sort_keys=True).encode(), digest_size=8).hexdigest()
+    file.write_text(json.dumps({"format": 1, "digest": digest, **body}))
+    assert read_records(run.path)[2] == record(2, accuracy=0.7)
+
+
+def test_pseudo_labels_come_back_as_they_were(run):
+    pseudo = PseudoLabels([4, 9], [1, 0], 1)
+    run.commit(replace(record(3), pseudo_labels=pseudo))
+    assert read_records(run.path)[3].pseudo_labels == pseudo
+
+
+def test_a_record_of_a_newer_format_is_refused(run):
+    file = run.path / "rounds" / "002.json"
+    body = json.loads(file.read_text())
+    file.write_text(json.dumps({**body, "format": 99}))
+    with pytest.raises(UserError, match=f"format {FORMAT}, got 99"):
+        read_records(run.path)
+
+
+def test_a_missing_record_is_named(run):
+    (run.path / "rounds" / "001.json").unlink()
+    with pytest.raises(UserError, match=r"round 1 .*found round 2"):
+        RunDirectory(run.path, CONFIG).open()
+
+
+def test_another_configuration_is_refused_by_its_first_keys(run):
+    other = {**CONFIG, "seed": 1, "query": {"class_path": "MSALD", "init_args": {"beta": 9.0}}}
+    with pytest.raises(UserError, match=r"seed was 0, now 1; query.init_args.beta was 5.0, now 9.0.*--overwrite"):
+        RunDirectory(run.path, other).open()
+    assert len(read_records(run.path)) == 3
+
+
+def test_what_changes_no_result_may_differ(run):
+    other = {**CONFIG, "run_dir": str(run.path), "logger": "wandb", "overwrite": False}
+    assert len(RunDirectory(run.path, other).open()) == 3
+
+
+def test_overwrite_starts_anew_but_leaves_strangers_alone(run):
+    (run.path / "notes.txt").write_text("mine")
+    other = {**CONFIG, "seed": 1}
+    assert RunDirectory(run.path, other, overwrite=True).open() == []
+    assert (run.path / "notes.txt").read_text() == "mine"
+    assert not (run.path / "ledger.csv").exists()
+    assert yaml.safe_load((run.path / "config.yaml").read_text())["seed"] == 1
+
+
+def test_without_a_finished_round_the_configuration_may_change(tmp_path):
+    RunDirectory(tmp_path / "run", {**CONFIG, "seed": 1}).open()
+    assert RunDirectory(tmp_path / "run", CONFIG).open() == []
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text()) == CONFIG
+
+
+PART = ".0123abcd.part"
+
+
+@pytest.mark.parametrize("left", [[f".{MARK}{PART}"], [MARK, "lock"], [MARK, f".config.yaml{PART}"], [MARK, "rounds"]])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_a_kill_while_opening_leaves_is_no_obstacle(tmp_path, left, overwrite):
+    (tmp_path / "run").mkdir()
+    for name in left:
+        path = tmp_path / "run" / name
+        path.mkdir() if "." not in name and name != "lock" else path.write_text("{")
+    if MARK in left:
+        write_mark(tmp_path / "run", "run")
+    assert RunDirectory(tmp_path / "run", CONFIG, overwrite=overwrite).open() == []
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+def test_stale_tables_are_mended(run):
+    expected = (run.path / "curve.csv").read_text()
+    (run.path / "curve.csv").write_text("round\n0\n")
+    RunDirectory(run.path, CONFIG).open()
+    assert (run.path / "curve.csv").read_text() == expected
+
+
+def test_rounds_are_in_order_of_their_number(run):
+    for k in range(3, 1002):
+        (run.path / "rounds" / f"{k:03d}.json").write_text(json.dumps(sealed(record(k))))
+    (run.path / "rounds" / "001 copy.json").write_text("mine")
+    assert [r.round for r in read_records(run.path)] == list(range(1002))
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_that_is_no_run_is_never_touched(tmp_path, overwrite):
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(UserError, match="not from a run"):
+        RunDirectory(tmp_path, CONFIG, overwrite=overwrite).open()
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
+    (tmp_path / "run").write_text("")
+    with pytest.raises(UserError, match="found a file"):
+        RunDirectory(tmp_path / "run", CONFIG).open()
+
+
+def test_a_folder_that_cannot_be_made_is_named():
+    with pytest.raises(UserError, match="cannot write run_dir '/proc/nowhere'"):
+        RunDirectory("/proc/nowhere", CONFIG).open()
+
+
+def test_nothing_is_written_before_open(tmp_path):
+    RunDirectory(tmp_path / "run", CONFIG, overwrite=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_atomic_write_replaces_whole_files(tmp_path):
+    file = tmp_path / "a.txt"
+    write_atomically(file, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_atomically(file, "\ud800")  # cannot be written: the old file stays
+    assert file.read_text() == "old"
+    write_atomically(file, "new")
+    assert file.read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]

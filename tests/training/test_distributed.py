@@ -1,0 +1,271 @@
+"""Several processes: the same answers as one, and no hang."""
+
+import csv
+import itertools
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from msal_lightning.data.loading import EpochBatches, shard
+from msal_lightning.training.distributed import Ranks, lost
+
+TWO = ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp"]
+
+
+def run(*command, cwd, **environment):
+    """A command that ends by itself within two minutes."""
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+# ---------------------------------------------------------------- parts
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 8, 9, 33])
+@pytest.mark.parametrize("ranks", [2, 3, 4])
+def test_every_process_takes_the_same_steps_on_all_images(n, ranks):
+    index = torch.arange(100, 100 + n)
+    parts = [list(EpochBatches(index, 4, 0, rank, ranks, per_device=True)) for rank in range(ranks)]
+    sizes = [[len(batch) for batch in part] for part in parts]
+    assert all(these == sizes[0] for these in sizes)
+    assert min(sizes[0]) > 1  # BatchNorm
+    assert len(sizes[0]) == len(EpochBatches(index, 4, 0, 0, ranks, per_device=True))
+    assert set(torch.cat([batch for part in parts for batch in part]).tolist()) == set(index.tolist())
+    if n > 2 * ranks:
+        padding = sum(map(sum, sizes)) - n
+        assert 0 <= padding < ranks
+
+
+def test_two_processes_step_through_the_order_of_one():
+    index = torch.arange(32)
+    (one,) = EpochBatches(index, 32, 5)
+    parts = [next(iter(EpochBatches(index, 16, 5, rank, 2, per_device=True))) for rank in range(2)]
+    assert torch.stack(parts, dim=1).flatten().tolist() == one.tolist()
+
+
+@given(n=st.integers(1, 200), share=st.integers(2, 9), ranks=st.integers(1, 5), epoch=st.integers(0, 3))
+def test_several_processes_share_the_batches_of_one(n, share, ranks, epoch):
+    def steps(rank, ranks):
+        batches = EpochBatches(torch.arange(100, 100 + n), share * len(parts), 7, rank, ranks)
+        batches.set_epoch(epoch)
+        assert len(list(batches)) == len(batches)
+        return list(batches)
+
+    parts = range(ranks)
+    one = steps(0, 1)
+    shared = [steps(rank, ranks) for rank in parts]
+    assert {len(part) for part in shared} == {len(one)}
+    for step, whole in enumerate(one):
+        batches = [part[step].tolist() for part in shared]
+        assert set().union(*batches) == set(whole.tolist())
+        assert len({len(batch) for batch in batches}) == 1
+        assert len(batches[0]) > 1
+        if len(whole) == share * ranks:
+            assert sorted(itertools.chain(*batches)) == sorted(whole.tolist())
+
+
+def test_parts_of_an_evaluation_overlap_nowhere():
+    index = torch.arange(7)
+    assert sorted(torch.cat([shard(index, rank, 3) for rank in range(3)]).tolist()) == index.tolist()
+    assert len(shard(index[:1], 2, 3)) == 0
+
+
+def test_one_process_gathers_and_decides_alone():
+    ranks = Ranks()
+    assert ranks.gather("x") == ["x"]
+    assert ranks.on_zero(lambda: 7) == 7
+    ranks.agree("a", "split")
+
+
+def test_lost_processes_are_told_from_other_errors():
+    assert lost(RuntimeError("[../gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:2951"))
+    assert not lost(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    assert not lost(KeyboardInterrupt("connection closed by peer"))
+
+
+# ---------------------------------------------------------------- the same weights, one process and two
+
+SCORES = """
+import json, sys
+import torch
+from lightning.pytorch import Trainer, seed_everything
+from msal_lightning import MSALClassifier
+from msal_lightning.models.backbones import SmallCNN
+from msal_lightning.datasets import Digits
+from msal_lightning.query.callback import Query
+from msal_lightning.training.distributed import Ranks
+from msal_lightning.strategies import BADGE, BALD, CEAL, MSALD, DBAL, Entropy, KCenter, Random
+
+if __name__ == "__main__":
+    answers = {}
+    seed_everything(0, verbose=False)
+    model = MSALClassifier(10, 1, lambda channels: SmallCNN(channels, width=8))
+    for strategy in (Entropy(), MSALD(), BADGE(), KCenter(), BALD(), DBAL(), CEAL(threshold=2.299), Random()):
+        data = Digits(eval_batch_size=100)
+        data.setup()
+        data.reset(0)
+        data.draw_initial(int(sys.argv[3]))
+        query = Query(strategy, 25, 0, 0)
+        trainer = Trainer(
+            accelerator="cpu", devices=int(sys.argv[1]), strategy="ddp" if sys.argv[1] != "1" else "auto",
+            logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+            use_distributed_sampler=False, callbacks=[query],
+        )
+        if strategy.needs:
+            trainer.predict(model, datamodule=data, return_predictions=False)
+        else:
+            query.select_without_pass(data, Ranks().connect(trainer))
+        metrics = trainer.test(model, datamodule=data, verbose=False)[0]
+        answers[strategy.name] = {
+            "index": query.selection.index.tolist(), "error": query.pool_error, "seen": query.seen,
+            "pseudo": [t.tolist() for t in query.selection.pseudo_labels or []], "split": data.labeled_at.tolist(),
+            **metrics, "auroc": model.test_classes.auroc, "confusion": model.test_classes.confusion,
+        }
+    open(f"{sys.argv[2]}-{trainer.global_rank}", "w").write(json.dumps(answers))
+"""
+
+
+def answers(folder, devices, initial, rank=0):
+    (folder / "scores.py").write_text(SCORES)
+    if not rank:
+        done = run("scores.py", str(devices), f"answers{devices}", str(initial), cwd=folder)
+        assert done.returncode == 0, done.stderr
+    return json.loads((folder / f"answers{devices}-{rank}").read_text())
+
+
+def test_two_processes_buy_what_one_buys_and_test_the_same(tmp_path):
+    one, two = answers(tmp_path, 1, 40), answers(tmp_path, 2, 40)
+    assert len(one) == 8
+    for name in one:
+        losses = one[name].pop("test_loss"), two[name].pop("test_loss")
+        assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+        assert two[name].pop("auroc") == pytest.approx(one[name].pop("auroc"), abs=1e-3)  # of 22,500 pairs a class
+        assert two[name] == one[name], name
+    other = answers(tmp_path, 2, 40, rank=1)
+    assert all(other[name]["split"] == two[name]["split"] for name in two)
+
+
+def test_a_pool_smaller_than_the_number_of_processes(tmp_path):
+    one, two = answers(tmp_path, 1, 1296), answers(tmp_path, 2, 1296)
+    assert all(len(two[name]["index"]) == 1 for name in two)
+    assert [two[name]["index"] for name in two] == [one[name]["index"] for name in one]
+
+
+# ---------------------------------------------------------------- whole loops
+
+SMALL = [
+    "--config", "digits", "--loop.query_budget", "80", "--trainer.max_epochs", "2", "--model.backbone.width", "4",
+    "--loop.pool_error", "true",
+]  # fmt: skip
+
+
+def without_seconds(file):
+    with file.open() as lines:
+        return [{k: v for k, v in row.items() if not k.startswith("seconds")} for row in csv.DictReader(lines)]
+
+
+def test_a_loop_on_two_processes_and_under_torchrun(tmp_path):
+    first = run("-m", "msal_lightning", "fit", *SMALL, *TWO, "--run_dir", "a", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert first.stderr == ""
+    assert len(first.stdout.splitlines()) == 7  # told once
+    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29611"]
+    second = run(*launcher, "-m", "msal_lightning", "fit", *SMALL, *TWO, "--run_dir", "b", cwd=tmp_path)
+    assert second.returncode == 0, second.stderr
+    assert second.stdout == first.stdout.replace("in a (", "in b (") or len(second.stdout.splitlines()) == 7
+    assert (tmp_path / "a" / "ledger.csv").read_bytes() == (tmp_path / "b" / "ledger.csv").read_bytes()
+    assert without_seconds(tmp_path / "a" / "curve.csv") == without_seconds(tmp_path / "b" / "curve.csv")
+    record = json.loads((tmp_path / "a" / "rounds" / "001.json").read_text())
+    assert record["environment"]["processes"] == "2"
+    assert "\nbatches of 32 images, 16 on each of 2 devices; BatchNorm uses the 16 of its device" in first.stdout
+    steps = [int(row["step"]) for row in without_seconds(tmp_path / "a" / "fits" / "000" / "metrics.csv")]
+    assert steps[0] == 1  # 40 images, 2 steps, as on one device
+    assert record["num_scored"] == 1217
+
+    again = run("-m", "msal_lightning", "fit", *SMALL, *TWO, "--run_dir", "a", cwd=tmp_path)
+    assert again.returncode == 0
+    assert again.stdout.startswith("The run in a is finished")
+
+
+@pytest.mark.slow
+def test_a_run_of_before_the_global_batch_size_keeps_its_batches(tmp_path):
+    def fit(folder, *more):
+        done = run("-m", "msal_lightning", "fit", *SMALL, *TWO, "--run_dir", folder, *more, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "batches of 64 images, 32 on each" in fit("a", "--data.batch_size_per_device", "true")
+    expected = (tmp_path / "a" / "ledger.csv").read_bytes()
+    config = tmp_path / "a" / "config.yaml"
+    lines = config.read_text().splitlines(keepends=True)
+    config.write_text("".join(line for line in lines if "batch_size_per_device" not in line))
+    for round in ("001", "002"):
+        (tmp_path / "a" / "rounds" / f"{round}.json").unlink()
+    assert "batches of 64 images, 32 on each" in fit("a")
+    assert (tmp_path / "a" / "ledger.csv").read_bytes() == expected
+    assert "batches of 32 images, 16 on each" in fit("b")
+    assert (tmp_path / "b" / "ledger.csv").read_bytes() != expected
+
+
+def test_a_mistake_is_told_once(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "photo.jpg").touch()
+    done = run("-m", "msal_lightning", "fit", *SMALL, *TWO, "--run_dir", "a", cwd=tmp_path)
+    assert done.returncode == 2
+    why = "has files that are not from a run of this program ('photo.jpg'): choose another run_dir"
+    assert done.stderr == f"error: run_dir 'a' {why}\n"
+
+
+MINE = {
+    "splits": """
+        import os
+        from msal_lightning.datasets import Digits
+
+        class Mine(Digits):
+            def draw_initial(self, size):
+                index = super().draw_initial(size)
+                if os.environ.get("LOCAL_RANK", "0") == "1":
+                    self.labeled_at[index[0]], self.labeled_at[-1] = -1, 0
+                return index
+    """,
+    "death": """
+        import os, signal
+        from msal_lightning.datasets import Digits
+
+        class Mine(Digits):
+            def test_dataloader(self):
+                if os.environ.get("LOCAL_RANK", "0") == "1":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return super().test_dataloader()
+    """,
+}
+
+
+@pytest.mark.parametrize(
+    ("case", "code", "message"),
+    [
+        ("splits", 2, "expected the same split on all 2 processes, got another one on rank 1"),
+        ("death", 2, "lost the others"),
+    ],
+)
+def test_what_breaks_processes_apart_is_named_and_nobody_hangs(tmp_path, case, code, message):
+    (tmp_path / "mine.py").write_text(textwrap.dedent(MINE[case]))
+    done = run("-m", "msal_lightning", "fit", *SMALL, *TWO, "--data", "mine.Mine", "--run_dir", "a", cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("error:") == 1
