@@ -10,7 +10,7 @@ from PIL import Image
 
 from benchmarks.measure import RUNS, Row, peak_megabytes, seconds
 from msal_lightning import ActiveDataModule
-from msal_lightning.data import Images
+from msal_lightning.data import ImageSet
 from msal_lightning.data.image_files import ImageFiles
 
 COUNT = 50_000_000
@@ -22,10 +22,10 @@ class Many(ActiveDataModule):
 
     mean, std, class_names = (0.5,), (0.3,), tuple("0123456789")
 
-    def load(self) -> tuple[Images, Images]:
+    def load(self) -> tuple[ImageSet, ImageSet]:
         """The same pixel everywhere, without its memory."""
         image = torch.zeros(1, 1, 1, 1, dtype=torch.uint8)
-        return Images(image.expand(COUNT, 1, 1, 1), torch.zeros(COUNT, dtype=torch.int64)), Images(
+        return ImageSet(image.expand(COUNT, 1, 1, 1), torch.zeros(COUNT, dtype=torch.int64)), ImageSet(
             image, torch.zeros(1, dtype=torch.int64)
         )
 

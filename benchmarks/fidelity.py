@@ -197,8 +197,8 @@ def run_cell(out: Path, variant: str, seed: int) -> None:
 
 
 def shared(ours: list[RoundRecord], other: list[RoundRecord]) -> float:
-    """Share of the first purchase, by the same model, that both made."""
-    first, second = set(ours[0].bought.index), set(other[0].bought.index)
+    """Share of the first query, by the same model, that both made."""
+    first, second = set(ours[0].queried.index), set(other[0].queried.index)
     return len(first & second) / len(first)
 
 

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from msal_lightning import ActiveDataModule, MSALClassifier
-from msal_lightning.data import Images
+from msal_lightning.data import ImageSet
 from msal_lightning.models.backbones import ResNet18
 from msal_lightning.training.precision import choose_precision
 
@@ -20,7 +20,7 @@ class RandomImages(ActiveDataModule):
     Args:
         size: pixels of a side.
         channels: 1 or 3.
-        learn: images to learn from.
+        learn: training images.
         test: images of the test set.
         **options: of every dataset.
     """
@@ -33,13 +33,13 @@ class RandomImages(ActiveDataModule):
         self.mean, self.std = (0.5,) * channels, (0.3,) * channels
         self.size, self.channels, self.learn, self.test_size = size, channels, learn, test
 
-    def load(self) -> tuple[Images, Images]:
+    def load(self) -> tuple[ImageSet, ImageSet]:
         """The same images each time."""
         generator = torch.Generator().manual_seed(0)
         shape = (self.learn + self.test_size, self.channels, self.size, self.size)
         image = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
         label = torch.arange(len(image)) % 10
-        return Images(image[: self.learn], label[: self.learn]), Images(image[self.learn :], label[self.learn :])
+        return ImageSet(image[: self.learn], label[: self.learn]), ImageSet(image[self.learn :], label[self.learn :])
 
 
 def model(stem: str, channels: int) -> MSALClassifier:

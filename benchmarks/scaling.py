@@ -15,7 +15,7 @@ import torch.distributed as dist
 
 from benchmarks.measure import Row, peak_megabytes
 from msal_lightning import select_indices
-from msal_lightning.query.shortlist import RunningSelection
+from msal_lightning.query.shortlist import StreamingShortlist
 from msal_lightning.strategies import BADGE, MSALD, Entropy, KCenter, Strategy
 from msal_lightning.strategies.outputs import PoolOutputs
 
@@ -117,7 +117,7 @@ def _rank(rank: int, ranks: int, rows: int, queue: "multiprocessing.SimpleQueue[
     for _ in range(RUNS + 1):
         dist.barrier()
         start = time.perf_counter()
-        running = RunningSelection(MSALD(), 500, torch.Generator().manual_seed(0))
+        running = StreamingShortlist(MSALD(), 500, torch.Generator().manual_seed(0))
         for batch in stream(share):
             running.add(PoolOutputs(batch.index * ranks + rank, logits=batch.logits))
         held = running.held() if rank else None

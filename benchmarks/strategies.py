@@ -91,8 +91,8 @@ def spread(values: list[float]) -> str:
 
 
 def query_seconds(runs: list[list[RoundRecord]]) -> float:
-    """Median over the rounds that bought something: pool pass and selection."""
-    return statistics.median(record.seconds["query"] for run in runs for record in run if record.bought.index)
+    """Median over the rounds that queried something: pool pass and selection."""
+    return statistics.median(record.seconds["query"] for run in runs for record in run if record.queried.index)
 
 
 def document(out: Path, threads: str) -> str:

@@ -58,7 +58,7 @@ check(Gap)
 
 # %% [markdown]
 # The conformance suite plants an undecided row among certain ones. A large gap is certainty: this score would have
-# bought the easiest images, run to the end, and given a curve that looks like an unlucky idea. The cure is `1 - gap`.
+# queried the easiest images, run to the end, and given a curve that looks like an unlucky idea. The cure is `1 - gap`.
 
 # %% [markdown]
 # ## Score, shortlist, select
@@ -99,7 +99,7 @@ class TakeTurns(Strategy):
 check(TakeTurns)
 
 # %% [markdown]
-# What passed: nothing is bought twice or outside the pool, batches, order and ranks change nothing, no labels are
+# What passed: nothing is queried twice or outside the pool, batches, order and ranks change nothing, no labels are
 # read, no global randomness is drawn, nothing grows while the pool streams. Where noise is wanted, `select` has its
 # `generator`, and `score` draws per row with `noise_of_rows(seed, pool.index)`.
 
@@ -138,7 +138,7 @@ _ = budget_curves(curves)
 # width, is the mean accuracy over the budget. Two seeds and digits are enough to see that a strategy works, not that
 # it wins: for that, take more seeds and `python -m msal_lightning report`, which tests differences seed by seed.
 #
-# Did taking turns do what it was meant to do? Labels bought per class by the two queries of seed 0. Turns go by the
+# Did taking turns do what it was meant to do? Labels queried per class by the two queries of seed 0. Turns go by the
 # predicted class, and these are the true ones, so they can only be as even as the model is good:
 
 # %%

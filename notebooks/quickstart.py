@@ -61,7 +61,7 @@ from msal_lightning.analysis.figures.budget import budget_curves
 _ = budget_curves({"MSAL-D": [msald], "Random": [random]})
 
 # %% [markdown]
-# ## What was bought
+# ## What was queried
 #
 # `labeled_at` is the whole history: −1 in the pool, 0 in the initial set, k for images trained on from round k.
 
@@ -69,13 +69,13 @@ _ = budget_curves({"MSAL-D": [msald], "Random": [random]})
 import matplotlib.pyplot as plt
 
 data = loop.data
-chosen = torch.tensor(msald[0].bought.index)
+chosen = torch.tensor(msald[0].queried.index)
 figure, axes = plt.subplots(4, 10, figsize=(8, 3.6), layout="constrained")
 for cell, index in zip(axes.flat, chosen, strict=True):
     cell.imshow(data.images[index, 0], cmap="gray_r")
     cell.set_title(f"{data.labels[index]}", fontsize=8)
     cell.axis("off")
-_ = figure.suptitle("bought by the first query, with the label that came back")
+_ = figure.suptitle("queried by the first query, with the label that came back")
 
 # %%
 {k: int((data.labeled_at == k).sum()) for k in range(-1, 4)}

@@ -9,7 +9,7 @@
 # %% [markdown]
 # # What was queried
 #
-# A budget curve says how well a strategy did, not what it did. The records of a run do: which image was bought when,
+# A budget curve says how well a strategy did, not what it did. The records of a run do: which image was queried when,
 # with which score and which label. Two strategies ask here: Entropy, which takes the most uncertain images, and
 # MSAL-D, which takes the most typical ones of each class among the uncertain.
 
@@ -54,18 +54,18 @@ color = dict(zip(runs, plt.rcParams["axes.prop_cycle"].by_key()["color"], strict
 
 # %%
 def contact_sheet(name: str, columns: int = 10) -> None:
-    queries = [record for record in runs[name] if record.bought.index]
+    queries = [record for record in runs[name] if record.queried.index]
     size = (8, 1.15 * len(queries) + 0.3)
     figure, axes = plt.subplots(len(queries), columns, figsize=size, layout="constrained", squeeze=False)
     for record, row in zip(queries, axes, strict=True):
-        bought = record.bought
+        queried = record.queried
         for i, cell in enumerate(row):
-            cell.imshow(data.images[bought.index[i]].permute(1, 2, 0), cmap="gray_r")
-            score = f"  {bought.score[i]:.2f}" if bought.score else ""
-            cell.set_title(f"{data.class_names[bought.label[i]]}{score}", fontsize=8)
+            cell.imshow(data.images[queried.index[i]].permute(1, 2, 0), cmap="gray_r")
+            score = f"  {queried.score[i]:.2f}" if queried.score else ""
+            cell.set_title(f"{data.class_names[queried.label[i]]}{score}", fontsize=8)
             cell.set(xticks=[], yticks=[])
         row[0].set_ylabel(f"round {record.round}", fontsize=8)
-    figure.suptitle(f"{name}: label and score of what was bought", fontsize=10)
+    figure.suptitle(f"{name}: label and score of what was queried", fontsize=10)
 
 
 contact_sheet("Entropy")
@@ -80,11 +80,11 @@ contact_sheet("MSALD")
 # %% [markdown]
 # ## The classes
 #
-# Labels bought per class over all queries, against what as many random images would have held.
+# Labels queried per class over all queries, against what as many random images would have held.
 
 # %%
 counts = {name: np.sum([record.class_counts for record in records], axis=0) for name, records in runs.items()}
-learn = np.array(next(iter(runs.values()))[0].learn_class_counts)
+learn = np.array(next(iter(runs.values()))[0].train_class_counts)
 
 figure, axes = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
 x, width = np.arange(len(learn)), 0.8 / len(runs)
@@ -92,7 +92,7 @@ for i, (name, count) in enumerate(counts.items()):
     axes.bar(x - 0.4 + (i + 0.5) * width, count, width, label=name, color=color[name])
 total = next(iter(counts.values())).sum()
 axes.hlines(total * learn / learn.sum(), x - 0.45, x + 0.45, color="black", label="random, on average")
-axes.set(xlabel="class", ylabel="labels bought", xticks=x, xticklabels=data.class_names, ylim=(0, None))
+axes.set(xlabel="class", ylabel="labels queried", xticks=x, xticklabels=data.class_names, ylim=(0, None))
 axes.spines[["top", "right"]].set_visible(False)
 _ = axes.legend(frameon=False, fontsize="small", ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
 
@@ -117,27 +117,27 @@ _ = left.legend(frameon=False)
 # %% [markdown]
 # ## The overlap
 #
-# How much of what either of the two has bought so far did both buy (Jaccard index)? Two independent random choices of
+# How much of what either of the two has queried so far did both buy (Jaccard index)? Two independent random choices of
 # the same size set the mark: being uncertain about the same images is agreement only above it.
 
 # %%
 first, second = runs.values()
-bought, overlap, chance = [], [], []
+queried, overlap, chance = [], [], []
 so_far: tuple[set[int], set[int]] = set(), set()
 pool = first[0].num_pool
 for records in zip(first[:-1], second[:-1], strict=True):
     for indices, record in zip(so_far, records, strict=True):
-        indices.update(record.bought.index)
+        indices.update(record.queried.index)
     n = len(so_far[0])
-    bought.append(n)
+    queried.append(n)
     overlap.append(len(so_far[0] & so_far[1]) / len(so_far[0] | so_far[1]))
     both = n * n / pool  # expected number that two random choices share
     chance.append(both / (2 * n - both))
 
 figure, axes = plt.subplots(figsize=(5, 3), layout="constrained")
-axes.plot(bought, overlap, "o-", color="black", markersize=3, label=" and ".join(runs))
-axes.plot(bought, chance, "--", color="gray", label="two random choices")
-axes.set(xlabel="labels bought by each", ylabel="overlap", ylim=(0, 1), xticks=bought)
+axes.plot(queried, overlap, "o-", color="black", markersize=3, label=" and ".join(runs))
+axes.plot(queried, chance, "--", color="gray", label="two random choices")
+axes.set(xlabel="labels queried by each", ylabel="overlap", ylim=(0, 1), xticks=queried)
 axes.grid(alpha=0.3)
 axes.spines[["top", "right"]].set_visible(False)
 _ = axes.legend(frameon=False)

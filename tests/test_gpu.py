@@ -47,4 +47,4 @@ def test_images_stay_on_the_gpu_and_are_bought_as_on_the_cpu(tmp_path):
     run = loop(tmp_path / "run", BADGE())
     records = run.run()
     assert [copy.device.type for _, copy in run.data._resident._copies.values()] == ["cuda", "cuda"]
-    assert len(set(records[0].bought.index)) == 40
+    assert len(set(records[0].queried.index)) == 40

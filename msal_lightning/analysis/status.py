@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from msal_lightning.analysis.stats.estimates import Comparison, Estimate, accuracy_interval, against_random, next_gain
-from msal_lightning.errors import UserError
+from msal_lightning.errors import RunError, UserError
 from msal_lightning.io.lock import DirectoryLock
 from msal_lightning.io.rounding import fixed
 from msal_lightning.io.wording import counted
 from msal_lightning.loop.budget import label_counts
-from msal_lightning.oracles.base import Question
+from msal_lightning.oracles.base import LabelingBatch
 from msal_lightning.oracles.csv_files.csv_file import read_answers
 from msal_lightning.paper.methods import last_word, method_name
 from msal_lightning.runs.classes import ClassRow, class_rows, missing_classes, worst_first
-from msal_lightning.runs.pending import INITIAL, Asked, all_asked, asked_file
+from msal_lightning.runs.pending import INITIAL, PendingRequest, all_pending, pending_file
 from msal_lightning.runs.reading import Run, read_run, read_runs
 from msal_lightning.runs.records import RoundRecord, checked_record_of
 
@@ -72,7 +72,7 @@ class Status:
         tested: the rounds whose model is tested; the labels that the last one asks for may still be missing.
         budget: labels in all; None as ``rounds``.
         initial: labels of the initial set, those held out left out.
-        bought: labels beyond it.
+        queried: labels beyond it.
         held_out: labels to test on, the data having no test set.
         skipped: images that a person took out.
         waiting: for a person; None where nobody is asked.
@@ -91,7 +91,7 @@ class Status:
     tested: list[Round]
     budget: int | None
     initial: int
-    bought: int
+    queried: int
     held_out: int
     skipped: int
     waiting: Waiting | None
@@ -116,16 +116,16 @@ def look(folder: Path, against: Sequence[Path] = (), read: _Reader = read_quietl
         read: reads the runs to compare with.
 
     Raises:
-        UserError: see :func:`status`.
+        RunError: see :func:`status`.
     """
     run = read_run(folder)
     config = run.config
-    asked = [one for one in all_asked(folder) if _is_open(one, len(run.records))]
-    records = [*run.records, *(_record(one, folder) for one in asked if one.record)]
-    answers = {one.name: [a for exchange in one.exchanges for a in exchange.answers or ()] for one in asked}
+    request = [one for one in all_pending(folder) if _is_open(one, len(run.records))]
+    records = [*run.records, *(_record(one, folder) for one in request if one.record)]
+    answers = {one.name: [a for exchange in one.exchanges for a in exchange.answers or ()] for one in request}
     labels = {name: sum(answer.label is not None for answer in given) for name, given in answers.items()}
     of_initial = labels.pop(INITIAL, 0)
-    question = next((one.pending for one in asked if one.pending), None)
+    question = next((one.pending for one in request if one.pending), None)
     counts = _label_counts(config)
     return Status(
         run=str(folder),
@@ -144,7 +144,7 @@ def look(folder: Path, against: Sequence[Path] = (), read: _Reader = read_quietl
         ],
         budget=counts[-1] if counts else None,
         initial=len(records[0].initial.index) if records else of_initial,
-        bought=sum(len(record.bought.index) for record in records) + sum(labels.values()),
+        queried=sum(len(record.queried.index) for record in records) + sum(labels.values()),
         held_out=sum(len(record.held_out.index) for record in records if record.held_out),
         skipped=sum(len(record.skipped.index) for record in records if record.skipped)
         + sum(
@@ -200,30 +200,30 @@ def _against(found: Comparison) -> str:
     return f"Random is {'' if found.beaten else 'not '}beaten: {numbers} ({test}{p})"
 
 
-def _record(asked: Asked, folder: Path) -> RoundRecord:
+def _record(request: PendingRequest, folder: Path) -> RoundRecord:
     try:
-        return checked_record_of(asked.record or {})
+        return checked_record_of(request.record or {})
     except (TypeError, ValueError, KeyError, AttributeError):
-        raise UserError(
-            f"the file '{asked_file(folder, asked.name)}' is damaged: delete it, and the round is trained again and "
-            "asks the same"
+        raise RunError(
+            f"the file '{pending_file(folder, request.name)}' is damaged: delete it, and the round is trained again "
+            "and asks the same"
         ) from None
 
 
-def _is_open(asked: Asked, num_records: int) -> bool:
+def _is_open(request: PendingRequest, num_records: int) -> bool:
     """Whether no record has its labels yet: a kill may leave the file behind."""
-    return num_records <= (0 if asked.name == INITIAL else int(asked.name.removeprefix("round-")))
+    return num_records <= (0 if request.name == INITIAL else int(request.name.removeprefix("round-")))
 
 
-def _waiting(question: Question, allow_new_classes: bool) -> Waiting:
-    file, asked = question.folder / f"{question.name}.csv", len(question.items)
+def _waiting(question: LabelingBatch, allow_new_classes: bool) -> Waiting:
+    file, request = question.folder / f"{question.name}.csv", len(question.items)
     if not file.exists():
-        return Waiting(question.name, asked, asked, None)
+        return Waiting(question.name, request, request, None)
     try:
         blank = read_answers(question, file, allow_new_classes).count(None)
     except UserError as error:
-        return Waiting(question.name, asked, asked, str(file), str(error))
-    return Waiting(question.name, asked, blank, str(file))
+        return Waiting(question.name, request, request, str(file), str(error))
+    return Waiting(question.name, request, blank, str(file))
 
 
 def _label_counts(config: dict[str, Any]) -> list[int] | None:

@@ -9,8 +9,8 @@ from rich.text import Text
 from msal_lightning.compat import drop_options_of_another_class
 from msal_lightning.config.command_parser import PROGRAM
 from msal_lightning.config.errors import explain
-from msal_lightning.config.parser import one_sentence
-from msal_lightning.errors import UserError
+from msal_lightning.config.parser import as_user_error
+from msal_lightning.errors import ConfigError
 from msal_lightning.io.console import shared_console
 from msal_lightning.io.terminal import say
 from msal_lightning.query.conformance import CHECKS, Result, check_strategy
@@ -40,13 +40,13 @@ def check(argv: list[str]) -> int:
         1 if a check failed, else 0.
 
     Raises:
-        UserError: there is no such strategy, or its options are wrong.
+        ConfigError: there is no such strategy, or its options are wrong.
     """
     if {"-h", "--help"} & {*argv}:
         say(f"usage: {_PROG} NAME [--query.KEY VALUE ...]\n\n{_DESCRIPTION}{_sentences()}")
         return 0
     if not argv or argv[0].startswith("-"):
-        raise UserError(
+        raise ConfigError(
             f"expected the name of a strategy (list: `{PROGRAM} strategies`), got {argv[0] if argv else 'none'}: see "
             f"`{_PROG} --help`"
         )
@@ -56,13 +56,13 @@ def check(argv: list[str]) -> int:
     try:
         config = parser.parse_args(["--query", *argv])
     except ArgumentError as error:
-        raise UserError(explain(str(error), ["query"])) from None
+        raise ConfigError(explain(str(error), ["query"])) from None
 
     def make() -> Strategy:
         strategy: Strategy = parser.instantiate(config.clone()).query
         return strategy
 
-    with one_sentence():
+    with as_user_error():
         name = make().name
     results = check_strategy(make)
     _show(name, results)

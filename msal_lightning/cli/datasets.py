@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from msal_lightning.compat import drop_options_of_another_class
 from msal_lightning.config.command_parser import PROGRAM, CommandParser
 from msal_lightning.config.errors import explain
-from msal_lightning.config.parser import one_sentence
+from msal_lightning.config.parser import as_user_error
 from msal_lightning.config.paths import expand
 from msal_lightning.data import ActiveDataModule
-from msal_lightning.data.loading import Images
-from msal_lightning.errors import UserError
+from msal_lightning.data.loading import ImageSet
+from msal_lightning.errors import ConfigError
 from msal_lightning.io.picture_file import refuse_no_picture
 from msal_lightning.io.terminal import say
 
@@ -30,7 +30,7 @@ def prepare(argv: list[str]) -> None:
         argv: its name and options as in ``fit``.
 
     Raises:
-        UserError: it cannot be had.
+        ConfigError: it cannot be had.
     """
     start = time.perf_counter()
     parser = _parser("prepare", "Fetch, verify and read a dataset, so that the first run need not.")
@@ -52,7 +52,7 @@ def show(argv: list[str]) -> None:
         argv: the dataset's name and options as in ``fit``, and ``--out``.
 
     Raises:
-        UserError: the dataset cannot be had, or the picture cannot be written.
+        ConfigError: the dataset cannot be had, or the picture cannot be written.
     """
     parser = _parser("show", "Draw some images of each class, to see that labels and colours are right.")
     parser.add_argument("--out", metavar="FILE", type=expand, help="the picture: png, svg or pdf (default: NAME.png)")
@@ -64,12 +64,12 @@ def show(argv: list[str]) -> None:
     try:
         figure.savefig(out, dpi=100)
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot write the picture '{out}' ({error}): set --out to a file like digits.png") from None
+        raise ConfigError(f"cannot write the picture '{out}' ({error}): set --out to a file like digits.png") from None
     plt.close(figure)
     say(f"{data.name} drawn in {out}")
 
 
-def contact_sheet(images: Images, class_names: tuple[str, ...], title: str) -> Figure:
+def contact_sheet(images: ImageSet, class_names: tuple[str, ...], title: str) -> Figure:
     """One row a class: its name and its first images.
 
     Args:
@@ -103,16 +103,16 @@ def _parser(word: str, description: str) -> CommandParser:
     )
 
 
-def _read(argv: list[str]) -> tuple[ActiveDataModule, Images, Images]:
+def _read(argv: list[str]) -> tuple[ActiveDataModule, ImageSet, ImageSet]:
     if not argv or argv[0].startswith("-"):
-        raise UserError("expected the name of a dataset (list: `python -m msal_lightning datasets`), got none")
+        raise ConfigError("expected the name of a dataset (list: `python -m msal_lightning datasets`), got none")
     drop_options_of_another_class()
     parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
     parser.add_subclass_arguments(ActiveDataModule, "data", required=True)
     try:
         config = parser.parse_args(["--data", *argv])
     except ArgumentError as error:
-        raise UserError(explain(str(error), ["data"])) from None
-    with one_sentence():
+        raise ConfigError(explain(str(error), ["data"])) from None
+    with as_user_error():
         data: ActiveDataModule = parser.instantiate(config).data
     return data, *data.read()

@@ -11,11 +11,11 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only  # type: ignore
 
 from msal_lightning.analysis.status import outlook
 from msal_lightning.config.command_parser import PROGRAM, CommandParser
-from msal_lightning.config.parser import build_parser, instantiate, one_sentence, parse, resolve
+from msal_lightning.config.parser import as_user_error, build_parser, instantiate, parse, resolve
 from msal_lightning.config.paths import expand
 from msal_lightning.config.trust import TRUST_HELP, read_config
 from msal_lightning.data.read_only import read_only
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError
 from msal_lightning.io.terminal import say
 from msal_lightning.loop.loop import ActiveLoop
 from msal_lightning.models.classifier import MSALClassifier
@@ -44,11 +44,11 @@ def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
         base: a configuration below them, checked where it may be a stranger's.
 
     Raises:
-        UserError: anything that the user can mend.
+        ConfigError: anything that the user can mend.
     """
     parser = build_parser()
     config = parse(parser, argv, base=base)
-    with one_sentence(), quiet_lightning():
+    with as_user_error(), quiet_lightning():
         part = instantiate(parser, config, "data", "query", "model", "oracle")
 
     def new_model() -> MSALClassifier:
@@ -63,12 +63,12 @@ def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
         callbacks = [*theirs, *callbacks]
         trainer = Trainer(**{**own, **settings, "callbacks": callbacks})
         if own["precision"] == "16-mixed" and trainer.strategy.root_device.type == "cpu":
-            raise UserError("trainer.precision 16-mixed needs a GPU, found a CPU: set it to bf16-mixed or 32-true")
+            raise ConfigError("trainer.precision 16-mixed needs a GPU, found a CPU: set it to bf16-mixed or 32-true")
         return trainer
 
     part.data.only_sample = config.plan
     if config.wandb_images < 0:
-        raise UserError(f"expected wandb_images to be at least 0, got {config.wandb_images}: 32 is the default")
+        raise ConfigError(f"expected wandb_images to be at least 0, got {config.wandb_images}: 32 is the default")
     replayed = "-replay" if config.loop.replay else ""
     name = f"{part.data.name}-{part.query.name}-{config.model.head}-seed{config.seed}{replayed}"
     path = Path(config.run_dir or Path("runs") / name)
@@ -79,7 +79,7 @@ def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
         rank_zero_only(say)(f"precision {config.trainer.precision}: {why} (trainer.precision auto)", flush=True)
     run = RunDirectory(path, resolve(parser, config), overwrite)
     tracker = _tracker(config.logger, run, QueriedImages(run, part.data, config.wandb_images))
-    with one_sentence():
+    with as_user_error():
         loop = ActiveLoop(
             new_model,
             new_trainer,
@@ -106,7 +106,7 @@ def replay(argv: list[str]) -> None:
         argv: ``--run DIR`` and options of ``fit``.
 
     Raises:
-        UserError: as :func:`fit`, or no run there.
+        ConfigError: as :func:`fit`, or no run there.
     """
     prog = f"{PROGRAM} replay"
     parser = CommandParser(
@@ -127,10 +127,12 @@ def replay(argv: list[str]) -> None:
     for word in changes:
         key = word.partition("=")[0].removeprefix("--")
         if word.startswith("--") and (key in _REPLAYED or key.partition(".")[0] in _REPLAYED):
-            raise UserError(f"'replay' takes --{key} from the run in --run: leave it out, or choose images with `fit`")
+            raise ConfigError(
+                f"'replay' takes --{key} from the run in --run: leave it out, or choose images with `fit`"
+            )
     run = Path(options.run)
     if not (run / "config.yaml").is_file():
-        raise UserError(f"expected --run to be a run directory, found no '{run / 'config.yaml'}': see `ls runs`")
+        raise ConfigError(f"expected --run to be a run directory, found no '{run / 'config.yaml'}': see `ls runs`")
     found = read_config(run, _TAKEN_OVER, options.trust, _TAKEN_OVER_OF_ONES_OWN)
     found.values["loop"] = {**(found.values.get("loop") or {}), "replay": options.run, "first_fit": None}
     if found.left_out:

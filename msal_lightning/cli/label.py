@@ -3,7 +3,7 @@
 from contextlib import closing
 from pathlib import Path
 
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError
 from msal_lightning.io.lock import DirectoryLock
 from msal_lightning.io.own_files import refuse_linked_folders, remove_parts
 from msal_lightning.io.terminal import say
@@ -11,7 +11,7 @@ from msal_lightning.io.wording import counted
 from msal_lightning.oracles.csv_files.csv_file import read_answers, write_csv
 from msal_lightning.oracles.disagreement import say_disagreements, words
 from msal_lightning.runs.directory import is_run
-from msal_lightning.runs.pending import QUESTION_FILES, pending
+from msal_lightning.runs.pending import BATCH_FILES, pending
 from msal_lightning.runs.reading import read_run
 
 
@@ -22,46 +22,46 @@ def label(run: Path, file: Path) -> None:
 
     Args:
         run: the run directory.
-        file: what the contact sheet handed out, or a copy of the run's own file that was filled in.
+        file: what the contact sheet revealed, or a copy of the run's own file that was filled in.
 
     Raises:
-        UserError: the run waits for no labels, a process writes into it, or lines are bad; nothing is written then.
+        ConfigError: the run waits for no labels, a process writes into it, or lines are bad; nothing is written then.
     """
     config = read_run(run).config
     if not is_run(run):
-        raise UserError(
+        raise ConfigError(
             f"expected '{run}' to be a run directory of this program, found another folder: name one of runs/"
         )
-    refuse_linked_folders(run, QUESTION_FILES)
+    refuse_linked_folders(run, BATCH_FILES)
     with closing(_only_writer(run)):
-        question = pending(run)
-        if question is None:
-            raise UserError(
+        batch = pending(run)
+        if batch is None:
+            raise ConfigError(
                 f"the run '{run}' waits for no labels: run `fit` with the options that made it, and it asks"
             )
-        ours = question.folder / f"{question.name}.csv"
+        ours = batch.folder / f"{batch.name}.csv"
         if not ours.exists():
-            raise UserError(
+            raise ConfigError(
                 f"expected '{ours}', for which a run with oracle Files waits, found none: `fit` writes it again"
             )
         if not ours.resolve().is_relative_to(run.resolve()):
-            raise UserError(f"expected '{ours}' in the run directory, found a link out of it: remove the link")
+            raise ConfigError(f"expected '{ours}' in the run directory, found a link out of it: remove the link")
         allow_new = bool(config.get("oracle.init_args.allow_new_classes"))
-        given = read_answers(question, file, allow_new)
-        before = read_answers(question, ours, allow_new)
+        given = read_answers(batch, file, allow_new)
+        before = read_answers(batch, ours, allow_new)
         answers = [new or old for new, old in zip(given, before, strict=True)]
         changed = {
             item.path: (words(old), words(new))
-            for item, old, new in zip(question.items, before, answers, strict=True)
+            for item, old, new in zip(batch.items, before, answers, strict=True)
             if old is not None and old != new
         }
         try:
-            remove_parts(run, QUESTION_FILES)
+            remove_parts(run, BATCH_FILES)
             # first: a label that counts no more must not be lost
-            listed = say_disagreements(ours.with_name(f"{question.name}-replaced.csv"), changed) if changed else ""
-            write_csv(question, ours, answers)
+            listed = say_disagreements(ours.with_name(f"{batch.name}-replaced.csv"), changed) if changed else ""
+            write_csv(batch, ours, answers)
         except OSError as error:
-            raise UserError(f"cannot write '{ours}' ({error.strerror}): make room or give it back to you") from None
+            raise ConfigError(f"cannot write '{ours}' ({error.strerror}): make room or give it back to you") from None
     missing = answers.count(None)
     instead = f" ({len(changed)} of them instead of other ones)" if changed else ""
     then = (
@@ -80,5 +80,5 @@ def _only_writer(run: Path) -> DirectoryLock:
     try:
         lock.acquire()
     except OSError as error:
-        raise UserError(f"cannot write into '{run}' ({error.strerror}): make room or give it back to you") from None
+        raise ConfigError(f"cannot write into '{run}' ({error.strerror}): make room or give it back to you") from None
     return lock

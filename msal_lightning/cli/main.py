@@ -22,7 +22,7 @@ def _fit(argv: list[str]) -> None:
 
 
 def _replay(argv: list[str]) -> None:
-    """Train another model on the labels that a run bought, round by round, without a query."""
+    """Train another model on the labels that a run queried, round by round, without a query."""
     from msal_lightning.cli.fit import replay
 
     replay(argv)
@@ -250,7 +250,7 @@ def main(argv: list[str] | None = None) -> int:
             raise UserError(f"expected a command ({', '.join(COMMANDS)}), got '{command}'{_near(command)}")
         return COMMANDS[command](rest) or 0
     except UserError as error:
-        if not error.told:
+        if not error.reported:
             _say_error(str(error))
         return 2
     except BrokenPipeError:  # `| head` has read enough; what Python still wants to write goes nowhere

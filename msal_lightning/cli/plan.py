@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from rich.table import Table
 
 from msal_lightning.data.loading import Batch
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError
 from msal_lightning.io.console import shared_console
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
@@ -35,7 +35,7 @@ class Plan:
         scored: images that each round's query runs the model on, pool and labeled set together.
         tested: images of each round's test.
         parameters: of the model.
-        image_bytes: memory of the images to learn from and to test on.
+        image_bytes: memory of the training images and to test on.
         models_kept: of finished rounds, by loop.keep_checkpoints.
         warnings: what one may not have meant, a sentence each.
     """
@@ -72,10 +72,10 @@ def make_plan(loop: ActiveLoop, max_epochs: int | None, max_steps: int = -1) -> 
         max_steps: of each fit, or -1.
 
     Raises:
-        UserError: a person has not named two classes yet.
+        ConfigError: a person has not named two classes yet.
     """
     if loop.data.num_classes < 2:
-        raise UserError(
+        raise ConfigError(
             f"expected at least two classes to plan with, got {loop.data.num_classes}, since a person names them: name "
             "them in data.classes"
         )
@@ -113,7 +113,7 @@ def make_plan(loop: ActiveLoop, max_epochs: int | None, max_steps: int = -1) -> 
 
 def _warnings(loop: ActiveLoop) -> Iterator[str]:
     counts, data = loop.labels.label_counts, loop.data
-    bought = [after - before for before, after in itertools.pairwise(counts)]
+    queried = [after - before for before, after in itertools.pairwise(counts)]
     trained = [n - loop.labels.held_out for n in counts]
     if trained[0] < data.num_classes:
         yield f"the initial set has {counted(trained[0], 'label')} for {data.num_classes} classes: some have none"
@@ -122,20 +122,21 @@ def _warnings(loop: ActiveLoop) -> Iterator[str]:
             f"in {counted(odd, 'round')} a last batch of one image joins the batch before it: BatchNorm cannot "
             "train on one"
         )
-    if bought and bought[0] % data.num_classes and loop.strategy.needs_prototypes:
+    if queried and queried[0] % data.num_classes and loop.strategy.needs_prototypes:
         yield (
-            f"loop.query_size {bought[0]} is no multiple of {data.num_classes} classes: {bought[0] % data.num_classes} "
+            f"loop.query_size {queried[0]} is no multiple of {data.num_classes} classes: "
+            f"{queried[0] % data.num_classes} "
             "labels a round go to the images closest to any prototype"
         )
-    if len(set(bought)) > 1:
-        yield f"loop.query_size {bought[0]} does not divide the budget: the last query buys {bought[-1]}"
-    thresholds = [loop.strategy.pseudo_label_threshold(round) for round in range(len(bought))]
+    if len(set(queried)) > 1:
+        yield f"loop.query_size {queried[0]} does not divide the budget: the last query buys {queried[-1]}"
+    thresholds = [loop.strategy.pseudo_label_threshold(round) for round in range(len(queried))]
     if without := [round for round, threshold in enumerate(thresholds) if threshold == 0]:
         yield (
-            f"query {loop.strategy.name} makes no pseudo-labels in {len(without)} of {len(bought)} queries, from round "
-            f"{without[0]} on, where its threshold is 0: query.decay span lets it fall over the whole run"
+            f"query {loop.strategy.name} makes no pseudo-labels in {len(without)} of {len(queried)} queries, from "
+            f"round {without[0]} on, where its threshold is 0: query.decay span lets it fall over the whole run"
         )
-    for n in bought[:1]:
+    for n in queried[:1]:
         size = loop.strategy.shortlist_size(n)
         pool = len(data.pool) - counts[0]
         if size is not None and size >= pool:

@@ -15,7 +15,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from torch.utils.data import DataLoader
 
 from msal_lightning.config.command_parser import PROGRAM, CommandParser
-from msal_lightning.config.parser import build_parser, instantiate, one_sentence, parse
+from msal_lightning.config.parser import as_user_error, build_parser, instantiate, parse
 from msal_lightning.config.paths import a_path
 from msal_lightning.config.trust import TRUST_HELP, read_config
 from msal_lightning.data import ActiveDataModule
@@ -24,7 +24,7 @@ from msal_lightning.data.fingerprint import find_by_content, is_same_file
 from msal_lightning.data.loading import Batch
 from msal_lightning.data.read_only import read_only
 from msal_lightning.datasets import ImageFolder
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError, UserError
 from msal_lightning.io.folder_mark import MARK, check_folder, claim_folder
 from msal_lightning.io.own_files import remove_parts
 from msal_lightning.io.terminal import say
@@ -32,7 +32,7 @@ from msal_lightning.io.wording import counted
 from msal_lightning.loop.display import RoundProgress
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.models.predictor import Predictor
-from msal_lightning.oracles.base import Question
+from msal_lightning.oracles.base import LabelingBatch
 from msal_lightning.oracles.csv_files.contact_sheet import write_sheet
 from msal_lightning.oracles.csv_files.csv_file import write_csv
 from msal_lightning.oracles.tasks import make_items
@@ -43,7 +43,7 @@ from msal_lightning.strategies import Strategy
 from msal_lightning.training.failures import explained
 from msal_lightning.training.lightning_noise import quiet_lightning
 from msal_lightning.training.precision import choose_precision
-from msal_lightning.training.signals import GentleStop
+from msal_lightning.training.signals import GracefulShutdown
 
 PROG = f"{PROGRAM} query"
 NAME = "query"
@@ -59,12 +59,12 @@ def query(argv: list[str]) -> None:
         argv: options of the command; those of the strategy are as in ``fit``.
 
     Raises:
-        UserError: anything that the user can mend.
+        ConfigError: anything that the user can mend.
     """
     options, rest = _parse(argv)
     table, page = options.out / f"{NAME}.csv", options.out / f"{NAME}.html"
     if table.exists():
-        raise UserError(f"'{table}' is there already and may have labels in it: set --out to another folder")
+        raise ConfigError(f"'{table}' is there already and may have labels in it: set --out to another folder")
     try:
         check_folder(options.out, "query", "--out")
     except OSError as error:
@@ -77,7 +77,7 @@ def query(argv: list[str]) -> None:
     if n < options.n:
         say(f"(--n is {options.n}, and there {'is' if n == 1 else 'are'} {counted(n, 'image')})")
     callback = Query(strategy, n, config.seed, trained.round, receive=_leave_in_pool)
-    with isolate_rng(), quiet_lightning(), explained(data.num_workers), GentleStop() as stop:
+    with isolate_rng(), quiet_lightning(), explained(data.num_workers), GracefulShutdown() as stop:
         stop.where = "the query"
         trainer = _trainer(config, callback, stop)
         if strategy.needs:
@@ -85,15 +85,15 @@ def query(argv: list[str]) -> None:
         else:
             callback.select_without_pass(data)
         stop.check()
-        question = Question(
+        batch = LabelingBatch(
             NAME, make_items(data, callback.selection, Predictor(model, trainer)), data.class_names, options.out
         )
         stop.check()
     try:
         claim_folder(options.out, "query", "--out")
         remove_parts(options.out, [rf"{NAME}\.(csv|html)", re.escape(MARK)])
-        write_sheet(question, page, decoding=data.decoding, about=data.describe())
-        write_csv(question, table)  # last: it is what says that the query was done
+        write_sheet(batch, page, decoding=data.decoding, about=data.describe())
+        write_csv(batch, table)  # last: it is what says that the query was done
     except OSError as error:
         raise _cannot_write(options.out, error) from None
     say(
@@ -106,8 +106,8 @@ def _leave_in_pool(selection: Selection, data: ActiveDataModule) -> None:
     """The labels come later, by hand."""
 
 
-def _cannot_write(out: Path, error: OSError) -> UserError:
-    return UserError(f"cannot write into '{out}' ({error.strerror or error}): set --out to a folder of yours")
+def _cannot_write(out: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"cannot write into '{out}' ({error.strerror or error}): set --out to a folder of yours")
 
 
 def _parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -147,7 +147,7 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
             parser.refuse(word)
         expects_value = word.startswith("-") and "=" not in word
     if options.n < 1:
-        raise UserError(f"expected --n to be at least 1, got {options.n}: it is how many images to choose")
+        raise ConfigError(f"expected --n to be at least 1, got {options.n}: it is how many images to choose")
     return options, rest
 
 
@@ -160,21 +160,21 @@ def _rebuild(
     found = read_config(trained.run.folder, _READ, trusted, leave_out=_UNUSED)
     words = ["--trainer.max_epochs", "1", *(["--query", chosen] if chosen else []), *rest]
     config = parse(parser, words, base=found.values)
-    with one_sentence(), quiet_lightning():
+    with as_user_error(), quiet_lightning():
         part = instantiate(parser, config, "query", "data", "model")
         check_classes(part.query, trained.num_classes)
         if trained.run.records:
             part.data.resume_as(trained.run.records[0].resolved)
         model = MSALClassifier(trained.num_classes, part.data.in_channels, **part.model)
     if part.query.needs_prototypes and model.head_name != "prototype":
-        raise UserError(
+        raise ConfigError(
             f"query {part.query.name} needs prototypes, the model in '{trained.file}' has a {model.head_name} head: "
             "set --query to Margin, Entropy or another one without"
         )
     try:
         model.load_state_dict(trained.weights)
     except RuntimeError:
-        raise UserError(
+        raise ConfigError(
             f"expected '{trained.file}' to be a model of '{trained.run.folder / 'config.yaml'}', got one of other "
             "layers: give --checkpoint a file of the same run"
         ) from None
@@ -194,7 +194,7 @@ def _read_images(
             _read_own(own)
             trained.restore_labels(own)
         except UserError as error:
-            raise UserError(
+            raise ConfigError(
                 f"query {strategy.name} compares with the images that '{trained.run.folder}' has labels of, which are "
                 f"not there ({error}): or set --query to a strategy that does without, Margin for example"
             ) from None
@@ -213,7 +213,7 @@ def _read_images(
         data.setup()
     except UserError as error:  # the key of a configuration is an option here
         words = str(error).replace("data.root", "--images").replace("data.on_error to", "--on_error to")
-        raise UserError(words) from None
+        raise ConfigError(words) from None
     labeled = _labeled_before(data, Path(own.root), trained) if isinstance(own, ImageFolder) else []
     data.labeled_at[labeled] = NOT_IN_POOL
     if labeled:
@@ -221,7 +221,7 @@ def _read_images(
         images = counted(len(labeled), "image")
         say(f"({images} {were} asked about in '{trained.run.folder}' already and {are} left out)")
     if not len(data.pool):
-        raise UserError(f"expected images without labels below --images '{folder}', found none: add some")
+        raise ConfigError(f"expected images without labels below --images '{folder}', found none: add some")
     return data
 
 
@@ -229,7 +229,7 @@ def _labeled_before(data: "Candidates", root: Path, trained: Trained) -> list[in
     """Indices of images that the run has labels of: by their paths below its folder, else by their content.
 
     Raises:
-        UserError: its folder is not there, and the run is of a version that kept nothing of the content.
+        ConfigError: its folder is not there, and the run is of a version that kept nothing of the content.
     """
     paths, known = trained.labeled_paths, trained.labeled_prints()
     there = {path for path in paths if (root / path).is_file()}
@@ -241,7 +241,7 @@ def _labeled_before(data: "Candidates", root: Path, trained: Trained) -> list[in
         files = [str(file) for file in data.locations(torch.arange(len(data.labeled_at)))]
         found |= {*find_by_content(files, [image for path, image in known.items() if path in missing])}
     elif missing and not there and data.may_have(missing):
-        raise UserError(
+        raise ConfigError(
             f"cannot tell which images in --images '{data.root}' the run '{trained.run.folder}' has labels of: its own "
             f"are not below data.root '{root}': set --data.root to their folder"
         )
@@ -338,12 +338,12 @@ class _Progress(RoundProgress):
         self._title = NAME  # there are no rounds
 
 
-def _trainer(config: Namespace, callback: Query, stop: GentleStop) -> Trainer:
+def _trainer(config: Namespace, callback: Query, stop: GracefulShutdown) -> Trainer:
     accelerator, precision = config.trainer.accelerator, config.trainer.precision
     if precision == "auto":
         precision, why = choose_precision(accelerator)
         say(f"precision {precision}: {why} (trainer.precision auto)", flush=True)
-    with one_sentence():
+    with as_user_error():
         trainer = Trainer(
             accelerator=accelerator,
             devices=1,
@@ -355,5 +355,5 @@ def _trainer(config: Namespace, callback: Query, stop: GentleStop) -> Trainer:
             enable_progress_bar=False,
         )
     if precision == "16-mixed" and trainer.strategy.root_device.type == "cpu":
-        raise UserError("trainer.precision 16-mixed needs a GPU, found a CPU: set it to bf16-mixed or 32-true")
+        raise ConfigError("trainer.precision 16-mixed needs a GPU, found a CPU: set it to bf16-mixed or 32-true")
     return trainer

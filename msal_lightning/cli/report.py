@@ -10,7 +10,7 @@ from msal_lightning.analysis.report.formats.latex import latex
 from msal_lightning.analysis.report.formats.markdown import markdown
 from msal_lightning.analysis.report.formats.terminal import show
 from msal_lightning.analysis.report.result import build
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError
 from msal_lightning.io.atomic import write_atomically
 from msal_lightning.io.console import SafeConsole
 from msal_lightning.io.folder_mark import MARK, check_folder, claim_folder
@@ -26,7 +26,7 @@ def report(runs: Sequence[str], out: str = "report", logger: str | None = None) 
         logger: wandb: log all of it there too.
 
     Raises:
-        UserError: the runs cannot be compared, or the files not be written, or W&B cannot start.
+        ConfigError: the runs cannot be compared, or the files not be written, or W&B cannot start.
     """
     try:
         check_folder(Path(out), "report", "--out", _made_before)
@@ -58,5 +58,5 @@ def _made_before(folder: Path) -> bool:
     return (folder / "report.csv").read_bytes().startswith(b"method,seeds,")
 
 
-def _cannot_write(out: str, error: OSError) -> UserError:
-    return UserError(f"cannot write into '{out}' ({error.strerror or error}): set --out to a folder of yours")
+def _cannot_write(out: str, error: OSError) -> ConfigError:
+    return ConfigError(f"cannot write into '{out}' ({error.strerror or error}): set --out to a folder of yours")

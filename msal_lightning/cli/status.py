@@ -40,7 +40,7 @@ def status(runs: Sequence[str], against: Sequence[str] = (), as_json: bool = Fal
     """
     found, mistakes = _look_at_all([Path(run) for run in runs], [Path(other) for other in against])
     if as_json and found:
-        say(json.dumps([asdict(one) for one in found], indent=1))
+        say(json.dumps([{**asdict(one), "bought": one.queried} for one in found], indent=1))  # its former name too
     else:
         console = SafeConsole(highlight=False)
         for k, one in enumerate(found):
@@ -81,11 +81,11 @@ def show(status: Status, console: Console) -> None:
     """
     console.print(Text(f"{status.run}: {status.method} on {status.dataset}, seed {status.seed}", style="bold"))
     rounds = _of(len(status.tested), status.rounds, "round")
-    budget = _of(status.initial + status.bought + status.held_out, status.budget, "label")
+    budget = _of(status.initial + status.queried + status.held_out, status.budget, "label")
     held_out = f", {status.held_out:,} held out to test on" if status.held_out else ""
     skipped = f", {status.skipped} skipped" if status.skipped else ""
     console.print(
-        f"{rounds}, {budget} ({status.initial:,} initial, {status.bought:,} bought{held_out}{skipped})",
+        f"{rounds}, {budget} ({status.initial:,} initial, {status.queried:,} queried{held_out}{skipped})",
         markup=False,
     )
     if status.busy:

@@ -9,7 +9,7 @@ from typing import Any
 
 from msal_lightning.config.command_parser import PROGRAM, CommandParser
 from msal_lightning.config.paths import expand
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
 from msal_lightning.paper.experiments import EXPERIMENTS
@@ -30,13 +30,13 @@ def sweep(argv: list[str]) -> int:
         Exit code: 0, or 1 where a cell failed.
 
     Raises:
-        UserError: anything that the user can mend.
+        ConfigError: anything that the user can mend.
     """
     words = next((k for k, word in enumerate(argv) if word.startswith("-")), len(argv))
     experiments, options = argv[:words], _read(argv[words:])
     grid = _merge(read_grid(options.grid) if options.grid else [], read_options(options.rest))
     if not experiments and not grid:
-        raise UserError(f"expected an experiment ({', '.join(EXPERIMENTS)}) or options, --config digits for example")
+        raise ConfigError(f"expected an experiment ({', '.join(EXPERIMENTS)}) or options, --config digits for example")
     wanted = cells(experiments, grid, split(options.only) if options.only else ())
     out = Path(options.out or Path("runs") / f"sweep-{name_of(experiments, grid)}")
     return _run(wanted, out, options)
@@ -69,7 +69,7 @@ def _run(wanted: Sequence[Cell], out: Path, options: argparse.Namespace) -> int:
         remove_parts(out, [*FILES, re.escape(MARK)])
         write_atomically(out / "sweep.json", json.dumps([plain(job.cell) for job in jobs], indent=1))
     except OSError as error:
-        raise UserError(
+        raise ConfigError(
             f"cannot write --out '{out}' ({error.strerror or error}): set it to a folder of yours"
         ) from None
     try:
@@ -112,7 +112,7 @@ def _parameters(text: str) -> dict[str, Any]:
     except ValueError:
         parameters = None
     if not isinstance(parameters, dict):
-        raise UserError(f"expected --slurm to be a JSON object like {{\"timeout_min\": 600}}, got '{text}'")
+        raise ConfigError(f"expected --slurm to be a JSON object like {{\"timeout_min\": 600}}, got '{text}'")
     return parameters
 
 

@@ -7,7 +7,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from msal_lightning.config.ownership import makes
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError
 from msal_lightning.models.backbones import Backbone
 
 _MADE = {
@@ -24,7 +24,7 @@ def check_callables(config: Namespace) -> None:
         config: parsed, nothing of it instantiated.
 
     Raises:
-        UserError: the key, what it should make, and what it names.
+        ConfigError: the key, what it should make, and what it names.
     """
     for key, (base, what) in _MADE.items():
         value = config.get(key)
@@ -32,7 +32,7 @@ def check_callables(config: Namespace) -> None:
             continue
         name, found = _named(value)
         if found is not None and not makes(found, base):
-            raise UserError(
+            raise ConfigError(
                 f"expected {key} to name {what}, or a function with that return annotation, got '{name}': correct it"
             )
 

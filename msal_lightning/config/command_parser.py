@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from msal_lightning.config.suggestions import did_you_mean
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError
 
 PROGRAM = "python -m msal_lightning"
 _EXAMPLES = "examples:\n"
@@ -36,7 +36,7 @@ class CommandParser(argparse.ArgumentParser):
         """Read all words of a command line.
 
         Raises:
-            UserError: a word is no option of this command, or a value does not fit.
+            ConfigError: a word is no option of this command, or a value does not fit.
         """
         options, rest = self.parse_known_args(args, namespace)
         if rest:
@@ -47,22 +47,22 @@ class CommandParser(argparse.ArgumentParser):
         """Say that a word has no place here.
 
         Raises:
-            UserError: always.
+            ConfigError: always.
         """
         option = word.partition("=")[0]
         near = did_you_mean(option, self.options())
         if word.startswith("-"):
-            raise UserError(f"unknown option '{option}'{near or f': see `{self.prog} --help`'}")
-        raise UserError(f"expected no further word, got '{word}': see `{self.prog} --help`")
+            raise ConfigError(f"unknown option '{option}'{near or f': see `{self.prog} --help`'}")
+        raise ConfigError(f"expected no further word, got '{word}': see `{self.prog} --help`")
 
     def error(self, message: str) -> NoReturn:
         """Put a message of argparse as one sentence.
 
         Raises:
-            UserError: always.
+            ConfigError: always.
         """
         sentence = self._sentence(message)
-        raise UserError(sentence if sentence.endswith("?") else f"{sentence}: see `{self.prog} --help`")
+        raise ConfigError(sentence if sentence.endswith("?") else f"{sentence}: see `{self.prog} --help`")
 
     def options(self) -> list[str]:
         """Return all options that the command knows."""

@@ -7,7 +7,7 @@ import yaml
 from msal_lightning.config.paths import expand
 from msal_lightning.config.shape import check_shape
 from msal_lightning.config.suggestions import did_you_mean
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError
 from msal_lightning.io.yaml_files import read_yaml
 
 
@@ -30,7 +30,7 @@ def find_config(name: str) -> Path:
         name: a path or bare name, with or without ``.yaml``.
 
     Raises:
-        UserError: there is none, with near matches, or it is no readable YAML.
+        ConfigError: there is none, with near matches, or it is no readable YAML.
     """
     name = expand(name)
     folders = (Path(), Path("configs"), shipped_folder())
@@ -38,7 +38,7 @@ def find_config(name: str) -> Path:
     path = next((candidate for candidate in candidates if candidate.is_file()), None)
     if path is None:
         found = did_you_mean(Path(name).stem, shipped_names()) or ": `python -m msal_lightning fit --help` lists these"
-        raise UserError(
+        raise ConfigError(
             f"expected --config to name a YAML file, found no '{name}' in the current folder, in configs/ or among the "
             f"shipped ones{found}"
         )
@@ -63,18 +63,18 @@ def _check(path: Path) -> None:
     try:
         content = read_yaml(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
+        raise ConfigError(
             f"cannot read the configuration '{path}' ({error}): it has to be a text file in UTF-8 that you may read"
         ) from None
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" at line {where.line + 1}" if where else ""
         problem = getattr(error, "problem", None) or "not YAML"
-        raise UserError(
+        raise ConfigError(
             f"cannot read the configuration '{path}' as YAML{line} ({problem}): correct that line"
         ) from None
     if not isinstance(content, dict):
-        raise UserError(
+        raise ConfigError(
             f"expected the configuration '{path}' to hold keys like seed, data and query, got {content!r:.40}"
         )
     check_shape(content, str(path))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError
 
 
 def check_nulls(config: Any, key: str = "") -> None:
@@ -20,7 +20,7 @@ def check_nulls(config: Any, key: str = "") -> None:
         key: of the part, dotted.
 
     Raises:
-        UserError: naming the key and its default.
+        ConfigError: naming the key and its default.
     """
     if isinstance(config, list):
         for one in config:
@@ -54,4 +54,4 @@ def _check_options(class_path: str, options: Any, key: str) -> None:
         annotation = str(parameter.annotation)
         if parameter.annotation in (inspect.Parameter.empty, Any) or "None" in annotation or "Optional" in annotation:
             continue
-        raise UserError(f"expected {key}.{name} to have a value, got null: leave it out for {parameter.default}")
+        raise ConfigError(f"expected {key}.{name} to have a value, got null: leave it out for {parameter.default}")

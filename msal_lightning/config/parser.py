@@ -29,7 +29,7 @@ from msal_lightning.config.former_names import read_former_names
 from msal_lightning.config.null_values import check_nulls
 from msal_lightning.config.paths import expand_paths
 from msal_lightning.data import ActiveDataModule
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.oracles import Files, LabelStudio, Oracle, Simulated  # noqa: F401 - --oracle finds these names
 from msal_lightning.runs.moved_names import present
@@ -116,7 +116,7 @@ def build_parser() -> ArgumentParser:
         "--wandb_images",
         type=int,
         default=32,
-        help="images of each purchase that W&B gets, with score, prediction and label; 0: none leaves the machine",
+        help="images of each query that W&B gets, with score, prediction and label; 0: none leaves the machine",
     )
     parser.add_class_arguments(LoopOptions, "loop", skip={"seed"}, instantiate=False)
     parser.add_subclass_arguments(Strategy, "query", required=True)
@@ -143,21 +143,21 @@ def parse(
         base: plain values that the options change, instead of a file.
 
     Raises:
-        UserError: what is wrong, in one sentence.
+        ConfigError: what is wrong, in one sentence.
     """
     try:
         words = [*_as_options(base), *resolve_configs(argv)]
         config = parser.parse_args(["=".join(present(word.split("=", 1))) for word in words])
     except ArgumentError as error:
-        raise UserError(explain(str(error), [*_keys(parser), *known])) from None
+        raise ConfigError(explain(str(error), [*_keys(parser), *known])) from None
     for switch in ("overwrite", "plan"):
         if not isinstance(config[switch], bool):
-            raise UserError(f"expected {switch} to be true or false, got '{config[switch]}': leave it out for false")
+            raise ConfigError(f"expected {switch} to be true or false, got '{config[switch]}': leave it out for false")
     expand_paths(config)
     check_nulls(config)
     check_callables(config)
     if not any((config.trainer.max_epochs, config.trainer.max_time, config.trainer.max_steps > 0)):
-        raise UserError(
+        raise ConfigError(
             f"expected trainer.max_epochs to be the length of each fit, got {config.trainer.max_epochs}: 20 is usual"
         )
     return config
@@ -178,7 +178,7 @@ def resolve(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
     except ValueError as error:  # Lightning's Timer, for example, whose interval has a default that is no plain value
         said = " ".join(str(error).split())
         found = re.search(r"cannot represent an object', (<[^>]+>)", said)
-        raise UserError(
+        raise ConfigError(
             "expected values that can be written to config.yaml, got another one "
             f"({found[1] if found else f'{said:.200}'}): leave its class out"
         ) from error
@@ -202,12 +202,12 @@ def instantiate(parser: ArgumentParser, config: Namespace, *groups: str) -> Name
 
 
 @contextmanager
-def one_sentence() -> Iterator[None]:
+def as_user_error() -> Iterator[None]:
     """Turn what constructors of ours and of Lightning say about their arguments into a user's error."""
     try:
         yield
     except (ValueError, TypeError, MisconfigurationException, ArgumentError) as error:
-        raise UserError(explain(str(error), ())) from error
+        raise ConfigError(explain(str(error), ())) from error
 
 
 def _keys(parser: ArgumentParser) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from msal_lightning.config.suggestions import did_you_mean
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError
 
 _SECTIONS = ("loop", "model", "trainer")
 _OF_A_CLASS = ("class_path", "init_args", "dict_kwargs")
@@ -21,12 +21,12 @@ def check_shape(content: Mapping[Any, Any], where: str) -> None:
         where: its path, for the message.
 
     Raises:
-        UserError: naming the key.
+        ConfigError: naming the key.
     """
     for section in _SECTIONS:
         if section in content and not isinstance(content[section], Mapping):
             got = _shown(content[section])
-            raise UserError(f"expected {section} in '{where}' to hold keys, got {got}: give it some or leave it out")
+            raise ConfigError(f"expected {section} in '{where}' to hold keys, got {got}: give it some or leave it out")
     _check(content, "", where)
 
 
@@ -38,19 +38,19 @@ def _check(value: Any, key: str, where: str) -> None:
         return
     for name, inner in value.items():
         if not isinstance(name, str):
-            raise UserError(f"expected all keys in '{where}' to be words, got {name!r}{f' in {key}' if key else ''}")
+            raise ConfigError(f"expected all keys in '{where}' to be words, got {name!r}{f' in {key}' if key else ''}")
         _check(inner, f"{key}.{name}" if key else name, where)
     if "class_path" in value and not isinstance(value["class_path"], str):
         got = _shown(value["class_path"])
-        raise UserError(f"expected {key}.class_path in '{where}' to name a class, got {got}: Entropy for example")
+        raise ConfigError(f"expected {key}.class_path in '{where}' to name a class, got {got}: Entropy for example")
     if not isinstance(value.get("init_args", {}), Mapping | None):
         got = _shown(value["init_args"])
-        raise UserError(
+        raise ConfigError(
             f"expected {key}.init_args in '{where}' to map options to values, got {got}: {{option: value}} is the form"
         )
     if "class_path" in value and (other := [name for name in value if name not in _OF_A_CLASS]):
         near = did_you_mean(other[0], _OF_A_CLASS) or f": options belong below {key}.init_args"
-        raise UserError(f"unknown key '{key}.{other[0]}' in '{where}'{near}")
+        raise ConfigError(f"unknown key '{key}.{other[0]}' in '{where}'{near}")
 
 
 def _shown(value: Any) -> str:

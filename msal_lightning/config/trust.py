@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import yaml
 
 from msal_lightning.config.ownership import find_by_name, find_owned, is_dotted, plain_options
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError
 from msal_lightning.io.yaml_files import load_yaml, read_limited
 from msal_lightning.runs.moved_names import present
 from msal_lightning.runs.signature import is_own
@@ -57,7 +57,7 @@ def read_config(
         leave_out: dotted keys below them that it has no use for.
 
     Raises:
-        UserError: it is damaged, or a stranger's that names something that nobody trusts.
+        ConfigError: it is damaged, or a stranger's that names something that nobody trusts.
     """
     file = folder / "config.yaml"
     try:
@@ -65,9 +65,9 @@ def read_config(
         values = present(load_yaml(content.decode("utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         why = getattr(error, "problem", None) or getattr(error, "strerror", None) or "it cannot be read"
-        raise UserError(f"the configuration '{file}' is damaged ({why}): choose another run") from None
+        raise ConfigError(f"the configuration '{file}' is damaged ({why}): choose another run") from None
     if not isinstance(values, dict):
-        raise UserError(f"the configuration '{file}' is damaged (no keys like seed and data): choose another run")
+        raise ConfigError(f"the configuration '{file}' is damaged (no keys like seed and data): choose another run")
     own = is_own(folder, content)
     taken = {key: values[key] for key in (*parts, *(of_ones_own if own else ())) if key in values}
     for key in ("loop.replay", "loop.first_fit", *leave_out):  # of loop: other files, for another command
@@ -169,12 +169,12 @@ class _Check:
 
     def _refuse(self, key: str, got: Any, expected: str = "") -> NoReturn:
         if not expected and isinstance(got, str) and is_dotted(got):
-            raise UserError(
+            raise ConfigError(
                 f"'{self._file}' was not made by your `fit`, and names {got} in {key}, which is neither of "
                 f"msal_lightning nor of torch.optim or Lightning's callbacks: add --trust {got} if you know what it "
                 "does"
             )
-        raise UserError(
+        raise ConfigError(
             f"'{self._file}' was not made by your `fit`, and has {str(got)[:80]!r} in {key}, where it must not lead "
             f"elsewhere ({expected or 'expected the name of a class'}): choose another run"
         )

@@ -9,24 +9,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from msal_lightning.data.augmentation import Augmentation, CropFlip, RotateFlip
     from msal_lightning.data.base import ActiveDataModule
-    from msal_lightning.data.labels import Truth
-    from msal_lightning.data.loading import Batch, Images
+    from msal_lightning.data.labels import HiddenLabels
+    from msal_lightning.data.loading import Batch, ImageSet
 
 _HOME = {
     "ActiveDataModule": "base",
     "Augmentation": "augmentation",
     "Batch": "loading",
     "CropFlip": "augmentation",
-    "Images": "loading",
+    "ImageSet": "loading",
     "RotateFlip": "augmentation",
-    "Truth": "labels",
+    "HiddenLabels": "labels",
 }
 _DATASETS = ("CIFAR10", "CIFAR100", "MNIST", "SVHN", "Digits", "FashionMNIST", "ImageFolder", "TinyImageNet")
 
-__all__ = ["ActiveDataModule", "Augmentation", "Batch", "CropFlip", "Images", "RotateFlip", "Truth"]
+__all__ = ["ActiveDataModule", "Augmentation", "Batch", "CropFlip", "HiddenLabels", "ImageSet", "RotateFlip"]
 
 
 def __getattr__(name: str) -> Any:
+    name = {"Images": "ImageSet"}.get(name, name)  # the former name, in datasets of your own
     if name in _DATASETS:
         return getattr(import_module("msal_lightning.datasets"), name)
     if name not in _HOME:

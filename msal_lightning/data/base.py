@@ -13,15 +13,15 @@ from torch.utils.data import DataLoader
 
 from msal_lightning.data.augmentation import Augmentation
 from msal_lightning.data.decoding import Decoding
-from msal_lightning.data.device_cache import Resident
-from msal_lightning.data.label_guard import refuse_if_hidden
-from msal_lightning.data.labels import UNKNOWN, Truth
-from msal_lightning.data.loading import Batch, EpochBatches, Images, ImageStore, View, shard
-from msal_lightning.errors import UserError
+from msal_lightning.data.device_cache import DeviceCache
+from msal_lightning.data.label_guard import refuse_if_forbidden
+from msal_lightning.data.labels import UNKNOWN, HiddenLabels
+from msal_lightning.data.loading import Batch, EpochBatches, ImageSet, ImageStore, IndexedImages, shard
+from msal_lightning.errors import DataError
 from msal_lightning.seeding import derive_seed, retry_key, stream
 
 IN_POOL = -1
-"""``labeled_at`` of an image whose label was not bought yet."""
+"""``labeled_at`` of an image whose label was not queried yet."""
 NOT_IN_POOL = -2
 """``labeled_at`` of an image that a long-tailed version of the dataset leaves out."""
 SKIPPED = -3
@@ -75,7 +75,7 @@ class ActiveDataModule(LightningDataModule, ABC):
     decoding: Decoding | None = None
     only_sample: bool = False
     partly_labeled: bool = False
-    """Some images to learn from may have no label (-1), and there may be no test set."""
+    """Some training images may have no label (-1), and there may be no test set."""
 
     def __init__(
         self,
@@ -88,12 +88,12 @@ class ActiveDataModule(LightningDataModule, ABC):
     ) -> None:
         super().__init__()
         if imbalance is not None and not 0 < imbalance <= 1:
-            raise UserError(
+            raise DataError(
                 f"expected data.imbalance to be above 0 and at most 1, got {imbalance}: 0.01 is the paper's"
             )
         for key, value, least in (("batch_size", batch_size, 2), ("eval_batch_size", eval_batch_size, 1)):
             if value < least:  # BatchNorm cannot train on one image
-                raise UserError(f"expected data.{key} to be at least {least}, got {value}: 128 is a usual value")
+                raise DataError(f"expected data.{key} to be at least {least}, got {value}: 128 is a usual value")
         self.name: str = type(self).__name__
         self.root = root
         self.batch_size = batch_size
@@ -112,17 +112,17 @@ class ActiveDataModule(LightningDataModule, ABC):
         self._ready = False
         self._augment: tuple[tuple[int, ...], torch.Generator] | None = None
         self._scales: dict[torch.device, tuple[Tensor, Tensor]] = {}
-        self._resident = Resident()
+        self._resident = DeviceCache()
 
     @abstractmethod
-    def load(self) -> tuple[Images, Images]:
+    def load(self) -> tuple[ImageSet, ImageSet]:
         """Read the dataset.
 
         Returns:
-            The images to learn from, initial set and pool together, and the test set.
+            The training images, initial set and pool together, and the test set.
 
         Raises:
-            UserError: files are missing or damaged.
+            DataError: files are missing or damaged.
         """
 
     # ---------------------------------------------------------------- reading and starting
@@ -144,17 +144,17 @@ class ActiveDataModule(LightningDataModule, ABC):
             return
         learn, self.test = self.read()
         self.images = learn.image
-        self.truth = Truth(learn.label)
+        self.hidden_labels = HiddenLabels(learn.label)
         self.labeled_at = torch.full((len(learn.label),), IN_POOL)
         self._labels = torch.full((len(learn.label),), UNKNOWN)
         self._num_named = len(self.class_names)
         self._ready = True
 
-    def read(self) -> tuple[Images, Images]:
+    def read(self) -> tuple[ImageSet, ImageSet]:
         """What :meth:`load` gives, checked.
 
         Raises:
-            UserError: files are missing or damaged, or shapes, types or labels don't fit.
+            DataError: files are missing or damaged, or shapes, types or labels don't fit.
         """
         learn, test = (part._replace(label=self._integers(part.label)) for part in self.load())
         for images in (learn, test):
@@ -163,21 +163,21 @@ class ActiveDataModule(LightningDataModule, ABC):
             fits = len(shape) == 4 and shape[1] == self.in_channels and shape[0] == len(images.label)
             fits = fits and (may_be_empty or shape[0] > 0)
             if images.image.dtype != torch.uint8 or not fits:
-                raise UserError(
+                raise DataError(
                     f"expected {self.name}.load() to give uint8 images (N, {self.in_channels}, H, W) and N labels, got "
                     f"{images.image.dtype} {shape} and {len(images.label)}: correct it, or mean and std"
                 )
             if not len(images.label):
                 continue
             if not (shape[2] and shape[3]):
-                raise UserError(
+                raise DataError(
                     f"expected the images of {self.name} to have pixels, got {shape[2]}×{shape[3]}: replace the files "
                     f"in data.root '{self.root}'"
                 )
             low, high = int(images.label.min()), int(images.label.max())
             least = UNKNOWN if self.partly_labeled and images is learn else 0
             if low < least or high >= self.num_classes:
-                raise UserError(
+                raise DataError(
                     f"expected the labels of {self.name} to be 0 to {self.num_classes - 1}, got {low} "
                     f"to {high}: check the files in data.root '{self.root}'"
                 )
@@ -187,7 +187,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         """Class labels of any integer type as int64."""
         label = torch.as_tensor(label)
         if label.ndim != 1 or label.is_floating_point() or label.is_complex():
-            raise UserError(
+            raise DataError(
                 f"expected {self.name}.load() to give one whole number a label, (N,) of an integer type, got "
                 f"{label.dtype} {tuple(label.shape)}: one-hot labels become that by argmax(1), others by long()"
             )
@@ -205,12 +205,12 @@ class ActiveDataModule(LightningDataModule, ABC):
 
     @property
     def labels(self) -> Tensor:
-        """Known labels, (N,) int64; -1 where none was bought.
+        """Known labels, (N,) int64; -1 where none was queried.
 
         Raises:
-            HiddenLabelsError: a query is being computed.
+            LabelAccessError: a query is being computed.
         """
-        refuse_if_hidden()
+        refuse_if_forbidden()
         return self._labels
 
     @property
@@ -284,11 +284,11 @@ class ActiveDataModule(LightningDataModule, ABC):
             seed: the run's seed; keys every stream of the data from here on.
         """
         self.seed, self.round, self.attempt = seed, 0, 0
-        self.truth.handed_out = 0
+        self.hidden_labels.num_revealed = 0
         self.class_names = self.class_names[: self._num_named]
         self.labeled_at.fill_(IN_POOL)
         if self.imbalance is not None:
-            keep = self.truth.long_tail(self.imbalance, self.num_classes, stream(seed, "split", 1))
+            keep = self.hidden_labels.long_tail(self.imbalance, self.num_classes, stream(seed, "split", 1))
             self.labeled_at[~keep] = NOT_IN_POOL
         self._labels.fill_(UNKNOWN)
         self.clear_pseudo_labels()
@@ -319,7 +319,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         """
         pool = self.pool
         drawn = pool[torch.randperm(len(pool), generator=stream(self.seed, "split"))]
-        known = self.truth.known[drawn]
+        known = self.hidden_labels.known[drawn]
         return torch.cat([drawn[known], drawn[~known]])
 
     # ---------------------------------------------------------------- moves
@@ -338,16 +338,16 @@ class ActiveDataModule(LightningDataModule, ABC):
             ValueError: an index twice, out of range, or not in the pool. Nothing is moved then.
         """
         self._check_in_pool(index)
-        labels = self.truth.label(index)
+        labels = self.hidden_labels.label(index)
         self._move(index, self.round + 1 if trained_from is None else trained_from, labels)
         return labels
 
     def restore(self, index: Tensor, labels: Tensor, labeled_at: int) -> None:
-        """Take over labels that were bought before, as a round record holds them, or that a person gave.
+        """Take over labels that were queried before, as a round record holds them, or that a person gave.
 
         Args:
             index: (n,) int64 of images in the pool.
-            labels: (n,) int64 that were bought for them.
+            labels: (n,) int64 that were queried for them.
             labeled_at: 0 for the initial set, k for images trained on from round k.
 
         Raises:
@@ -356,7 +356,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         if len(labels) != len(index) or labeled_at < 0:
             raise ValueError(f"restore() got {len(labels)} labels for {len(index)} images in round {labeled_at}")
         self._check_in_pool(index)
-        self.truth.handed_out += len(index)
+        self.hidden_labels.num_revealed += len(index)
         self._move(index, labeled_at, labels)
 
     def check_paths(self, index: Tensor, paths: list[str] | None) -> None:
@@ -405,7 +405,7 @@ class ActiveDataModule(LightningDataModule, ABC):
     def _check_in_pool(self, index: Tensor) -> None:
         size = len(self.labeled_at)
         if len(torch.unique(index)) != len(index):
-            raise ValueError(f"label() got an index twice among {len(index)}: each image is bought once")
+            raise ValueError(f"label() got an index twice among {len(index)}: each image is queried once")
         if len(index) and not 0 <= index.min() <= index.max() < size:
             raise ValueError(f"label() got an index outside 0..{size - 1}: indices are dataset-absolute")
         taken = index[self.labeled_at[index] != IN_POOL]
@@ -430,7 +430,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         self.pseudo_labels = index, labels
 
     def clear_pseudo_labels(self) -> None:
-        """Train the next fit on bought labels only."""
+        """Train the next fit on queried labels only."""
         self.pseudo_labels = torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64)
 
     def check_bill(self) -> None:
@@ -440,8 +440,9 @@ class ActiveDataModule(LightningDataModule, ABC):
             RuntimeError: a fault of this program.
         """
         labeled = len(self.labeled) + len(self.held_out)
-        if self.truth.handed_out != labeled:
-            raise RuntimeError(f"{self.truth.handed_out} labels were given out, but {labeled} images are labeled")
+        if self.hidden_labels.num_revealed != labeled:
+            revealed = self.hidden_labels.num_revealed
+            raise RuntimeError(f"{revealed} labels were revealed, but {labeled} images are labeled")
 
     def digest(self) -> str:
         """Of the images' number and shape, the split, the labels known and the pseudo-labels."""
@@ -472,7 +473,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         self.labeled_at, self._labels = state_dict["labeled_at"].clone(), state_dict["labels"].clone()
         self.pseudo_labels = state_dict["pseudo_index"].clone(), state_dict["pseudo_labels"].clone()
         self.round, self.seed = state_dict["round"], state_dict["seed"]
-        self.truth.handed_out = len(self.labeled) + len(self.held_out)
+        self.hidden_labels.num_revealed = len(self.labeled) + len(self.held_out)
 
     # ---------------------------------------------------------------- views and loaders
 
@@ -511,12 +512,12 @@ class ActiveDataModule(LightningDataModule, ABC):
         pool = self._loader(view, self._in_order(self.scored))
         return [pool, self._loader(view, self._in_order(self.labeled))] if self.predict_labeled else pool
 
-    def _view(self, image: ImageStore, label: Tensor) -> View:
+    def _view(self, image: ImageStore, label: Tensor) -> IndexedImages:
         if self.trainer is None or self.num_workers:  # other processes cannot read this one's part of a GPU
-            return View(image, label)
-        return View(self._resident.place(image, self.trainer.strategy.root_device), label)
+            return IndexedImages(image, label)
+        return IndexedImages(self._resident.place(image, self.trainer.strategy.root_device), label)
 
-    def _loader(self, view: View, order: EpochBatches | list[Tensor]) -> DataLoader[Batch]:
+    def _loader(self, view: IndexedImages, order: EpochBatches | list[Tensor]) -> DataLoader[Batch]:
         # its own generator: making an iterator draws a seed, which must not come from the global stream
         return DataLoader(
             view,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from msal_lightning.errors import UserError
+from msal_lightning.errors import DataError
 
 KEY = "data.init_args.batch_size_per_device"
 
@@ -12,12 +12,12 @@ def check_batch_size(batch_size: int, per_device: bool, processes: int) -> None:
     """Refuse a batch that the processes cannot share evenly.
 
     Raises:
-        UserError: the number of processes does not divide the batch, or leaves one image to each of them.
+        DataError: the number of processes does not divide the batch, or leaves one image to each of them.
     """
     if per_device or (batch_size % processes == 0 and batch_size >= 2 * processes) or processes == 1:
         return
     nearest = max(2, round(batch_size / processes)) * processes
-    raise UserError(
+    raise DataError(
         f"expected data.batch_size to be a multiple of {processes} processes with at least 2 images for each, got "
         f"{batch_size}: set it to {nearest}, or set data.batch_size_per_device to true"
     )

@@ -8,7 +8,7 @@ from msal_lightning.data.loading import ImageStore
 _SHARE = 0.5  # of the memory that is free; the rest is for the model and its activations
 
 
-class Resident:
+class DeviceCache:
     """Copies each set of images to a GPU once; later fits, tests and pool passes read it there."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from rich.progress import DownloadColumn, Progress
 
 from msal_lightning.data.read_only import is_read_only
-from msal_lightning.errors import UserError
+from msal_lightning.errors import DataError
 from msal_lightning.io.atomic import open_unlinked
 from msal_lightning.io.console import shared_console
 from msal_lightning.io.terminal import say
@@ -36,7 +36,7 @@ def download_file(data: "ActiveDataModule", url: str, md5: str, file: Path) -> N
         file: where to.
 
     Raises:
-        UserError: the root cannot be written, the download failed, or the checksum is wrong.
+        DataError: the root cannot be written, the download failed, or the checksum is wrong.
     """
     part = file.with_name(f"{file.name}.part")
 
@@ -103,11 +103,11 @@ def fetch(
         found: what is there instead, for the error message.
 
     Raises:
-        UserError: the root cannot be written, or the download failed.
+        DataError: the root cannot be written, or the download failed.
     """
     root = Path(data.root)
     if is_read_only():
-        raise UserError(
+        raise DataError(
             f"expected {expected} in data.root '{root}' for {data.name}, found {found}, and a run that your `fit` did "
             "not make downloads nothing: name the folder yourself, with --data.root or --root"
         )
@@ -117,7 +117,7 @@ def fetch(
         if not os.access(root, os.W_OK):
             raise PermissionError("no permission to write")
     except OSError as error:
-        raise UserError(
+        raise DataError(
             f"expected the files of {data.name} in data.root '{root}' or a folder to download them to, but it cannot "
             f"be used ({error.strerror or error}): set data.root to a folder of yours"
         ) from None
@@ -131,7 +131,7 @@ def fetch(
         if is_new:
             with contextlib.suppress(OSError):  # a part of a download is in it, with which the next start goes on
                 root.rmdir()
-        raise UserError(
+        raise DataError(
             f"expected {expected} in data.root '{root.resolve()}' for {data.name}, found {found}, and the download "
             f"failed ({reason:.160}): put the files there, or set data.root to the folder that has them"
         ) from None

@@ -187,7 +187,7 @@ def _and_more(paths: list[str]) -> str:
 def _look(data: ActiveDataModule, part: str, files: NamedFiles | None, closely: bool) -> Iterator[Print]:
     """The images of a part; files are opened to look closely only."""
     is_train = part == "train"
-    labels = data.truth.marks() if is_train else label_marks(data.test.label)
+    labels = data.hidden_labels.marks() if is_train else label_marks(data.test.label)
     if files is not None:
         paths = [path for _, path in files]
         found = _read_all(paths, data.verify == "content") if closely else ((*_stat(path), "", "") for path in paths)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from msal_lightning.data.decoding import Decoding
 from msal_lightning.data.formats import HEIF_SUFFIXES, UNREADABLE, can_read_heif
-from msal_lightning.errors import UserError
+from msal_lightning.errors import DataError, UserError
 from msal_lightning.io.console import shared_console
 from msal_lightning.io.names import name_some as name_some
 
@@ -56,7 +56,7 @@ class ImageFiles:
         """Decode the images at (B,) indices: (B, C, size, size).
 
         Raises:
-            UserError: a file cannot be read.
+            DataError: a file cannot be read.
         """
         images = torch.empty((len(index), *self.shape[1:]), dtype=torch.uint8)
         for place, row in enumerate(index.tolist()):
@@ -67,7 +67,7 @@ class ImageFiles:
         """Decode all: (N, C, size, size).
 
         Raises:
-            UserError: a file cannot be read.
+            DataError: a file cannot be read.
         """
         return decode_all(((path, path) for path in self.paths), len(self.paths), self.how)
 
@@ -118,7 +118,7 @@ def decode_all(sources: Iterable[tuple[str, str | BinaryIO]], count: int, how: D
         (count, C, size, size) uint8.
 
     Raises:
-        UserError: one cannot be read.
+        DataError: one cannot be read.
     """
     images = torch.empty((count, how.channels, how.size, how.size), dtype=torch.uint8)
 
@@ -159,7 +159,7 @@ def decode(name: str, source: str | BinaryIO, how: Decoding) -> NDArray[np.uint8
         how: size, channels and the rest.
 
     Raises:
-        UserError: it is no image, or damaged.
+        DataError: it is no image, or damaged.
     """
     try:
         return how.decode(source)
@@ -167,7 +167,7 @@ def decode(name: str, source: str | BinaryIO, how: Decoding) -> NDArray[np.uint8
         remedy = "replace or delete it, or set data.on_error to skip" if isinstance(source, str) else "fetch it again"
         if Path(name).suffix.lower() in HEIF_SUFFIXES and not can_read_heif():
             remedy = "install the extra heif (pip install 'msal_lightning[heif]')"
-        raise UserError(f"cannot read the image '{name}' ({' '.join(str(error).split()):.120}): {remedy}") from None
+        raise DataError(f"cannot read the image '{name}' ({' '.join(str(error).split()):.120}): {remedy}") from None
 
 
 def free_memory() -> int:

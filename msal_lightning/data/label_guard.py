@@ -4,16 +4,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_hidden: ContextVar[bool] = ContextVar("labels_hidden", default=False)
+_hidden: ContextVar[bool] = ContextVar("forbid_label_access", default=False)
 
 
-class HiddenLabelsError(Exception):
+class LabelAccessError(Exception):
     """A strategy reached for labels, through a data module or an oracle that it holds."""
 
 
 @contextmanager
-def labels_hidden() -> Iterator[None]:
-    """While it lasts, whoever reads labels gets :class:`HiddenLabelsError`."""
+def forbid_label_access() -> Iterator[None]:
+    """While it lasts, whoever reads labels gets :class:`LabelAccessError`."""
     token = _hidden.set(True)
     try:
         yield
@@ -21,13 +21,13 @@ def labels_hidden() -> Iterator[None]:
         _hidden.reset(token)
 
 
-def refuse_if_hidden() -> None:
+def refuse_if_forbidden() -> None:
     """Called by everything that holds labels, before it gives them out.
 
     Raises:
-        HiddenLabelsError: a query is being computed.
+        LabelAccessError: a query is being computed.
     """
     if _hidden.get():
-        raise HiddenLabelsError(
+        raise LabelAccessError(
             "labels were read while the query was computed: a strategy sees the model's outputs only"
         )

@@ -6,32 +6,32 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from msal_lightning.data.label_guard import refuse_if_hidden
-from msal_lightning.errors import UserError
+from msal_lightning.data.label_guard import refuse_if_forbidden
+from msal_lightning.errors import DataError
 
 UNKNOWN = -1
-"""The label of an image whose label was not bought yet, or that nobody has labeled."""
+"""The label of an image whose label was not queried yet, or that nobody has labeled."""
 
 
-class Truth:
+class HiddenLabels:
     """The labels that came with the images: all of them for a benchmark, some or none for your own images.
 
     Args:
         labels: (N,) int64; -1 where unknown.
 
     Attributes:
-        handed_out: number of labels given so far, a person's among them; equals the number of labels bought, always.
+        num_revealed: number of labels given so far, a person's among them; equals the number of labels queried, always.
         known: (N,) bool, whose label came with the images.
     """
 
     def __init__(self, labels: Tensor) -> None:
         self.__labels = labels
         self.known = labels != UNKNOWN
-        self.handed_out = 0
+        self.num_revealed = 0
 
     @property
     def _labels(self) -> Tensor:
-        refuse_if_hidden()
+        refuse_if_forbidden()
         return self.__labels
 
     @property
@@ -54,7 +54,7 @@ class Truth:
         labels = self._labels[index]
         if unknown := int((labels == UNKNOWN).sum()):
             raise ValueError(f"{unknown} of {len(index)} labels did not come with the images: a person knows them")
-        self.handed_out += len(index)
+        self.num_revealed += len(index)
         return labels
 
     def count_errors(self, index: Tensor, predictions: Tensor) -> int | None:
@@ -85,11 +85,11 @@ class Truth:
             (N,) bool, which images the long-tailed version keeps.
 
         Raises:
-            UserError: nobody knows the labels beforehand.
+            DataError: nobody knows the labels beforehand.
         """
         labels = self._labels
         if not self.is_whole:
-            raise UserError(
+            raise DataError(
                 "expected all labels to be known for data.imbalance, got images without one: leave data.imbalance out"
             )
         counts = torch.bincount(labels, minlength=num_classes)

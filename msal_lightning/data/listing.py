@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from msal_lightning.data.formats import FORMER_SUFFIXES, HEIF_SUFFIXES, can_read_heif, looks_like, suffixes
-from msal_lightning.errors import UserError
+from msal_lightning.errors import DataError
 from msal_lightning.io.terminal import say
 
 _BROKEN = "with a broken link"
@@ -55,7 +55,7 @@ def list_images(
         but: files that are not even counted.
 
     Raises:
-        UserError: the same file or folder belongs to two groups.
+        DataError: the same file or folder belongs to two groups.
     """
     walk = _Walk(root, FORMER_SUFFIXES if former else suffixes(), former, {identity(path) for path in but})
     for name, folder in sorted(groups.items(), key=lambda group: (group[1].is_symlink(), group[1])):
@@ -106,7 +106,7 @@ class _Walk:
                 with os.scandir(here) as found:
                     entries = sorted((entry for entry in found if entry.name[0] != "."), key=lambda entry: entry.name)
             except OSError as error:
-                raise UserError(
+                raise DataError(
                     f"cannot list the folder '{here}' ({error.strerror}): make it readable, or move it elsewhere"
                 ) from None
             for entry in entries:
@@ -125,7 +125,7 @@ class _Walk:
             return True
         other, before = self._folders[own]
         if other is not None and other != group:
-            raise UserError(
+            raise DataError(
                 f"'{folder}' and '{before}' are the same folder, so that its images would be in two classes, "
                 f"{group} and {other}: remove one of the two"
             )
@@ -143,7 +143,7 @@ class _Walk:
         if own in self._files:
             other, before = self._files[own]
             if other != group:
-                raise UserError(
+                raise DataError(
                     f"'{path}' and '{before}' are the same file, so that one image would be in two classes, {group} "
                     f"and {other}: remove one of the two"
                 )

@@ -27,7 +27,7 @@ class ImageStore(Protocol):
         """The images at (B,) int64 indices: (B, C, H, W) uint8."""
 
 
-class Images(NamedTuple):
+class ImageSet(NamedTuple):
     """A set of images with their labels.
 
     Attributes:
@@ -53,7 +53,7 @@ class Batch(NamedTuple):
     label: Tensor
 
 
-class View(Dataset[Batch]):
+class IndexedImages(Dataset[Batch]):
     """Batches of uint8 images out of the one storage; ``view[indices]`` is a whole batch.
 
     Args:

@@ -15,7 +15,7 @@ from msal_lightning.data.decoding import ANY, Range, as_raw
 from msal_lightning.data.formats import UNREADABLE, formats
 from msal_lightning.data.image_files import in_threads
 from msal_lightning.data.raw_pixels import Raw, read_raw
-from msal_lightning.errors import UserError
+from msal_lightning.errors import DataError
 
 SAMPLE = 256
 """Files that a range or a mean is found on, of each extension."""
@@ -80,14 +80,14 @@ def count_bands(paths: Sequence[str]) -> int:
     """Samples of the first file that can be read.
 
     Raises:
-        UserError: none can.
+        DataError: none can.
     """
     for path in paths:
         try:
             return int((read_raw(path, all_bands=True) or as_raw(path, 64)).samples.shape[2])
         except UNREADABLE:
             continue
-    raise UserError("expected images to count their bands, found none that can be read: name them in data.bands")
+    raise DataError("expected images to count their bands, found none that can be read: name them in data.bands")
 
 
 def count_animated(paths: Sequence[str]) -> int:

@@ -7,11 +7,11 @@ import torchvision
 
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.download import fetch
-from msal_lightning.data.loading import Images
+from msal_lightning.data.loading import ImageSet
 
 
 class CIFAR10(ActiveDataModule):
-    """Tiny photographs, 32×32 colour: 10 classes, 50,000 to learn from, 10,000 to test."""
+    """Tiny photographs, 32×32 colour: 10 classes, 50,000 to train on, 10,000 to test."""
 
     mean = (0.4914, 0.4822, 0.4465)
     std = (0.2470, 0.2435, 0.2616)
@@ -22,7 +22,7 @@ class CIFAR10(ActiveDataModule):
     source = "https://www.cs.toronto.edu/~kriz/cifar.html"
     _torchvision: type[torchvision.datasets.CIFAR10] = torchvision.datasets.CIFAR10
 
-    def load(self) -> tuple[Images, Images]:
+    def load(self) -> tuple[ImageSet, ImageSet]:
         """Read torchvision's files; the names of the classes come with them."""
         dataset = self._torchvision
         try:
@@ -37,7 +37,7 @@ class CIFAR10(ActiveDataModule):
 
 
 class CIFAR100(CIFAR10):
-    """Tiny photographs, 32×32 colour: 100 classes, 50,000 to learn from, 10,000 to test."""
+    """Tiny photographs, 32×32 colour: 100 classes, 50,000 to train on, 10,000 to test."""
 
     mean = (0.5071, 0.4867, 0.4408)
     std = (0.2675, 0.2565, 0.2761)
@@ -57,8 +57,8 @@ class CIFAR100(CIFAR10):
     _torchvision = torchvision.datasets.CIFAR100
 
 
-def _images(dataset: torchvision.datasets.CIFAR10) -> Images:
-    return Images(
+def _images(dataset: torchvision.datasets.CIFAR10) -> ImageSet:
+    return ImageSet(
         torch.from_numpy(dataset.data).permute(0, 3, 1, 2).contiguous(),
         torch.tensor(dataset.targets, dtype=torch.int64),
     )

@@ -18,7 +18,7 @@ from msal_lightning.data.decoding import ANY, Decoding, Fit, Range
 from msal_lightning.data.image_files import ImageFiles, Repeated, free_memory, name_some
 from msal_lightning.data.labels import UNKNOWN
 from msal_lightning.data.listing import Identity, identity, list_images, say_left_out
-from msal_lightning.data.loading import Images
+from msal_lightning.data.loading import ImageSet
 from msal_lightning.data.places import REASONS
 from msal_lightning.data.value_range import (
     FORMER_RANGES,
@@ -31,7 +31,7 @@ from msal_lightning.data.value_range import (
     say_ranges,
     share_outside,
 )
-from msal_lightning.errors import UserError
+from msal_lightning.errors import DataError
 from msal_lightning.io.csv_cells import unguard
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
@@ -51,7 +51,7 @@ class ImageFolder(ActiveDataModule):
         root: folder with a sub-folder for each class, or the one that the paths of the CSV file start from.
         csv: file with the columns path and label, and perhaps split with train or test; its order is the order of
             the indices. None: the sub-folders of root.
-        unlabeled: all images below root are there to learn from, whatever their folders; csv has the labels that are
+        unlabeled: all images below root are there to train on, whatever their folders; csv has the labels that are
             known, and a person gives the others (oracle).
         classes: their names, with unlabeled; none: those that csv and test_root name.
         test_root: folder of the test set, a sub-folder for each class.
@@ -84,7 +84,7 @@ class ImageFolder(ActiveDataModule):
         allow_outside: the paths of the CSV file may lead out of root, by ``..``, links, or from the top.
 
     Raises:
-        UserError: an option out of range.
+        DataError: an option out of range.
     """
 
     def __init__(
@@ -116,13 +116,13 @@ class ImageFolder(ActiveDataModule):
     ) -> None:
         super().__init__(root, batch_size, eval_batch_size, augmentation, imbalance, batch_size_per_device)
         if not 0 < test_fraction < 1:
-            raise UserError(f"expected data.test_fraction to be between 0 and 1, got {test_fraction}: 0.2 is usual")
+            raise DataError(f"expected data.test_fraction to be between 0 and 1, got {test_fraction}: 0.2 is usual")
         if size < 1:
-            raise UserError(f"expected data.size to be at least 1 pixel, got {size}: 224 is usual")
+            raise DataError(f"expected data.size to be at least 1 pixel, got {size}: 224 is usual")
         if isinstance(bands, list) and (not bands or min(bands) < 1 or len({*bands}) < len(bands)):
-            raise UserError(f"expected data.bands to be different numbers from 1, got {bands}: the first band is 1")
+            raise DataError(f"expected data.bands to be different numbers from 1, got {bands}: the first band is 1")
         if value_range != "auto" and not -math.inf < value_range[0] < value_range[1] < math.inf:
-            raise UserError(
+            raise DataError(
                 f"expected data.value_range to be auto, or the lowest and the highest value, got {list(value_range)}: "
                 "[0, 4095] is that of 12 bits"
             )
@@ -132,13 +132,13 @@ class ImageFolder(ActiveDataModule):
         if bands != "all":
             self._normalize()
         if num_workers is not None and num_workers < 0:
-            raise UserError(
+            raise DataError(
                 f"expected data.num_workers to be at least 0, got {num_workers}: leave it out for one a CPU"
             )
         if classes is not None and not unlabeled:
-            raise UserError("expected data.classes with data.unlabeled only: labels name the classes otherwise")
+            raise DataError("expected data.classes with data.unlabeled only: labels name the classes otherwise")
         if classes is not None and (len({*classes}) < len(classes) or not all(name.strip() for name in classes)):
-            raise UserError(f"expected different names in data.classes, got {classes}: correct them")
+            raise DataError(f"expected different names in data.classes, got {classes}: correct them")
         self.csv, self.test_root, self.verify = csv, test_root, verify
         self.allow_outside = allow_outside
         self.partly_labeled, self.classes = unlabeled, classes
@@ -160,11 +160,11 @@ class ImageFolder(ActiveDataModule):
         self.mean, self.std = (tuple(given or other) for given, other in zip(self._given, usual, strict=True))
         for key, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != self.channels:
-                raise UserError(
+                raise DataError(
                     f"expected data.{key} to have {self.channels} values, one a channel, got {list(values)}: correct it"
                 )
         if min(self.std) <= 0:
-            raise UserError(f"expected data.std to be above 0, got {list(self.std)}: it divides the images")
+            raise DataError(f"expected data.std to be above 0, got {list(self.std)}: it divides the images")
         self._scales.clear()
 
     def resume_as(self, resolved: dict[str, Any] | None) -> None:  # noqa: D102
@@ -180,7 +180,7 @@ class ImageFolder(ActiveDataModule):
                 self.channels = len(self.bands)
             self._normalize((resolved["mean"], resolved["std"]) if "mean" in resolved else None)
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise UserError(
+            raise DataError(
                 "the record of round 0 is damaged: it does not say how images are read; delete the records, and the "
                 "run starts anew"
             ) from None
@@ -199,11 +199,11 @@ class ImageFolder(ActiveDataModule):
             parts.append(f"fit {self.fit}")
         return "; ".join(parts)
 
-    def load(self) -> tuple[Images, Images]:
+    def load(self) -> tuple[ImageSet, ImageSet]:
         """List the files, then decode them or leave them on disk.
 
         Raises:
-            UserError: what is wrong with the folder, the CSV file or an image.
+            DataError: what is wrong with the folder, the CSV file or an image.
         """
         where = f"data.root '{self.root}'" if self.csv is None else f"data.csv '{self.csv}'"
         if self.partly_labeled:
@@ -230,9 +230,9 @@ class ImageFolder(ActiveDataModule):
         if self.partly_labeled:
             self.class_names = self._named_classes([*learn, *test])
         elif not test:
-            raise UserError(f"expected test images in {where}, found none: add some, or leave data.test_root out")
+            raise DataError(f"expected test images in {where}, found none: add some, or leave data.test_root out")
         if unknown := sorted({item.label or "" for item in test} - set(self.class_names)):
-            raise UserError(
+            raise DataError(
                 f"expected the classes to test in {where} to be among those to learn, got {name_some(unknown)} too: "
                 "rename or leave them out"
             )
@@ -243,9 +243,9 @@ class ImageFolder(ActiveDataModule):
         files = [ImageFiles([i.path for i in part], self.size, self.channels, self.decoding) for part in (learn, test)]
         labels = [self._labels_of(part) for part in (learn, test)]
         if self._decide(sum(part.num_bytes for part in files)):
-            loaded = [Images(self._read(part), label) for part, label in zip(files, labels, strict=True)]
+            loaded = [ImageSet(self._read(part), label) for part, label in zip(files, labels, strict=True)]
             return loaded[0], loaded[1]
-        return Images(files[0], labels[0]), Images(files[1], labels[1])
+        return ImageSet(files[0], labels[0]), ImageSet(files[1], labels[1])
 
     def _read(self, files: ImageFiles) -> Tensor | Repeated:
         """All images; to plan with, a few of them."""
@@ -272,7 +272,7 @@ class ImageFolder(ActiveDataModule):
         ranges = {name: range_of(files) for name, files in found.items()}
         if self.value_range != "auto":
             if not ranges:
-                raise UserError(
+                raise DataError(
                     "expected files with more than 8 bits a channel for data.value_range, found none: leave it out, "
                     "8-bit files are taken as they are"
                 )
@@ -320,7 +320,7 @@ class ImageFolder(ActiveDataModule):
         if self.classes is None:
             return _sorted_classes(named)
         if unknown := sorted(named - {*self.classes}):
-            raise UserError(
+            raise DataError(
                 f"expected the labels in data.csv and data.test_root to be among data.classes, got "
                 f"{name_some(unknown)} too: add them, or correct the labels"
             )
@@ -335,7 +335,7 @@ class ImageFolder(ActiveDataModule):
         for name in self.class_names:
             rows = rows_of[name]
             if len(rows) < 2:
-                raise UserError(
+                raise DataError(
                     f"expected at least two images a class to hold out data.test_fraction, got one of '{name}': add "
                     "images, or give a data.test_root"
                 )
@@ -346,13 +346,13 @@ class ImageFolder(ActiveDataModule):
         return [item for item, held in pairs if not held], [item for item, held in pairs if held]
 
     def _apart(self, learn: list["_Item"], test: list["_Item"]) -> list["_Item"]:
-        """What is left to learn from without the test images, which a folder without labels may contain."""
+        """What is left to train on without the test images, which a folder without labels may contain."""
         tested = {identity(item.path) for item in test}
         is_tested = [identity(item.path) in tested for item in learn]
         both = [item for item, is_both in zip(learn, is_tested, strict=True) if is_both]
         if both and (not self.partly_labeled or len(both) == len(learn)):
-            raise UserError(
-                f"expected other images in data.test_root '{self.test_root}' than to learn from, got {len(both)} that "
+            raise DataError(
+                f"expected other images in data.test_root '{self.test_root}' than to train on, got {len(both)} that "
                 f"are in both ({name_some([str(item.path) for item in both])}): remove them from one of the two"
             )
         if both:
@@ -370,7 +370,7 @@ class ImageFolder(ActiveDataModule):
         if bad:
             say(f"{len(bad)} of {len(items)} images cannot be read and are left out: {name_some(bad)}")
         if lost := sorted({item.label or "" for item in items} - {item.label or "" for item in kept} - {""}):
-            raise UserError(f"found no image that can be read of {name_some(lost)}: replace them, or leave them out")
+            raise DataError(f"found no image that can be read of {name_some(lost)}: replace them, or leave them out")
         return kept
 
     def _labels_of(self, items: list["_Item"]) -> Tensor:
@@ -410,11 +410,11 @@ def _rounded(values: Tensor) -> list[float]:
 
 def _from_folder(root: Path, where: str, former: bool) -> list[_Item]:
     if not root.is_dir():
-        raise UserError(f"expected {where} to be a folder with a sub-folder for each class, found none: correct it")
+        raise DataError(f"expected {where} to be a folder with a sub-folder for each class, found none: correct it")
     classes = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     names = {entry.name for entry in classes}
     if "train" in names and names & {"test", "val"}:
-        raise UserError(
+        raise DataError(
             f"expected a sub-folder for each class in {where}, got train and a test set: set data.root to "
             f"'{root / 'train'}' and data.test_root to the other one"
         )
@@ -422,14 +422,14 @@ def _from_folder(root: Path, where: str, former: bool) -> list[_Item]:
     say_left_out(listing)
     items = [_Item(path, folder.name) for folder in classes for path in listing.images[folder.name]]
     if empty := sorted(names - {item.label for item in items}):
-        raise UserError(f"found no images in {name_some(empty)} of {where}: add some, or delete the folder")
+        raise DataError(f"found no images in {name_some(empty)} of {where}: add some, or delete the folder")
     return items
 
 
 def _without_labels(root: Path, csv: str | None, test_root: str | None, former: bool) -> list[_Item]:
     """All images below a folder, with the labels that a CSV file knows."""
     if not root.is_dir():
-        raise UserError(f"expected data.root '{root}' to be a folder of images, found none: correct it")
+        raise DataError(f"expected data.root '{root}' to be a folder of images, found none: correct it")
     listed = {identity(item.path): item for item in _from_csv(Path(csv), root, blank=True)} if csv else {}
     listing = list_images({"": root}, root, former, but=[csv] if csv else [])
     say_left_out(listing)
@@ -442,12 +442,12 @@ def _without_labels(root: Path, csv: str | None, test_root: str | None, former: 
         say(f"{len(out)} of {len(items)} images are left out: data.csv says {' or '.join(REASONS)}")
         items = [item for item in items if item.label not in REASONS]
     if listed:
-        raise UserError(
+        raise DataError(
             f"expected the files that data.csv '{csv}' names to be images below data.root '{root}', got "
             f"{name_some(sorted(str(item.path) for item in listed.values()))} too: correct one of the two"
         )
     if not any(not item.is_test for item in items):
-        raise UserError(f"expected images below data.root '{root}', found none: set it to your folder")
+        raise DataError(f"expected images below data.root '{root}', found none: set it to your folder")
     return items
 
 
@@ -459,20 +459,20 @@ def _field(row: dict[str, str], key: str) -> str:
 def _from_csv(file: Path, root: Path, blank: bool = False, allow_outside: bool = True) -> list[_Item]:
     top = root.resolve()
     if file.exists() and not file.is_file():  # a device may never end
-        raise UserError(f"cannot read data.csv '{file}' (no file): set it to a CSV file with path and label")
+        raise DataError(f"cannot read data.csv '{file}' (no file): set it to a CSV file with path and label")
     try:
         with file.open(newline="", encoding="utf-8-sig") as text:
             reader = csv.DictReader(text, restkey=_MORE, strict=True)  # strict: an open quote would swallow lines
             columns = [(name or "").strip() for name in reader.fieldnames or []]
             reader.fieldnames = columns
             if not {"path", "label"} <= set(columns):
-                raise UserError(
+                raise DataError(
                     f"expected the columns path and label in data.csv '{file}', got {', '.join(columns) or 'none'}: "
                     "write them into the first line"
                 )
             rows = [(reader.line_num, {key: _field(row, key) for key in columns}, _MORE in row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"cannot read data.csv '{file}' ({error}): set it to a CSV file with path and label") from None
+        raise DataError(f"cannot read data.csv '{file}' ({error}): set it to a CSV file with path and label") from None
     items, wrong, seen = [], [], dict[Identity, int]()
     for line, row, has_more in rows:
         path = root / row["path"]
@@ -495,14 +495,14 @@ def _from_csv(file: Path, root: Path, blank: bool = False, allow_outside: bool =
             items.append(_Item(path, row["label"] or None, row.get("split") == "test"))
     if wrong:
         shown = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
-        raise UserError(f"found {counted(len(wrong), 'line')} of data.csv '{file}' wrong ({shown}): correct them")
+        raise DataError(f"found {counted(len(wrong), 'line')} of data.csv '{file}' wrong ({shown}): correct them")
     return items
 
 
 def _class_names(items: list[_Item], where: str) -> tuple[str, ...]:
     names = _sorted_classes({item.label for item in items if item.label is not None})
     if len(names) < 2:
-        raise UserError(
+        raise DataError(
             f"expected at least two classes to learn in {where}, got {len(names)}: there is nothing to tell apart"
         )
     return names

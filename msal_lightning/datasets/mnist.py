@@ -11,13 +11,13 @@ from torch import Tensor
 
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.download import fetch
-from msal_lightning.data.loading import Images
-from msal_lightning.errors import UserError
+from msal_lightning.data.loading import ImageSet
+from msal_lightning.errors import DataError
 from msal_lightning.io.archives import read_idx
 
 
 class MNIST(ActiveDataModule):
-    """Handwritten digits, 28×28 grey: 10 classes, 60,000 to learn from, 10,000 to test."""
+    """Handwritten digits, 28×28 grey: 10 classes, 60,000 to train on, 10,000 to test."""
 
     mean = (0.1307,)
     std = (0.3081,)
@@ -31,7 +31,7 @@ class MNIST(ActiveDataModule):
     source = "http://yann.lecun.com/exdb/mnist, by torchvision's mirrors"
     _torchvision: type[torchvision.datasets.MNIST] = torchvision.datasets.MNIST
 
-    def load(self) -> tuple[Images, Images]:
+    def load(self) -> tuple[ImageSet, ImageSet]:
         """Read the four IDX files, packed or not, from the root or torchvision's folder below it."""
         found = self._find()
         if found is None:
@@ -39,7 +39,7 @@ class MNIST(ActiveDataModule):
             fetch(self, lambda: self._torchvision(self.root, download=True), expected)
             found = self._find()
         if found is None:
-            raise UserError(f"{self.name} was downloaded, but its files are not below data.root '{self.root}'")
+            raise DataError(f"{self.name} was downloaded, but its files are not below data.root '{self.root}'")
         train_images, train_labels, test_images, test_labels = map(_read_idx, found)
         learn = _pair(train_images, train_labels, found[0])
         return learn, _pair(test_images, test_labels, found[2])
@@ -82,14 +82,14 @@ def _read_idx(path: Path) -> Tensor:
     try:
         array = read_idx(path)
     except (OSError, EOFError, ValueError, gzip.zlib.error) as error:  # type: ignore[attr-defined]
-        raise UserError(f"cannot read '{path}' as an IDX file ({error}): delete it and fetch it again") from None
+        raise DataError(f"cannot read '{path}' as an IDX file ({error}): delete it and fetch it again") from None
     return torch.from_numpy(array.copy())
 
 
-def _pair(image: Tensor, label: Tensor, path: Path) -> Images:
+def _pair(image: Tensor, label: Tensor, path: Path) -> ImageSet:
     if image.ndim != 3 or label.ndim != 1 or len(image) != len(label):
-        raise UserError(
+        raise DataError(
             f"expected '{path}' and its label file to hold images (N, H, W) and labels (N,), got "
             f"{tuple(image.shape)} and {tuple(label.shape)}: delete both and fetch them again"
         )
-    return Images(image[:, None], label.long())
+    return ImageSet(image[:, None], label.long())

@@ -5,11 +5,11 @@ import torchvision
 
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.download import fetch
-from msal_lightning.data.loading import Images
+from msal_lightning.data.loading import ImageSet
 
 
 class SVHN(ActiveDataModule):
-    """House numbers, 32×32 colour: 10 classes, 73,257 to learn from, 26,032 to test."""
+    """House numbers, 32×32 colour: 10 classes, 73,257 to train on, 26,032 to test."""
 
     mean = (0.4377, 0.4438, 0.4728)
     std = (0.1980, 0.2010, 0.1970)
@@ -17,7 +17,7 @@ class SVHN(ActiveDataModule):
     files = ("train_32x32.mat",)
     source = "http://ufldl.stanford.edu/housenumbers"
 
-    def load(self) -> tuple[Images, Images]:
+    def load(self) -> tuple[ImageSet, ImageSet]:
         """Read the two .mat files, in which the digit 0 has the label 10."""
         dataset = torchvision.datasets.SVHN
         try:
@@ -28,5 +28,5 @@ class SVHN(ActiveDataModule):
             return _images(dataset(self.root, "train")), _images(dataset(self.root, "test"))
 
 
-def _images(dataset: torchvision.datasets.SVHN) -> Images:
-    return Images(torch.from_numpy(dataset.data.copy()), torch.from_numpy(dataset.labels).long())
+def _images(dataset: torchvision.datasets.SVHN) -> ImageSet:
+    return ImageSet(torch.from_numpy(dataset.data.copy()), torch.from_numpy(dataset.labels).long())

@@ -17,9 +17,9 @@ from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.decoding import Decoding
 from msal_lightning.data.download import download_file
 from msal_lightning.data.image_files import decode_all, name_some
-from msal_lightning.data.loading import Images
+from msal_lightning.data.loading import ImageSet
 from msal_lightning.data.read_only import is_read_only
-from msal_lightning.errors import UserError
+from msal_lightning.errors import DataError, UserError
 from msal_lightning.io.archives import check_zip
 from msal_lightning.io.atomic import atomic_file, write_atomically
 from msal_lightning.io.folder_mark import MARK, claim_folder
@@ -38,7 +38,7 @@ _CACHE_FILES = (r"(learn|test)_(image|label)\.npy", r"class_names\.npy", "comple
 
 
 class TinyImageNet(ActiveDataModule):
-    """Photographs, 64×64 colour: 200 classes, 100,000 to learn from, 10,000 to test.
+    """Photographs, 64×64 colour: 200 classes, 100,000 to train on, 10,000 to test.
 
     Read once from the official zip, without unpacking it, or from its unpacked folder; then kept as one array, which is
     all that later runs need (delete msal-cache-1 to have the images read anew). The official validation set is the
@@ -51,11 +51,11 @@ class TinyImageNet(ActiveDataModule):
     files = ("tiny-imagenet-200", "tiny-imagenet-200.zip", "msal-cache-1")
     source = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 
-    def load(self) -> tuple[Images, Images]:
+    def load(self) -> tuple[ImageSet, ImageSet]:
         """Read the cache, or make it.
 
         Raises:
-            UserError: files are missing, damaged or not those of TinyImageNet.
+            DataError: files are missing, damaged or not those of TinyImageNet.
         """
         cache = Path(self.root) / _CACHE
         if (found := _read_cache(cache)) is None:
@@ -102,12 +102,12 @@ class _Zip:
             check_zip(file, times=20, most=1_000_000)  # JPEG hardly packs
             self._zip = zipfile.ZipFile(file)
         except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
-            raise UserError(f"cannot read '{file}' ({error}): delete it, and it is fetched again") from None
+            raise DataError(f"cannot read '{file}' ({error}): delete it, and it is fetched again") from None
         members = self._zip.infolist()
         for member in members:
             path = PurePosixPath(member.filename)
             if path.is_absolute() or ".." in path.parts:
-                raise UserError(
+                raise DataError(
                     f"'{file}' holds the path '{path}', which leads out of it: delete it, and it is fetched again"
                 )
         self._members = {member.filename.removeprefix(f"{_NAME}/"): member for member in members}
@@ -124,7 +124,7 @@ def _read(source: _Folder | _Zip, name: str) -> bytes:
     try:
         return source.read(name)
     except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:  # RuntimeError: encrypted
-        raise UserError(
+        raise DataError(
             f"cannot read '{name}' in '{source.where}' ({error}): delete it, and it is fetched again"
         ) from None
 
@@ -134,12 +134,12 @@ def _lines(source: _Folder | _Zip, name: str) -> list[list[str]]:
     try:
         return [line.split("\t") for line in _read(source, name).decode().splitlines() if line]
     except UnicodeDecodeError as error:
-        raise UserError(
+        raise DataError(
             f"cannot read '{name}' in '{source.where}' as text ({error}): delete it, and it is fetched again"
         ) from None
 
 
-def _decode(source: _Folder | _Zip) -> tuple[Images, Images, tuple[str, ...]]:
+def _decode(source: _Folder | _Zip) -> tuple[ImageSet, ImageSet, tuple[str, ...]]:
     train, classes = _train(source)
     number = {wnid: c for c, wnid in enumerate(classes)}
     val = _val(source, number)
@@ -152,7 +152,7 @@ def _decode(source: _Folder | _Zip) -> tuple[Images, Images, tuple[str, ...]]:
 
 
 def _train(source: _Folder | _Zip) -> tuple[list[str], list[str]]:
-    """Files to learn from and classes, in order."""
+    """Files to train on and classes, in order."""
     train = sorted(name for name in source.names if _is_image(name) and name.startswith("train/"))
     found = {_class(name) for name in train}
     classes = {name.split("/")[1] for name in source.names if name.startswith("train/") and name.count("/") > 1}
@@ -160,12 +160,12 @@ def _train(source: _Folder | _Zip) -> tuple[list[str], list[str]]:
     if "wnids.txt" in source.names:
         classes |= {line[0].strip() for line in _lines(source, "wnids.txt")}
     if not found or _ANNOTATIONS not in source.names:
-        raise UserError(
+        raise DataError(
             f"expected train/<class>/images and {_ANNOTATIONS} in '{source.where}', found {len(found)} classes: put "
             f"{_NAME}.zip there, from {_URL}"
         )
     if empty := sorted(classes - found):
-        raise UserError(
+        raise DataError(
             f"found no images to learn of {name_some(empty)} in '{source.where}': delete it, and it is fetched again"
         )
     return train, sorted(found)
@@ -177,14 +177,14 @@ def _val(source: _Folder | _Zip, number: dict[str, int]) -> dict[str, int]:
     wrong = {name for name, _ in lines if name not in source.names} | {wnid for _, wnid in lines if wnid not in number}
     if wrong or not lines:
         which = f"{name_some(sorted(wrong))}, not in the dataset" if wrong else "no lines"
-        raise UserError(
+        raise DataError(
             f"expected {_ANNOTATIONS} in '{source.where}' to have a line for each test file, with its class, got "
             f"{which}: delete it, and it is fetched again"
         )
     val = {name: number[wnid] for name, wnid in lines}
     images = {name for name in source.names if _is_image(name) and name.startswith("val/")}
     if extra := sorted(images - set(val)):
-        raise UserError(f"{name_some(extra)} in '{source.where}' has no line in {_ANNOTATIONS}: delete the file")
+        raise DataError(f"{name_some(extra)} in '{source.where}' has no line in {_ANNOTATIONS}: delete the file")
     return val
 
 
@@ -199,14 +199,14 @@ def _class(name: str) -> str:
     return name.split("/")[1]
 
 
-def _images(source: _Folder | _Zip, names: list[str], labels: list[int]) -> Images:
+def _images(source: _Folder | _Zip, names: list[str], labels: list[int]) -> ImageSet:
     files: Iterable[tuple[str, io.BytesIO]] = (
         (f"{source.where}/{name}", io.BytesIO(_read(source, name))) for name in names
     )
-    return Images(decode_all(files, len(names), Decoding(_SIZE, 3)), torch.tensor(labels, dtype=torch.int64))
+    return ImageSet(decode_all(files, len(names), Decoding(_SIZE, 3)), torch.tensor(labels, dtype=torch.int64))
 
 
-def _write_cache(cache: Path, learn: Images, test: Images, names: tuple[str, ...]) -> None:
+def _write_cache(cache: Path, learn: ImageSet, test: ImageSet, names: tuple[str, ...]) -> None:
     again = "the images will be decoded anew each time"
     try:
         claim_folder(cache, "image cache", "the cache", _made_before)
@@ -238,14 +238,14 @@ def _save(file: Path, array: NDArray[Any]) -> None:
         np.save(stream, array)
 
 
-def _read_cache(cache: Path) -> tuple[Images, Images, tuple[str, ...]] | None:
+def _read_cache(cache: Path) -> tuple[ImageSet, ImageSet, tuple[str, ...]] | None:
     """None where it is not there, unfinished or damaged."""
     if not (cache / "complete").exists():
         return None
     try:
         names = tuple(np.load(cache / "class_names.npy", mmap_mode="r").tolist())
         learn, test = (
-            Images(
+            ImageSet(
                 # mapped, so that the start need not wait until 1.2 GB are read; "c": writable, but never written back
                 torch.from_numpy(np.load(cache / f"{part}_image.npy", mmap_mode="c")),
                 torch.from_numpy(np.load(cache / f"{part}_label.npy", mmap_mode="c")),

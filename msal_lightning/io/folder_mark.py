@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from msal_lightning.errors import UserError
+from msal_lightning.errors import RunError
 from msal_lightning.io.atomic import named_by_part, write_atomically
 from msal_lightning.io.names import name_some
 
@@ -60,11 +60,11 @@ def check_folder(
         Whether it is new: missing or empty.
 
     Raises:
-        UserError: it is no folder, or not of this kind.
+        RunError: it is no folder, or not of this kind.
         OSError: it cannot be read.
     """
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"expected {option} '{folder}' to be a folder, found a file: choose another {option}")
+        raise RunError(f"expected {option} '{folder}' to be a folder, found a file: choose another {option}")
     names = sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
     if all(named_by_part(name) == MARK for name in names):  # what a kill before the mark leaves
         return True
@@ -74,12 +74,12 @@ def check_folder(
     if mark:
         which = "" if mark.get("kind") != kind else f" of format {FORMAT}"
         found = f"a {mark['kind']} of format {mark['format']}" if which else f"a {mark['kind']}"
-        raise UserError(
+        raise RunError(
             f"expected {option} '{folder}' to be the folder of a {kind}{which}, found that of {found}: choose another "
             f"{option}"
         )
     if not made_before(folder):
-        raise UserError(
+        raise RunError(
             f"{option} '{folder}' has files that are not from a {kind} of this program ({name_some(names)}): choose "
             f"another {option}"
         )
@@ -98,7 +98,7 @@ def claim_folder(
         made_before: recognises a folder from before there were marks.
 
     Raises:
-        UserError: it is no folder, or not of this kind.
+        RunError: it is no folder, or not of this kind.
         OSError: it cannot be read or written.
     """
     check_folder(folder, kind, option, made_before)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import lock_descriptor
 
-from msal_lightning.errors import UserError
+from msal_lightning.errors import RunError, UserError
 from msal_lightning.io.atomic import open_unlinked
 
 _TRIES = 3  # `status` holds the lock for an instant while it looks who has it
@@ -54,7 +54,7 @@ class DirectoryLock:
         """Take it, or say who has it.
 
         Raises:
-            UserError: another process has it, or it is a symbolic link, whose target is not touched.
+            RunError: another process has it, or it is a symbolic link, whose target is not touched.
             OSError: the file cannot be written.
         """
         if self._key is not None:
@@ -74,7 +74,7 @@ class DirectoryLock:
         if not is_ours:
             holder = _read(file) or "another process"
             os.close(file)
-            raise UserError(
+            raise RunError(
                 f"{self.option} '{self.path.parent}' is in use by {holder}: wait for it, stop it, or choose another "
                 f"{self.option}"
             )
@@ -116,7 +116,7 @@ class DirectoryLock:
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise
-            raise UserError(
+            raise RunError(
                 f"expected '{self.path}' to be a file of this program, found a symbolic link: remove the link"
             ) from None
 

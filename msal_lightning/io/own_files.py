@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from msal_lightning.errors import UserError
+from msal_lightning.errors import RunError
 from msal_lightning.io.atomic import named_by_part
 
 
@@ -60,11 +60,11 @@ def refuse_linked_folders(folder: Path, patterns: Sequence[str]) -> None:
         patterns: of the files in it, see the module.
 
     Raises:
-        UserError: which one is a link.
+        RunError: which one is a link.
     """
     for name in sorted(_folders(patterns)):
         if (folder / name).is_symlink():
-            raise UserError(
+            raise RunError(
                 f"expected '{folder / name}' to be a folder, found a symbolic link: put a folder there, or to have it "
                 f"on another disk make '{folder}' itself the link"
             )

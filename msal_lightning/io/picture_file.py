@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError
 
 _HEAD = 4096  # bytes in which an SVG has its root element
 
@@ -14,11 +14,11 @@ def refuse_no_picture(out: str) -> None:
         out: as a person named it.
 
     Raises:
-        UserError: it is a folder, or a file of another kind; a PDF file has to be a figure that was drawn here.
+        ConfigError: it is a folder, or a file of another kind; a PDF file has to be a figure that was drawn here.
     """
     file = Path(out)
     if file.is_dir():
-        raise UserError(f"expected --out '{out}' to be a file, found a folder: name a file in it, {out}/figure.png")
+        raise ConfigError(f"expected --out '{out}' to be a file, found a folder: name a file in it, {out}/figure.png")
     try:
         content = file.read_bytes()
     except OSError:  # it is not there, or writing says what is wrong
@@ -31,4 +31,4 @@ def refuse_no_picture(out: str) -> None:
         ".pdf": content.startswith(b"%PDF") and b"/Creator (Matplotlib" in content,  # not somebody's thesis
     }
     if content and not looks_right.get(file.suffix.lower(), False):
-        raise UserError(f"the file '{out}' is there already and no picture of this program: choose another --out")
+        raise ConfigError(f"the file '{out}' is there already and no picture of this program: choose another --out")

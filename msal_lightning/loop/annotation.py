@@ -8,19 +8,19 @@ import torch
 
 from msal_lightning.data.base import IN_POOL, ActiveDataModule
 from msal_lightning.data.places import REASONS
-from msal_lightning.errors import UserError
+from msal_lightning.errors import AnnotationError
 from msal_lightning.io.kill_points import kill_point
 from msal_lightning.loop.checks import ModelCheck, check_test_set
 from msal_lightning.loop.fitting import Fitted, Fitter
 from msal_lightning.loop.label_sources import InitialSet, LabelSource, pseudo_labels_of
 from msal_lightning.models.predictor import Predictor
-from msal_lightning.oracles.base import Item, NotYet, Oracle, Question
+from msal_lightning.oracles.base import AwaitingLabels, LabelingBatch, LabelingTask, Oracle
 from msal_lightning.oracles.tasks import make_items
 from msal_lightning.query.callback import Query
 from msal_lightning.query.shortlist import Selection
 from msal_lightning.runs.directory import RunDirectory
-from msal_lightning.runs.pending import INITIAL, Asked, Exchange, asked_file
-from msal_lightning.runs.records import PseudoLabels, Purchase, RoundRecord, Skipped, record_body, record_of
+from msal_lightning.runs.pending import INITIAL, Exchange, PendingRequest, pending_file
+from msal_lightning.runs.records import LabeledImages, PseudoLabels, RoundRecord, Skipped, record_body, record_of
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.training.checkpoint import load_checked
 from msal_lightning.training.distributed import Ranks
@@ -69,24 +69,24 @@ class AnnotatorLabels(LabelSource):
     def check(self) -> None:  # noqa: D102
         check_test_set(self.data, self.label_counts[0], self.held_out)
         data, name = self.data, type(self._oracle).__name__
-        known = int(data.truth.known[data.pool].sum())
-        if data.truth.is_whole:
-            raise UserError(
+        known = int(data.hidden_labels.known[data.pool].sum())
+        if data.hidden_labels.is_whole:
+            raise AnnotationError(
                 f"oracle {name} asks a person, but all labels are known: set oracle to Simulated, or data.unlabeled to "
                 "true"
             )
         if known > self.label_counts[0]:
-            raise UserError(
+            raise AnnotationError(
                 f"expected loop.initial_size to be at least {known}, the labels that are known, got "
                 f"{self.label_counts[0]}: the first model learns from all of them"
             )
         if data.num_classes < 2 and not self._oracle.allow_new_classes:
-            raise UserError(
+            raise AnnotationError(
                 f"expected at least two classes, got {data.num_classes}: name them in data.classes, or set "
                 "oracle.allow_new_classes to true"
             )
         if taken := sorted({*REASONS} & {*data.class_names}):
-            raise UserError(
+            raise AnnotationError(
                 f"expected no class to be called '{taken[0]}', which says that an image is not to be used: rename it"
             )
 
@@ -94,16 +94,16 @@ class AnnotatorLabels(LabelSource):
         """Use the labels that came with some images, and ask for the others.
 
         Raises:
-            NotYet: labels are missing.
-            UserError: the known labels changed after others were asked for, or name one class only.
+            AwaitingLabels: labels are missing.
+            AnnotationError: the known labels changed after others were asked for, or name one class only.
         """
-        data, size, asked = self.data, self.label_counts[0], self._asked(INITIAL)
+        data, size, request = self.data, self.label_counts[0], self._asked(INITIAL)
         order = data.initial_order()
-        known = order[data.truth.known[order]]
+        known = order[data.hidden_labels.known[order]]
         to_ask = size - len(known)
-        before = [item.index for exchange in asked.exchanges[:1] for item in exchange.question.items]
+        before = [item.index for exchange in request.exchanges[:1] for item in exchange.batch.items]
         if before and (len(before) != to_ask or {*before} & {*known.tolist()}):
-            raise UserError(
+            raise AnnotationError(
                 "expected the labels in data.csv that were there when the initial set was asked for "
                 f"({size - len(before)}), got others ({len(known)}): bring the former file back, or "
                 "start anew with --overwrite"
@@ -113,9 +113,9 @@ class AnnotatorLabels(LabelSource):
         def choose(n: int) -> tuple[Selection, None]:
             return Selection(order[data.labeled_at[order] == IN_POOL][:n], None), None
 
-        given, skipped = self._session().collect(asked, to_ask, 0, choose)
+        given, skipped = self._session().collect(request, to_ask, 0, choose)
         if data.num_classes < 2:
-            raise UserError(
+            raise AnnotationError(
                 f"expected at least two classes in the labels of the initial set, got {data.num_classes}: name all of "
                 "them in data.classes, or start anew with a larger loop.initial_size"
             )
@@ -132,19 +132,19 @@ class AnnotatorLabels(LabelSource):
         """Ask for the labels of the selection, and for the next best where the person skips.
 
         Raises:
-            NotYet: labels are missing; the draft is kept, so that the round is not trained again.
+            AwaitingLabels: labels are missing; the draft is kept, so that the round is not trained again.
         """
         kill_point("ask about a round")
         draft = replace(draft, pseudo_labels=pseudo_labels_of(query))
-        asked = replace(self._asked(_name(draft.round)), record=record_body(draft))
-        return self._collect(draft, asked, query.n, [(selection, Predictor(fitted.model, fitted.trainer))])
+        request = replace(self._asked(_name(draft.round)), record=record_body(draft))
+        return self._collect(draft, request, query.n, [(selection, Predictor(fitted.model, fitted.trainer))])
 
     def resume(self, draft: RoundRecord) -> RoundRecord:  # noqa: D102
-        asked = self._asked(_name(draft.round))
-        return self._collect(draft, asked, len(asked.exchanges[0].question.items), [])
+        request = self._asked(_name(draft.round))
+        return self._collect(draft, request, len(request.exchanges[0].batch.items), [])
 
     def _collect(
-        self, draft: RoundRecord, asked: Asked, n: int, chosen: list[tuple[Selection, Predictor]]
+        self, draft: RoundRecord, request: PendingRequest, n: int, chosen: list[tuple[Selection, Predictor]]
     ) -> RoundRecord:
         """Complete the record: what was chosen goes first, the model chooses replacements."""
         data = self.data
@@ -153,14 +153,14 @@ class AnnotatorLabels(LabelSource):
             return chosen.pop() if chosen else self._choose_again(draft.round, n)
 
         try:
-            given, skipped = self._session().collect(asked, n, draft.round + 1, choose)
-        except NotYet as waiting:
+            given, skipped = self._session().collect(request, n, draft.round + 1, choose)
+        except AwaitingLabels as waiting:
             waiting.record = draft  # how good the model is that asks
             raise
         counts = torch.bincount(torch.tensor(given.label, dtype=torch.int64), minlength=data.num_classes)
         return replace(
             draft,
-            bought=given,
+            queried=given,
             class_counts=counts.tolist(),
             pseudo_labels=self._still_in_pool(draft.pseudo_labels),
             skipped=(draft.skipped or Skipped()) + skipped,
@@ -187,16 +187,16 @@ class AnnotatorLabels(LabelSource):
             try:
                 fitted.model.load_state_dict(load_checked(file)["state_dict"])
             except (OSError, ValueError, KeyError, RuntimeError):
-                raise UserError(
+                raise AnnotationError(
                     f"cannot read '{file}', the model that asked in round {round}: put it back, or delete "
-                    f"'{asked_file(self._run.path, _name(round))}', and the round is done again"
+                    f"'{pending_file(self._run.path, _name(round))}', and the round is done again"
                 ) from None
             fitted.select(query)
             kill_point("choose again")
         return query.selection, Predictor(fitted.model, fitted.trainer)
 
-    def _asked(self, name: str) -> Asked:
-        return self._fitter.ranks.on_zero(lambda: self._run.read_asked(name)) or Asked(name)
+    def _asked(self, name: str) -> PendingRequest:
+        return self._fitter.ranks.on_zero(lambda: self._run.read_pending(name)) or PendingRequest(name)
 
     def _session(self) -> "AnnotationSession":
         return AnnotationSession(self._oracle, self.data, self._run, self._fitter.ranks)
@@ -225,11 +225,13 @@ class AnnotationSession:
         self._run = run
         self._ranks = ranks
 
-    def collect(self, asked: Asked, n: int, trained_from: int, choose: Choose) -> tuple[Purchase, Skipped]:
+    def collect(
+        self, request: PendingRequest, n: int, trained_from: int, choose: Choose
+    ) -> tuple[LabeledImages, Skipped]:
         """Collect n labels, or as many as the pool has images, and move these images out of the pool.
 
         Args:
-            asked: what was asked before.
+            request: what was asked before.
             n: how many labels.
             trained_from: the round from which they are trained on.
             choose: the best of the pool, given how many, and the model that chose them; first for the question, then
@@ -239,90 +241,92 @@ class AnnotationSession:
             The labels, in the order in which they were asked for, and what was skipped.
 
         Raises:
-            NotYet: on every process, labels are missing.
-            UserError: an answer is wrong.
+            AwaitingLabels: on every process, labels are missing.
+            AnnotationError: an answer is wrong.
         """
         data = self._data
         names = [*data.class_names]  # the model that is asked again for replacements does not know new ones
-        items, labels, skipped = list[Item](), list[int](), Skipped()
-        self._ranks.on_zero(lambda: self._check_images(asked))
+        items, labels, skipped = list[LabelingTask](), list[int](), Skipped()
+        self._ranks.on_zero(lambda: self._check_images(request))
         done = 0
         while True:
-            for exchange in asked.exchanges[done:]:
+            for exchange in request.exchanges[done:]:
                 if exchange.answers is None:
-                    asked = self._answered(asked, names)
-                    exchange = asked.exchanges[-1]
+                    request = self._answered(request, names)
+                    exchange = request.exchanges[-1]
                 self._take(exchange, trained_from, names, items, labels, skipped)
-            done = len(asked.exchanges)
+            done = len(request.exchanges)
             missing = min(n - len(items), len(data.pool))
             if missing <= 0:
                 break
             selection, predictor = choose(missing)
-            asked = self._ranks.on_zero(lambda: self._put(asked, selection, predictor, names))  # noqa: B023
+            request = self._ranks.on_zero(lambda: self._put(request, selection, predictor, names))  # noqa: B023
         data.add_classes(names[data.num_classes :])
         scores = [item.score for item in items if item.score is not None]
         index = [item.index for item in items]
         paths = data.paths(torch.tensor(index, dtype=torch.int64))
-        return Purchase(index, labels, scores if items and len(scores) == len(items) else None, paths), skipped
+        return LabeledImages(index, labels, scores if items and len(scores) == len(items) else None, paths), skipped
 
-    def _put(self, asked: Asked, selection: Selection, predictor: Predictor | None, names: list[str]) -> Asked:
+    def _put(
+        self, request: PendingRequest, selection: Selection, predictor: Predictor | None, names: list[str]
+    ) -> PendingRequest:
         """Keep a new question; it is asked next."""
         items = make_items(self._data, selection, predictor)
-        number = len(asked.exchanges) + 1
-        name = asked.name if number == 1 else f"{asked.name}-{number}"
-        asked = replace(asked, num_images=len(self._data.labeled_at))
-        asked = asked.ask(Question(name, items, tuple(names), self._run.path / "queries"))
-        self._run.write_asked(asked)
-        return asked
+        number = len(request.exchanges) + 1
+        name = request.name if number == 1 else f"{request.name}-{number}"
+        request = replace(request, num_images=len(self._data.labeled_at))
+        request = request.ask(LabelingBatch(name, items, tuple(names), self._run.path / "queries"))
+        self._run.write_pending(request)
+        return request
 
-    def _answered(self, asked: Asked, names: list[str]) -> Asked:
+    def _answered(self, request: PendingRequest, names: list[str]) -> PendingRequest:
         """Ask the last question.
 
         Raises:
-            NotYet: on every process.
+            AwaitingLabels: on every process.
         """
 
-        def ask() -> Asked | tuple[int, str, str]:
-            question = asked.exchanges[-1].question
-            files = self._data.locations(torch.tensor([item.index for item in question.items], dtype=torch.int64)) or []
-            items = tuple(replace(item, file=file) for item, file in zip(question.items, files, strict=True))
+        def ask() -> PendingRequest | tuple[int, str, str]:
+            batch = request.exchanges[-1].batch
+            files = self._data.locations(torch.tensor([item.index for item in batch.items], dtype=torch.int64)) or []
+            items = tuple(replace(item, file=file) for item, file in zip(batch.items, files, strict=True))
             try:
-                answered = asked.answer(self._oracle.ask(replace(question, items=items)))
-            except NotYet as waiting:
+                answered = request.answer(self._oracle.ask(replace(batch, items=items)))
+            except AwaitingLabels as waiting:
                 return waiting.count, waiting.where, waiting.how
-            self._check_classes(question, answered, names)
+            self._check_classes(batch, answered, names)
             kill_point("keep the answers")
-            self._run.write_asked(answered)
+            self._run.write_pending(answered)
             kill_point("answers are kept")
             return answered
 
         outcome = self._ranks.on_zero(ask)
         if isinstance(outcome, tuple):
-            raise NotYet(*outcome)
+            raise AwaitingLabels(*outcome)
         return outcome
 
-    def _check_images(self, asked: Asked) -> None:
+    def _check_images(self, request: PendingRequest) -> None:
         """Whether the images are those that were asked about: labels go by index."""
-        index = torch.tensor([item.index for exchange in asked.exchanges for item in exchange.question.items])
-        paths = [item.path for exchange in asked.exchanges for item in exchange.question.items]
+        index = torch.tensor([item.index for exchange in request.exchanges for item in exchange.batch.items])
+        paths = [item.path for exchange in request.exchanges for item in exchange.batch.items]
         now = len(self._data.labeled_at)
         try:
-            if asked.num_images not in (None, now):
-                raise ValueError(f"{asked.num_images} images then, {now} now")
+            if request.num_images not in (None, now):
+                raise ValueError(f"{request.num_images} images then, {now} now")
             self._data.check_paths(index.long(), paths)
         except ValueError as error:
-            raise UserError(
-                f"the images are not those of which the labels of {asked.name} were asked for ({error}): bring the "
+            raise AnnotationError(
+                f"the images are not those of which the labels of {request.name} were asked for ({error}): bring the "
                 "former ones back, or start anew with --overwrite"
             ) from None
 
-    def _check_classes(self, question: Question, answered: Asked, names: list[str]) -> None:
+    def _check_classes(self, batch: LabelingBatch, answered: PendingRequest, names: list[str]) -> None:
         """Before answers are taken over, since they stay what they were: a model needs two classes."""
         answers = answered.exchanges[-1].answers or ()
         known = {*names} | {answer.label for answer in answers if answer.label is not None}
         if len(known) < 2 and all(answer.label is not None for answer in answers):  # else more is asked
-            raise UserError(
-                f"expected at least two classes in the labels of {question.name}, got '{known.pop()}' alone: correct "
+            raise AnnotationError(
+                f"expected at least two classes in the labels of {batch.name}, got '{known.pop()}' alone: correct "
                 "them, or start anew with --overwrite, these labels as data.csv and a larger loop.initial_size"
             )
 
@@ -331,13 +335,13 @@ class AnnotationSession:
         exchange: Exchange,
         trained_from: int,
         names: list[str],
-        items: list[Item],
+        items: list[LabelingTask],
         labels: list[int],
         skipped: Skipped,
     ) -> None:
         """Move the images of an answered question; new classes get numbers in the order in which they appear."""
-        labeled, numbers = list[Item](), list[int]()
-        for item, answer in zip(exchange.question.items, exchange.answers or (), strict=True):
+        labeled, numbers = list[LabelingTask](), list[int]()
+        for item, answer in zip(exchange.batch.items, exchange.answers or (), strict=True):
             if answer.label is None:
                 skipped.index.append(item.index)
                 skipped.reason.append(answer.reason if answer.reason in REASONS else REASONS[0])
@@ -347,7 +351,7 @@ class AnnotationSession:
                 continue
             if answer.label not in names:
                 if not self._oracle.allow_new_classes:
-                    raise UserError(
+                    raise AnnotationError(
                         f"expected classes of the data from {type(self._oracle).__name__}, got '{answer.label}': "
                         "correct the answer, or set oracle.allow_new_classes to true"
                     )

@@ -2,14 +2,14 @@
 
 from typing import Literal
 
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError
 
 
 def label_counts(num_images: int, initial_size: int | Literal["all"], query_size: int, query_budget: int) -> list[int]:
     """How many labels each round trains on: the initial set, then b more each time, up to initial + Q.
 
     Args:
-        num_images: images to learn from, initial set and pool together.
+        num_images: training images, initial set and pool together.
         initial_size: or all.
         query_size: b.
         query_budget: Q; the last query is smaller where b does not divide it.
@@ -18,22 +18,22 @@ def label_counts(num_images: int, initial_size: int | Literal["all"], query_size
         One number a round, rising.
 
     Raises:
-        UserError: a size out of range.
+        ConfigError: a size out of range.
     """
     if initial_size == "all":
         return [num_images]
     if not 1 <= initial_size <= num_images:
-        raise UserError(
+        raise ConfigError(
             f"expected loop.initial_size to be 1 to {num_images} (all images) or all, got {initial_size}: "
-            "the first model needs something to learn from"
+            "the first model needs something to train on"
         )
     if query_size < 1:
-        raise UserError(
+        raise ConfigError(
             f"expected loop.query_size to be at least 1, got {query_size}: each round queries that many labels"
         )
     left = num_images - initial_size
     if not 0 <= query_budget <= left:
-        raise UserError(
+        raise ConfigError(
             f"expected loop.query_budget to be 0 to {left} (the pool after the initial set), got {query_budget}: "
             "set it, or loop.initial_size, lower"
         )

@@ -7,7 +7,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.batch_size import check_batch_size
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.models.dry_run import try_model
 from msal_lightning.query.callback import Query
@@ -28,21 +28,21 @@ def check_test_set(data: ActiveDataModule, initial_size: int, held_out: int) -> 
         held_out: number of them to test on.
 
     Raises:
-        UserError: there is no test set, or there are two.
+        ConfigError: there is no test set, or there are two.
     """
     num_test = len(data.test.label)
     if num_test and held_out:
-        raise UserError(
+        raise ConfigError(
             f"expected loop.held_out to be 0 for data with a test set, got {held_out} beside {num_test} test "
             "images: leave loop.held_out out, or the test set"
         )
     if not num_test and not held_out:
-        raise UserError(
+        raise ConfigError(
             "expected a test set, got none: set data.test_root, give data.csv a column split with train and test, "
             "or set loop.held_out to the number of labels to test on"
         )
     if not num_test and not 0 < held_out < initial_size:
-        raise UserError(
+        raise ConfigError(
             f"expected loop.held_out to be 1 to {initial_size - 1}, below loop.initial_size, which it is part of, got "
             f"{held_out}: the first model learns from the rest"
         )
@@ -58,7 +58,7 @@ def check_fits(trainer: Trainer, data: ActiveDataModule, initial_size: int, held
         held_out: number of them to test on.
 
     Raises:
-        UserError: names the option.
+        ConfigError: names the option.
     """
     check_launcher(trainer)
     check_trainer(trainer)
@@ -66,7 +66,7 @@ def check_fits(trainer: Trainer, data: ActiveDataModule, initial_size: int, held
     check_limits(trainer, len(data.epoch_batches(first, ranks=trainer.world_size)))
     num_test = len(data.test.label) or held_out
     if trainer.world_size > num_test:
-        raise UserError(
+        raise ConfigError(
             f"expected trainer.devices to be at most {num_test}, the test images, got "
             f"{trainer.world_size} processes: each tests a part of them"
         )
@@ -113,7 +113,7 @@ class ModelCheck:
         """Check what the number of classes does not change, before a person has named them.
 
         Raises:
-            UserError: backbone, optimizer or schedule cannot work.
+            ConfigError: backbone, optimizer or schedule cannot work.
         """
         with isolate_rng(), quiet_lightning():
             try:
@@ -126,7 +126,7 @@ class ModelCheck:
         """Check everything, once the classes are known.
 
         Raises:
-            UserError: the model cannot be trained, or does not fit the strategy.
+            ConfigError: the model cannot be trained, or does not fit the strategy.
         """
         check_classes(self._strategy, self._data.num_classes)
         with isolate_rng(), quiet_lightning():
@@ -135,7 +135,7 @@ class ModelCheck:
             self.head = model.head_name
             try_model(model, self._data.images.shape[1:], self._max_epochs)
         if self._queries and self._strategy.needs_prototypes and self.head != "prototype":
-            raise UserError(
+            raise ConfigError(
                 f"query {self._strategy.name} needs prototypes, got model.head {self.head}: "
                 "set model.head to prototype, or query to Entropy, Margin or LeastConfidence"
             )

@@ -25,7 +25,7 @@ def title(data: ActiveDataModule, labels: LabelSource, seed: int, config: Mappin
     tested = f" ({labels.held_out} of them held out to test on)" if labels.held_out else ""
     lines = [
         f"{data.name}, {labels.title}, seed {seed}: {counts[0]} to {counted(counts[-1], 'label')}{tested} "
-        f"in {counted(len(counts), 'round')}, {counted(len(train), 'image')} to learn from",
+        f"in {counted(len(counts), 'round')}, {counted(len(train), 'training image')}",
         _long_tail(data, train),
         _batches(data, config, num_processes),
         data.describe(),
@@ -34,7 +34,7 @@ def title(data: ActiveDataModule, labels: LabelSource, seed: int, config: Mappin
 
 
 def _long_tail(data: ActiveDataModule, train: torch.Tensor) -> str:
-    sizes = None if data.imbalance is None else data.truth.count_classes(train, data.num_classes)
+    sizes = None if data.imbalance is None else data.hidden_labels.count_classes(train, data.num_classes)
     if sizes is None:
         return ""
     shown = [str(size) for size in sizes]

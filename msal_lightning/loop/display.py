@@ -14,7 +14,7 @@ from msal_lightning.io.rounding import fixed
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
 from msal_lightning.models.class_results import MOST_CLASSES
-from msal_lightning.oracles.base import NotYet
+from msal_lightning.oracles.base import AwaitingLabels
 from msal_lightning.runs.classes import MissingClasses, accuracy_name, missing_classes
 from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.records import RoundRecord, aubc
@@ -181,7 +181,7 @@ class Display:
                 self._print(f"WARNING: {warning}", style="bold red" if "test image" in warning else "yellow")
         self._missing = missing
 
-    def waiting(self, waiting: NotYet) -> None:
+    def waiting(self, waiting: AwaitingLabels) -> None:
         """The loop ends here until a person has labeled what it asks for."""
         self._print(str(waiting), style="bold")
         self._print(waiting.how or "the same command goes on when they are there")

@@ -11,7 +11,7 @@ from msal_lightning.loop.label_sources import InitialSet
 from msal_lightning.models.class_results import ClassResults
 from msal_lightning.oracles.tasks import shortest
 from msal_lightning.query.callback import Query
-from msal_lightning.runs.records import Purchase, RoundRecord
+from msal_lightning.runs.records import LabeledImages, RoundRecord
 from msal_lightning.training.environment import environment
 
 
@@ -28,7 +28,7 @@ def first_facts(data: ActiveDataModule, initial: InitialSet, images: Mapping[str
         "initial": initial.train,
         "held_out": initial.held_out,
         "skipped": initial.skipped,
-        "learn_class_counts": data.truth.count_classes(train, data.num_classes),
+        "train_class_counts": data.hidden_labels.count_classes(train, data.num_classes),
         "class_names": [*data.class_names],
         "data": dict(images) or None,
         "resolved": data.resolved,
@@ -67,8 +67,8 @@ def draft_record(
         seconds=fitted.seconds,
         pool_error=query.pool_error,
         class_counts=[0] * data.num_classes,
-        bought=Purchase(),
+        queried=LabeledImages(),
         environment=environment(fitted.trainer),
         test_classes=by_class,
-        **{"initial": Purchase(), **facts},
+        **{"initial": LabeledImages(), **facts},
     )

@@ -18,7 +18,7 @@ from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.errors import UserError
 from msal_lightning.io.kill_points import kill_point
 from msal_lightning.loop.observers import Observers
-from msal_lightning.loop.shared_round0 import FirstFit, digest, read_first_fit, write_first_fit
+from msal_lightning.loop.shared_round0 import SharedFit, digest, read_shared_fit, write_shared_fit
 from msal_lightning.models.class_results import ClassResults
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.query.callback import Query
@@ -29,9 +29,9 @@ from msal_lightning.training.checkpoint import FitCheckpoint, SavedFit, read_fit
 from msal_lightning.training.distributed import Ranks
 from msal_lightning.training.failures import explained, refused_by_lightning
 from msal_lightning.training.lightning_noise import quiet_lightning
-from msal_lightning.training.nan_guard import DivergedError, LossGuard
+from msal_lightning.training.nan_guard import DivergedError, NaNGuard
 from msal_lightning.training.optimizer_steps import check_stepped
-from msal_lightning.training.signals import GentleStop
+from msal_lightning.training.signals import GracefulShutdown
 
 _RETRIES = 3  # after a fit that diverged, each with weights of its own
 
@@ -46,14 +46,15 @@ class Fitted:
         data: of the run.
         seconds: duration of each phase so far.
         stop: ends the run between two phases where a signal has asked for it.
+        reported: another process shows the user's mistakes.
     """
 
     model: MSALClassifier
     trainer: Trainer
     data: ActiveDataModule
     seconds: dict[str, float]
-    stop: GentleStop
-    told: bool = False
+    stop: GracefulShutdown
+    reported: bool = False
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -78,7 +79,7 @@ class Fitted:
             raise UserError(
                 f"expected finite logits of the test images in round {self.data.round}, got some that are not: the "
                 "model has probably diverged; lower model.optimizer.init_args.lr",
-                told=self.told,
+                reported=self.reported,
             )
         if self.model.test_classes is None:
             name = type(self.model).__name__
@@ -130,7 +131,7 @@ class Fitter:
         options: LoopOptions,
         ranks: Ranks,
         observers: Observers,
-        stop: GentleStop,
+        stop: GracefulShutdown,
     ) -> None:
         self.new_model = new_model
         self.options = options
@@ -141,7 +142,7 @@ class Fitter:
         self._run = run
         self._observers = observers
         self._stop = stop
-        self._first_fit = Path(options.first_fit) if options.first_fit else None
+        self._shared_fit_file = Path(options.first_fit) if options.first_fit else None
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -174,7 +175,7 @@ class Fitter:
             fitted = self.untrained(
                 [
                     EpochStreams(self.options.seed, round, attempt),
-                    LossGuard(),
+                    NaNGuard(),
                     *callbacks,
                     *self._observers.callbacks(round, last_round),
                     checkpoint,
@@ -191,7 +192,7 @@ class Fitter:
                 saved = None
                 continue
             kill_point("after fit")
-            check_stepped(fitted.trainer, round, told=not self.ranks.is_zero)
+            check_stepped(fitted.trainer, round, reported=not self.ranks.is_zero)
             self._keep(fitted, checkpoint, origin)
             return fitted
         raise AssertionError
@@ -202,7 +203,7 @@ class Fitter:
         if self.options.compile:  # the result belongs to the architecture, so the next round's model finds it again
             model.backbone.compile()
         trainer = self.new_trainer([*callbacks, self._stop], logger)
-        return Fitted(model, trainer, self._data, {}, self._stop, told=not self.ranks.is_zero)
+        return Fitted(model, trainer, self._data, {}, self._stop, reported=not self.ranks.is_zero)
 
     def new_trainer(self, callbacks: Sequence[Callback] = (), logger: Logger | bool = False) -> Trainer:
         """A Trainer with the user's options.
@@ -241,15 +242,16 @@ class Fitter:
         if checkpoint.failed or checkpoint.unsaved:
             why = checkpoint.failed or f"{checkpoint.unsaved} has state that is not in its state_dict"
             self._observers.note(f"could not save the fit of round {origin['round']} ({why}); a kill would repeat it")
-        if origin["round"] or not self._first_fit or not self.ranks.is_zero:
+        if origin["round"] or not self._shared_fit_file or not self.ranks.is_zero:
             return
         key, seconds = self._shared_key(origin), fitted.seconds["fit"]
-        if failed := write_first_fit(self._first_fit, key, fitted.model, seconds, checkpoint.rows):
+        if failed := write_shared_fit(self._shared_fit_file, key, fitted.model, seconds, checkpoint.rows):
             self._observers.note(
-                f"could not write loop.first_fit '{self._first_fit}' ({failed}); other runs train round 0 themselves"
+                f"could not write loop.first_fit '{self._shared_fit_file}' ({failed}); other runs train round 0 "
+                "themselves"
             )
 
-    def _take_over(self, shared: FirstFit, fitted: Fitted) -> Fitted:
+    def _take_over(self, shared: SharedFit, fitted: Fitted) -> Fitted:
         """Use the fit of another run."""
         fitted.model.load_state_dict(shared.weights)
         fitted.seconds["fit"] = shared.seconds
@@ -264,7 +266,7 @@ class Fitter:
             raise UserError(
                 f"{what}{tried}: lower model.optimizer.init_args.lr, set trainer.gradient_clip_val, or set loop.on_nan "
                 "to retry",
-                told=not self.ranks.is_zero,
+                reported=not self.ranks.is_zero,
             )
         self._observers.note(f"{what}: the round starts again with other weights, attempt {attempt + 2}")
 
@@ -288,13 +290,13 @@ class Fitter:
             self._observers.note(f"(round {origin['round']} goes on after {reached})")
         return saved
 
-    def _shared_fit(self, origin: dict[str, Any]) -> FirstFit | None:
+    def _shared_fit(self, origin: dict[str, Any]) -> SharedFit | None:
         """Round 0 as another run of the same model and initial set left it."""
-        if origin["round"] or not self._first_fit:
+        if origin["round"] or not self._shared_fit_file:
             return None
-        found = read_first_fit(self._first_fit, self._shared_key(origin))
+        found = read_shared_fit(self._shared_fit_file, self._shared_key(origin))
         if isinstance(found, str):
-            self._observers.note(f"loop.first_fit '{self._first_fit}' {found}: round 0 is trained here")
+            self._observers.note(f"loop.first_fit '{self._shared_fit_file}' {found}: round 0 is trained here")
             return None
         return found
 

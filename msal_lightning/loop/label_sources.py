@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.errors import UserError
+from msal_lightning.errors import AnnotationError
 from msal_lightning.loop.checks import check_test_set
 from msal_lightning.loop.fitting import Fitted
 from msal_lightning.oracles.tasks import shortest
 from msal_lightning.query.callback import Query, label_selection
 from msal_lightning.query.shortlist import Selection
-from msal_lightning.runs.records import PseudoLabels, Purchase, RoundRecord, Skipped
+from msal_lightning.runs.records import LabeledImages, PseudoLabels, RoundRecord, Skipped
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class InitialSet:
         skipped: images that a person did not label; None where no person was asked.
     """
 
-    train: Purchase = field(default_factory=Purchase)
-    held_out: Purchase | None = None
+    train: LabeledImages = field(default_factory=LabeledImages)
+    held_out: LabeledImages | None = None
     skipped: Skipped | None = None
 
 
@@ -58,7 +58,7 @@ class LabelSource(ABC):
         """Find out before anything is labeled whether the data can be trained and tested on.
 
         Raises:
-            UserError: labels or a test set are missing.
+            AnnotationError: labels or a test set are missing.
         """
 
     def check_images(self) -> str | None:
@@ -68,7 +68,7 @@ class LabelSource(ABC):
             A difference that the user should know; None where there is none.
 
         Raises:
-            UserError: the labels belong to other images.
+            AnnotationError: the labels belong to other images.
         """
         return None
 
@@ -128,7 +128,7 @@ class LabelSource(ABC):
     def split_initial(self, index: Tensor, skipped: Skipped | None = None) -> InitialSet:
         """Hold the first images of a labeled initial set out, and train on the rest."""
         if len(index) <= self.held_out:
-            raise UserError(
+            raise AnnotationError(
                 f"expected more labels in the initial set than loop.held_out ({self.held_out}), got {len(index)}, and "
                 "no image is left to ask about: add images, and start anew with --overwrite"
             )
@@ -142,7 +142,7 @@ class LabelSource(ABC):
         counts = torch.bincount(self.data.labels[selection.index], minlength=self.data.num_classes)
         return replace(
             draft,
-            bought=labels_of(self.data, selection.index, selection.score),
+            queried=labels_of(self.data, selection.index, selection.score),
             class_counts=counts.tolist(),
             pseudo_labels=pseudo_labels_of(query),
         )
@@ -153,8 +153,8 @@ class DataLabels(LabelSource):
 
     def check(self) -> None:  # noqa: D102
         check_test_set(self.data, self.label_counts[0], self.held_out)
-        if unknown := int((~self.data.truth.known[self.data.pool]).sum()):
-            raise UserError(
+        if unknown := int((~self.data.hidden_labels.known[self.data.pool]).sum()):
+            raise AnnotationError(
                 f"expected the labels of all images for oracle Simulated, {unknown} of {len(self.data.pool)} have "
                 "none: set oracle to Files, which asks a person"
             )
@@ -169,7 +169,7 @@ class DataLabels(LabelSource):
         return self.with_labels(draft, selection, query)
 
 
-def labels_of(data: ActiveDataModule, index: Tensor, score: Tensor | None = None) -> Purchase:
+def labels_of(data: ActiveDataModule, index: Tensor, score: Tensor | None = None) -> LabeledImages:
     """Known labels of images, as a record keeps them.
 
     Args:
@@ -178,7 +178,7 @@ def labels_of(data: ActiveDataModule, index: Tensor, score: Tensor | None = None
         score: (n,) float32 of the query.
     """
     scores = None if score is None else [shortest(s) for s in score.tolist()]
-    return Purchase(index.tolist(), data.labels[index].tolist(), scores, data.paths(index))
+    return LabeledImages(index.tolist(), data.labels[index].tolist(), scores, data.paths(index))
 
 
 def pseudo_labels_of(query: Query) -> PseudoLabels | None:

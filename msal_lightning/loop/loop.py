@@ -19,7 +19,7 @@ from msal_lightning.loop.restore import check_rounds, restore
 from msal_lightning.loop.same_images import check_images
 from msal_lightning.loop.sources import choose_label_source
 from msal_lightning.models.classifier import MSALClassifier
-from msal_lightning.oracles.base import NotYet, Oracle
+from msal_lightning.oracles.base import AwaitingLabels, Oracle
 from msal_lightning.oracles.simulated import Simulated
 from msal_lightning.query.callback import Query
 from msal_lightning.runs.directory import RunDirectory
@@ -32,7 +32,7 @@ from msal_lightning.tracking import Tracker
 from msal_lightning.training.distributed import Ranks
 from msal_lightning.training.environment import environment, say_changed_environment
 from msal_lightning.training.lightning_noise import quiet_lightning
-from msal_lightning.training.signals import GentleStop
+from msal_lightning.training.signals import GracefulShutdown
 
 
 class ActiveLoop:
@@ -75,10 +75,10 @@ class ActiveLoop:
         self.strategy = strategy
         self.run_directory = run
         self.options = options
-        self.waiting: NotYet | None = None
+        self.waiting: AwaitingLabels | None = None
         self._images: dict[str, Any] = {}  # digest and numbers of the images
         self.ranks = Ranks()
-        self.stop = GentleStop()
+        self.stop = GracefulShutdown()
         self.observers = Observers(run, tracker, self.ranks, hold=options.on_nan == "retry")
         self.fitter = Fitter(new_model, new_trainer, data, run, options, self.ranks, self.observers, self.stop)
         run.keep_checkpoints = options.keep_checkpoints
@@ -127,10 +127,10 @@ class ActiveLoop:
                     self.stop.where = f"round {round}"
                     records.append(self._round(round))
                 self.observers.finish(records)
-            except NotYet as waiting:
+            except AwaitingLabels as waiting:
                 self.waiting = waiting
                 self.observers.waiting(waiting)
-                ranks.part()
+                ranks.disconnect()
         return records
 
     def _round(self, round: int) -> RoundRecord:

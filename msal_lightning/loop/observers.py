@@ -11,7 +11,7 @@ from torch import Tensor
 from msal_lightning.io.kill_points import kill_point
 from msal_lightning.loop.display import Display, RoundProgress
 from msal_lightning.models.classifier import MSALClassifier
-from msal_lightning.oracles.base import NotYet
+from msal_lightning.oracles.base import AwaitingLabels
 from msal_lightning.runs.classes import accuracy_name
 from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.records import RoundRecord, aubc
@@ -94,7 +94,7 @@ class Observers:
         self._tracker.log_round(record)
         self._display.round(record)
 
-    def waiting(self, waiting: NotYet) -> None:
+    def waiting(self, waiting: AwaitingLabels) -> None:
         """The run ends here until a person has labeled what it asks for."""
         kill_point("before it says that it waits")
         if not self._ranks.is_zero:

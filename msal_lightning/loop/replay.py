@@ -5,14 +5,14 @@ from pathlib import Path
 import torch
 
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.errors import UserError
+from msal_lightning.errors import RunError
 from msal_lightning.loop.fitting import Fitted
 from msal_lightning.loop.label_sources import InitialSet, LabelSource
 from msal_lightning.loop.restore import know_classes
 from msal_lightning.query.callback import Query
 from msal_lightning.query.shortlist import Selection
 from msal_lightning.runs.changed_images import changed_images
-from msal_lightning.runs.records import Purchase, RoundRecord, read_records
+from msal_lightning.runs.records import LabeledImages, RoundRecord, read_records
 
 
 class ReplayedLabels(LabelSource):
@@ -25,17 +25,15 @@ class ReplayedLabels(LabelSource):
         data: owns the pool.
 
     Raises:
-        UserError: the run has no finished rounds, or a record is damaged.
+        RunError: the run has no finished rounds, or a record is damaged.
     """
 
     def __init__(self, path: str, data: ActiveDataModule) -> None:
         self.path = path
         self._records = read_records(Path(path))
         if not self._records:
-            raise UserError(
-                f"expected loop.replay to be a run directory with finished rounds, got '{path}' without any"
-            )
-        self._held_out = self._records[0].held_out or Purchase()
+            raise RunError(f"expected loop.replay to be a run directory with finished rounds, got '{path}' without any")
+        self._held_out = self._records[0].held_out or LabeledImages()
         counts = [record.num_labeled for record in self._records]
         super().__init__(data, counts, len(self._held_out.index), f"the labels queried in {path}")
 
@@ -45,7 +43,7 @@ class ReplayedLabels(LabelSource):
 
     def check(self) -> None:  # noqa: D102
         if not len(self.data.test.label) and not self.held_out:
-            raise UserError(
+            raise RunError(
                 f"expected a test set, got none, and the run in loop.replay '{self.path}' held no labels out: "
                 "set data.test_root, or give data.csv a column split with train and test"
             )
@@ -57,11 +55,11 @@ class ReplayedLabels(LabelSource):
             What is different in the test images, which makes accuracies incomparable; None where nothing is.
 
         Raises:
-            UserError: the training images are others.
+            RunError: the training images are others.
         """
         first, folder = self._records[0], Path(self.path)
         if change := changed_images(self.data, folder, first, ("train",)):
-            raise UserError(
+            raise RunError(
                 f"expected the images that '{self.path}' was made with, got others ({change}): set data to that dataset"
             )
         change = changed_images(self.data, folder, first, ("test",))
@@ -82,31 +80,31 @@ class ReplayedLabels(LabelSource):
         record = self._records[query.round]
         if query.round == len(self._records) - 1:
             return query.selection
-        self._label(record.bought, query.round, query.round + 1)
+        self._label(record.queried, query.round, query.round + 1)
         if record.skipped is not None:
             self.data.skip(torch.tensor(record.skipped.index, dtype=torch.int64))
-        score = None if record.bought.score is None else torch.tensor(record.bought.score)
-        return Selection(torch.tensor(record.bought.index, dtype=torch.int64), score)
+        score = None if record.queried.score is None else torch.tensor(record.queried.score)
+        return Selection(torch.tensor(record.queried.index, dtype=torch.int64), score)
 
     def settle(self, draft: RoundRecord, selection: Selection, query: Query, fitted: Fitted) -> RoundRecord:  # noqa: D102
         return self.with_labels(draft, selection, query)
 
-    def _label(self, purchase: Purchase, round: int, trained_from: int) -> None:
-        index, labels = (torch.tensor(column, dtype=torch.int64) for column in (purchase.index, purchase.label))
+    def _label(self, labeled: LabeledImages, round: int, trained_from: int) -> None:
+        index, labels = (torch.tensor(column, dtype=torch.int64) for column in (labeled.index, labeled.label))
         data, record = self.data, self._records[round]
         try:
             if record.skipped is not None:  # a person was asked: what the data knows may be none of it
                 names = record.class_names or data.class_names
-                know_classes(data, names[: max([len(data.class_names), *(label + 1 for label in purchase.label)])])
+                know_classes(data, names[: max([len(data.class_names), *(label + 1 for label in labeled.label)])])
                 data.restore(index, labels, trained_from)
                 same = True
             else:
                 same = torch.equal(data.label(index, trained_from), labels)
-            data.check_paths(index, purchase.path)
+            data.check_paths(index, labeled.path)
         except ValueError:  # an index that this dataset does not have
             same = False
         if not same:
-            raise UserError(
+            raise RunError(
                 f"expected the dataset that '{self.path}' was made with, got other labels for the recorded images: set "
                 "data to that dataset"
             )

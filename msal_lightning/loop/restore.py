@@ -7,10 +7,10 @@ import torch
 
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.image_files import name_some
-from msal_lightning.errors import UserError
+from msal_lightning.errors import RunError
 from msal_lightning.io.kill_points import kill_point
 from msal_lightning.io.wording import counted
-from msal_lightning.runs.records import Purchase, RoundRecord
+from msal_lightning.runs.records import LabeledImages, RoundRecord
 
 
 def know_classes(data: ActiveDataModule, names: Sequence[str]) -> None:
@@ -34,12 +34,12 @@ def check_rounds(records: Sequence[RoundRecord], label_counts: Sequence[int], ru
         run: the run directory.
 
     Raises:
-        UserError: they have not.
+        RunError: they have not.
     """
     may_lack = sum(len(record.skipped.index) for record in records if record.skipped)  # of a pool that is used up
     fit = all(0 <= n - r.num_labeled <= may_lack for r, n in zip(records, label_counts, strict=False))
     if not fit or len(records) > len(label_counts):
-        raise UserError(
+        raise RunError(
             f"the rounds in run_dir '{run}' are of other sizes than loop.* gives: choose another run_dir, or start "
             "anew with --overwrite"
         )
@@ -55,25 +55,25 @@ def restore(data: ActiveDataModule, records: list[RoundRecord], seed: int, run: 
         run: its directory.
 
     Raises:
-        UserError: the records are of other images.
+        RunError: the records are of other images.
     """
     data.reset(seed)
     learn = len(data.pool)
     first = records[0].num_labeled + records[0].num_pool if records else learn
     skipped = records[0].skipped if records else None
     if not first <= learn <= first + (len(skipped.index) if skipped else 0):
-        raise UserError(
-            f"expected {counted(first, 'image')} to learn from, as in the records of run_dir '{run}', got {learn}: "
+        raise RunError(
+            f"expected {counted(first, 'training image')}, as in the records of run_dir '{run}', got {learn}: "
             "bring the former dataset back, or start anew with --overwrite"
         )
     for record in records:
-        held_out = record.held_out or Purchase()
-        for purchase, trained_from in ((held_out, 0), (record.initial, 0), (record.bought, record.round + 1)):
-            index, label = (torch.tensor(column, dtype=torch.int64) for column in (purchase.index, purchase.label))
+        held_out = record.held_out or LabeledImages()
+        for labeled, trained_from in ((held_out, 0), (record.initial, 0), (record.queried, record.round + 1)):
+            index, label = (torch.tensor(column, dtype=torch.int64) for column in (labeled.index, labeled.label))
             try:
                 data.restore(index, label, trained_from)
-                data.check_paths(index, purchase.path)
-                if purchase is held_out:
+                data.check_paths(index, labeled.path)
+                if labeled is held_out:
                     kill_point("restore held-out labels")
                     data.hold_out(index)
                 if record.skipped and trained_from:
@@ -81,7 +81,7 @@ def restore(data: ActiveDataModule, records: list[RoundRecord], seed: int, run: 
                 if trained_from and record.class_names:
                     know_classes(data, record.class_names)
             except ValueError as error:
-                raise UserError(
+                raise RunError(
                     f"the record of round {record.round} in '{run}' does not fit the data ({error}): bring the former "
                     "dataset back, or start anew with --overwrite"
                 ) from None

@@ -10,11 +10,11 @@ from msal_lightning.data.fingerprint import (
     take_fingerprint,
     to_bytes,
 )
-from msal_lightning.errors import UserError
+from msal_lightning.errors import RunError
 from msal_lightning.loop.label_sources import LabelSource
 from msal_lightning.runs.changed_images import changed_images
 from msal_lightning.runs.directory import RunDirectory
-from msal_lightning.runs.pending import INITIAL, asked_file
+from msal_lightning.runs.pending import INITIAL, pending_file
 from msal_lightning.runs.records import RoundRecord
 
 
@@ -38,11 +38,11 @@ def check_images(
         Digest and numbers of the images, for the record of round 0; nothing for a run of a version that kept none.
 
     Raises:
-        UserError: the images changed.
+        RunError: the images changed.
     """
-    started = bool(records) or asked_file(run.path, INITIAL).exists()
+    started = bool(records) or pending_file(run.path, INITIAL).exists()
     if started and (change := changed_images(data, run.path, records[0] if records else None)):
-        raise UserError(
+        raise RunError(
             f"the data are not those that run_dir '{run.path}' was started with ({change}): bring the former "
             "ones back, or start anew with --overwrite"
         )

@@ -20,7 +20,7 @@ from msal_lightning.training.checkpoint import AtomicCheckpointIO, load_checked
 
 
 @dataclass(frozen=True)
-class FirstFit:
+class SharedFit:
     """A fit of round 0 as another run left it.
 
     Attributes:
@@ -49,7 +49,7 @@ def digest(config: Mapping[str, Any]) -> str:
     return hashlib.blake2s(json.dumps(kept, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
-def read_first_fit(path: Path, origin: Mapping[str, Any]) -> FirstFit | str | None:
+def read_shared_fit(path: Path, origin: Mapping[str, Any]) -> SharedFit | str | None:
     """Look whether a fit of round 0 can be taken over.
 
     Args:
@@ -64,7 +64,7 @@ def read_first_fit(path: Path, origin: Mapping[str, Any]) -> FirstFit | str | No
     try:
         content = load_checked(path)
         theirs = content.pop("origin")
-        fit = FirstFit(**content)
+        fit = SharedFit(**content)
     except Exception as error:  # whatever a damaged or foreign file makes of itself
         return f"is damaged or not from this program ({type(error).__name__})"
     theirs.setdefault("data", origin.get("data"))  # older versions did not keep it
@@ -73,7 +73,7 @@ def read_first_fit(path: Path, origin: Mapping[str, Any]) -> FirstFit | str | No
     return fit
 
 
-def write_first_fit(
+def write_shared_fit(
     path: Path, origin: Mapping[str, Any], model: LightningModule, seconds: float, rows: list[dict[str, float]]
 ) -> str | None:
     """Leave a fit of round 0 for others, whole or not at all; a file that is there stays.

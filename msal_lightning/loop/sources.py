@@ -31,10 +31,10 @@ def choose_label_source(
         labels = ReplayedLabels(options.replay, data)
     else:
         counts = label_counts(len(data.pool), options.initial_size, options.query_size, options.query_budget)
-        if oracle.instant:
-            labels = DataLabels(data, counts, options.held_out, f"query {strategy.name}")
-        else:
+        if oracle.needs_annotator:
             labels = AnnotatorLabels(data, counts, options.held_out, oracle, strategy, run, fitter, model_check)
+        else:
+            labels = DataLabels(data, counts, options.held_out, f"query {strategy.name}")
     labels.check()
     oracle.connect(data)
     return labels

@@ -9,7 +9,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError
 
 Stem = Literal["conv7", "conv3", "conv3_nopool"]
 _KEY = "model.backbone.init_args"
@@ -112,7 +112,7 @@ class TorchvisionBackbone(Backbone):
         weights: a local file with the whole network's state dict; none: random weights.
 
     Raises:
-        UserError: unknown or unsuitable architecture, missing or foreign weights.
+        ConfigError: unknown or unsuitable architecture, missing or foreign weights.
     """
 
     def __init__(self, in_channels: int, architecture: str, weights: str | None = None) -> None:
@@ -134,7 +134,7 @@ def _classifier(architecture: str) -> nn.Module:
     known = torchvision.models.list_models(module=torchvision.models)
     if architecture not in known:
         near = difflib.get_close_matches(architecture, known, n=3) or known[:3]
-        raise UserError(
+        raise ConfigError(
             f"expected {_KEY}.architecture to be a classifier of torchvision, got '{architecture}': "
             f"did you mean {', '.join(near)}?"
         )
@@ -149,10 +149,10 @@ def _load(net: nn.Module, architecture: str, path: Path) -> None:
     try:
         net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except FileNotFoundError:
-        raise UserError(f"expected {_KEY}.weights to be a file, found none at '{path}': {remedy}") from None
+        raise ConfigError(f"expected {_KEY}.weights to be a file, found none at '{path}': {remedy}") from None
     except Exception as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise UserError(f"cannot use '{path}' as weights of {architecture} ({reason:.160}): {remedy}") from None
+        raise ConfigError(f"cannot use '{path}' as weights of {architecture} ({reason:.160}): {remedy}") from None
 
 
 def _adapt_first_convolution(net: nn.Module, in_channels: int) -> None:
@@ -177,7 +177,7 @@ def _adapt_first_convolution(net: nn.Module, in_channels: int) -> None:
 def _take_off_last_linear(net: nn.Module, architecture: str) -> int:
     linears = [(name, m) for name, m in net.named_modules() if isinstance(m, nn.Linear) and m.out_features == 1000]
     if not linears:
-        raise UserError(
+        raise ConfigError(
             f"{_KEY}.architecture '{architecture}' does not end in a linear layer, so it has no embedding: "
             "choose another one, resnet50 for example"
         )

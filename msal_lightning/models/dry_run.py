@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.training.callback_rules import check_monitor
 
@@ -27,14 +27,14 @@ def try_model(model: MSALClassifier, image: Sequence[int], max_epochs: int | Non
         max_epochs: of each fit; None or -1 where only max_steps is set.
 
     Raises:
-        UserError: backbone, optimizer or schedule cannot work.
+        ConfigError: backbone, optimizer or schedule cannot work.
     """
     images = torch.rand(2, *image, generator=Generator().manual_seed(0)) - 0.5  # two: BatchNorm fails on one
     _check_embeddings(model, images)
     try:
         configured = model.configure_optimizers()
     except (RuntimeError, ValueError, TypeError) as error:
-        raise UserError(
+        raise ConfigError(
             f"model.optimizer or model.lr_scheduler cannot be made ({_first_line(error)}): change the named option"
         ) from error
     optimizer, schedulers = (configured[0][0], configured[1]) if isinstance(configured, tuple) else (configured, [])
@@ -51,13 +51,13 @@ def _check_embeddings(model: MSALClassifier, images: Tensor) -> None:
     try:
         embeddings = model.embed(images)
     except (RuntimeError, ValueError) as error:
-        raise UserError(
+        raise ConfigError(
             f"model.backbone {name} fails on images of {size} ({_first_line(error)}): choose a backbone for this size, "
             "or another data.size where the dataset has one"
         ) from error
     got = tuple(embeddings.shape) if isinstance(embeddings, Tensor) else type(embeddings).__name__
     if got != (len(images), width):
-        raise UserError(
+        raise ConfigError(
             f"expected model.backbone {name} to map {len(images)} images of {size} to a tensor of shape "
             f"{(len(images), width)}, images × out_features, got {got}: let forward return one vector an image, and "
             "set out_features to its length"
@@ -74,7 +74,7 @@ def _step(model: MSALClassifier, optimizer: torch.optim.Optimizer, images: Tenso
     try:
         return optimizer.step(closure).item()  # type: ignore[arg-type, attr-defined, no-any-return]
     except (RuntimeError, ValueError, TypeError) as error:
-        raise UserError(
+        raise ConfigError(
             f"model.optimizer {type(optimizer).__name__} cannot train this model ({_first_line(error)}): choose "
             "another, torch.optim.Adam for example"
         ) from error
@@ -90,7 +90,7 @@ def _try_schedule(config: Any, loss: float, epochs: int) -> None:
         for _ in range(epochs):
             scheduler.step(*[loss] * plateau)
     except (RuntimeError, ValueError, TypeError, ZeroDivisionError) as error:
-        raise UserError(
+        raise ConfigError(
             f"model.lr_scheduler {name} cannot be stepped once in each of {epochs} epochs ({_first_line(error)}): "
             "set its options for trainer.max_epochs, total_steps of OneCycleLR for example"
         ) from error

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError
 
 _BANK = 256  # masks that a pass draws from: two images share one in a pass of 256, and T·256·D bytes are little
 
@@ -27,14 +27,14 @@ class DropoutMasks:
         device: of the embeddings.
 
     Raises:
-        UserError: nothing would be dropped.
+        ConfigError: nothing would be dropped.
     """
 
     def __init__(
         self, generators: Sequence[Generator], p: float, size: int, shared: bool, device: torch.device
     ) -> None:
         if not p:
-            raise UserError(
+            raise ConfigError(
                 "expected model.dropout to be above 0 for a query with passes of dropout, got 0: set it to 0.2"
             )
         self._keep = 1 - p

@@ -44,7 +44,7 @@ class AUBC(Metric):
         """Add points of the curve, in any order.
 
         Args:
-            num_labeled: labels bought so far, the initial set included; one number or (R,).
+            num_labeled: labels queried so far, the initial set included; one number or (R,).
             accuracy: test accuracy of the model trained on them; one number or (R,).
 
         Raises:

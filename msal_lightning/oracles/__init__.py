@@ -7,26 +7,39 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from msal_lightning.oracles.base import Answer, Item, NotYet, Oracle, Question
+    from msal_lightning.oracles.base import Annotation, AwaitingLabels, LabelingBatch, LabelingTask, Oracle
     from msal_lightning.oracles.csv_files.oracle import Files
     from msal_lightning.oracles.label_studio.oracle import LabelStudio
     from msal_lightning.oracles.simulated import Simulated
 
 _HOME = {
-    "Answer": "base",
+    "Annotation": "base",
     "Files": "csv_files.oracle",
-    "Item": "base",
+    "LabelingTask": "base",
     "LabelStudio": "label_studio.oracle",
-    "NotYet": "base",
+    "AwaitingLabels": "base",
     "Oracle": "base",
-    "Question": "base",
+    "LabelingBatch": "base",
     "Simulated": "simulated",
 }
 
-__all__ = ["Answer", "Files", "Item", "LabelStudio", "NotYet", "Oracle", "Question", "Simulated"]
+# names of the first versions, in oracles of your own
+_FORMER = {"Answer": "Annotation", "Item": "LabelingTask", "NotYet": "AwaitingLabels", "Question": "LabelingBatch"}
+
+__all__ = [
+    "Annotation",
+    "AwaitingLabels",
+    "Files",
+    "LabelStudio",
+    "LabelingBatch",
+    "LabelingTask",
+    "Oracle",
+    "Simulated",
+]
 
 
 def __getattr__(name: str) -> Any:
+    name = _FORMER.get(name, name)
     if name not in _HOME:
         raise AttributeError(f"module 'msal_lightning.oracles' has no attribute '{name}'")
     return getattr(import_module(f"msal_lightning.oracles.{_HOME[name]}"), name)

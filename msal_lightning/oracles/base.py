@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Item:
+class LabelingTask:
     """An image whose label is asked for.
 
     Attributes:
@@ -33,7 +33,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Question:
+class LabelingBatch:
     """What is asked at once.
 
     Attributes:
@@ -44,13 +44,13 @@ class Question:
     """
 
     name: str
-    items: tuple[Item, ...]
+    items: tuple[LabelingTask, ...]
     class_names: tuple[str, ...]
     folder: Path
 
 
 @dataclass(frozen=True)
-class Answer:
+class Annotation:
     """What was said about one image.
 
     Attributes:
@@ -62,7 +62,7 @@ class Answer:
     reason: str = ""
 
 
-class NotYet(Exception):  # noqa: N818 - not an error: the run waits
+class AwaitingLabels(Exception):  # noqa: N818 - not an error: the run waits
     """Not all labels are there yet; what is there stays where it is.
 
     Args:
@@ -87,11 +87,12 @@ class Oracle(ABC):
     """Whoever answers for the labels of the pool. A subclass has one method; its ``__init__`` is its configuration.
 
     Attributes:
-        instant: the data's own labels are the answers: the loop needs no files, no predictions and no waiting.
+        needs_annotator: somebody has to look at the images; False: the labels that came with the data are the answers,
+            so that the loop needs no files, no predictions and no waiting.
         allow_new_classes: an answer may name a class that was not known; the next model has it.
     """
 
-    instant: ClassVar[bool] = False
+    needs_annotator: ClassVar[bool] = True
     allow_new_classes: bool = False
 
     def connect(self, data: "ActiveDataModule") -> None:
@@ -102,15 +103,15 @@ class Oracle(ABC):
         """
 
     @abstractmethod
-    def ask(self, question: Question) -> list[Answer]:
+    def ask(self, batch: LabelingBatch) -> list[Annotation]:
         """Answers to all items, in their order, on the first process only.
 
         The same question is asked again, also by another process after a kill, until it is answered.
 
         Args:
-            question: what is asked; a folder for its files is there.
+            batch: what is asked; a folder for its files is there.
 
         Raises:
-            NotYet: some are missing.
+            AwaitingLabels: some are missing.
             UserError: an answer is wrong; nothing was taken over.
         """

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from msal_lightning.io.atomic import write_atomically
 from msal_lightning.io.csv_cells import guard, guard_path
-from msal_lightning.oracles.base import Answer
+from msal_lightning.oracles.base import Annotation
 
 _SHOWN = 5
 
 
-def words(answer: Answer | None) -> str:
+def words(answer: Annotation | None) -> str:
     """A class, ``skip`` or ``unsure``; ``no majority`` where votes are missing."""
     return "no majority" if answer is None else answer.label or answer.reason
 

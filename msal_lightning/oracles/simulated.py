@@ -4,23 +4,23 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from msal_lightning.oracles.base import Answer, Oracle, Question
+from msal_lightning.oracles.base import Annotation, LabelingBatch, Oracle
 
 if TYPE_CHECKING:
     from msal_lightning.data.base import ActiveDataModule
 
 
 class Simulated(Oracle):
-    """The labels are known beforehand: those of the data answer at once, each counted when it is bought.
+    """The labels are known beforehand: those of the data answer at once, each counted when it is queried.
 
     The loop buys them from the data itself; :meth:`ask` is for whoever holds a question.
     """
 
-    instant: ClassVar[bool] = True
+    needs_annotator: ClassVar[bool] = False
 
     def connect(self, data: "ActiveDataModule") -> None:  # noqa: D102
-        self._truth = data.truth
+        self._hidden_labels = data.hidden_labels
 
-    def ask(self, question: Question) -> list[Answer]:  # noqa: D102
-        labels = self._truth.label(torch.tensor([item.index for item in question.items], dtype=torch.int64))
-        return [Answer(question.class_names[label]) for label in labels.tolist()]
+    def ask(self, batch: LabelingBatch) -> list[Annotation]:  # noqa: D102
+        labels = self._hidden_labels.label(torch.tensor([item.index for item in batch.items], dtype=torch.int64))
+        return [Annotation(batch.class_names[label]) for label in labels.tolist()]

@@ -3,13 +3,13 @@
 import numpy as np
 
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.errors import UserError
+from msal_lightning.errors import AnnotationError
 from msal_lightning.models.predictor import Predictor
-from msal_lightning.oracles.base import Item
+from msal_lightning.oracles.base import LabelingTask
 from msal_lightning.query.shortlist import Selection
 
 
-def make_items(data: ActiveDataModule, selection: Selection, predictor: Predictor | None) -> tuple[Item, ...]:
+def make_items(data: ActiveDataModule, selection: Selection, predictor: Predictor | None) -> tuple[LabelingTask, ...]:
     """The items of a question: each image with the model's most probable class.
 
     Args:
@@ -18,13 +18,15 @@ def make_items(data: ActiveDataModule, selection: Selection, predictor: Predicto
         predictor: the model that chose them; None before there is one.
 
     Raises:
-        UserError: two images have the same path.
+        AnnotationError: two images have the same path.
     """
     index = selection.index
     paths = data.paths(index) or []
     if len(set(paths)) < len(paths):
         twice = next(path for path in paths if paths.count(path) > 1)
-        raise UserError(f"expected a path of its own for each image, got '{twice}' twice: rename one of the files")
+        raise AnnotationError(
+            f"expected a path of its own for each image, got '{twice}' twice: rename one of the files"
+        )
     suggested: list[tuple[int, float]] | list[None] = [None] * len(index)
     if predictor is not None and len(index):
         best = predictor.probabilities(data, index).max(dim=1)
@@ -32,7 +34,7 @@ def make_items(data: ActiveDataModule, selection: Selection, predictor: Predicto
     scores = [None] * len(index) if selection.score is None else selection.score.tolist()
     rows = zip(index.tolist(), paths, data.locations(index) or [], suggested, scores, strict=True)
     return tuple(
-        Item(
+        LabelingTask(
             index=i,
             path=path,
             file=file,

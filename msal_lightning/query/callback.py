@@ -9,9 +9,9 @@ from torch import Tensor
 
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.loading import Batch
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError
 from msal_lightning.io.kill_points import kill_point
-from msal_lightning.query.shortlist import Held, RunningSelection, Selection
+from msal_lightning.query.shortlist import Selection, ShardShortlist, StreamingShortlist
 from msal_lightning.query.transfer import Transfer
 from msal_lightning.seeding import stream
 from msal_lightning.strategies.base import Strategy
@@ -19,7 +19,8 @@ from msal_lightning.strategies.outputs import OUTPUTS, PoolOutputs
 from msal_lightning.training.distributed import Ranks
 
 _PREDICTED = "predicted"
-_Part = tuple[Held, list[PoolOutputs], int, int | None]  # of a process: pool, labeled set, images seen, errors
+# of a process: pool, labeled set, images seen, errors
+_Part = tuple[ShardShortlist, list[PoolOutputs], int, int | None]
 
 Receive = Callable[[Selection, ActiveDataModule], None]
 """Takes a selection at the end of a query: labels it, or asks somebody to."""
@@ -69,7 +70,7 @@ class Query(Callback):
         wrong_pseudo_labels: number of wrong pseudo-labels; None where there are none, or labels are unknown.
 
     Raises:
-        UserError: the strategy needs an output that no model gives.
+        ConfigError: the strategy needs an output that no model gives.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class Query(Callback):
         self._key = seed, round
         self._receive = receive
         self._ranks = ranks
-        self._running = RunningSelection(strategy, n, stream(seed, "query", round), round)
+        self._running = StreamingShortlist(strategy, n, stream(seed, "query", round), round)
         self._labeled: list[PoolOutputs] = []
         self._coming: list[tuple[Transfer, int]] = []
         self._wrong: int | None = 0
@@ -127,7 +128,7 @@ class Query(Callback):
         """Ask a model for the passes with dropout that the strategy needs; a model of another kind makes its own.
 
         Raises:
-            UserError: the model has no dropout.
+            ConfigError: the model has no dropout.
         """
         if draw := getattr(model, "draw_dropout_masks", None):
             seed, round = self._key
@@ -175,7 +176,7 @@ class Query(Callback):
             return
         if self.n and self.strategy.needs:
             self._running.add(needed)
-        errors = data.truth.count_errors(needed.index, predicted)
+        errors = data.hidden_labels.count_errors(needed.index, predicted)
         self.seen += len(needed)
         self._wrong = None if self._wrong is None or errors is None else self._wrong + errors
 
@@ -183,7 +184,7 @@ class Query(Callback):
         """Merge what the processes saw, select on rank 0, and hand the selection over on every process."""
         if self.n and not self.strategy.needs and ranks.is_zero:
             self._running.add(PoolOutputs(index=data.pool))
-        held = Held([], []) if ranks.is_zero else self._running.held()
+        held = ShardShortlist([], []) if ranks.is_zero else self._running.held()
         parts = ranks.gather((held, self._labeled, self.seen, self._wrong))
         self._labeled = []
         self.selection, self.seen, self._wrong = ranks.on_zero(lambda: self._select(parts, expected))
@@ -192,7 +193,7 @@ class Query(Callback):
         if not self.n:
             return
         if self.selection.pseudo_labels is not None:
-            self.wrong_pseudo_labels = data.truth.count_errors(*self.selection.pseudo_labels)
+            self.wrong_pseudo_labels = data.hidden_labels.count_errors(*self.selection.pseudo_labels)
         self._receive(self.selection, data)
 
     def _select(self, parts: list[_Part], expected: int) -> tuple[Selection, int, int | None]:
@@ -205,7 +206,7 @@ class Query(Callback):
             total += seen
             wrong.append(errors)
         if total != expected:
-            raise UserError(
+            raise ConfigError(
                 f"expected the pool pass to give all {expected:,} images, got {total:,}: on several devices set "
                 "Trainer(use_distributed_sampler=False), and leave limit_predict_batches and fast_dev_run out"
             )
@@ -217,15 +218,15 @@ def check_needs(strategy: Strategy) -> None:
     """Refuse a strategy that asks for what no model gives.
 
     Raises:
-        UserError: what it should say instead.
+        ConfigError: what it should say instead.
     """
     if unknown := strategy.needs - OUTPUTS:
-        raise UserError(
+        raise ConfigError(
             f"{strategy.name}.needs names {', '.join(sorted(unknown))}, but the model gives "
             f"{', '.join(sorted(OUTPUTS))}: correct the strategy's needs"
         )
     if ("mc_logits" in strategy.needs) != (strategy.mc_samples > 0):
-        raise UserError(
+        raise ConfigError(
             f"{strategy.name}.needs and mc_samples disagree, got needs {', '.join(sorted(strategy.needs))} and "
             f"mc_samples {strategy.mc_samples}: name mc_logits and a number of passes, or neither"
         )
@@ -252,7 +253,7 @@ def _outputs(outputs: Any, batch: Batch, model: LightningModule) -> dict[str, Te
 
 def _take(outputs: Mapping[str, Tensor], name: str, model: LightningModule) -> Tensor:
     if name not in outputs:
-        raise UserError(
+        raise ConfigError(
             f"expected {type(model).__name__}.predict_step() to return {name}, got {', '.join(outputs)}: add it, or "
             "choose a query that needs less"
         )

@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from msal_lightning.data.label_guard import HiddenLabelsError, labels_hidden
+from msal_lightning.data.label_guard import LabelAccessError, forbid_label_access
 from msal_lightning.errors import UserError
 from msal_lightning.query.callback import check_needs
-from msal_lightning.query.shortlist import RunningSelection
+from msal_lightning.query.shortlist import StreamingShortlist
 from msal_lightning.strategies.base import ScoreStrategy, Strategy, Uncertainty
 from msal_lightning.strategies.outputs import OUTPUTS, PoolOutputs
 
@@ -105,7 +105,7 @@ class Case:
     ) -> Tensor:
         """Indices that the strategy buys from a pool of which each rank has seen a part."""
         strategy = strategy or self.make()
-        ranks = [RunningSelection(strategy, n, Generator().manual_seed(seed)) for _ in shards]
+        ranks = [StreamingShortlist(strategy, n, Generator().manual_seed(seed)) for _ in shards]
         for rank, batches in zip(ranks, shards, strict=True):
             for batch in batches:
                 rank.add(batch)
@@ -142,7 +142,7 @@ def reads_only_what_it_declares(case: Case) -> None:
     """Outputs that ``needs`` does not name are not there, nor is the labeled set without ``needs_labeled``."""
 
     def run(declared_only: bool) -> None:
-        running = RunningSelection(case.make(), _N, Generator().manual_seed(5))
+        running = StreamingShortlist(case.make(), _N, Generator().manual_seed(5))
         running.add(case.outputs(_ROWS, 0, declared_only))
         running.finish(case.labeled(declared_only))
 
@@ -160,7 +160,7 @@ def does_not_read_labels(case: Case) -> None:
     """While a query is computed, whoever asks a data module or an oracle for labels is stopped."""
     try:
         case.select([case.outputs(_ROWS, 0)])
-    except HiddenLabelsError as error:
+    except LabelAccessError as error:
         raise BrokenError(f"it reads labels while it scores or selects{_where(error)}") from error
     except Exception as error:
         raise NotApplicableError(f"not reached: {_say(error)}") from None
@@ -189,7 +189,7 @@ def hides_no_nan(case: Case) -> None:
                 case.select([replace(pool, **{name: _with_one(pool.require(name), value)})])
             except UserError:
                 continue
-            raise BrokenError(f"it bought images although one of the {name} is {value}")
+            raise BrokenError(f"it queried images although one of the {name} is {value}")
         strategy = case.make()
         if strategy.shortlist_size(_N) is None:
             continue
@@ -236,16 +236,16 @@ def buys_different_images_of_the_pool(case: Case) -> None:
             index = case.select([pool], n)
         except RuntimeError as error:
             raise BrokenError(str(error)) from error
-        _expect(index.dtype == torch.int64 and index.shape == (n,), f"it bought {tuple(index.shape)} of ({n},)")
-        _expect(len(set(index.tolist())) == n, "it bought an image twice")
-        _expect(set(index.tolist()) <= set(pool.index.tolist()), "it bought an image that is not in the pool")
+        _expect(index.dtype == torch.int64 and index.shape == (n,), f"it queried {tuple(index.shape)} of ({n},)")
+        _expect(len(set(index.tolist())) == n, "it queried an image twice")
+        _expect(set(index.tolist()) <= set(pool.index.tolist()), "it queried an image that is not in the pool")
 
 
 def never_buys_a_labeled_image(case: Case) -> None:
     """Nothing of the labeled set, which lies between the images of the pool."""
     labeled = {*(case.outputs(20, 99).index + 1).tolist()}
-    bought = case.select([case.outputs(_ROWS, 0)], 60)
-    _expect(not labeled & set(bought.tolist()), "it bought a labeled image")
+    queried = case.select([case.outputs(_ROWS, 0)], 60)
+    _expect(not labeled & set(queried.tolist()), "it queried a labeled image")
 
 
 def takes_all_when_asked_for_all(case: Case) -> None:
@@ -253,8 +253,8 @@ def takes_all_when_asked_for_all(case: Case) -> None:
     for rows in (1, 2, 30):
         pool = case.outputs(rows, 0)
         for n in (rows, rows + 7):
-            bought = sorted(case.select([pool], n).tolist())
-            _expect(bought == pool.index.tolist(), f"it bought {len(bought)} of {rows} when asked for {n}")
+            queried = sorted(case.select([pool], n).tolist())
+            _expect(queried == pool.index.tolist(), f"it queried {len(queried)} of {rows} when asked for {n}")
 
 
 def same_generator_same_answer(case: Case) -> None:
@@ -425,7 +425,7 @@ def _with_score(case: Case) -> Strategy:
 
 
 def _score(strategy: Strategy, pool: PoolOutputs, seed: int = 5) -> Tensor:
-    with labels_hidden():
+    with forbid_label_access():
         return strategy.score(pool, seed)
 
 

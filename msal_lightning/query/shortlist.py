@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Generator, Tensor
 
-from msal_lightning.data.label_guard import labels_hidden
-from msal_lightning.errors import UserError
+from msal_lightning.data.label_guard import forbid_label_access
+from msal_lightning.errors import ConfigError
 from msal_lightning.strategies.base import Strategy, by_score
 from msal_lightning.strategies.outputs import OUTPUTS, PoolOutputs
 
@@ -32,7 +32,7 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Held:
+class ShardShortlist:
     """What may still be selected of a part of the pool; plain tensors, to be sent to another process.
 
     Attributes:
@@ -44,7 +44,7 @@ class Held:
     pseudo_labels: list[tuple[Tensor, Tensor]]
 
 
-class RunningSelection:
+class StreamingShortlist:
     """Takes the pool batch by batch, then selects.
 
     The answer depends neither on the order of the pool nor on how it is cut into batches: ties of the score break by
@@ -72,7 +72,7 @@ class RunningSelection:
         """Score a batch and keep what may still be selected.
 
         Raises:
-            UserError: too few classes for the strategy, or an output or a score that is not finite.
+            ConfigError: too few classes for the strategy, or an output or a score that is not finite.
         """
         if not len(batch) or not self.n:
             return
@@ -81,20 +81,20 @@ class RunningSelection:
             check_classes(self.strategy, batch.logits.shape[1])
         if self.size is not None:
             batch = replace(batch, score=self._score(batch))
-        with labels_hidden():
+        with forbid_label_access():
             pseudo = self.strategy.pseudo_labels(batch, self.round)
         if pseudo is not None:
             sure = pseudo >= 0
             self._pseudo.append((batch.index[sure], pseudo[sure]))
         self._keep(batch)
 
-    def held(self) -> Held:
+    def held(self) -> ShardShortlist:
         """What another process needs, to select from this part of the pool too."""
         if self.size is not None and self._parts:
             self._shrink(self.size)
-        return Held(self._parts, self._pseudo)
+        return ShardShortlist(self._parts, self._pseudo)
 
-    def merge(self, other: Held) -> None:
+    def merge(self, other: ShardShortlist) -> None:
         """Take over what another one holds of another part of the pool: the same as adding that part here."""
         self._pseudo += other.pseudo_labels
         for part in other.parts:
@@ -120,20 +120,20 @@ class RunningSelection:
         if labeled is not None:
             self._check_finite(labeled)
         n = min(self.n, len(shortlist))
-        with labels_hidden():
+        with forbid_label_access():
             rows = self.strategy.select(shortlist, labeled, n, self.generator)
         self._check_rows(rows, n, len(shortlist))
         chosen = shortlist.rows(rows)  # the one place where a row becomes an index
         return Selection(chosen.index, chosen.score, self._pseudo_labels(chosen.index))
 
     def _score(self, batch: PoolOutputs) -> Tensor:
-        with labels_hidden():
+        with forbid_label_access():
             score = self.strategy.score(batch, self.generator.initial_seed()).float()
         if score.shape != (len(batch),):
             raise RuntimeError(f"{self.strategy.name}.score() must give ({len(batch)},), got {tuple(score.shape)}")
         if not torch.isfinite(score).all():
             wrong = int((~torch.isfinite(score)).sum())
-            raise UserError(
+            raise ConfigError(
                 f"expected finite scores from query {self.strategy.name}, got {wrong} of {len(score)} that are not "
                 f"although the model's outputs are: correct {type(self.strategy).__name__}.score(), or the uncertainty "
                 "that it builds on"
@@ -161,7 +161,7 @@ class RunningSelection:
             values = getattr(outputs, name)
             # the extremes are not finite where any value is not; a mask of all would cost as much memory as they do
             if values is not None and values.numel() and not torch.stack(values.aminmax()).isfinite().all():
-                raise UserError(
+                raise ConfigError(
                     f"expected finite {name} for query {self.strategy.name}, got some that are not: {_DIVERGED}"
                 )
 
@@ -177,11 +177,11 @@ class RunningSelection:
         if len(torch.unique(rows)) != n:
             raise RuntimeError(f"{name} must return {n} different rows, got {len(torch.unique(rows))} different ones")
 
-    def _pseudo_labels(self, bought: Tensor) -> tuple[Tensor, Tensor] | None:
+    def _pseudo_labels(self, queried: Tensor) -> tuple[Tensor, Tensor] | None:
         if not self._pseudo:
             return None
         index, labels = (torch.cat(column) for column in zip(*self._pseudo, strict=True))
-        keep = ~torch.isin(index, bought)
+        keep = ~torch.isin(index, queried)
         index, labels = index[keep], labels[keep]
         order = index.argsort()
         return index[order], labels[order]
@@ -224,10 +224,10 @@ def select_indices(
         (n,) int64 dataset indices, best first.
 
     Raises:
-        UserError: outputs or scores that are not finite, or too few classes for the strategy.
+        ConfigError: outputs or scores that are not finite, or too few classes for the strategy.
         RuntimeError: the strategy returned rows twice, out of range or too few.
     """
-    running = RunningSelection(strategy, n, generator)
+    running = StreamingShortlist(strategy, n, generator)
     for batch in batches:
         running.add(batch)
     return running.finish(labeled).index
@@ -237,10 +237,10 @@ def check_classes(strategy: Strategy, num_classes: int) -> None:
     """Refuse a strategy that has no meaning for so few classes.
 
     Raises:
-        UserError: names a strategy that has.
+        ConfigError: names a strategy that has.
     """
     if num_classes < strategy.min_classes:
-        raise UserError(
+        raise ConfigError(
             f"query {strategy.name} needs at least {strategy.min_classes} classes, got {num_classes}: with two classes "
             "every cosine to a prototype is 1 or -1, so set query to MSALD with query.uncertainty Margin"
         )

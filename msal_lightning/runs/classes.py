@@ -87,7 +87,7 @@ def class_rows(records: Sequence["RoundRecord"], round: int) -> list[ClassRow]:
     if results is None:
         return []
     names = _names(records, len(results.images))
-    train = records[0].learn_class_counts or []
+    train = records[0].train_class_counts or []
     labeled = _labeled(records[: round + 1], len(results.images))
     return [
         ClassRow(
@@ -157,7 +157,7 @@ def _names(records: Sequence["RoundRecord"], count: int) -> list[str]:
 def _labeled(records: Sequence["RoundRecord"], count: int) -> list[int]:
     """Labels of each class that the model of the last of these rounds was trained on."""
     counts = [0] * count
-    for label in (label for part in (records[0].initial, *(r.bought for r in records[:-1])) for label in part.label):
+    for label in (label for part in (records[0].initial, *(r.queried for r in records[:-1])) for label in part.label):
         counts[label] += 1
     return counts
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
-from msal_lightning.errors import UserError
+from msal_lightning.errors import RunError, UserError
 from msal_lightning.io.atomic import write_atomically
 from msal_lightning.io.csv_cells import table
 from msal_lightning.io.folder_mark import MARK, check_folder, read_mark, write_mark
@@ -24,14 +24,14 @@ from msal_lightning.runs.classes import class_table
 from msal_lightning.runs.config import PLACES, flatten, is_free, say_changed
 from msal_lightning.runs.moved_names import present
 from msal_lightning.runs.pending import (
-    ASKED_FILES,
+    BATCH_FILES,
     INITIAL,
-    QUESTION_FILES,
-    Asked,
-    all_asked,
-    asked_file,
-    read_asked,
-    write_asked,
+    PENDING_FILES,
+    PendingRequest,
+    all_pending,
+    pending_file,
+    read_pending,
+    write_pending,
 )
 from msal_lightning.runs.records import (
     FORMAT,
@@ -60,7 +60,7 @@ _FILES = (  # of a run, see own_files; other modules declare theirs
     rf"checkpoints/{_CHECKPOINT}",
     _REQUEUED,
     SIGNATURE_FILE,
-    *ASKED_FILES,
+    *PENDING_FILES,
 )
 _STAY = (re.escape(MARK), "lock")
 
@@ -98,7 +98,7 @@ class RunDirectory:
             The records of all finished rounds, in order.
 
         Raises:
-            UserError: it was made by another configuration, is no run directory, cannot be written, is in use, or a
+            RunError: it was made by another configuration, is no run directory, cannot be written, is in use, or a
                 record is damaged, changed by hand or missing.
         """
         try:
@@ -123,12 +123,12 @@ class RunDirectory:
             (self.path / "rounds").mkdir(exist_ok=True)
             if records:  # in case the last run ended between its last record and what follows from it
                 self.derive_tables()
-                self._drop_asked(len(records))
+                self._drop_pending(len(records))
                 self.drop_checkpoints(records[-1].round, self.fit_checkpoint, self.model_file(len(records)))
             return list(records)
         except OSError as error:
             self.close()
-            raise UserError(
+            raise RunError(
                 f"cannot write run_dir '{self.path}' ({error.strerror or error}): set it to a folder of yours"
             ) from None
         except UserError:
@@ -147,12 +147,12 @@ class RunDirectory:
 
     def _refuse_or_replace(self, changed: dict[str, tuple[Any, Any]], records: list[RoundRecord]) -> None:
         if records:
-            raise UserError(
+            raise RunError(
                 f"run_dir '{self.path}' belongs to another configuration ({say_changed(changed)}): "
                 "choose another run_dir, or start anew with --overwrite"
             )
-        if all_asked(self.path) or any((self.path / "queries").glob("*")):
-            raise UserError(
+        if all_pending(self.path) or any((self.path / "queries").glob("*")):
+            raise RunError(
                 f"run_dir '{self.path}' asks a person for labels with another configuration "
                 f"({say_changed(changed)}): choose another run_dir, or start anew with --overwrite, which sets "
                 "the folder queries aside"
@@ -183,7 +183,7 @@ class RunDirectory:
         """Make a round final: its record is there whole or not at all; what follows can be derived from it.
 
         Raises:
-            UserError: it, or what is derived from it, cannot be written. Without the record the round is not final, and
+            RunError: it, or what is derived from it, cannot be written. Without the record the round is not final, and
                 its fit is still there; with it, the next start derives the rest.
         """
         body = record_body(record)
@@ -194,11 +194,11 @@ class RunDirectory:
             kill_point("derive tables")
             self.derive_tables()
             kill_point("drop requests")
-            self._drop_asked(record.round + 1)
+            self._drop_pending(record.round + 1)
             kill_point("drop checkpoints")
             self.drop_checkpoints(record.round)
         except OSError as error:
-            raise UserError(self._cannot_write(f"the record of round {record.round}", error.strerror)) from None
+            raise RunError(self._cannot_write(f"the record of round {record.round}", error.strerror)) from None
 
     def save_model(self, trainer: "Trainer", round: int, needed: bool = False) -> None:
         """Keep the weights of a round, whole or not at all; all processes of a run take part.
@@ -209,14 +209,14 @@ class RunDirectory:
             needed: before the round is recorded, whatever ``keep_checkpoints`` says.
 
         Raises:
-            UserError: they cannot be written.
+            RunError: they cannot be written.
         """
         if self.keep_checkpoints == "none" and not needed:
             return
         file = self.model_file(round)
         trainer.save_checkpoint(file, weights_only=True)
         if failed := getattr(trainer.strategy.checkpoint_io, "failed", None):
-            raise UserError(self._cannot_write(f"'{file.relative_to(self.path)}'", failed))
+            raise RunError(self._cannot_write(f"'{file.relative_to(self.path)}'", failed))
 
     def save_file(self, name: str, content: bytes) -> None:
         """Write another file of a round before its record, whole or not at all; a former one is overwritten.
@@ -226,14 +226,14 @@ class RunDirectory:
             content: of the file.
 
         Raises:
-            UserError: it cannot be written.
+            RunError: it cannot be written.
         """
         file = self.path / name
         try:
             file.parent.mkdir(exist_ok=True)
             write_atomically(file, content)
         except OSError as error:
-            raise UserError(self._cannot_write(f"'{name}'", error.strerror)) from None
+            raise RunError(self._cannot_write(f"'{name}'", error.strerror)) from None
 
     def model_file(self, round: int) -> Path:
         """Where the model of a round is saved."""
@@ -255,34 +255,34 @@ class RunDirectory:
                 kill_point("drop a checkpoint")
                 file.unlink(missing_ok=True)
 
-    def read_asked(self, name: str) -> Asked | None:
+    def read_pending(self, name: str) -> PendingRequest | None:
         """What a person is asked for, and was answered, but not recorded yet.
 
         Args:
             name: ``initial`` or ``round-003``.
 
         Raises:
-            UserError: the file is damaged.
+            RunError: the file is damaged.
         """
-        return read_asked(self.path, name)
+        return read_pending(self.path, name)
 
-    def write_asked(self, asked: Asked) -> None:
+    def write_pending(self, request: PendingRequest) -> None:
         """Keep what is asked before anybody is: from then on the round is not trained again.
 
         Raises:
-            UserError: it cannot be written.
+            RunError: it cannot be written.
         """
         try:
             (self.path / "queries").mkdir(exist_ok=True)
-            write_asked(self.path, asked)
+            write_pending(self.path, request)
         except OSError as error:
-            raise UserError(self._cannot_write(f"what {asked.name} asks", error.strerror)) from None
+            raise RunError(self._cannot_write(f"what {request.name} asks", error.strerror)) from None
 
-    def _drop_asked(self, rounds: int) -> None:
+    def _drop_pending(self, rounds: int) -> None:
         """Of rounds that are recorded."""
         for name in (INITIAL, *(f"round-{round:03d}" for round in range(rounds))):
             kill_point("drop a request")
-            asked_file(self.path, name).unlink(missing_ok=True)
+            pending_file(self.path, name).unlink(missing_ok=True)
 
     def disk_use(self) -> tuple[int, int]:
         """Bytes of the whole run directory, and of its checkpoints among them."""
@@ -310,7 +310,7 @@ class RunDirectory:
 
     @property
     def _patterns(self) -> tuple[str, ...]:
-        return (*_FILES, *QUESTION_FILES, *self.written_by_others)
+        return (*_FILES, *BATCH_FILES, *self.written_by_others)
 
     def _clear(self) -> None:
         """Remove the files of a former run by their names; what a person may have labeled is set aside."""
@@ -363,6 +363,6 @@ def _holds_rounds(path: Path) -> bool:
                 continue
             return True
     try:
-        return bool(all_asked(path))
+        return bool(all_pending(path))
     except UserError:
         return False

@@ -7,7 +7,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from msal_lightning.errors import UserError
+from msal_lightning.errors import RunError
 from msal_lightning.io.archives import check_zip
 
 FOLDER = "embeddings"
@@ -44,7 +44,7 @@ def read_embeddings(folder: Path, round: int) -> Embeddings | None:
         round: k.
 
     Raises:
-        UserError: the file is damaged.
+        RunError: the file is damaged.
     """
     file = folder / file_name(round)
     if not file.exists():
@@ -54,7 +54,7 @@ def read_embeddings(folder: Path, round: int) -> Embeddings | None:
         with np.load(file, allow_pickle=False) as arrays:
             kept = Embeddings(arrays["index"], arrays["embeddings"], arrays["predicted"])
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
-        raise UserError(f"the embeddings '{file}' are damaged: delete the file to leave this round out") from None
+        raise RunError(f"the embeddings '{file}' are damaged: delete the file to leave this round out") from None
     if not len(kept.index) == len(kept.embeddings) == len(kept.predicted):
-        raise UserError(f"the embeddings '{file}' are damaged: delete the file to leave this round out")
+        raise RunError(f"the embeddings '{file}' are damaged: delete the file to leave this round out")
     return kept

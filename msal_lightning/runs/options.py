@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError
 
 
 def _option(default: Any, *, alters_result: bool) -> Any:
@@ -41,7 +41,7 @@ class LoopOptions:
         first_fit: file that holds the model of round 0, shared by runs that differ only in query and budget.
 
     Raises:
-        UserError: a number is out of range.
+        ConfigError: a number is out of range.
     """
 
     initial_size: int | Literal["all"] = field(metadata={"alters_result": True})
@@ -61,16 +61,16 @@ class LoopOptions:
 
     def __post_init__(self) -> None:
         if self.pool_limit is not None and self.pool_limit < self.query_size:
-            raise UserError(
+            raise ConfigError(
                 f"expected loop.pool_limit to be at least loop.query_size ({self.query_size}), got {self.pool_limit}: "
                 "a query chooses among the images that it scores"
             )
         if self.checkpoint_seconds < 0:
-            raise UserError(
+            raise ConfigError(
                 f"expected loop.checkpoint_seconds to be at least 0, got {self.checkpoint_seconds}: 60 is the default"
             )
         if self.keep_embeddings < 0:
-            raise UserError(
+            raise ConfigError(
                 f"expected loop.keep_embeddings to be at least 0, got {self.keep_embeddings}: 1000 is enough for a "
                 "figure"
             )

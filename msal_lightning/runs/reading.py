@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from msal_lightning.data.batch_size import only_where_it_matters
-from msal_lightning.errors import UserError
+from msal_lightning.errors import RunError, UserError
 from msal_lightning.io.terminal import say
 from msal_lightning.io.yaml_files import read_yaml
 from msal_lightning.paper.methods import last_word
@@ -84,7 +84,7 @@ def read_runs(
         say_damaged: told of each damaged run in a folder of runs, which is left out.
 
     Raises:
-        UserError: a folder has no runs, none of them has a finished round, a run that ``paths`` names is damaged, or
+        RunError: a folder has no runs, none of them has a finished round, a run that ``paths`` names is damaged, or
             the runs are on different datasets.
     """
     folders = {file.parent.resolve(): file.parent for path in paths for file in _config_files(path)}
@@ -100,12 +100,12 @@ def read_runs(
     runs = [replace(run, config=config) for run, config in zip(found, configs, strict=True)]
     datasets = {run.dataset: run.folder for run in runs}
     if len(datasets) > 1:
-        raise UserError(
+        raise RunError(
             f"expected runs on one dataset, got {' and '.join(datasets)} "
             f"({' and '.join(str(folder) for folder in datasets.values())}): take them one by one"
         )
     if not any(run.records for run in runs):
-        raise UserError(
+        raise RunError(
             f"expected runs with finished rounds in {', '.join(map(str, paths))}, found none: run `fit` first"
         )
     return runs
@@ -118,10 +118,10 @@ def read_run(folder: Path) -> Run:
         folder: the run directory.
 
     Raises:
-        UserError: it is none, or its configuration or a record is damaged.
+        RunError: it is none, or its configuration or a record is damaged.
     """
     if not (folder / "config.yaml").is_file():
-        raise UserError(f"expected '{folder}' to be a run directory, found no config.yaml in it: name one of runs/")
+        raise RunError(f"expected '{folder}' to be a run directory, found no config.yaml in it: name one of runs/")
     return Run(folder, _config(folder), read_records(folder))
 
 
@@ -136,7 +136,7 @@ def _replayed(folder: str) -> str:
 def _config_files(path: Path) -> list[Path]:
     files = sorted([*path.glob("config.yaml"), *path.glob("*/config.yaml")])
     if not files:
-        raise UserError(f"expected '{path}' to be a run directory or a folder of them, found no config.yaml in it")
+        raise RunError(f"expected '{path}' to be a run directory or a folder of them, found no config.yaml in it")
     return files
 
 
@@ -145,11 +145,11 @@ def _config(folder: Path) -> dict[str, Any]:
     try:
         config = flatten(present(read_yaml(file)))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError):
-        raise UserError(f"the configuration '{file}' is damaged: leave this run out") from None
+        raise RunError(f"the configuration '{file}' is damaged: leave this run out") from None
     for key, (kind, what) in _KINDS.items():
         value = config.get(key)
         if value is None or (key, value) == ("loop.initial_size", "all"):
             continue
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise UserError(f"expected {key} in '{file}' to be {what}, got '{value}': leave this run out")
+            raise RunError(f"expected {key} in '{file}' to be {what}, got '{value}': leave this run out")
     return config

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from msal_lightning.errors import UserError
+from msal_lightning.errors import RunError
 from msal_lightning.io.json_files import read_json
 from msal_lightning.io.typed import check_types
 from msal_lightning.models.class_results import ClassResults
@@ -16,12 +16,13 @@ from msal_lightning.models.class_results import ClassResults
 FORMAT = 4
 """Of a record; a change that an older version cannot read raises it."""
 _LEFT_OUT_WHERE_NONE = ("skipped", "class_names", "held_out", "data", "test_classes", "resolved")
+_ON_DISK = {"queried": "bought", "train_class_counts": "learn_class_counts"}  # keys of the first versions
 
 RECORD_NAME = r"[0-9]{3,}\.json"
 
 
 @dataclass(frozen=True)
-class Purchase:
+class LabeledImages:
     """Labels that came in together, in the order of their rank.
 
     Attributes:
@@ -85,11 +86,11 @@ class RoundRecord:
         metrics: on the test set; ``accuracy`` is always there.
         seconds: per phase: fit, test, query.
         pool_error: share of the pool that the model got wrong (Fig. 3); None where not known.
-        class_counts: labels bought per class by this round's query.
-        bought: by this round's query, trained on from round k+1.
+        class_counts: labels queried per class by this round's query.
+        queried: by this round's query, trained on from round k+1.
         initial: the initial set; empty but in round 0.
         environment: versions and device.
-        learn_class_counts: images to learn from per class, in the record of round 0; None where nobody knows.
+        train_class_counts: training images per class, in the record of round 0; None where nobody knows.
         num_test: images of the test set; None in records made before it was kept.
         pseudo_labels: made by this round's query, trained on in round k+1 only; None where the strategy makes none.
         skipped: images that left the pool without a label, in round 0 those of the initial set too; None where nobody
@@ -109,16 +110,16 @@ class RoundRecord:
     seconds: dict[str, float]
     pool_error: float | None
     class_counts: list[int]
-    bought: Purchase
-    initial: Purchase
+    queried: LabeledImages
+    initial: LabeledImages
     environment: dict[str, str]
     pseudo_labels: PseudoLabels | None = None  # from here on since format 2
     num_scored: int | None = None
-    learn_class_counts: list[int] | None = None
+    train_class_counts: list[int] | None = None
     num_test: int | None = None
     skipped: Skipped | None = None  # from here on since format 3
     class_names: list[str] | None = None
-    held_out: Purchase | None = None
+    held_out: LabeledImages | None = None
     data: dict[str, Any] | None = None  # since format 4
     test_classes: ClassResults | None = None
     resolved: dict[str, Any] | None = None
@@ -143,7 +144,7 @@ def read_records(path: Path) -> list[RoundRecord]:
         path: the run directory.
 
     Raises:
-        UserError: a record is damaged, changed by hand or missing; nothing is written.
+        RunError: a record is damaged, changed by hand or missing; nothing is written.
     """
     files = sorted(
         (f for f in (path / "rounds").glob("*.json") if re.fullmatch(RECORD_NAME, f.name)), key=lambda f: int(f.stem)
@@ -151,7 +152,7 @@ def read_records(path: Path) -> list[RoundRecord]:
     records = [read_record(file) for file in files]
     for k, record in enumerate(records):
         if record.round != k:
-            raise UserError(
+            raise RunError(
                 f"expected the record of round {k} in '{path / 'rounds'}', found round {record.round} next: put "
                 f"{k:03d}.json back; or move the later ones to another folder, which keeps their labels, to go on from "
                 f"round {k}"
@@ -163,7 +164,7 @@ def read_record(file: Path) -> RoundRecord:
     """The record in a file.
 
     Raises:
-        UserError: it is damaged, was changed by hand, or is of a later version.
+        RunError: it is damaged, was changed by hand, or is of a later version.
     """
     remedy = (
         "put a copy of it back; or move it and all later ones to another folder, which keeps their labels, and round "
@@ -173,17 +174,17 @@ def read_record(file: Path) -> RoundRecord:
         body = read_json(file)
         version, digest = body.pop("format"), body.pop("digest")
     except PermissionError as error:
-        raise UserError(f"cannot read the record '{file}' ({error.strerror}): give it back to you") from None
+        raise RunError(f"cannot read the record '{file}' ({error.strerror}): give it back to you") from None
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
-        raise UserError(f"the record '{file}' is damaged: {remedy}") from None
+        raise RunError(f"the record '{file}' is damaged: {remedy}") from None
     if version not in range(1, FORMAT + 1):
-        raise UserError(f"expected the record '{file}' in format {FORMAT}, got {version}: {remedy}")
+        raise RunError(f"expected the record '{file}' in format {FORMAT}, got {version}: {remedy}")
     if digest != digest_of(body):
-        raise UserError(f"the record '{file}' was changed after it was written: {remedy}")
+        raise RunError(f"the record '{file}' was changed after it was written: {remedy}")
     try:
         return checked_record_of(body)
     except (TypeError, ValueError, KeyError, AttributeError):
-        raise UserError(f"the record '{file}' is damaged: {remedy}") from None
+        raise RunError(f"the record '{file}' is damaged: {remedy}") from None
 
 
 def checked_record_of(body: Mapping[str, Any]) -> RoundRecord:
@@ -195,7 +196,7 @@ def checked_record_of(body: Mapping[str, Any]) -> RoundRecord:
     """
     record = record_of(body)
     check_types(record)
-    parts = [part for part in (record.initial, record.bought, record.held_out) if part is not None]
+    parts = [part for part in (record.initial, record.queried, record.held_out) if part is not None]
     for part in parts:
         lengths = {len(column) for column in (part.index, part.label, part.score, part.path) if column is not None}
         if len(lengths) > 1 or min([*part.index, *part.label], default=0) < 0:
@@ -207,13 +208,21 @@ def checked_record_of(body: Mapping[str, Any]) -> RoundRecord:
 
 def record_body(record: RoundRecord) -> dict[str, Any]:
     """A record as plain values."""
-    return {key: value for key, value in asdict(record).items() if value is not None or key not in _LEFT_OUT_WHERE_NONE}
+    body = {k: v for k, v in asdict(record).items() if v is not None or k not in _LEFT_OUT_WHERE_NONE}
+    return {_ON_DISK.get(name, name): value for name, value in body.items()}
 
 
 def record_of(body: Mapping[str, Any]) -> RoundRecord:
     """The record of plain values."""
-    purchases = dict.fromkeys(("bought", "initial", "held_out"), Purchase)
-    parts = {**purchases, "pseudo_labels": PseudoLabels, "skipped": Skipped, "test_classes": ClassResults}
+    former = {key: name for name, key in _ON_DISK.items()}
+    body = {former.get(key, key): value for key, value in body.items()}
+    labeled = dict.fromkeys(("queried", "initial", "held_out"), LabeledImages)
+    parts: dict[str, type] = {
+        **labeled,
+        "pseudo_labels": PseudoLabels,
+        "skipped": Skipped,
+        "test_classes": ClassResults,
+    }
     made = {key: part(**body[key]) for key, part in parts.items() if body.get(key)}
     return RoundRecord(**{**body, **made})
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from msal_lightning.data.places import Place
-from msal_lightning.runs.records import Purchase, RoundRecord
+from msal_lightning.runs.records import LabeledImages, RoundRecord
 
 
 def curve_row(record: RoundRecord) -> dict[str, Any]:
@@ -22,14 +22,14 @@ def curve_row(record: RoundRecord) -> dict[str, Any]:
 def ledger_rows(record: RoundRecord) -> list[dict[str, Any]]:
     """The rows of ``ledger.csv`` that a round adds."""
     rows = []
-    held_out = record.held_out or Purchase()
-    for purchase, trained_from in (
+    held_out = record.held_out or LabeledImages()
+    for labeled, trained_from in (
         (held_out, Place.HELD_OUT.value),
         (record.initial, 0),
-        (record.bought, record.round + 1),
+        (record.queried, record.round + 1),
     ):
-        scores: list[float] | list[None] = purchase.score or [None] * len(purchase.index)
-        for rank, (index, label, score) in enumerate(zip(purchase.index, purchase.label, scores, strict=True)):
+        scores: list[float] | list[None] = labeled.score or [None] * len(labeled.index)
+        for rank, (index, label, score) in enumerate(zip(labeled.index, labeled.label, scores, strict=True)):
             row = {"round": trained_from, "rank": rank, "index": index, "score": score, "label": label}
-            rows.append(row if purchase.path is None else {**row, "path": purchase.path[rank]})
+            rows.append(row if labeled.path is None else {**row, "path": labeled.path[rank]})
     return rows

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from msal_lightning.data import ActiveDataModule
 from msal_lightning.data.fingerprint import FILE, Print, read_fingerprint
-from msal_lightning.errors import UserError
+from msal_lightning.errors import RunError, UserError
 from msal_lightning.runs.changed_images import changed_images
 from msal_lightning.runs.reading import Run, read_run
 from msal_lightning.training.checkpoint import load_checked
@@ -48,7 +48,7 @@ class Trained:
         """Files that a person was asked about, skipped ones too; none where the run's data is not made of files."""
         records = self.run.records
         parts = [
-            part for record in records for part in (record.initial, record.bought, record.held_out, record.skipped)
+            part for record in records for part in (record.initial, record.queried, record.held_out, record.skipped)
         ]
         return {path for part in parts if part for path in part.path or []}
 
@@ -65,22 +65,22 @@ class Trained:
         """Label what the run has labeled, in its own data.
 
         Raises:
-            UserError: it is other data.
+            RunError: it is other data.
         """
         if change := changed_images(data, self.run.folder, self.run.records[0], ("train",)):
             raise self._other_images(change)
         data.reset(int(self.run.config.get("seed", 0)))
         for record in self.run.records:
-            for purchase, trained_from in ((record.initial, 0), (record.bought, record.round + 1)):
-                index, labels = (torch.tensor(column, dtype=torch.int64) for column in (purchase.index, purchase.label))
+            for labeled, trained_from in ((record.initial, 0), (record.queried, record.round + 1)):
+                index, labels = (torch.tensor(column, dtype=torch.int64) for column in (labeled.index, labeled.label))
                 try:
                     data.restore(index, labels, trained_from)
-                    data.check_paths(index, purchase.path)
+                    data.check_paths(index, labeled.path)
                 except ValueError as error:
                     raise self._other_images(str(error)) from None
 
-    def _other_images(self, change: str) -> UserError:
-        return UserError(
+    def _other_images(self, change: str) -> RunError:
+        return RunError(
             f"expected the images that '{self.run.folder}' was made with, got others ({change}): set data.root to "
             "their folder"
         )
@@ -93,22 +93,22 @@ def read_trained(checkpoint: Path) -> Trained:
         checkpoint: ``RUN_DIR/checkpoints/round-KKK.ckpt``, or a run directory, whose last model is meant.
 
     Raises:
-        UserError: there is none, or it is damaged.
+        RunError: there is none, or it is damaged.
     """
     file = checkpoint
     if checkpoint.is_dir():
         files = sorted((checkpoint / "checkpoints").glob("round-*.ckpt"))
         if not files:
-            raise UserError(
+            raise RunError(
                 f"expected a run directory with the model of a round in --checkpoint, found none in '{checkpoint}': "
                 "finish a round of `fit` with loop.keep_checkpoints last or all"
             )
         file = files[-1]
     if not file.is_file():
-        raise UserError(f"expected --checkpoint to be a run directory or the model of a round, found no '{checkpoint}'")
+        raise RunError(f"expected --checkpoint to be a run directory or the model of a round, found no '{checkpoint}'")
     folder = file.absolute().parent.parent if file is checkpoint else checkpoint
     if not (folder / "config.yaml").is_file():
-        raise UserError(
+        raise RunError(
             f"expected the model '{file}' in the folder checkpoints of its run, found no '{folder / 'config.yaml'}', "
             "which says what model it is: give --checkpoint the run directory"
         )
@@ -121,7 +121,7 @@ def read_trained(checkpoint: Path) -> Trained:
         raise
     except Exception as error:  # whatever a damaged or foreign file makes of itself
         why = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(
+        raise RunError(
             f"cannot read the model '{file}' ({why:.100}): give --checkpoint another round-KKK.ckpt"
         ) from None
     return trained

@@ -3,7 +3,7 @@
 import torch
 from torch import Generator, Tensor
 
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError
 from msal_lightning.strategies._distances import centered, nearest_rows
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.strategies.outputs import PoolOutputs
@@ -22,7 +22,7 @@ class KMeansFaiss(Strategy):
         restarts: faiss starts this often from other random rows and keeps the centers of the lowest inertia.
 
     Raises:
-        UserError: faiss is not installed.
+        ConfigError: faiss is not installed.
         ValueError: one of them is below 1.
     """
 
@@ -35,7 +35,7 @@ class KMeansFaiss(Strategy):
         try:
             import faiss
         except ImportError:
-            raise UserError(
+            raise ConfigError(
                 "query KMeansFaiss needs faiss, which is not installed: run "
                 "`python -m pip install 'msal_lightning[faiss]'`, or set query to KMeans"
             ) from None

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError
 from msal_lightning.io.yaml_files import read_yaml
 from msal_lightning.paper.experiments import EXPERIMENTS, SEEDS, Rows, experiment
 
@@ -49,7 +49,7 @@ def read_options(argv: Sequence[str]) -> Options:
         argv: ``--key value`` and ``--key=value``; commas outside of brackets and quotes separate the values of an axis.
 
     Raises:
-        UserError: a word that is no option, an option without a value, a value that comes twice, or an option that
+        ConfigError: a word that is no option, an option without a value, a value that comes twice, or an option that
             has no place in a sweep.
     """
     options: Options = []
@@ -58,7 +58,7 @@ def read_options(argv: Sequence[str]) -> Options:
         word = words.pop(0)
         word = "--config" if word == "-c" else word
         if not word.startswith("--"):
-            raise UserError(f"expected an option like --query, got '{word}': {_known(word)}")
+            raise ConfigError(f"expected an option like --query, got '{word}': {_known(word)}")
         key, equals, value = word[2:].partition("=")
         if not equals:
             value = words.pop(0) if words and not words[0].startswith("--") else ""
@@ -70,17 +70,17 @@ def read_grid(path: str) -> Options:
     """The YAML form of a grid: a mapping of options to a value or a list of values.
 
     Raises:
-        UserError: no such file, or something else in it.
+        ConfigError: no such file, or something else in it.
     """
     try:
         content = read_yaml(Path(path))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise UserError(
+        raise ConfigError(
             f"cannot read --grid '{path}' ({reason}): name a YAML file that maps options to lists"
         ) from None
     if not isinstance(content, dict):
-        raise UserError(f"expected --grid '{path}' to map options to lists of values, got {content!r:.40}")
+        raise ConfigError(f"expected --grid '{path}' to map options to lists of values, got {content!r:.40}")
     return [
         (str(key), _axis(str(key), [_word(value) for value in (values if isinstance(values, list) else [values])]))
         for key, values in content.items()
@@ -115,11 +115,11 @@ def cells(experiments: Sequence[str], options: Options, only: Sequence[str] = ()
         only: rows of the experiments to keep; none: all.
 
     Raises:
-        UserError: an unknown experiment or row.
+        ConfigError: an unknown experiment or row.
     """
     for name in experiments:
         if name not in EXPERIMENTS:
-            raise UserError(
+            raise ConfigError(
                 f"expected an experiment ({', '.join(EXPERIMENTS)}), got '{name}'{_near(name, EXPERIMENTS)}"
             )
     if experiments and not any(key == "seed" for key, _ in options):
@@ -127,10 +127,10 @@ def cells(experiments: Sequence[str], options: Options, only: Sequence[str] = ()
     options = sorted(options, key=lambda option: option[0] == "seed")  # stable
     found = list(_experiment_cells(experiments, options, only) if experiments else _grid_cells(options))
     if only and not experiments:
-        raise UserError("--only keeps rows of the paper's experiments: name one of them, table2 for example")
+        raise ConfigError("--only keeps rows of the paper's experiments: name one of them, table2 for example")
     unique = {(cell.name, cell.arguments): cell for cell in found}  # two tables may share cells
     if twice := [cell.name for cell in unique.values() if [c.name for c in unique.values()].count(cell.name) > 1]:
-        raise UserError(f"two different cells would be named '{twice[0]}': sweep them with an --out for each")
+        raise ConfigError(f"two different cells would be named '{twice[0]}': sweep them with an --out for each")
     return list(unique.values())
 
 
@@ -148,7 +148,9 @@ def name_of(experiments: Sequence[str], options: Options) -> str:
 def _experiment_cells(experiments: Sequence[str], options: Options, only: Sequence[str]) -> Iterable[Cell]:
     named = [values for key, values in options if key == "config"]
     if len(named) > 1:
-        raise UserError(f"expected one --config for {' and '.join(experiments)}, with commas between several, got two")
+        raise ConfigError(
+            f"expected one --config for {' and '.join(experiments)}, with commas between several, got two"
+        )
     configs = tuple(named[0]) if named else ()
     options = [(key, values) for key, values in options if key != "config"]
     tables = {name: experiment(name, configs) for name in experiments}
@@ -210,7 +212,7 @@ def _wanted(tables: Sequence[Rows], only: Sequence[str]) -> set[str]:
     for name in only:
         short = [row for row in rows if re.match(rf"{re.escape(name)} ?\(", row)]  # BADGE for BADGE(KMeans++)
         if name not in rows and len(short) != 1:
-            raise UserError(
+            raise ConfigError(
                 f"expected --only to name rows ({', '.join(rows)}), got '{name}'{_near(name, short or rows)}"
             )
         wanted.add(name if name in rows else short[0])
@@ -220,11 +222,11 @@ def _wanted(tables: Sequence[Rows], only: Sequence[str]) -> set[str]:
 def _axis(key: str, values: list[str]) -> list[str]:
     key = key.lstrip("-")
     if key in _OURS:
-        raise UserError(f"--{key} has no place in a sweep: {_OURS[key]}")
+        raise ConfigError(f"--{key} has no place in a sweep: {_OURS[key]}")
     if not values or "" in values:
-        raise UserError(f"expected --{key} to have a value, or several with commas between, got an empty one")
+        raise ConfigError(f"expected --{key} to have a value, or several with commas between, got an empty one")
     if twice := [value for value in values if values.count(value) > 1]:
-        raise UserError(f"expected the values of --{key} to differ, got '{twice[0]}' twice: leave one out")
+        raise ConfigError(f"expected the values of --{key} to differ, got '{twice[0]}' twice: leave one out")
     return values
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from jsonargparse import Namespace
 
-from msal_lightning.config.parser import build_parser, instantiate, one_sentence, parse, resolve
-from msal_lightning.errors import UserError
+from msal_lightning.config.parser import as_user_error, build_parser, instantiate, parse, resolve
+from msal_lightning.errors import ConfigError, UserError
 from msal_lightning.loop.shared_round0 import digest
 from msal_lightning.runs.config import say_changed
 from msal_lightning.runs.directory import RunDirectory
@@ -55,14 +55,14 @@ def make_jobs(cells: Sequence[Cell], out: Path, known: Sequence[str] = ()) -> tu
         The jobs, and a line on each kind of cell that is left out because it has no meaning.
 
     Raises:
-        UserError: a mistake in an option, a strategy that cannot be made, or nothing left to run.
+        ConfigError: a mistake in an option, a strategy that cannot be made, or nothing left to run.
     """
     parser = build_parser()
 
     @cache
     def without_seed(arguments: tuple[str, ...]) -> tuple[Namespace, dict[str, Any], str]:
         config = parse(parser, list(arguments), known)
-        with one_sentence():
+        with as_user_error():
             strategy = instantiate(parser, config, "query").query
         linear = strategy.needs_prototypes and config.model.head != "prototype" and not config.loop.replay
         return config, resolve(parser, config), strategy.name if linear else ""
@@ -79,7 +79,7 @@ def make_jobs(cells: Sequence[Cell], out: Path, known: Sequence[str] = ()) -> tu
         group = f"{digest(seeded)}-{config.loop.replay or config.loop.initial_size}".replace("/", "-")
         jobs.append(Job(cell, out / cell.name, _rounds(config.loop), group, seeded))
     if not jobs:
-        raise UserError(f"no cell is left to run ({'; '.join(left_out)}): set model.head to prototype")
+        raise ConfigError(f"no cell is left to run ({'; '.join(left_out)}): set model.head to prototype")
     return jobs, [f"left out {count} of {reason}" for reason, count in left_out.items()]
 
 
@@ -87,7 +87,7 @@ def is_finished(job: Job) -> bool:
     """Whether all rounds are recorded; what follows from the last record is done here if a kill came between.
 
     Raises:
-        UserError: its folder belongs to another configuration.
+        ConfigError: its folder belongs to another configuration.
     """
     if not (job.folder / "config.yaml").exists():
         return False
@@ -95,7 +95,7 @@ def is_finished(job: Job) -> bool:
     run.keep_checkpoints = job.config["loop"].get("keep_checkpoints", "last")
     rounds = len(list((job.folder / "rounds").glob("[0-9]*.json")))
     if rounds and (changed := run.changed_keys()):
-        raise UserError(
+        raise ConfigError(
             f"'{job.folder}' belongs to another configuration ({say_changed(changed)}): "
             "choose another --out, or delete that folder"
         )
@@ -134,4 +134,4 @@ def _whole(seed: str) -> int:
     try:
         return int(seed)
     except ValueError:
-        raise UserError(f"expected --seed to be whole numbers with commas between, got '{seed}'") from None
+        raise ConfigError(f"expected --seed to be whole numbers with commas between, got '{seed}'") from None

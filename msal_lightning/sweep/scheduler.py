@@ -98,24 +98,24 @@ class Sweep:
 
     def _waits_for_round_0(self, progress: Progress) -> bool:
         group = progress.job.group
-        if progress.rounds or self._first_fit(group).exists():
+        if progress.rounds or self._shared_fit_file(group).exists():
             return False
         return any(p.state == "running" and not p.rounds and p.job.group == group for p in self._all)
 
     def _task(self, job: Job) -> Task:
         arguments = (*job.cell.arguments, "--run_dir", str(job.folder))
         if self._group_sizes[job.group] > 1:
-            arguments = (*arguments, "--loop.first_fit", str(self._first_fit(job.group)))
+            arguments = (*arguments, "--loop.first_fit", str(self._shared_fit_file(job.group)))
         return Task(job.cell.name, arguments, job.log)
 
-    def _first_fit(self, group: str) -> Path:
+    def _shared_fit_file(self, group: str) -> Path:
         return self.out / "first-fits" / f"{group}.ckpt"
 
     def _drop_first_fits(self) -> None:
         """A model can go when round 0 of its whole group is recorded."""
         needed = {p.job.group for p in self._all if p.state in ("waiting", "running") and not p.rounds}
         for group in self._group_sizes.keys() - needed:
-            self._first_fit(group).unlink(missing_ok=True)
+            self._shared_fit_file(group).unlink(missing_ok=True)
         if not needed and not self._signum:
             remove_own(self.out, FILES[:1])
             with suppress(OSError):  # somebody else's file is in it, or it is not there

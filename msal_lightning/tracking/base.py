@@ -67,12 +67,12 @@ class Tracker(ABC):
     def finish(self, summary: dict[str, float]) -> None:
         """Called once at the end of the run, with AUBC and final accuracy."""
 
-    def queried(self, round: int, bought: Tensor, model: MSALClassifier, trainer: Trainer) -> None:
+    def queried(self, round: int, queried: Tensor, model: MSALClassifier, trainer: Trainer) -> None:
         """Called before a round's record is written, with the model that queried.
 
         Args:
             round: k.
-            bought: (b,) int64, dataset-absolute, best first.
+            queried: (b,) int64, dataset-absolute, best first.
             model: of the round.
             trainer: of the round.
         """

@@ -8,7 +8,7 @@ from jsonargparse import Namespace
 from lightning.pytorch.cli import instantiate_class
 from lightning.pytorch.loggers import Logger
 
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError
 from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.tracking.lightning_logger import read_state
 
@@ -24,7 +24,7 @@ def make_logger(config: Namespace, run: RunDirectory) -> Logger:
         run: the run directory.
 
     Raises:
-        UserError: it cannot be made, for want of a package for example.
+        ConfigError: it cannot be made, for want of a package for example.
     """
     module, _, name = config.class_path.rpartition(".")
     options: dict[str, Any] = config.get("init_args", Namespace()).as_dict()  # type: ignore[no-untyped-call]
@@ -37,5 +37,5 @@ def make_logger(config: Namespace, run: RunDirectory) -> Logger:
         logger: Logger = instantiate_class((), {"class_path": config.class_path, "init_args": options})
     except Exception as error:  # whatever a logger's constructor raises
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise UserError(f"logger {name} cannot be made ({reason[0]}): mend that, or set logger to csv") from None
+        raise ConfigError(f"logger {name} cannot be made ({reason[0]}): mend that, or set logger to csv") from None
     return logger

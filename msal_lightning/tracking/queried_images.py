@@ -1,4 +1,4 @@
-"""Some images of each purchase, with what the model took them for: a table in Weights & Biases."""
+"""Some images of each query, with what the model took them for: a table in Weights & Biases."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -28,14 +28,14 @@ COLUMNS: list[str | int] = ["round", "rank", "image", "score", "predicted", "lab
 
 
 class QueriedImages:
-    """Keeps what the model predicted for some bought images, and shows them with their labels once those are recorded.
+    """Keeps what the model predicted for some queried images, and shows them with their labels once those are recorded.
 
-    The images are evenly spread over the ranks of a purchase, the first among them, as on the contact sheet.
+    The images are evenly spread over the ranks of a query, the first among them, as on the contact sheet.
 
     Args:
         run: the run directory.
         data: owns the images.
-        limit: images of each purchase.
+        limit: images of each query.
     """
 
     def __init__(self, run: RunDirectory, data: ActiveDataModule, limit: int) -> None:
@@ -43,23 +43,23 @@ class QueriedImages:
         self._data = data
         self._limit = limit
 
-    def predict(self, round: int, bought: Tensor, model: MSALClassifier, trainer: Trainer) -> None:
+    def predict(self, round: int, queried: Tensor, model: MSALClassifier, trainer: Trainer) -> None:
         """Before the record of a round: one small forward pass, which strategies without a pool pass lack too.
 
         Args:
             round: k.
-            bought: (b,) int64, best first.
+            queried: (b,) int64, best first.
             model: of the round, as it queried.
             trainer: of the round.
 
         Raises:
             UserError: it cannot be written.
         """
-        number = min(self._limit, len(bought))
+        number = min(self._limit, len(queried))
         if not number:
             return
-        ranks = [rank * len(bought) // number for rank in range(number)]
-        index = bought[ranks]
+        ranks = [rank * len(queried) // number for rank in range(number)]
+        index = queried[ranks]
         predicted = Predictor(model, trainer).probabilities(self._data, index).argmax(dim=1).tolist()
         self._run.save_file(_file_name(round), json.dumps({"index": index.tolist(), "predicted": predicted}).encode())
 
@@ -71,20 +71,20 @@ class QueriedImages:
         import wandb
 
         kept = json.loads(file.read_text(encoding="utf-8"))
-        bought, names = record.bought, self._data.class_names
-        rank_of = {index: rank for rank, index in enumerate(bought.index)}
-        # what a person skipped was not bought
+        queried, names = record.queried, self._data.class_names
+        rank_of = {index: rank for rank, index in enumerate(queried.index)}
+        # what a person skipped was not queried
         shown = [(rank_of[i], guess) for i, guess in zip(kept["index"], kept["predicted"], strict=True) if i in rank_of]
-        images = self._data.images[torch.tensor([bought.index[rank] for rank, _ in shown], dtype=torch.int64)]
+        images = self._data.images[torch.tensor([queried.index[rank] for rank, _ in shown], dtype=torch.int64)]
         rows: list[list[Any]] = [
             [
                 record.round,
                 rank,
                 wandb.Image(_picture(image)),
-                None if bought.score is None else bought.score[rank],
+                None if queried.score is None else queried.score[rank],
                 clean(names[predicted]),
-                clean(names[bought.label[rank]]),
-                bought.index[rank],
+                clean(names[queried.label[rank]]),
+                queried.index[rank],
             ]
             for (rank, predicted), image in zip(shown, images, strict=True)
         ]

@@ -92,11 +92,11 @@ class Tracking:
         """What a Trainer with :meth:`logger` needs too."""
         return EndOfEpochs()
 
-    def queried(self, round: int, bought: Tensor, model: MSALClassifier, trainer: Trainer) -> None:
+    def queried(self, round: int, queried: Tensor, model: MSALClassifier, trainer: Trainer) -> None:
         """Before a round's record is written: see :meth:`Tracker.queried`."""
         if self._tracker:
             try:
-                self._tracker.queried(round, bought, model, trainer)
+                self._tracker.queried(round, queried, model, trainer)
             except Exception as error:  # a table that cannot be made is no reason to lose a round
                 self._say_once("queried", f"logger {self._tracker.name} gets no queried images ({_reason(error)})")
 

@@ -102,9 +102,9 @@ class WandbTracker(Tracker):
             row["queried"] = table
         self._wandb.log(row)  # all in one row, so that W&B has all of a round or nothing
 
-    def queried(self, round: int, bought: Tensor, model: MSALClassifier, trainer: Trainer) -> None:  # noqa: D102
+    def queried(self, round: int, queried: Tensor, model: MSALClassifier, trainer: Trainer) -> None:  # noqa: D102
         if self._queried:
-            self._queried.predict(round, bought, model, trainer)
+            self._queried.predict(round, queried, model, trainer)
 
     def pause(self) -> None:  # noqa: D102
         self._wandb.finish()  # the next process resumes it by its id

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import (
     Timer,
 )
 
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError
 
 _REFUSED: tuple[tuple[type, str], ...] = (
     (
@@ -36,20 +36,20 @@ def check_callbacks(callbacks: Iterable[object]) -> None:
         callbacks: of the user.
 
     Raises:
-        UserError: one of them is refused, or is no callback.
+        ConfigError: one of them is refused, or is no callback.
     """
     for callback in callbacks:
         name = type(callback).__name__
         if not isinstance(callback, Callback):
-            raise UserError(
+            raise ConfigError(
                 f"expected trainer.callbacks to be callbacks of Lightning, got {name}: name classes that are derived "
                 "from lightning.pytorch.Callback"
             )
         for refused, why in _REFUSED:
             if isinstance(callback, refused):
-                raise UserError(f"expected trainer.callbacks without {name}, since {why}")
+                raise ConfigError(f"expected trainer.callbacks without {name}, since {why}")
         if isinstance(callback, Timer) and callback.time_remaining() is not None:
-            raise UserError(
+            raise ConfigError(
                 "trainer.max_time, or a Timer with a duration, ends a fit by the clock, so that no two runs give the "
                 "same: set trainer.max_epochs or trainer.max_steps"
             )
@@ -64,29 +64,29 @@ def check_trainer(trainer: Trainer) -> None:
         trainer: with the user's callbacks.
 
     Raises:
-        UserError: an option that cannot work.
+        ConfigError: an option that cannot work.
     """
     check_callbacks(callback for callback in _callbacks(trainer) if not type(callback).__module__.startswith("msal_"))
     if trainer.accumulate_grad_batches < 1:
-        raise UserError(
+        raise ConfigError(
             "expected trainer.accumulate_grad_batches to be at least 1, the batches of one step, got "
             f"{trainer.accumulate_grad_batches}: leave it out"
         )
     if trainer.gradient_clip_val is not None and trainer.gradient_clip_val <= 0:
-        raise UserError(
+        raise ConfigError(
             "expected trainer.gradient_clip_val to be above 0, the largest norm of the gradient, got "
             f"{trainer.gradient_clip_val}: leave it out for no limit"
         )
     for least, most in (("min_epochs", "max_epochs"), ("min_steps", "max_steps")):
         value, end = getattr(trainer, least), getattr(trainer, most)
         if value is not None and not 0 <= value <= (end if end not in (None, -1) else value):
-            raise UserError(
+            raise ConfigError(
                 f"expected trainer.{least} to be at least 0 and at most trainer.{most} ({end}), got {value}: leave it "
                 "out"
             )
     scheduled = any(isinstance(callback, GradientAccumulationScheduler) for callback in _callbacks(trainer))
     if scheduled and trainer.accumulate_grad_batches != 1:
-        raise UserError(
+        raise ConfigError(
             "expected trainer.accumulate_grad_batches or the callback GradientAccumulationScheduler, got both: leave "
             "one out"
         )
@@ -104,10 +104,10 @@ def check_monitor(where: str, monitor: str) -> None:
         monitor: name of a metric.
 
     Raises:
-        UserError: it is of a validation or test set.
+        ConfigError: it is of a validation or test set.
     """
     if monitor.startswith(("val", "test")):
-        raise UserError(
+        raise ConfigError(
             f"{where} monitors '{monitor}', but a round has no validation set, and the test set must not decide: set "
             "monitor to train_loss"
         )

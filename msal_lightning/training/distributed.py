@@ -109,12 +109,13 @@ class Ranks:
             try:
                 message[0] = do()
             except UserError as error:
-                message[1] = str(error)
+                message[1] = type(error), str(error)
                 dist.broadcast_object_list(message, src=0, group=self._group)
                 raise
         dist.broadcast_object_list(message, src=0, group=self._group)
         if message[1] is not None:
-            raise UserError(message[1], told=True)
+            kind, sentence = message[1]
+            raise kind(sentence, reported=True)
         result: T = message[0]
         return result
 
@@ -139,7 +140,7 @@ class Ranks:
 
         self.on_zero(check)
 
-    def part(self) -> None:
+    def disconnect(self) -> None:
         """End the connection, after which the processes may end in any order; nothing is asked of the others any more.
 
         A process that ends with it open can abort: what a Trainer's fit leaves in order may not have run yet.
@@ -164,7 +165,7 @@ class Ranks:
             raise UserError(
                 f"process {self.rank} of {self.size} lost the others: one of them ended, and said why above or in its "
                 "log; the same command goes on",
-                told=self.launched_here,
+                reported=self.launched_here,
             ) from error
 
 

@@ -22,7 +22,7 @@ class FitLog(Logger):
         folder: of the run.
         round: k.
         rows: what the interrupted fit that is resumed had logged; none for a new one.
-        told: called with the rows of each epoch at its end.
+        on_epoch: called with the rows of each epoch at its end.
         failed: called with the reason when the file cannot be written.
         behind: gives the tracker's logger; None where it has none.
     """
@@ -32,12 +32,12 @@ class FitLog(Logger):
         folder: Path,
         round: int,
         rows: Sequence[Row] = (),
-        told: Callable[[list[Row]], None] = lambda rows: None,
+        on_epoch: Callable[[list[Row]], None] = lambda rows: None,
         failed: Callable[[str], None] = lambda reason: None,
         behind: Callable[[], Logger | None] = lambda: None,
     ) -> None:
         super().__init__()
-        self._told, self._failed, self._behind = told, failed, behind
+        self._on_epoch, self._failed, self._behind = on_epoch, failed, behind
         self._open: list[Row] = []
         self._fitting, self._ending = True, False
         self._csv: CSVLogger | None = None
@@ -55,7 +55,7 @@ class FitLog(Logger):
         except OSError as error:
             self._lose(error)
         for epoch in split_epochs(rows):
-            self._told(epoch)
+            self._on_epoch(epoch)
 
     @property
     def open_rows(self) -> list[Row]:
@@ -74,7 +74,7 @@ class FitLog(Logger):
             self._open.append({**row, "step": step or 0})
             if self._ending and "epoch" in row:
                 rows, self._open, self._ending = self._open, [], False
-                self._told(rows)
+                self._on_epoch(rows)
         if self._csv:
             try:
                 self._csv.log_metrics(row, step)

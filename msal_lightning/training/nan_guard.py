@@ -25,7 +25,7 @@ class DivergedError(Exception):
         self.step = step
 
 
-class LossGuard(Callback):
+class NaNGuard(Callback):
     """Looks at the losses every so often, and before an epoch's checkpoint is written; on all ranks together."""
 
     def __init__(self) -> None:

@@ -3,7 +3,7 @@
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError
 
 
 def check_limits(trainer: Trainer, num_batches: int) -> None:
@@ -14,39 +14,39 @@ def check_limits(trainer: Trainer, num_batches: int) -> None:
         num_batches: of an epoch of the first fit, on each process.
 
     Raises:
-        UserError: names the key.
+        ConfigError: names the key.
     """
     if key := _zero_limit(trainer, num_batches):
-        raise UserError(
+        raise ConfigError(
             f"expected at least one optimizer step in each fit, got trainer.{key}, which leaves none: raise it, or "
             "leave it out"
         )
     ended = any(isinstance(callback, EarlyStopping) for callback in trainer.callbacks)  # type: ignore[attr-defined]
     if trainer.max_epochs == -1 and trainer.max_steps == -1 and not ended:
-        raise UserError(
+        raise ConfigError(
             "expected an end of each fit, got trainer.max_epochs -1 without another limit: set trainer.max_epochs to "
             "a number of epochs (20 is usual), or set trainer.max_steps too"
         )
 
 
-def check_stepped(trainer: Trainer, round: int, told: bool = False) -> None:
+def check_stepped(trainer: Trainer, round: int, reported: bool = False) -> None:
     """Refuse a model that was not trained, before it is tested and recorded.
 
     Args:
         trainer: after its fit; the steps of the checkpoint from which the fit went on count too.
         round: k.
-        told: another process says it.
+        reported: another process shows the sentence.
 
     Raises:
-        UserError: no optimizer step was taken.
+        ConfigError: no optimizer step was taken.
     """
     if trainer.global_step == 0:
         own = [type(callback).__name__ for callback in trainer.callbacks if not _is_ours(callback)]  # type: ignore[attr-defined]
         named = f" ({', '.join(own)})" if own else ""
-        raise UserError(
+        raise ConfigError(
             f"expected at least one optimizer step in the fit of round {round}, got none, so that its weights are "
             f"random: look at trainer.callbacks{named}, one of which ended the fit before its first step",
-            told=told,
+            reported=reported,
         )
 
 

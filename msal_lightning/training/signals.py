@@ -38,7 +38,7 @@ class _StopRequestedError(Exception):
     """Goes up through a Trainer, which turns a KeyboardInterrupt into exit code 1."""
 
 
-class GentleStop(Callback):
+class GracefulShutdown(Callback):
     """While it is entered: the first signal ends the loop after the current batch or step, the second one at once.
 
     Attributes:
@@ -80,7 +80,7 @@ class GentleStop(Callback):
         without_workers = is_lost_worker(error)
         if without_workers and self._ranks.launched_here:
             time.sleep(_RANK_0_ENDS)
-            raise UserError(str(error), told=True) from None  # rank 0 says what happened
+            raise UserError(str(error), reported=True) from None  # rank 0 says what happened
         if without_workers or isinstance(error, _StopRequestedError) or lost(error):
             raise Stopped(signum, self.where) from None
 

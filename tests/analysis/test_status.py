@@ -12,11 +12,11 @@ from rich.console import Console
 from msal_lightning.analysis.status import look
 from msal_lightning.cli.main import main
 from msal_lightning.cli.status import show
-from msal_lightning.oracles.base import Answer, Item, Question
+from msal_lightning.oracles.base import Annotation, LabelingBatch, LabelingTask
 from msal_lightning.oracles.csv_files.csv_file import write_csv
 from msal_lightning.runs.directory import RunDirectory
-from msal_lightning.runs.pending import Asked, write_asked
-from msal_lightning.runs.records import Purchase, RoundRecord, Skipped, read_records, record_body
+from msal_lightning.runs.pending import PendingRequest, write_pending
+from msal_lightning.runs.records import LabeledImages, RoundRecord, Skipped, read_records, record_body
 
 LOOP = {"initial_size": 100, "query_size": 50, "query_budget": 220}
 
@@ -45,8 +45,8 @@ def write_run(tmp_path):
                     seconds={"fit": 2.0, "test": 0.5, "query": 0.5},
                     pool_error=None,
                     class_counts=[50, 0],
-                    bought=Purchase(list(range(first, first + 50)), [0] * 50),
-                    initial=Purchase(list(range(100)), [0] * 100) if k == 0 else Purchase(),
+                    queried=LabeledImages(list(range(first, first + 50)), [0] * 50),
+                    initial=LabeledImages(list(range(100)), [0] * 100) if k == 0 else LabeledImages(),
                     environment={},
                     num_test=num_test,
                 )
@@ -65,7 +65,7 @@ def test_says_how_far_a_run_is(write_run, capsys):
     run = write_run("a", [0.5, 0.6, 0.7])
     assert main(["status", str(run)]) == 0
     said = words(capsys)
-    assert "MSAL-D on Digits, seed 0 3 of 6 rounds, 250 of 320 labels (100 initial, 150 bought)" in said
+    assert "MSAL-D on Digits, seed 0 3 of 6 rounds, 250 of 320 labels (100 initial, 150 queried)" in said
     assert "0.7000 0.658 – 0.739" in said  # Wilson by hand: (0.7 + 0.00384 ± 0.04014) / 1.00768
     assert "the next 100 labels may add" in said
     assert "Random" not in said
@@ -97,9 +97,9 @@ def test_random_beside_it_is_compared_seed_by_seed(write_run, capsys):
 
 
 def ask(run, labels=()):
-    items = tuple(Item(i, f"{i}.png", Path(f"{i}.png"), "cat", 0.5, 0.4, i) for i in range(5))
-    question = Question("round-002", items, ("cat", "dog"), run / "queries")
-    write_asked(run, Asked("round-002", {}).ask(question))
+    items = tuple(LabelingTask(i, f"{i}.png", Path(f"{i}.png"), "cat", 0.5, 0.4, i) for i in range(5))
+    question = LabelingBatch("round-002", items, ("cat", "dog"), run / "queries")
+    write_pending(run, PendingRequest("round-002", {}).ask(question))
     question.folder.mkdir(exist_ok=True)
     file = question.folder / "round-002.csv"
     write_csv(question, file)
@@ -123,24 +123,28 @@ def test_says_what_is_waited_for(write_run, capsys):
 
 def test_answers_count_before_their_round_is_recorded(write_run, capsys):
     run = write_run("a", [])
-    items = tuple(Item(i, f"{i}.png", Path(f"{i}.png"), None, None, None, i) for i in range(4))
-    first = Question("initial", items, ("cat", "dog"), run / "queries")
-    given = [Answer("cat"), Answer("dog"), Answer(None, "skip"), Answer("dog")]
-    write_asked(run, Asked("initial").ask(first).answer(given))
+    items = tuple(LabelingTask(i, f"{i}.png", Path(f"{i}.png"), None, None, None, i) for i in range(4))
+    first = LabelingBatch("initial", items, ("cat", "dog"), run / "queries")
+    given = [Annotation("cat"), Annotation("dog"), Annotation(None, "skip"), Annotation("dog")]
+    write_pending(run, PendingRequest("initial").ask(first).answer(given))
     got = look(run)
-    assert (got.initial, got.bought, got.skipped, got.tested, got.waiting) == (3, 0, 1, [], None)
+    assert (got.initial, got.queried, got.skipped, got.tested, got.waiting) == (3, 0, 1, [], None)
     draft = replace(
-        read_records(write_run("b", [0.8]))[0], bought=Purchase(), skipped=Skipped([2], ["skip"], ["2.png"])
+        read_records(write_run("b", [0.8]))[0], queried=LabeledImages(), skipped=Skipped([2], ["skip"], ["2.png"])
     )
     more = replace(first, name="round-000", items=items[:2])
-    asked = Asked("round-000", record_body(draft)).ask(more).answer([Answer(None, "unsure"), Answer("dog")])
-    write_asked(run, asked.ask(replace(more, name="round-000-2", items=items[3:])))
+    request = (
+        PendingRequest("round-000", record_body(draft))
+        .ask(more)
+        .answer([Annotation(None, "unsure"), Annotation("dog")])
+    )
+    write_pending(run, request.ask(replace(more, name="round-000-2", items=items[3:])))
     got = look(run)
-    assert (got.initial, got.bought, got.skipped, len(got.tested)) == (100, 1, 2, 1)
+    assert (got.initial, got.queried, got.skipped, len(got.tested)) == (100, 1, 2, 1)
     assert (got.waiting.question, got.waiting.blank) == ("round-000-2", 1)
     assert main(["status", str(run)]) == 0
     said = words(capsys)
-    assert "1 of 6 rounds, 101 of 320 labels (100 initial, 1 bought, 2 skipped)" in said
+    assert "1 of 6 rounds, 101 of 320 labels (100 initial, 1 queried, 2 skipped)" in said
     assert "0.8000" in said
 
 

@@ -8,7 +8,7 @@ import torch
 from msal_lightning.cli.datasets import contact_sheet
 from msal_lightning.cli.main import main
 from msal_lightning.config.catalog import classes, literal
-from msal_lightning.data import ActiveDataModule, Images
+from msal_lightning.data import ActiveDataModule, ImageSet
 
 
 def test_list_says_what_is_on_disk(idx_root, tmp_path, capsys):
@@ -17,7 +17,7 @@ def test_list_says_what_is_on_disk(idx_root, tmp_path, capsys):
     assert set(lines) == set(classes("datasets", "ActiveDataModule"))
     assert " missing " in lines["MNIST"]
     assert " on disk " in lines["Digits"]
-    assert "10 classes, 60,000 to learn from, 10,000 to test. From http" in lines["MNIST"]
+    assert "10 classes, 60,000 to train on, 10,000 to test. From http" in lines["MNIST"]
     assert main(["datasets", "--root", str(idx_root())]) == 0
     assert "MNIST         on disk" in capsys.readouterr().out
 
@@ -65,7 +65,7 @@ def test_show_draws_each_class_in_its_row_with_its_name(tmp_path, capsys):
     colour = torch.tensor([[255, 0, 0], [0, 255, 0], [0, 0, 255]], dtype=torch.uint8)
     label = torch.tensor([2, 0, 1, 1, 0, 2, 2])
     image = colour[label][:, :, None, None].expand(-1, -1, 5, 5)
-    figure = contact_sheet(Images(image, label), ("red", "green", "blue"), "Colours")
+    figure = contact_sheet(ImageSet(image, label), ("red", "green", "blue"), "Colours")
     rows = np.array(figure.axes).reshape(3, 8)
     for c, (name, row) in enumerate(zip(("red", "green", "blue"), rows, strict=True)):
         assert [text.get_text() for text in row[0].texts] == [name]
@@ -81,6 +81,6 @@ def test_show_draws_each_class_in_its_row_with_its_name(tmp_path, capsys):
 
 def test_show_of_many_classes_says_so():
     label = torch.arange(30)
-    figure = contact_sheet(Images(torch.zeros(30, 1, 4, 4, dtype=torch.uint8), label), tuple(map(str, label)), "Many")
+    figure = contact_sheet(ImageSet(torch.zeros(30, 1, 4, 4, dtype=torch.uint8), label), tuple(map(str, label)), "Many")
     assert figure._suptitle.get_text() == "Many (the first 20 of 30 classes)"
     plt.close(figure)

@@ -297,7 +297,7 @@ def test_a_strategy_and_callbacks_of_your_own(tmp_path):
     assert done.stdout.count("fits 1") == 3  # a fresh one each round
     records = read_records(tmp_path / "runs" / "Digits-Oldest-prototype-seed0")
     free = sorted(set(range(1297)) - set(records[0].initial.index))
-    assert records[0].bought.index == free[:40]
+    assert records[0].queried.index == free[:40]
 
 
 @pytest.mark.parametrize(

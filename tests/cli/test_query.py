@@ -1,4 +1,4 @@
-"""``query``: what it chooses is what the loop chooses; the oracle is a longer run's own purchase."""
+"""``query``: what it chooses is what the loop chooses; the oracle is a longer run's own query."""
 
 import csv
 import shutil
@@ -80,10 +80,10 @@ def rows(folder):
 def test_it_chooses_what_the_loop_would_buy_next(fit, photos, tmp_path, options):
     shorter, longer = fit(10, *options), fit(20, *options)
     assert ask(shorter, photos / "train", tmp_path / "out") == 0
-    bought = read_records(longer)[1].bought  # the purchase that the shorter run did not make any more
+    queried = read_records(longer)[1].queried  # the query that the shorter run did not make any more
     found = rows(tmp_path / "out")
-    assert [row["path"] for row in found] == bought.path
-    assert [float(row["score"]) for row in found if row["score"]] == (bought.score or [])
+    assert [row["path"] for row in found] == queried.path
+    assert [float(row["score"]) for row in found if row["score"]] == (queried.score or [])
     assert [row["rank"] for row in found] == [str(rank) for rank in range(10)]
     assert {row["suggested"] for row in found} <= {"cat", "dog", "owl"}
     assert {row["label"] for row in found} == {""}
@@ -93,7 +93,7 @@ def test_another_strategy_than_the_run_s_with_options(fit, photos, tmp_path):
     run = fit(10)
     assert ask(run / "checkpoints" / "round-001.ckpt", photos / "train", tmp_path / "a", "10", "--query", "Margin") == 0
     assert ask(run, photos / "train", tmp_path / "b", "10", "--query.beta", "1") == 0
-    # a shortlist as long as the purchase: the same images in another order
+    # a shortlist as long as the query: the same images in another order
     assert {row["path"] for row in rows(tmp_path / "a")} == {row["path"] for row in rows(tmp_path / "b")}
 
 
@@ -120,7 +120,7 @@ def test_images_that_have_labels_are_left_out(fit, photos, tmp_path, capsys):
     assert "30 images were asked about" in said
     assert "--n is 200, and there are 75 images" in said
     records = read_records(run)
-    labeled = {f"train/{path}" for part in (records[0].initial, records[0].bought) for path in part.path}
+    labeled = {f"train/{path}" for part in (records[0].initial, records[0].queried) for path in part.path}
     assert len(labeled) == 30
     paths = {row["path"] for row in rows(tmp_path / "out")}
     everything = {str(file.relative_to(photos)) for file in photos.rglob("*.png")}
@@ -176,12 +176,12 @@ def test_a_model_of_another_dataset_sees_files_as_its_own_images(tmp_path, capsy
     (tmp_path / "files").mkdir()
     for index, image in enumerate(data.images):
         Image.fromarray(image[0].numpy()).save(tmp_path / "files" / f"{index:05d}.png")
-    bought = read_records(tmp_path / "longer")[1].bought
+    queried = read_records(tmp_path / "longer")[1].queried
     first = read_records(tmp_path / "shorter")[0]
-    for index in (*first.initial.index, *first.bought.index):
+    for index in (*first.initial.index, *first.queried.index):
         (tmp_path / "files" / f"{index:05d}.png").unlink()
     assert ask(tmp_path / "shorter", tmp_path / "files", tmp_path / "out", "40") == 0
-    assert [row["path"] for row in rows(tmp_path / "out")] == [f"{index:05d}.png" for index in bought.index]
+    assert [row["path"] for row in rows(tmp_path / "out")] == [f"{index:05d}.png" for index in queried.index]
 
 
 def test_images_that_cannot_be_read(fit, photos, tmp_path, capsys):

@@ -119,7 +119,7 @@ def test_runs_two_tiny_rounds(name, tmp_path, idx_root, monkeypatch):
     quick = ["--trainer.max_epochs", "1", "--trainer.accelerator", "cpu", "--data.root", str(root), *more]
     assert main(["fit", "--config", name, *sizes, *quick, "--run_dir", str(tmp_path / "run")]) == 0
     first, last = read_records(tmp_path / "run")
-    assert len(first.bought.index) == 13
+    assert len(first.queried.index) == 13
     assert last.num_labeled == 33
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from msal_lightning.data import Batch
 from msal_lightning.data.base import IN_POOL, UNKNOWN
-from msal_lightning.data.loading import EpochBatches, Images
+from msal_lightning.data.loading import EpochBatches, ImageSet
 from msal_lightning.datasets import CIFAR100, Digits, FashionMNIST
 from msal_lightning.errors import UserError
 from msal_lightning.loop.loop import ActiveLoop
@@ -34,7 +34,7 @@ def ready(seed=0, initial=40, **settings):
 
 
 def state(data):
-    return data.labeled_at.clone(), data.labels.clone(), data.truth.handed_out
+    return data.labeled_at.clone(), data.labels.clone(), data.hidden_labels.num_revealed
 
 
 def same_state(a, b):
@@ -51,7 +51,7 @@ def assert_partition(data):
     assert pool == sorted(pool)
     assert not set(labeled) & set(pool)
     assert set(labeled) | set(pool) == set(range(SIZE))
-    assert data.truth.handed_out == len(labeled)
+    assert data.hidden_labels.num_revealed == len(labeled)
     assert (data.labels[data.pool] == UNKNOWN).all()
     assert (data.labels[data.labeled] >= 0).all()
 
@@ -121,7 +121,7 @@ def test_reset_forgets_everything():
     data.round = 2
     data.label(data.pool[:10])
     data.reset(1)
-    assert (data.round, data.seed, data.truth.handed_out) == (0, 1, 0)
+    assert (data.round, data.seed, data.hidden_labels.num_revealed) == (0, 1, 0)
     assert data.labeled.tolist() == []
     assert data.labels.tolist() == [UNKNOWN] * SIZE
 
@@ -172,8 +172,8 @@ def test_the_oracle_tells_the_truth():
 @pytest.mark.parametrize("kind", ["repeated", "past the end", "far outside", "negative", "initial set", "bought"])
 def test_invalid_moves_are_refused_and_nothing_moves(kind, position):
     data = ready()
-    bought = data.pool[5:8]
-    data.label(bought)
+    queried = data.pool[5:8]
+    data.label(queried)
     good = data.pool[[10, 20]].tolist()
     bad = {
         "repeated": good[0],
@@ -181,7 +181,7 @@ def test_invalid_moves_are_refused_and_nothing_moves(kind, position):
         "far outside": 10**6,
         "negative": -1,
         "initial set": int(data.labeled[0]),
-        "bought": int(bought[1]),
+        "bought": int(queried[1]),
     }[kind]
     before = state(data)
     index = torch.tensor([*good[:position], bad, *good[position:]])
@@ -231,12 +231,12 @@ def test_the_whole_pool_can_be_bought():
 def test_restore_repeats_moves():
     data = ready(seed=2)
     initial = data.labeled
-    bought = data.pool[[4, 2, 90]]
-    data.label(bought)
+    queried = data.pool[[4, 2, 90]]
+    data.label(queried)
 
     again = ready(seed=2, initial=0)
     again.restore(initial, data.labels[initial], 0)
-    again.restore(bought, data.labels[bought], 1)
+    again.restore(queried, data.labels[queried], 1)
     assert same_state(state(again), state(data))
 
 
@@ -328,7 +328,7 @@ def test_each_labeled_image_once_an_epoch(batch_size):
     data.label(data.pool[:33])
     batch = joined(data.train_dataloader())
     assert sorted(batch.index.tolist()) == data.labeled.tolist()
-    assert torch.equal(batch.label, data.truth.label(batch.index))
+    assert torch.equal(batch.label, data.hidden_labels.label(batch.index))
     assert torch.equal(batch.image, data.images[batch.index])
 
 
@@ -474,8 +474,8 @@ def test_mean_and_std_are_those_of_the_digits():
 def test_images_that_a_dataset_should_not_give_are_named(image):
     class Mine(Digits):
         def load(self):
-            good = Images(torch.zeros(5, 1, 8, 8, dtype=torch.uint8), torch.zeros(5, dtype=torch.int64))
-            return good, Images(image, good.label[: 5 if len(image) else 0])
+            good = ImageSet(torch.zeros(5, 1, 8, 8, dtype=torch.uint8), torch.zeros(5, dtype=torch.int64))
+            return good, ImageSet(image, good.label[: 5 if len(image) else 0])
 
     with pytest.raises(UserError, match=r"expected Mine\.load\(\) to give uint8 images"):
         Mine().setup()
@@ -489,7 +489,7 @@ class Given(Digits):
         self.change, self.image = change, image
 
     def load(self):
-        return tuple(Images(self.image(part.image), self.change(part.label)) for part in super().load())
+        return tuple(ImageSet(self.image(part.image), self.change(part.label)) for part in super().load())
 
 
 KINDS = {

@@ -19,8 +19,8 @@ from msal_lightning.data.fingerprint import (
     take_fingerprint,
     to_bytes,
 )
-from msal_lightning.data.labels import Truth
-from msal_lightning.data.loading import Images
+from msal_lightning.data.labels import HiddenLabels
+from msal_lightning.data.loading import ImageSet
 from msal_lightning.datasets import Digits, ImageFolder
 
 SIZE = 8
@@ -236,7 +236,7 @@ class Arrays(Digits):
 
 def images(n, seed=0):
     pixels = np.random.default_rng(seed).integers(0, 255, (n, 1, 4, 4), dtype=np.uint8)
-    return Images(torch.from_numpy(pixels), torch.arange(n) % 10)
+    return ImageSet(torch.from_numpy(pixels), torch.arange(n) % 10)
 
 
 def arrays(train, test):
@@ -251,7 +251,7 @@ def changed(part, row, pixel=False):
         image[row, 0, 0, 0] += 1
     else:
         label[row] = (label[row] + 1) % 10
-    return Images(image, label)
+    return ImageSet(image, label)
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_images_in_memory_are_named_by_index(train, test, expected):
 
 def test_labels_that_become_known_are_no_change():
     def known(*labels):
-        return Truth(torch.tensor(labels)).marks()
+        return HiddenLabels(torch.tensor(labels)).marks()
 
     assert known(-1, 3) == ["", known(-1, 3)[1]]
     assert known(2, 3)[1] == known(-1, 3)[1]

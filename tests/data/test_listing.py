@@ -35,7 +35,7 @@ def photos(tmp_path):
 
 
 def listed(root, **options):
-    """Paths to learn from and to test on, of a folder that may hold some out."""
+    """Paths to train on and to test on, of a folder that may hold some out."""
     data = ImageFolder(str(root), size=SIZE, in_memory=False, num_workers=0, **options)
     data.setup()
     learn = data.paths(torch.arange(len(data.labeled_at)))
@@ -121,7 +121,7 @@ def test_no_image_is_learned_from_and_tested_on(photos, tmp_path, how):
         os.link(photos / "cat" / "0.png", path) if how == "hard link" else path.symlink_to(photos / "cat" / "0.png")
     with pytest.raises(UserError, match=r"expected other images in data\.test_root .* that are in both \('"):
         listed(photos, test_root=str(test))
-    if how == "link to the folder":  # nothing would be left to learn from
+    if how == "link to the folder":  # nothing would be left to train on
         with pytest.raises(UserError, match=r"got 8 that are in both"):
             listed(photos, unlabeled=True, test_root=str(test))
         return

@@ -11,9 +11,9 @@ from lightning.pytorch import Trainer
 
 from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
 from msal_lightning.cli.main import main
-from msal_lightning.data import ActiveDataModule, Images, Truth
+from msal_lightning.data import ActiveDataModule, HiddenLabels, ImageSet
 from msal_lightning.data.base import NOT_IN_POOL, UNKNOWN
-from msal_lightning.data.label_guard import HiddenLabelsError, labels_hidden
+from msal_lightning.data.label_guard import LabelAccessError, forbid_label_access
 from msal_lightning.data.labels import long_tail_sizes
 from msal_lightning.datasets import Digits, FashionMNIST
 from msal_lightning.errors import UserError
@@ -51,7 +51,7 @@ CIFAR10 = {
 )
 def test_sizes_of_table_5(num_classes, largest, one_in, total):
     labels = torch.arange(num_classes * largest) % num_classes
-    kept = Truth(labels).long_tail(1 / one_in, num_classes, stream(0, "split", 1))
+    kept = HiddenLabels(labels).long_tail(1 / one_in, num_classes, stream(0, "split", 1))
     sizes = torch.bincount(labels[kept], minlength=num_classes).tolist()
     assert kept.dtype == torch.bool
     assert sizes == exact_sizes(num_classes, largest, one_in) == long_tail_sizes(num_classes, largest, 1 / one_in)
@@ -92,7 +92,7 @@ def test_imbalance_1_keeps_everything():
 def test_a_class_with_fewer_images_than_its_share_keeps_all():
     sizes = [1000, 10, 400, 3, 20]  # shares: 1000, 316, 100, 31, 10
     labels = torch.arange(5).repeat_interleave(torch.tensor(sizes))[torch.randperm(sum(sizes))]
-    kept = Truth(labels).long_tail(0.01, 5, stream(0, "split", 1))
+    kept = HiddenLabels(labels).long_tail(0.01, 5, stream(0, "split", 1))
     assert torch.bincount(labels[kept]).tolist() == [1000, 10, 100, 3, 10]
     assert kept[labels == 1].all()
     assert kept[labels == 3].all()
@@ -101,7 +101,7 @@ def test_a_class_with_fewer_images_than_its_share_keeps_all():
 def test_the_first_class_need_not_be_the_largest():
     sizes = [50, 1000, 1000]  # shares of 1000 at 0.01: 1000, 100, 10
     labels = torch.arange(3).repeat_interleave(torch.tensor(sizes))
-    kept = Truth(labels).long_tail(0.01, 3, stream(0, "split", 1))
+    kept = HiddenLabels(labels).long_tail(0.01, 3, stream(0, "split", 1))
     assert torch.bincount(labels[kept]).tolist() == [50, 100, 10]
 
 
@@ -145,7 +145,7 @@ def test_drawing_leaves_the_global_stream_alone():
 
 def test_each_row_of_a_class_is_as_likely_as_another():
     labels, runs = torch.arange(400) % 4, 300  # 100 rows a class, of which 100, 46, 21 and 10 are kept
-    oracle, counts = Truth(labels), torch.zeros(400)
+    oracle, counts = HiddenLabels(labels), torch.zeros(400)
     for seed in range(runs):
         counts += oracle.long_tail(0.1, 4, stream(seed, "split", 1))
     for c, n in enumerate([100, 46, 21, 10]):
@@ -157,7 +157,7 @@ def test_each_row_of_a_class_is_as_likely_as_another():
 
 
 def test_classes_are_drawn_apart():
-    kept = Truth(torch.arange(400) % 4).long_tail(0.25, 4, stream(0, "split", 1)).view(100, 4)
+    kept = HiddenLabels(torch.arange(400) % 4).long_tail(0.25, 4, stream(0, "split", 1)).view(100, 4)
     places = [kept[:, c].nonzero()[:, 0].tolist() for c in range(1, 4)]
     assert places[1] != places[0][: len(places[1])]
     assert not set(places[2]) <= set(places[0])
@@ -203,17 +203,17 @@ def test_with_imbalance_the_initial_set_is_drawn_from_what_is_kept():
 
 def test_the_oracle_does_not_count_what_is_cut():
     data = ready()
-    assert data.truth.handed_out == 0
+    assert data.hidden_labels.num_revealed == 0
     data.draw_initial(40)
-    assert data.truth.handed_out == 40
+    assert data.hidden_labels.num_revealed == 40
 
 
 def test_a_strategy_cannot_ask_for_the_tail():
-    oracle = ready().truth
-    with labels_hidden():
-        with pytest.raises(HiddenLabelsError):
+    oracle = ready().hidden_labels
+    with forbid_label_access():
+        with pytest.raises(LabelAccessError):
             oracle.long_tail(0.1, 10, torch.Generator())
-        with pytest.raises(HiddenLabelsError):
+        with pytest.raises(LabelAccessError):
             oracle.count_classes(torch.arange(9), 10)
 
 
@@ -256,7 +256,7 @@ def test_a_cut_row_cannot_be_moved():
         with pytest.raises(ValueError, match=rf"1 images that are not in the pool, index {int(cut)} first"):
             move()
     assert torch.equal(data.labeled_at, before)
-    assert data.truth.handed_out == 40
+    assert data.hidden_labels.num_revealed == 40
 
 
 def test_more_than_is_kept_cannot_be_drawn():
@@ -294,7 +294,7 @@ def test_state_survives_a_checkpoint(imbalance):
     assert torch.equal(other.pool, data.pool)
     assert torch.equal(other.scored, data.scored)
     assert kept_by(other) == kept_by(data)
-    assert other.truth.handed_out == data.truth.handed_out == 43
+    assert other.hidden_labels.num_revealed == data.hidden_labels.num_revealed == 43
 
 
 # ---------------------------------------------------------------- in a loop
@@ -340,7 +340,7 @@ def test_a_loop_never_sees_a_cut_row(make_loop, strategy):
     kept = 1297 - len(cut)
     assert set(torch.cat(seen).tolist()) == set(kept_by(loop.data))
     for record in records:
-        assert not cut & {*record.bought.index, *record.initial.index}
+        assert not cut & {*record.queried.index, *record.initial.index}
         assert record.num_labeled + record.num_pool == kept
         if record.pseudo_labels:
             assert not cut & set(record.pseudo_labels.index)
@@ -351,22 +351,22 @@ def test_the_first_record_counts_the_classes_to_learn_from(make_loop, tmp_path):
     records = loop.run()
     expected = torch.bincount(TRUTH[kept_by(loop.data)], minlength=10).tolist()
     assert expected == KEPT
-    assert [record.learn_class_counts for record in records] == [expected, None, None]
-    assert [record.learn_class_counts for record in read_records(tmp_path / "a")] == [expected, None, None]
+    assert [record.train_class_counts for record in records] == [expected, None, None]
+    assert [record.train_class_counts for record in read_records(tmp_path / "a")] == [expected, None, None]
     whole = make_loop("b", imbalance=None).run()
-    assert whole[0].learn_class_counts == torch.bincount(TRUTH).tolist()
+    assert whole[0].train_class_counts == torch.bincount(TRUTH).tolist()
 
 
 def test_the_title_says_how_many_of_each_class(make_loop, capsys):
     loop = make_loop("a")
     loop.run()
     out = capsys.readouterr().out
-    assert f"{sum(KEPT)} images to learn from\nlong tail 0.1: {' '.join(map(str, KEPT))} images per class\n" in out
+    assert f"{sum(KEPT)} training images\nlong tail 0.1: {' '.join(map(str, KEPT))} images per class\n" in out
     assert out.count("long tail") == 1
     make_loop("b", imbalance=None).run()
     out = capsys.readouterr().out
     assert "long tail" not in out
-    assert "1,297 images to learn from" in out
+    assert "1,297 training images" in out
 
 
 class Hundred(ActiveDataModule):
@@ -378,8 +378,8 @@ class Hundred(ActiveDataModule):
 
     def load(self):
         label = torch.arange(5000) % 100
-        learn = Images((label % 256).to(torch.uint8)[:, None, None, None].expand(-1, 1, 8, 8).contiguous(), label)
-        return learn, Images(learn.image[:100], label[:100])
+        learn = ImageSet((label % 256).to(torch.uint8)[:, None, None, None].expand(-1, 1, 8, 8).contiguous(), label)
+        return learn, ImageSet(learn.image[:100], label[:100])
 
 
 def test_the_title_of_many_classes_shows_both_ends(make_loop, capsys):
@@ -388,7 +388,7 @@ def test_the_title_of_many_classes_shows_both_ends(make_loop, capsys):
     shown = " ".join(map(str, sizes[:6])) + " … " + " ".join(map(str, sizes[-6:]))
     out = capsys.readouterr().out
     assert f"long tail 0.1: {shown} images per class\n" in out
-    assert f"{sum(sizes):,} images to learn from" in out
+    assert f"{sum(sizes):,} training images" in out
 
 
 @pytest.mark.parametrize(
@@ -414,7 +414,7 @@ def test_an_interrupted_loop_ends_like_an_uninterrupted_one(make_loop, tmp_path,
     assert (tmp_path / "broken" / "ledger.csv").read_bytes() == (tmp_path / "whole" / "ledger.csv").read_bytes()
     assert torch.equal(resumed.data.labeled_at, whole.data.labeled_at)
     assert torch.equal(resumed.data.labels, whole.data.labels)
-    assert resumed.data.truth.handed_out == 105
+    assert resumed.data.hidden_labels.num_revealed == 105
 
 
 def test_sizes_are_checked_against_what_is_kept(make_loop):
@@ -454,7 +454,7 @@ def test_a_long_tail_from_the_command_line(tmp_path, capsys):
     command = [*TINY, "--run_dir", str(tmp_path / "run")]
     assert main([*command, "--data.imbalance", "0.1"]) == 0
     assert "long tail 0.1: 128 102 " in capsys.readouterr().out
-    assert sum(read_records(tmp_path / "run")[0].learn_class_counts) == sum(KEPT)
+    assert sum(read_records(tmp_path / "run")[0].train_class_counts) == sum(KEPT)
     assert main([*command, "--data.imbalance", "0.5"]) == 2
     assert "data.init_args.imbalance was 0.1, now 0.5" in capsys.readouterr().err
     for value in ("0", "2", "x"):
@@ -468,4 +468,4 @@ def test_other_datasets_have_it_too(idx_root):
     data = FashionMNIST(root=str(idx_root(n_train=200, n_test=20)), imbalance=0.1)
     data.setup()
     data.reset(0)
-    assert data.truth.count_classes(data.pool, 10) == exact_sizes(10, 20, 10)
+    assert data.hidden_labels.count_classes(data.pool, 10) == exact_sizes(10, 20, 10)

@@ -602,7 +602,7 @@ def test_the_ledger_names_the_file_of_each_index(pets, tmp_path):
         with Image.open(pets / row["path"]) as image:
             assert np.array_equal(pixels.permute(1, 2, 0).numpy(), np.asarray(image))
     for record in records[:-1]:
-        assert record.bought.path == data.paths(torch.tensor(record.bought.index))
+        assert record.queried.path == data.paths(torch.tensor(record.queried.index))
 
 
 def test_an_interrupted_loop_on_files_ends_like_an_uninterrupted_one(pets, tmp_path):
@@ -1079,7 +1079,7 @@ def test_a_folder_of_two_classes_works(pets, tmp_path, capfd):
     assert main(command) == 0
     out, err = capfd.readouterr()
     assert err == ""
-    assert "16 images to learn from" in out
+    assert "16 training images" in out
     assert "kept in memory" in out
     ledger, curve = rows_of(tmp_path / "run" / "ledger.csv"), rows_of(tmp_path / "run" / "curve.csv")
     assert [row["round"] for row in ledger] == ["0"] * 6 + ["1"] * 3

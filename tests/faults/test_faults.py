@@ -231,7 +231,7 @@ def test_wandb_ends_as_one_run_with_one_curve(serve, tmp_path, monkeypatch, tabl
     curve, summary, artifacts = read_wandb(last)
     assert [n for n, _ in curve] == [40, 80, 120]
     assert {"AUBC", "final_accuracy"} <= set(summary)
-    assert artifacts == ["dataset", "run_table", "run_table"]  # the ledger, and what each of the two queries bought
+    assert artifacts == ["dataset", "run_table", "run_table"]  # the ledger, and what each of the two queries queried
     assert os.environ["WANDB_MODE"] == "disabled"
     before = len(list((tmp_path / "run" / "wandb").glob("offline-run-*")))
     assert serve(command, tmp_path, environment) == 0  # all is told: no further run
@@ -245,6 +245,6 @@ def test_wandb_ends_as_one_run_with_one_curve(serve, tmp_path, monkeypatch, tabl
 
 def test_records_hold_each_label_once(whole):
     """Bought labels and recorded labels are the same, whatever happened."""
-    bought = [json.loads(file.read_text()) for file in sorted((whole / "run" / "rounds").iterdir())]
-    index = [i for record in bought for i in record["initial"]["index"] + record["bought"]["index"]]
+    queried = [json.loads(file.read_text()) for file in sorted((whole / "run" / "rounds").iterdir())]
+    index = [i for record in queried for i in record["initial"]["index"] + record["bought"]["index"]]
     assert len(index) == len(set(index)) == 120

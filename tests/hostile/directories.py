@@ -81,13 +81,13 @@ def record(**changes):
     return do
 
 
-def asked(**changes):
+def request(**changes):
     """A question that nobody answered yet, behind the last round."""
 
     def do(run, here):
         item = {"index": 3, "path": "3", "suggested": None, "score": None, "confidence": None, "rank": 0}
-        question = {"name": "round-002", "class_names": ["a", "b"], "items": [item], "answers": None}
-        body = {"name": "round-002", "record": None, "exchanges": [{**question, **changes.pop("exchange", {})}]}
+        batch = {"name": "round-002", "class_names": ["a", "b"], "items": [item], "answers": None}
+        body = {"name": "round-002", "record": None, "exchanges": [{**batch, **changes.pop("exchange", {})}]}
         (run / "rounds" / "002.asked.json").write_text(json.dumps({**body, "num_images": 9, **changes}))
         (run / "queries").mkdir(exist_ok=True)
         (run / "queries" / "round-002.csv").write_text("path,label\n3,\n")
@@ -179,9 +179,9 @@ HOSTILE = {
     ),
     "download": put("data", lambda here: spec("msal_lightning.datasets.MNIST", root=str(here / "else"))),
     "data of a device": put("data", spec("msal_lightning.datasets.ImageFolder", root="/dev", csv="/dev/zero")),
-    "queries in another folder": both(asked(), link("queries", lambda here: here / "photos")),
-    "question that leads out": asked(exchange={"name": "../../photos/precious"}),
-    "round that leads out": asked(name="round-../../x"),
+    "queries in another folder": both(request(), link("queries", lambda here: here / "photos")),
+    "question that leads out": request(exchange={"name": "../../photos/precious"}),
+    "round that leads out": request(name="round-../../x"),
     "records in another folder": link("rounds", lambda here: here / "photos"),
     "configuration is a link": link("config.yaml", lambda here: "/etc/passwd"),
     "lock is a link": link("lock", lambda here: here / "photos" / "precious.txt"),
@@ -201,11 +201,11 @@ HOSTILE = {
     "record without accuracy": record(metrics=...),
     "accuracy that is text": record(metrics={"accuracy": EVIL}),
     "seconds that are a list": record(seconds=[1]),
-    "labels that are text": record(bought={"index": ["a"], "label": ["b"], "score": None, "path": None}),
-    "columns of two lengths": record(bought={"index": [1, 2], "label": [1], "score": None, "path": None}),
-    "index beyond the data": record(bought={"index": [10**12], "label": [99], "score": None, "path": None}),
+    "labels that are text": record(queried={"index": ["a"], "label": ["b"], "score": None, "path": None}),
+    "columns of two lengths": record(queried={"index": [1, 2], "label": [1], "score": None, "path": None}),
+    "index beyond the data": record(queried={"index": [10**12], "label": [99], "score": None, "path": None}),
     "escapes in names": record(class_names=[EVIL] * 10),
-    "formulas in paths": record(bought={"index": [1], "label": [1], "score": None, "path": ["=cmd|' /C calc'!A0"]}),
+    "formulas in paths": record(queried={"index": [1], "label": [1], "score": None, "path": ["=cmd|' /C calc'!A0"]}),
     "seed that is text": put("seed", EVIL),
     "name that is text": put("data.class_path", EVIL),
 }  # fmt: skip

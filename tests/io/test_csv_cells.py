@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msal_lightning.io.csv_cells import guard, guard_path, table, unguard
-from msal_lightning.oracles.base import Answer, Item, Question
+from msal_lightning.oracles.base import Annotation, LabelingBatch, LabelingTask
 from msal_lightning.oracles.csv_files.csv_file import read_answers, write_csv
 from msal_lightning.runs.directory import RunDirectory
-from msal_lightning.runs.records import Purchase, RoundRecord
+from msal_lightning.runs.records import LabeledImages, RoundRecord
 
 FORMULAS = [
     "=1+1", "+1+1", "-1+1", "@SUM(A1)", "\tx", "\rx", "\nx", " =1", '"=1', "'=1", "' \"=1", "\ufeff=1", "\u200b@x",
@@ -54,21 +54,21 @@ def test_a_question_with_such_a_class_and_file_is_answered(text, tmp_path):
     if text != text.strip() or text.strip("\ufeff\u200b") != text:
         pytest.skip("a class name has no space around it")
     items = (
-        Item(0, f"{text}.png", tmp_path / "x", text, -0.5, 0.5, 0),
-        Item(1, "b.png", tmp_path / "y", None, None, None, 1),
+        LabelingTask(0, f"{text}.png", tmp_path / "x", text, -0.5, 0.5, 0),
+        LabelingTask(1, "b.png", tmp_path / "y", None, None, None, 1),
     )
-    question = Question("round-001", items, (text, "cat"), tmp_path)
+    question = LabelingBatch("round-001", items, (text, "cat"), tmp_path)
     file = tmp_path / "q.csv"
-    write_csv(question, file, [Answer(text), None])
+    write_csv(question, file, [Annotation(text), None])
     rows = list(csv.DictReader(file.read_text().splitlines()))
     assert not any(runs(cell) for row in rows for name, cell in row.items() if name != "score")
     assert rows[0]["score"] == "-0.5"
-    assert read_answers(question, file) == [Answer(text), None]
+    assert read_answers(question, file) == [Annotation(text), None]
 
 
 def test_ledger_and_curve_are_guarded(tmp_path):
-    bought = Purchase([3], [0], [-0.25], ["=1+1.png"])
-    record = RoundRecord(0, 1, 5, {"accuracy": 0.5, "=x": -1.0}, {"fit": 1.0}, None, [1], bought, Purchase(), {})
+    queried = LabeledImages([3], [0], [-0.25], ["=1+1.png"])
+    record = RoundRecord(0, 1, 5, {"accuracy": 0.5, "=x": -1.0}, {"fit": 1.0}, None, [1], queried, LabeledImages(), {})
     run = RunDirectory(tmp_path / "run", {"seed": 0})
     run.open()
     run.commit(record)

@@ -156,8 +156,8 @@ def test_one_good_record_is_enough(before, left):
 
 
 def test_labels_that_a_person_was_asked_for_are_enough(tmp_path):
-    asked = {"name": "initial", "record": None, "exchanges": [], "num_images": 9}
-    lay(tmp_path / "run", {"rounds/initial.asked.json": json.dumps(asked), "config.yaml": "seed: 0\n"})
+    request = {"name": "initial", "record": None, "exchanges": [], "num_images": 9}
+    lay(tmp_path / "run", {"rounds/initial.asked.json": json.dumps(request), "config.yaml": "seed: 0\n"})
     assert RunDirectory(tmp_path / "run", {"seed": 0}).open() == []
     with pytest.raises(UserError, match="asks a person for labels"):
         RunDirectory(tmp_path / "run", {"seed": 1}).open()

@@ -11,7 +11,7 @@ import pytest
 from msal_lightning.io.archives import check_zip, read_idx
 from msal_lightning.io.json_files import read_json
 from msal_lightning.io.typed import check_types
-from msal_lightning.runs.records import Purchase
+from msal_lightning.runs.records import LabeledImages
 
 
 def idx(*shape, data=b""):
@@ -57,9 +57,16 @@ def test_a_deep_record(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "bad", [Purchase(["a"], [1]), Purchase([1], [True]), Purchase([1], [2**64]), Purchase([1], [1], ["x"]), Purchase(1)]
+    "bad",
+    [
+        LabeledImages(["a"], [1]),
+        LabeledImages([1], [True]),
+        LabeledImages([1], [2**64]),
+        LabeledImages([1], [1], ["x"]),
+        LabeledImages(1),
+    ],
 )
 def test_fields_of_another_type(bad):
     with pytest.raises(TypeError, match="another type"):
         check_types(bad)
-    check_types(Purchase([1], [2], [0.5, float("nan"), 1], ["x"]))
+    check_types(LabeledImages([1], [2], [0.5, float("nan"), 1], ["x"]))

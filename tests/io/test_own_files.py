@@ -8,7 +8,7 @@ from msal_lightning.io.folder_mark import MARK
 from msal_lightning.io.own_files import others, remove_own
 from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.embeddings import FILES as EMBEDDINGS_FILES
-from msal_lightning.runs.records import Purchase, RoundRecord
+from msal_lightning.runs.records import LabeledImages, RoundRecord
 from msal_lightning.tracking import FILES as TRACKING_FILES
 
 OURS = [
@@ -36,7 +36,7 @@ def run_directory(path, seed=0, overwrite=False):
 
 
 def record(k):
-    return RoundRecord(k, 2, 8, {"accuracy": 0.5}, {}, None, [], Purchase(), Purchase(), {})
+    return RoundRecord(k, 2, 8, {"accuracy": 0.5}, {}, None, [], LabeledImages(), LabeledImages(), {})
 
 
 @pytest.fixture

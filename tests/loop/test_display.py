@@ -7,7 +7,7 @@ from rich.console import Console
 
 from msal_lightning.loop import display
 from msal_lightning.loop.display import Display, RoundProgress
-from msal_lightning.runs.records import Purchase, RoundRecord
+from msal_lightning.runs.records import LabeledImages, RoundRecord
 
 
 class Fit:
@@ -53,5 +53,7 @@ def test_a_pipe_gets_no_control_characters(pipe):
 def test_a_round_is_one_line_with_a_dash_for_what_nobody_knows():
     console = Console(file=io.StringIO(), width=100)
     seconds = {"fit": 12.34, "test": 1.0, "query": 0.567}
-    Display(console).round(RoundRecord(3, 160, 90, {"accuracy": 0.97}, seconds, None, [], Purchase(), Purchase(), {}))
+    Display(console).round(
+        RoundRecord(3, 160, 90, {"accuracy": 0.97}, seconds, None, [], LabeledImages(), LabeledImages(), {})
+    )
     assert console.file.getvalue().split() == ["3", "160", "0.9700", "–", "–", "12.3", "0.57"]

@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
-from msal_lightning.data.label_guard import HiddenLabelsError
+from msal_lightning.data.label_guard import LabelAccessError
 from msal_lightning.datasets import Digits
 from msal_lightning.errors import UserError
 from msal_lightning.loop.budget import label_counts
@@ -96,10 +96,10 @@ def test_rounds_train_on_the_budget_and_the_last_one_buys_nothing(make_loop):
     records = loop.run()
     assert [record.num_labeled for record in records] == [40, 80, 105]
     assert [record.num_pool for record in records] == [1257, 1217, 1192]
-    assert [len(record.bought.index) for record in records] == [40, 25, 0]
+    assert [len(record.queried.index) for record in records] == [40, 25, 0]
     assert len(records[0].initial.index) == 40
     assert not records[1].initial.index
-    assert loop.data.truth.handed_out == 105 == len(loop.data.labeled)
+    assert loop.data.hidden_labels.num_revealed == 105 == len(loop.data.labeled)
     assert [sum(record.class_counts) for record in records] == [40, 25, 0]
 
 
@@ -163,7 +163,7 @@ def test_an_interrupted_loop_ends_like_an_uninterrupted_one(make_loop, tmp_path,
 
     assert (tmp_path / "broken" / "ledger.csv").read_bytes() == (tmp_path / "whole" / "ledger.csv").read_bytes()
     assert without_seconds(tmp_path / "broken" / "curve.csv") == without_seconds(tmp_path / "whole" / "curve.csv")
-    assert resumed.data.truth.handed_out == 105
+    assert resumed.data.hidden_labels.num_revealed == 105
     weights = [
         torch.load(tmp_path / name / "checkpoints" / "round-002.ckpt")["state_dict"] for name in ("whole", "broken")
     ]
@@ -186,7 +186,7 @@ def test_pseudo_labels_stand_in_the_record_and_train_one_fit(make_loop, tmp_path
     for record in records[:2]:
         index, label = record.pseudo_labels.index, record.pseudo_labels.label
         assert record.pseudo_labels.wrong == sum(int(truth[i]) != c for i, c in zip(index, label, strict=True))
-        assert not set(index) & set(record.bought.index)
+        assert not set(index) & set(record.queried.index)
     assert [record.num_labeled for record in records] == [40, 80, 105]
     curve = rows(tmp_path / "a" / "curve.csv")
     assert [row["pseudo_labels"] for row in curve] == [str(len(pseudo[0].index)), str(len(pseudo[1].index)), ""]
@@ -258,18 +258,18 @@ def test_all_images_in_the_initial_set_is_one_fit(make_loop):
     (record,) = make_loop("full", initial_size="all").run()
     assert record.num_labeled == 1297
     assert record.num_pool == 0
-    assert not record.bought.index
+    assert not record.queried.index
 
 
 def test_the_whole_pool_can_be_bought(make_loop):
     records = make_loop("a", Margin(), initial_size=1200, query_size=60, query_budget=97).run()
-    assert [len(record.bought.index) for record in records] == [60, 37, 0]
+    assert [len(record.queried.index) for record in records] == [60, 37, 0]
     assert records[-1].num_pool == 0
 
 
 def test_half_precision_keeps_scores_in_float32(make_loop):
     records = make_loop("a", Entropy(), precision="bf16-mixed").run()
-    scores = torch.tensor(records[0].bought.score)
+    scores = torch.tensor(records[0].queried.score)
     assert len(scores.bfloat16().unique()) < len(scores.unique())  # finer than bfloat16 could be
 
 
@@ -291,21 +291,21 @@ def test_a_strategy_that_reads_labels_stops_the_loop(make_loop):
 
     class Peeking(Entropy):
         def score(self, pool, seed):
-            loop.data.truth.label(pool.index)
+            loop.data.hidden_labels.label(pool.index)
             return super().score(pool, seed)
 
     loop.strategy = Peeking()
-    with pytest.raises(HiddenLabelsError, match="labels were read while the query was computed"):
+    with pytest.raises(LabelAccessError, match="labels were read while the query was computed"):
         loop.run()
 
 
 def test_labels_that_leak_past_the_strategy_stop_the_loop(make_loop):
     class Leaking(MSALClassifier):
         def predict_step(self, batch, batch_idx):
-            self.trainer.datamodule.truth.label(batch.index[:1])
+            self.trainer.datamodule.hidden_labels.label(batch.index[:1])
             return super().predict_step(batch, batch_idx)
 
-    with pytest.raises(RuntimeError, match="handed out"):
+    with pytest.raises(RuntimeError, match="revealed"):
         make_loop("a", model=Leaking).run()
 
 
@@ -345,7 +345,7 @@ def test_labels_count_twice_nowhere_with_a_changed_dataset(make_loop, tmp_path):
     (tmp_path / "a" / "rounds" / "002.json").unlink()
     loop = make_loop("a")
     loop.data.labeled_at = loop.data.labeled_at[:30].clone()
-    with pytest.raises(UserError, match=r"expected 1,297 images to learn from, .* got 30"):
+    with pytest.raises(UserError, match=r"expected 1,297 training images, .* got 30"):
         loop.run()
 
 
@@ -369,10 +369,10 @@ def test_compiled_once_for_all_rounds_and_the_same_as_without(make_loop, monkeyp
     records = loop.run()
     assert after_round[0] > 0
     assert after_round[1] == after_round[2]
-    assert [(r.bought, r.metrics) for r in records] == [(r.bought, r.metrics) for r in plain]
+    assert [(r.queried, r.metrics) for r in records] == [(r.queried, r.metrics) for r in plain]
     again = make_loop("again", BALD(), compile=True).run()
     assert len(compiled) == after_round[-1]
-    assert [(r.bought, r.metrics) for r in again] == [(r.bought, r.metrics) for r in plain]
+    assert [(r.queried, r.metrics) for r in again] == [(r.queried, r.metrics) for r in plain]
 
 
 @pytest.mark.slow
@@ -380,4 +380,4 @@ def test_compiled_by_inductor(make_loop):
     torch._dynamo.reset()
     compiled, plain = make_loop("a", Entropy(), compile=True).run(), make_loop("b", Entropy()).run()
     assert [r.accuracy for r in compiled] == pytest.approx([r.accuracy for r in plain], abs=0.05)
-    assert compiled[0].bought.score == pytest.approx(plain[0].bought.score, abs=1e-3)
+    assert compiled[0].queried.score == pytest.approx(plain[0].queried.score, abs=1e-3)

@@ -63,7 +63,7 @@ def pools_before_each_round(records):
     pool = set(range(SIZE)) - set(records[0].initial.index)
     for record in records:
         yield set(pool)
-        pool -= set(record.bought.index)
+        pool -= set(record.queried.index)
 
 
 # ---------------------------------------------------------------- the subset
@@ -154,8 +154,8 @@ def test_only_the_subset_is_seen_and_bought(make_loop, strategy):
         assert len(subset) == len(set(subset)) == 100
         assert set(subset) <= pool
         assert record.num_pool == len(pool)  # what there is, not what was scored
-        assert len(record.bought.index) == len(set(record.bought.index))
-        assert set(record.bought.index) <= set(subset)
+        assert len(record.queried.index) == len(set(record.queried.index))
+        assert set(record.queried.index) <= set(subset)
         if record.pseudo_labels:
             assert set(record.pseudo_labels.index) <= set(subset)
         if strategy.needs_labeled:
@@ -208,14 +208,14 @@ def test_a_limit_that_the_pool_falls_below(make_loop):
     records = make_loop("a", Entropy(), pool_limit=50, **options).run()
     assert [record.num_pool for record in records] == [97, 57, 17, 0]
     assert [record.num_scored for record in records] == [50, 50, 17, 0]
-    assert [len(record.bought.index) for record in records] == [40, 40, 17, 0]
+    assert [len(record.queried.index) for record in records] == [40, 40, 17, 0]
 
 
 def test_a_limit_of_one_query_buys_all_that_is_seen(make_loop):
     seen = {}
     records = make_loop("a", pool_limit=20, seen=seen).run()
     for record in records[:2]:
-        assert sorted(record.bought.index) == seen[record.round, "pool"]
+        assert sorted(record.queried.index) == seen[record.round, "pool"]
 
 
 def test_random_is_not_concerned(make_loop, tmp_path):

@@ -74,8 +74,8 @@ def waiting_for():
     """``waiting_for(run)``: the CSV file that a run waits for, or None."""
 
     def find(run):
-        question = pending(run)
-        return question and question.folder / f"{question.name}.csv"
+        batch = pending(run)
+        return batch and batch.folder / f"{batch.name}.csv"
 
     return find
 

@@ -1,6 +1,6 @@
 """What people said about the same image."""
 
-from msal_lightning.oracles.base import Answer
+from msal_lightning.oracles.base import Annotation
 from msal_lightning.oracles.disagreement import say_disagreements, words
 
 
@@ -18,4 +18,8 @@ def test_what_a_spreadsheet_would_compute_is_text(tmp_path):
 
 
 def test_words():
-    assert [words(Answer("cat")), words(Answer(None, "unsure")), words(None)] == ["cat", "unsure", "no majority"]
+    assert [words(Annotation("cat")), words(Annotation(None, "unsure")), words(None)] == [
+        "cat",
+        "unsure",
+        "no majority",
+    ]

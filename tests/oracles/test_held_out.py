@@ -25,7 +25,7 @@ def rows(file):
         return list(csv.DictReader(text))
 
 
-def purchases(ledger):
+def parts(ledger):
     """Paths by the ledger's column round."""
     found = {}
     for row in rows(ledger):
@@ -61,16 +61,16 @@ def test_a_person_ends_where_known_labels_do(argv, simulated, person, photos, tm
     assert (run / "ledger.csv").read_bytes() == (known / "ledger.csv").read_bytes()
     records = read_records(run)
     assert [r.metrics for r in records] == [r.metrics for r in read_records(known)]
-    bought = purchases(run / "ledger.csv")
-    assert {round: len(paths) for round, paths in bought.items()} == {HELD_OUT: N, 0: 30 - N, 1: 20, 2: 20}
-    assert len({path for paths in bought.values() for path in paths}) == 70  # the budget, each image once
+    queried = parts(run / "ledger.csv")
+    assert {round: len(paths) for round, paths in queried.items()} == {HELD_OUT: N, 0: 30 - N, 1: 20, 2: 20}
+    assert len({path for paths in queried.values() for path in paths}) == 70  # the budget, each image once
     assert [(r.num_labeled, r.num_pool, r.num_test) for r in records] == [(30, 210, N), (50, 190, N), (70, 170, N)]
     assert [row["label"] for row in rows(run / "ledger.csv")] == [
         truth[row["path"]] for row in rows(run / "ledger.csv")
     ]
-    asked = [row["path"] for row in rows(run / "queries/initial.csv")]  # one question for both
-    assert asked == bought[HELD_OUT] + bought[0]
-    assert records[0].held_out.path == bought[HELD_OUT]
+    request = [row["path"] for row in rows(run / "queries/initial.csv")]  # one question for both
+    assert request == queried[HELD_OUT] + queried[0]
+    assert records[0].held_out.path == queried[HELD_OUT]
     assert [r.held_out for r in records[1:]] == [None, None]
 
 
@@ -79,7 +79,7 @@ def test_the_accuracy_is_that_on_the_held_out_images(argv, photos, tmp_path):
     more = ["--trainer.max_epochs", "15", "--loop.initial_size", "80", "--loop.held_out", "40"]
     assert main(argv("--data.csv", str(folder / "labels.csv"), *more, "--run_dir", str(run))) == 0
     model, right = load(run), []
-    for path in purchases(run / "ledger.csv")[HELD_OUT]:
+    for path in parts(run / "ledger.csv")[HELD_OUT]:
         pixels = np.array(Image.open(folder / "pool" / path), dtype=np.float32) / 255
         with torch.no_grad():
             logits = model(torch.tensor((pixels - 0.5) / 0.25)[None, None])  # what grey images are scaled by
@@ -107,10 +107,10 @@ def test_known_labels_are_held_out_first(argv, photos, person, tmp_path, until_d
         csv.writer(out).writerows([("path", "label"), *known])
     run = tmp_path / "run"
     until_done(argv(*ASKED, "--data.csv", str(folder / "some.csv")), run, person)
-    bought = purchases(run / "ledger.csv")
+    queried = parts(run / "ledger.csv")
     assert len(rows(run / "queries/initial.csv")) == 15
-    assert {*bought[HELD_OUT]} < {path for path, _ in known}
-    assert {path for path, _ in known} < {*bought[HELD_OUT], *bought[0]}
+    assert {*queried[HELD_OUT]} < {path for path, _ in known}
+    assert {path for path, _ in known} < {*queried[HELD_OUT], *queried[0]}
 
 
 def test_skipped_images_are_replaced(argv, person, tmp_path, until_done):
@@ -122,11 +122,11 @@ def test_skipped_images_are_replaced(argv, person, tmp_path, until_done):
 
     until_done(argv(*ASKED), run, answer)
     first = [row["path"] for row in rows(run / "queries/initial.csv")]
-    bought = purchases(run / "ledger.csv")
-    assert bought[HELD_OUT] == first[1:N] + first[N + 1 : N + 2]
-    assert [len(bought[k]) for k in (HELD_OUT, 0, 1, 2)] == [N, 30 - N, 20, 20]
+    queried = parts(run / "ledger.csv")
+    assert queried[HELD_OUT] == first[1:N] + first[N + 1 : N + 2]
+    assert [len(queried[k]) for k in (HELD_OUT, 0, 1, 2)] == [N, 30 - N, 20, 20]
     assert read_records(run)[0].skipped.reason == ["skip", "skip"]
-    assert not {*gone} & {path for paths in bought.values() for path in paths}
+    assert not {*gone} & {path for paths in queried.values() for path in paths}
 
 
 def test_all_skipped_is_a_sentence(argv, photos, person, tmp_path, capsys):
@@ -184,7 +184,7 @@ def test_two_processes_test_on_all_of_it(simulated, tmp_path):
 
 REFUSED = {
     "beside a test set": (["--data.test_root", "TEST"], "to be 0 for data with a test set, got 10 beside 60"),
-    "nothing to learn from": (["--loop.held_out", "30"], "loop.held_out to be 1 to 29, below loop.initial_size"),
+    "nothing to train on": (["--loop.held_out", "30"], "loop.held_out to be 1 to 29, below loop.initial_size"),
     "negative": (["--loop.held_out", "-1"], "loop.held_out to be 1 to 29"),
     "no test set": (["--loop.held_out", "0"], "or set loop.held_out to the number of labels to test on"),
     "more processes than images": (
@@ -230,7 +230,7 @@ def test_status_and_report(simulated, tmp_path, capsys):
     _, run = simulated
     capsys.readouterr()
     assert main(["status", str(run)]) == 0
-    assert "70 of 70 labels (20 initial, 40 bought, 10 held out to test on)" in " ".join(
+    assert "70 of 70 labels (20 initial, 40 queried, 10 held out to test on)" in " ".join(
         capsys.readouterr().out.split()
     )
     assert main(["status", str(run), "--json"]) == 0
@@ -276,10 +276,10 @@ class TestData:
 
     def test_only_the_initial_set_can_be_held_out(self, data):
         initial = data.draw_initial(30)
-        bought = data.pool[:3]
-        data.label(bought)
+        queried = data.pool[:3]
+        data.label(queried)
         before = data.labeled_at.clone()
-        for wrong in (bought, data.pool[:1], torch.cat([initial[:1], bought])):
+        for wrong in (queried, data.pool[:1], torch.cat([initial[:1], queried])):
             with pytest.raises(ValueError, match="not in the initial set"):
                 data.hold_out(wrong)
             assert torch.equal(data.labeled_at, before)
@@ -292,7 +292,7 @@ class TestData:
         assert data.digest() != digest
         data.load_state_dict(state)
         assert torch.equal(data.held_out, held_out)
-        assert (data.digest(), data.truth.handed_out) == (digest, 30)
+        assert (data.digest(), data.hidden_labels.num_revealed) == (digest, 30)
 
     def test_it_depends_on_the_seed(self, data):
         drawn = []

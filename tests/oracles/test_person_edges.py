@@ -118,8 +118,8 @@ def test_odd_class_names_go_through_everything(odd_names, photos, options, tmp_p
     assert main(["report", str(tmp_path / "asked"), "--out", str(tmp_path / "report")]) == 0
     assert main(["status", str(tmp_path / "asked")]) == 0
     assert main(["replay", "--run", str(tmp_path / "asked"), "--run_dir", str(tmp_path / "again")]) == 0
-    again, asked = read_records(tmp_path / "again"), read_records(tmp_path / "asked")
-    assert [record.metrics for record in again] == [record.metrics for record in asked]
+    again, request = read_records(tmp_path / "again"), read_records(tmp_path / "asked")
+    assert [record.metrics for record in again] == [record.metrics for record in request]
 
 
 # ---------------------------------------------------------------- strategies and options
@@ -142,8 +142,8 @@ def test_the_person_gets_what_known_labels_get(way, photos, options, person, tmp
     known = ["--data.csv", str(photos[0] / "labels.csv"), "--run_dir", str(tmp_path / "known")]
     assert main([*argv, *known]) == 0
     assert (tmp_path / "asked/ledger.csv").read_bytes() == (tmp_path / "known/ledger.csv").read_bytes()
-    asked, simulated = read_records(tmp_path / "asked"), read_records(tmp_path / "known")
-    assert [record.metrics for record in asked] == [record.metrics for record in simulated]
+    request, simulated = read_records(tmp_path / "asked"), read_records(tmp_path / "known")
+    assert [record.metrics for record in request] == [record.metrics for record in simulated]
     kept = {"no checkpoints": 0, "all checkpoints": 3}.get(way, 1)
     assert len(list((tmp_path / "asked/checkpoints").glob("round-*.ckpt"))) == kept
 
@@ -164,13 +164,13 @@ def test_what_is_skipped_never_comes_back(way, photos, options, person, tmp_path
     until_done(argv, run, fill)
     records = read_records(run)
     assert [record.num_labeled for record in records] == [30, 50, 70]
-    bought = [row["path"] for row in rows(run / "ledger.csv")]
-    assert len({*bought}) == len(bought) == 70
-    assert not skipped & {*bought}
+    queried = [row["path"] for row in rows(run / "ledger.csv")]
+    assert len({*queried}) == len(queried) == 70
+    assert not skipped & {*queried}
     assert sorted(path for record in records for path in record.skipped.path) == sorted(skipped)
     for record in records:
         pseudo = record.pseudo_labels
-        assert not pseudo or not {*pseudo.index} & {*record.bought.index, *record.skipped.index}
+        assert not pseudo or not {*pseudo.index} & {*record.queried.index, *record.skipped.index}
 
 
 COLLEAGUE = """
@@ -180,9 +180,9 @@ from msal_lightning.oracles import Answer, Oracle
 
 class Colleague(Oracle):
     def __init__(self, file: str):
-        self.truth = {row["path"]: row["label"] for row in csv.DictReader(Path(file).read_text().splitlines())}
+        self.hidden_labels = {row["path"]: row["label"] for row in csv.DictReader(Path(file).read_text().splitlines())}
     def ask(self, question):
-        return [Answer(self.truth[item.path]) for item in question.items]
+        return [Answer(self.hidden_labels[item.path]) for item in question.items]
 """
 
 
@@ -250,9 +250,9 @@ def test_labels_that_come_into_the_csv_file_while_it_waits(photos, options, pers
     file.write_text(f"path,label\n{first},{truth[first]}\n")
     argv = [*options("--data.csv", str(file), *PERSON), "--run_dir", str(run)]
     assert main(argv) == 0
-    asked = rows(run / "queries/initial.csv")
+    request = rows(run / "queries/initial.csv")
     capsys.readouterr()
-    other = asked[0]["path"]
+    other = request[0]["path"]
     for more in (f"{first},{truth[first]}\n{second},{truth[second]}\n", f"{other},{truth[other]}\n"):
         file.write_text(f"path,label\n{more}")
         assert main(argv) == 2

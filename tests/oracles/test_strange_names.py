@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 from PIL import Image
 
-from msal_lightning.oracles.base import Item, Question
+from msal_lightning.oracles.base import LabelingBatch, LabelingTask
 from msal_lightning.oracles.csv_files.contact_sheet import write_sheet
 
 STRANGE = "</script><img src=x onerror=alert(1)><!--"
@@ -26,8 +26,8 @@ class Elements(HTMLParser):
 def sheet(name, folder):
     folder.mkdir()
     Image.fromarray(np.zeros((8, 8), dtype=np.uint8)).save(folder / "0.png")
-    items = (Item(0, f"{name}.png", folder / "0.png", name, 1.0, 0.5, 0),)
-    write_sheet(Question("initial", items, (name, "b"), folder), folder / "initial.html")
+    items = (LabelingTask(0, f"{name}.png", folder / "0.png", name, 1.0, 0.5, 0),)
+    write_sheet(LabelingBatch("initial", items, (name, "b"), folder), folder / "initial.html")
     return (folder / "initial.html").read_text()
 
 

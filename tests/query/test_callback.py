@@ -326,9 +326,9 @@ def test_sure_predictions_train_the_next_fit(make_trainer, data, model):
     strategy = CEAL(threshold=in_the_middle + 0.5, decay=0.5)
     query = query_by_trainer(make_trainer, Query(strategy, 25, 0, 1), model, data)
 
-    bought = set(query.selection.index.tolist())
+    queried = set(query.selection.index.tolist())
     pairs = zip(whole_pool.index.tolist(), entropy.tolist(), predicted.tolist(), strict=True)
-    expected = {index: label for index, value, label in pairs if value < in_the_middle and index not in bought}
+    expected = {index: label for index, value, label in pairs if value < in_the_middle and index not in queried}
     assert 370 < len(expected) < 802
     index, labels = data.pseudo_labels
     assert dict(zip(index.tolist(), labels.tolist(), strict=True)) == expected
@@ -337,7 +337,7 @@ def test_sure_predictions_train_the_next_fit(make_trainer, data, model):
 
     assert (data.labeled_at[index] == -1).all()
     assert (data.labels[index] == -1).all()
-    assert data.truth.handed_out == 65
+    assert data.hidden_labels.num_revealed == 65
     batches = list(data.train_dataloader())
     trained = {int(i): int(c) for batch in batches for i, c in zip(batch.index, batch.label, strict=True)}
     assert trained == expected | {int(i): int(truth[i]) for i in data.labeled}

@@ -252,12 +252,12 @@ class AsksTheOracle(Score):
         self.data.reset(0)
 
     def score(self, pool, seed):
-        return (self.data.truth.label(torch.arange(len(pool))) == 3).float()
+        return (self.data.hidden_labels.label(torch.arange(len(pool))) == 3).float()
 
 
 class ReadsTheOracle(AsksTheOracle):
     def score(self, pool, seed):
-        return (self.data.truth._labels[: len(pool)] == 3).float()
+        return (self.data.hidden_labels._labels[: len(pool)] == 3).float()
 
 
 class ReadsTheLabels(AsksTheOracle):
@@ -273,7 +273,7 @@ class LooksForErrors(AsksTheOracle, Select):
 
     def select(self, shortlist, labeled, n, generator):
         predictions = shortlist.logits.argmax(dim=1)
-        wrong = [self.data.truth.count_errors(torch.tensor([i]), predictions[i]) for i in range(len(shortlist))]
+        wrong = [self.data.hidden_labels.count_errors(torch.tensor([i]), predictions[i]) for i in range(len(shortlist))]
         return torch.tensor(wrong).argsort(descending=True)[:n]
 
 

@@ -5,7 +5,7 @@ import torch
 
 from msal_lightning import select_indices
 from msal_lightning.errors import UserError
-from msal_lightning.query.shortlist import RunningSelection
+from msal_lightning.query.shortlist import StreamingShortlist
 from msal_lightning.strategies import (
     BADGE,
     CEAL,
@@ -133,7 +133,7 @@ def test_large_pool_is_exact_in_bounded_memory(order):
         "constant": torch.zeros(rows),
     }[order]
     pool = make_pool(scores)
-    running = RunningSelection(FirstEmbedding(), n, torch.Generator())
+    running = StreamingShortlist(FirstEmbedding(), n, torch.Generator())
     for batch in batches(pool, batch_size):
         running.add(batch)
         assert running._held == sum(map(len, running._parts))

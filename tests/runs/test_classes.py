@@ -16,19 +16,19 @@ from msal_lightning.loop.display import Display
 from msal_lightning.models.backbones import SmallCNN
 from msal_lightning.models.class_results import MOST_CLASSES, ClassResults
 from msal_lightning.runs.classes import accuracy_name, class_rows, missing_classes
-from msal_lightning.runs.records import Purchase, RoundRecord, read_records
+from msal_lightning.runs.records import LabeledImages, RoundRecord, read_records
 from msal_lightning.strategies import Random
 
 RARE = ClassResults([20, 0], [18, 2], [18, 0], [None, None], ["0:18 1:2", ""])  # no defect in the test set
 BOTH = ClassResults([16, 4], [18, 2], [15, 1], [0.75, 0.75], ["0:15 1:1", "0:3 1:1"])
 
 
-def record(k, results, initial=(), bought=(), **more):
+def record(k, results, initial=(), queried=(), **more):
     """Round k; labels are given, indices follow from them."""
-    start = Purchase([100 * k + i for i in range(len(initial))], list(initial)) if initial else Purchase()
+    start = LabeledImages([100 * k + i for i in range(len(initial))], list(initial)) if initial else LabeledImages()
     return RoundRecord(
         k, 4 + 2 * k, 90, {"accuracy": 0.9}, {"fit": 2.0, "test": 0.5, "query": 0.25}, None, [0, 0],
-        Purchase([100 * k + 50 + i for i in range(len(bought))], list(bought)), start, {},
+        LabeledImages([100 * k + 50 + i for i in range(len(queried))], list(queried)), start, {},
         num_test=20, test_classes=results, class_names=["good", "defect"] if k == 0 else None, **more,
     )  # fmt: skip
 
@@ -94,7 +94,7 @@ def test_a_run_counts_what_it_was_trained_and_tested_on(tmp_path):
 def test_counts_of_classes_that_a_person_names_later():
     first = ClassResults([3, 1], [4, 0], [3, 0])
     second = ClassResults([3, 1, 0], [4, 0, 0], [3, 0, 0])
-    records = [record(0, first, initial=[0, 0, 1, 0], bought=[2, 1]), record(1, second, bought=[2])]
+    records = [record(0, first, initial=[0, 0, 1, 0], queried=[2, 1]), record(1, second, queried=[2])]
     records[1] = RoundRecord(**{**vars(records[1]), "class_names": ["good", "defect", "scratch"]})
     assert [(row.name, row.test, row.labeled) for row in class_rows(records, 0)] == [("good", 3, 3), ("defect", 1, 1)]
     assert [(row.name, row.test, row.labeled) for row in class_rows(records, 1)] == [
@@ -105,7 +105,7 @@ def test_counts_of_classes_that_a_person_names_later():
 
 
 def test_missing_classes_are_warned_of_and_no_accuracy_is_final():
-    records = [record(0, RARE, initial=[0, 0, 0, 0], bought=[1, 0]), record(1, RARE), record(2, BOTH)]
+    records = [record(0, RARE, initial=[0, 0, 0, 0], queried=[1, 0]), record(1, RARE), record(2, BOTH)]
     nothing = "no test image of 'defect': the accuracy is measured on 1 of 2 classes and says nothing about it"
     unlearned = "no labeled image of 'defect' (1 of 2 classes): the model cannot have learned it"
     assert missing_classes(records, 0).warnings == [nothing, unlearned]
@@ -119,7 +119,7 @@ def test_missing_classes_are_warned_of_and_no_accuracy_is_final():
 def test_the_terminal_warns_when_other_classes_are_missing(tmp_path):
     console = Console(file=io.StringIO(), width=200)
     display, run = Display(console), RunDirectory(tmp_path)
-    records = [record(0, RARE, initial=[0, 0, 0, 0], bought=[1, 0]), record(1, RARE), record(2, RARE)]
+    records = [record(0, RARE, initial=[0, 0, 0, 0], queried=[1, 0]), record(1, RARE), record(2, RARE)]
     for one in records:
         display.round(one)
     assert [line[:20] for line in console.file.getvalue().splitlines() if "WARNING" in line] == [

@@ -11,7 +11,7 @@ import yaml
 from msal_lightning.errors import UserError
 from msal_lightning.io.folder_mark import MARK, write_mark
 from msal_lightning.runs.directory import RunDirectory, write_atomically
-from msal_lightning.runs.records import FORMAT, PseudoLabels, Purchase, RoundRecord, aubc, read_records
+from msal_lightning.runs.records import FORMAT, LabeledImages, PseudoLabels, RoundRecord, aubc, read_records
 
 
 def sealed(one):
@@ -27,10 +27,10 @@ CONFIG = {"seed": 0, "run_dir": None, "logger": "csv", "query": {"class_path": "
 
 
 def record(k, accuracy=0.5):
-    initial = Purchase([7, 3], [1, 0]) if k == 0 else Purchase()
-    bought = Purchase([10 + k, 20 + k], [0, 1], [0.75, 0.5])
+    initial = LabeledImages([7, 3], [1, 0]) if k == 0 else LabeledImages()
+    queried = LabeledImages([10 + k, 20 + k], [0, 1], [0.75, 0.5])
     seconds = {"fit": 1.23456, "test": 0.1, "query": 0.2}
-    return RoundRecord(k, 2 + 2 * k, 98 - 2 * k, {"accuracy": accuracy}, seconds, 0.25, [1, 1], bought, initial, {})
+    return RoundRecord(k, 2 + 2 * k, 98 - 2 * k, {"accuracy": accuracy}, seconds, 0.25, [1, 1], queried, initial, {})
 
 
 @pytest.fixture

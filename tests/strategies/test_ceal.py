@@ -8,7 +8,7 @@ import torch
 
 from msal_lightning import select_indices
 from msal_lightning.cli.main import main
-from msal_lightning.query.shortlist import RunningSelection
+from msal_lightning.query.shortlist import StreamingShortlist
 from msal_lightning.runs.records import read_records
 from msal_lightning.strategies import BALD, CEAL, MSAL, Entropy, LeastConfidence, Margin
 from msal_lightning.strategies.outputs import PoolOutputs
@@ -73,8 +73,8 @@ def batches(pool, size):
 def test_most_uncertain_rows_are_bought(cls, oracle):
     pool = make_pool(head_logits(80, 4))
     expected = sorted(range(80), key=lambda row: -oracle(pool.logits[row].double().tolist()))[:15]
-    bought = select_indices(CEAL(cls()), batches(pool, 7), None, 15, generator())
-    assert bought.tolist() == pool.index[expected].tolist()
+    queried = select_indices(CEAL(cls()), batches(pool, 7), None, 15, generator())
+    assert queried.tolist() == pool.index[expected].tolist()
 
 
 @pytest.mark.parametrize("round", [0, 1, 5, 15, 16, 17, 400])
@@ -138,7 +138,7 @@ def test_with_dropout_the_passes_say_how_sure_and_the_model_says_what():
 def test_what_is_bought_gets_no_pseudo_label():
     pool = make_pool([[99, 0], [0, 99], [0, 2], [99, 0], [0, 99], [99, 0]])
     order = torch.tensor([4, 0, 5, 3, 1, 2])
-    running = RunningSelection(CEAL(), 3, generator(), round=0)
+    running = StreamingShortlist(CEAL(), 3, generator(), round=0)
     for batch in batches(pool.rows(order), 2):
         running.add(batch)
     selection = running.finish()

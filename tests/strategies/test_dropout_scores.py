@@ -202,8 +202,8 @@ def test_rows_on_which_passes_disagree_are_bought(cls):
     planted = [3, 77, 199]
     mc_logits[:5, planted] = sure[[1, 1, 1]]
     pool = make_pool(mc_logits)
-    bought = select_indices(cls(mc_samples=10), [pool], None, 3, torch.Generator().manual_seed(0))
-    assert bought.tolist() == planted  # all three score the same: ties go to the lower index
+    queried = select_indices(cls(mc_samples=10), [pool], None, 3, torch.Generator().manual_seed(0))
+    assert queried.tolist() == planted  # all three score the same: ties go to the lower index
 
 
 @pytest.mark.parametrize("cls", DETERMINISTIC)

@@ -96,7 +96,7 @@ def selected(strategy, pool, b, batch_size=1000):
 def check(pool, b, beta, cls, batch_size=1000):
     got = selected(MSALD(uncertainty=cls(), beta=beta), pool, b, batch_size)
     expected = algorithm_1(pool.index.tolist(), pool.logits, b, beta, cls)
-    if b > len(pool):  # every row is bought: the order in which Algorithm 1 finds them says nothing
+    if b > len(pool):  # every row is queried: the order in which Algorithm 1 finds them says nothing
         assert sorted(got) == sorted(expected) == sorted(pool.index.tolist())
     else:
         assert got == expected

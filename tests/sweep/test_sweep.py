@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from msal_lightning.cli.main import main
-from msal_lightning.loop.shared_round0 import read_first_fit
+from msal_lightning.loop.shared_round0 import read_shared_fit
 from msal_lightning.runs.records import read_records
 from msal_lightning.sweep.display import SweepDisplay
 from msal_lightning.sweep.executors.local import share
@@ -187,7 +187,7 @@ def test_round_0_is_shared_when_it_is_the_same(tmp_path, capsys):
     (tmp_path / "first.ckpt").mkdir()  # cannot be read or written: the run goes on
     assert "is damaged" in fit("other", "--query", "Random", *shared, "--overwrite")
     assert not list(tmp_path.glob("first.ckpt.*"))
-    assert read_first_fit(tmp_path / "nowhere", {}) is None
+    assert read_shared_fit(tmp_path / "nowhere", {}) is None
 
 
 def test_threads_and_gpus_are_divided():

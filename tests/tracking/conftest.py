@@ -36,7 +36,7 @@ class Recorder(Logger):
 
     def log_metrics(self, metrics, step=None):
         self._call("log_metrics")
-        self.told.append((step, dict(metrics)))
+        self.reported.append((step, dict(metrics)))
 
     def log_hyperparams(self, params, *args, **kwargs):
         self._call("log_hyperparams")

@@ -7,7 +7,7 @@ import pytest
 
 from msal_lightning.errors import UserError
 from msal_lightning.runs.directory import RunDirectory
-from msal_lightning.runs.records import Purchase, RoundRecord
+from msal_lightning.runs.records import LabeledImages, RoundRecord
 from msal_lightning.tracking import LightningTracker, Tracking, tracking
 from msal_lightning.training.fit_log import read_fit_epochs, split_epochs
 
@@ -16,7 +16,7 @@ EPOCHS = 2
 
 def record(k):
     metrics = {"accuracy": 0.1 * k}
-    return RoundRecord(k, 10 + k, 90, metrics, {"fit": 1.0}, None, [1, 0], Purchase([k], [0]), Purchase(), {})
+    return RoundRecord(k, 10 + k, 90, metrics, {"fit": 1.0}, None, [1, 0], LabeledImages([k], [0]), LabeledImages(), {})
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_epochs_and_steps_run_on_over_the_rounds(run, theirs):
     to.start([])
     rounds(to, range(3))
     to.finish({"AUBC": 0.1})
-    assert short(theirs.Recorder.told) == EXPECTED
+    assert short(theirs.Recorder.reported) == EXPECTED
     assert to.finished
 
 
@@ -85,7 +85,7 @@ def test_one_loop_can_run_twice(run, theirs):
     to.start([record(0)])
     rounds(to, range(1, 3))
     to.finish({"AUBC": 0.1})
-    assert short(theirs.Recorder.told) == EXPECTED
+    assert short(theirs.Recorder.reported) == EXPECTED
 
 
 def test_a_logger_without_versions_is_told_everything(run, theirs, monkeypatch):
@@ -95,7 +95,7 @@ def test_a_logger_without_versions_is_told_everything(run, theirs, monkeypatch):
     to.start([])
     rounds(to, range(3))
     to.finish({"AUBC": 0.1})
-    assert short(theirs.Recorder.told) == EXPECTED
+    assert short(theirs.Recorder.reported) == EXPECTED
 
 
 @pytest.mark.parametrize("hook", ["log_metrics", "save", "finalize"])
@@ -110,7 +110,7 @@ def test_a_logger_that_fails_is_a_note_and_gets_the_rest_at_the_next_start(run, 
     assert len(notes) == 1
     assert "logger Recorder failed ([Errno 28] No space left on device)" in notes[0]
     assert not to.finished
-    told = theirs.Recorder.told
+    told = theirs.Recorder.reported
     theirs.Recorder.fails.clear()
     if hook == "log_metrics":  # it may have failed inside an epoch, which is then sent whole
         told[:] = told[: 2 * (len(told) // 2)]
@@ -162,7 +162,7 @@ def test_the_epochs_of_a_fit_that_may_be_thrown_away_wait_for_its_end(run, their
     diverged.log_metrics({"train_loss": 1e30, "epoch": 0}, step=2)
     rounds(to, range(3))
     to.finish({})
-    assert short(theirs.Recorder.told)[:-1] == EXPECTED
+    assert short(theirs.Recorder.reported)[:-1] == EXPECTED
 
 
 def test_losses_that_cannot_be_written_are_a_note(run):

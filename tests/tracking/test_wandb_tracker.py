@@ -22,7 +22,7 @@ from msal_lightning.cli.main import main
 from msal_lightning.datasets import Digits
 from msal_lightning.models.backbones import SmallCNN
 from msal_lightning.runs.directory import RunDirectory
-from msal_lightning.runs.records import Purchase, RoundRecord, read_records
+from msal_lightning.runs.records import LabeledImages, RoundRecord, read_records
 from msal_lightning.tracking import Tracking, WandbTracker
 from msal_lightning.tracking.wandb_run import group_name
 
@@ -90,7 +90,7 @@ def artifacts(records, kind):
     ]
 
 
-def queried(records):
+def queried_tables(records):
     """The tables of queried images, one a round: rows by column, the image as an array."""
     tables = []
     for _, _, files in artifacts(records, "run_table"):
@@ -155,7 +155,16 @@ def test_wandb_of_a_resumed_run_has_the_earlier_rounds_too(tmp_path, offline):
     directory = RunDirectory(tmp_path / "run", {"seed": 0})
     rounds = [
         RoundRecord(
-            k, 10 + k, 90, {"accuracy": 0.1 * k}, {"fit": 1.0}, None, [1, 0], Purchase([k], [0]), Purchase(), {}
+            k,
+            10 + k,
+            90,
+            {"accuracy": 0.1 * k},
+            {"fit": 1.0},
+            None,
+            [1, 0],
+            LabeledImages([k], [0]),
+            LabeledImages(),
+            {},
         )
         for k in range(3)
     ]
@@ -174,7 +183,7 @@ def test_wandb_of_a_resumed_run_has_the_earlier_rounds_too(tmp_path, offline):
 def test_wandb_shows_what_was_queried(query, tmp_path, offline):
     more = ["--query", query, "--wandb_images", "7", "--loop.keep_checkpoints", "all", "--trainer.max_epochs", "3"]
     assert main(["fit", *TINY, *more, "--logger", "wandb", "--run_dir", str(tmp_path / "run")]) == 0
-    tables = queried(read_wandb(tmp_path / "run"))
+    tables = queried_tables(read_wandb(tmp_path / "run"))
     assert [len(rows) for rows in tables] == [7, 7]  # the last round buys nothing
     data = Digits()
     data.setup()
@@ -190,9 +199,9 @@ def test_wandb_shows_what_was_queried(query, tmp_path, offline):
             predicted = model((data.images[index] / 255 - 0.305) / 0.376).argmax(dim=1)
         assert [row["predicted"] for row in rows] == [str(int(c)) for c in predicted]
         for row in rows:
-            bought = next(r for r in ledger if (r["round"], r["rank"]) == (str(k + 1), str(row["rank"])))
-            assert (bought["index"], bought["label"]) == (str(row["index"]), row["label"])
-            assert bought["score"] == ("" if row["score"] is None else str(row["score"]))
+            queried = next(r for r in ledger if (r["round"], r["rank"]) == (str(k + 1), str(row["rank"])))
+            assert (queried["index"], queried["label"]) == (str(row["index"]), row["label"])
+            assert queried["score"] == ("" if row["score"] is None else str(row["score"]))
             assert (row["image"] == data.images[row["index"], 0].numpy()).all()
 
 
@@ -208,7 +217,7 @@ def test_wandb_gets_no_image_where_none_may_leave(tmp_path, offline):
     off = ["--logger", "wandb", "--wandb_images", "0", "--run_dir", str(tmp_path / "run")]
     assert main(["fit", *TINY, *off]) == 0
     records = read_wandb(tmp_path / "run")
-    assert queried(records) == []
+    assert queried_tables(records) == []
     assert not list((tmp_path / "staged").rglob("*.png"))
     assert main(["fit", *TINY, *off, "--wandb_images", "-1"]) == 2
 
@@ -324,7 +333,9 @@ def test_wandb_takes_more_classes_than_a_histogram_has_bins(tmp_path, offline):
     tracker = Tracking(directory, WandbTracker(directory), pytest.fail)
     tracker.start([])
     counts = [1] * 1000
-    tracker.log_round(RoundRecord(0, 10, 9, {"accuracy": 0.1}, {"fit": 1.0}, None, counts, Purchase(), Purchase(), {}))
+    tracker.log_round(
+        RoundRecord(0, 10, 9, {"accuracy": 0.1}, {"fit": 1.0}, None, counts, LabeledImages(), LabeledImages(), {})
+    )
     tracker.finish({"AUBC": 0.1})
     assert curve(read_wandb(tmp_path / "run")) == [(10, 0.1)]
 

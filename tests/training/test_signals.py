@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from msal_lightning.runs.records import read_records
-from msal_lightning.training.signals import GentleStop, Stopped
+from msal_lightning.training.signals import GracefulShutdown, Stopped
 
 LONG = [
     "fit", "--config", "digits", "--run_dir", "out", "--trainer.accelerator", "cpu", "--loop.query_budget", "80",
@@ -53,7 +53,7 @@ def test_a_second_signal_ends_at_once(running, tmp_path):
 
 
 def test_a_stop_between_batches_waits_for_the_next_check():
-    stop = GentleStop()
+    stop = GracefulShutdown()
     stop.where = "round 7"
     reached = []
 
@@ -73,7 +73,7 @@ def test_a_stop_between_batches_waits_for_the_next_check():
 
 def test_an_error_after_a_signal_is_not_hidden():
     def work():
-        with GentleStop():
+        with GracefulShutdown():
             os.kill(os.getpid(), signal.SIGTERM)
             raise ZeroDivisionError
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from msal_lightning.analysis.figures.style import check_out, save
-from msal_lightning.errors import UserError
+from msal_lightning.errors import RunError
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
 from msal_lightning.paper.methods import method_name
@@ -31,22 +31,22 @@ def draw_confusion(runs: Sequence[str], out: str, round: int | None) -> None:
         round: k; None: the last finished one.
 
     Raises:
-        UserError: several runs, no such round, or one without a confusion matrix, or the picture cannot be written.
+        RunError: several runs, no such round, or one without a confusion matrix, or the picture cannot be written.
     """
     check_out(out)
     if len(runs) != 1:
-        raise UserError(f"expected one run directory for the confusion matrix, got {len(runs)}: name one of them")
+        raise RunError(f"expected one run directory for the confusion matrix, got {len(runs)}: name one of them")
     run = read_run(Path(runs[0]))
     if not run.records:
-        raise UserError(f"expected a run with finished rounds, found none in '{run.folder}': run `fit` first")
+        raise RunError(f"expected a run with finished rounds, found none in '{run.folder}': run `fit` first")
     k = len(run.records) - 1 if round is None else round
     if not 0 <= k < len(run.records):
-        raise UserError(f"expected --round to be 0 to {len(run.records) - 1} in '{run.folder}', got {k}")
+        raise RunError(f"expected --round to be 0 to {len(run.records) - 1} in '{run.folder}', got {k}")
     results = run.records[k].test_classes
     matrix = results.matrix() if results else None
     if matrix is None:
         why = "it has too many classes" if results else "it was made before records had one"
-        raise UserError(
+        raise RunError(
             f"expected a confusion matrix in the record of round {k} in '{run.folder}', found none: {why}; draw a run "
             "that has one"
         )

@@ -16,12 +16,12 @@ from torch import Tensor
 from msal_lightning.analysis.figures.groups import choose_rounds, first_seeds, read_groups
 from msal_lightning.analysis.figures.style import check_out, save
 from msal_lightning.config.errors import explain
-from msal_lightning.config.parser import one_sentence
+from msal_lightning.config.parser import as_user_error
 from msal_lightning.config.trust import RunConfig, read_config
 from msal_lightning.data import ActiveDataModule
 from msal_lightning.data.loading import displayable
 from msal_lightning.data.read_only import read_only
-from msal_lightning.errors import UserError
+from msal_lightning.errors import RunError
 from msal_lightning.io.terminal import say
 from msal_lightning.runs.changed_images import changed_images
 from msal_lightning.runs.reading import Run
@@ -37,7 +37,7 @@ _WIDTH = 11  # letters of a class name that fit below an image
 
 @dataclass(frozen=True)
 class Choice:
-    """Some images of a purchase.
+    """Some images of a query.
 
     Attributes:
         round: whose query chose them.
@@ -62,7 +62,7 @@ def draw_contact_sheet(
 ) -> None:
     """Draw images that each method's query chose in some rounds. Of several seeds the lowest is shown.
 
-    They are evenly spread over the ranks of a purchase, the first among them: MSAL-D buys class after class and k-means
+    They are evenly spread over the ranks of a query, the first among them: MSAL-D buys class after class and k-means
     cluster after cluster, so that the first ones alone would look as if they chose nothing else.
 
     Args:
@@ -74,16 +74,16 @@ def draw_contact_sheet(
         trusted: dotted paths of others' classes that the runs may name.
 
     Raises:
-        UserError: the runs chose nothing, not in a wanted round, or their images are not there; or the picture cannot
+        RunError: the runs chose nothing, not in a wanted round, or their images are not there; or the picture cannot
             be written.
     """
     check_out(out)
     chosen = first_seeds(read_groups([Path(run) for run in runs]))
-    chosen = {name: run for name, run in chosen.items() if any(record.bought.index for record in run.records)}
-    bought = [{record.round for record in run.records if record.bought.index} for run in chosen.values()]
-    shared = sorted(set.intersection(*bought)) if bought else []
+    chosen = {name: run for name, run in chosen.items() if any(record.queried.index for record in run.records)}
+    queried = [{record.round for record in run.records if record.queried.index} for run in chosen.values()]
+    shared = sorted(set.intersection(*queried)) if queried else []
     if not shared:
-        raise UserError(f"expected runs with a round in which all of them queried, found none in {', '.join(runs)}")
+        raise RunError(f"expected runs with a round in which all of them queried, found none in {', '.join(runs)}")
     numbers = choose_rounds(shared, rounds, _ROUNDS)
     read: dict[str, ActiveDataModule] = {}
     blocks = {}
@@ -95,7 +95,7 @@ def draw_contact_sheet(
             with read_only(not found.own and root is None):
                 read[key] = _rebuild(spec, run)
         if change := changed_images(read[key], run.folder, run.records[0], ("train",)):
-            raise UserError(_OTHERS.format(run.folder, change, read[key].root))
+            raise RunError(_OTHERS.format(run.folder, change, read[key].root))
         blocks[name] = [_choice(read[key], run, k, images) for k in numbers]
     save(contact_sheet(blocks), out)
     say(f"rounds {', '.join(map(str, numbers))} of {', '.join(str(r.folder) for r in chosen.values())} drawn in {out}")
@@ -145,23 +145,23 @@ def _draw_row(axes: Axes, choice: Choice, top: float) -> None:
 
 
 def _choice(data: ActiveDataModule, run: Run, round: int, images: int) -> Choice:
-    bought = run.records[round].bought
-    number = min(images, len(bought.index))
-    ranks = [rank * len(bought.index) // number for rank in range(number)]
-    index = torch.tensor([bought.index[rank] for rank in ranks], dtype=torch.int64)
+    queried = run.records[round].queried
+    number = min(images, len(queried.index))
+    ranks = [rank * len(queried.index) // number for rank in range(number)]
+    index = torch.tensor([queried.index[rank] for rank in ranks], dtype=torch.int64)
     try:
-        data.check_paths(index, bought.path and [bought.path[rank] for rank in ranks])
+        data.check_paths(index, queried.path and [queried.path[rank] for rank in ranks])
     except (ValueError, IndexError) as error:
-        raise UserError(_OTHERS.format(run.folder, error, data.root)) from None
+        raise RunError(_OTHERS.format(run.folder, error, data.root)) from None
     class_names = run.records[round].class_names or data.class_names  # a person may have named more
-    names = [class_names[bought.label[rank]] for rank in ranks]
-    return Choice(round, data.images[index], names, bought.score and [bought.score[rank] for rank in ranks])
+    names = [class_names[queried.label[rank]] for rank in ranks]
+    return Choice(round, data.images[index], names, queried.score and [queried.score[rank] for rank in ranks])
 
 
 def _data_config(found: RunConfig, folder: Path, root: str | None) -> dict[str, Any]:
     config = found.values.get("data")
     if not isinstance(config, dict) or "class_path" not in config:
-        raise UserError(f"the configuration '{folder / 'config.yaml'}' is damaged (no data): leave this run out")
+        raise RunError(f"the configuration '{folder / 'config.yaml'}' is damaged (no data): leave this run out")
     options = dict(config.get("init_args") or {})
     if root is not None:
         options["root"] = root
@@ -175,8 +175,8 @@ def _rebuild(spec: dict[str, Any], run: Run) -> ActiveDataModule:
     try:
         config = parser.parse_object({"data": spec})
     except ArgumentError as error:
-        raise UserError(f"cannot make the data of {run.folder} again ({explain(str(error), ['data'])})") from None
-    with one_sentence():
+        raise RunError(f"cannot make the data of {run.folder} again ({explain(str(error), ['data'])})") from None
+    with as_user_error():
         data: ActiveDataModule = parser.instantiate(config).data
         data.prepare_data()
         data.resume_as(run.records[0].resolved)

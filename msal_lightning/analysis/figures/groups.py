@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from msal_lightning.errors import UserError
+from msal_lightning.errors import RunError
 from msal_lightning.paper.methods import method_name
 from msal_lightning.runs.reading import Run, Setting, read_runs
 
@@ -20,7 +20,7 @@ def read_groups(paths: Sequence[Path]) -> dict[str, list[Run]]:
         they differ, as they are written on the command line: ``MSAL-D, query.beta=10``.
 
     Raises:
-        UserError: a folder has no runs, or the runs are on different datasets.
+        RunError: a folder has no runs, or the runs are on different datasets.
     """
     groups: dict[Setting, list[Run]] = defaultdict(list)
     for run in read_runs(paths):
@@ -50,13 +50,13 @@ def choose_rounds(available: Sequence[int], wanted: Sequence[int] | None, number
         number: how many of these, with the first and the last.
 
     Raises:
-        UserError: a wanted one is not available.
+        RunError: a wanted one is not available.
     """
     if wanted is None:
         last = len(available) - 1
         return [available[i] for i in sorted({round(k * last / max(1, number - 1)) for k in range(number)})]
     if missing := [k for k in wanted if k not in available]:
-        raise UserError(
+        raise RunError(
             f"expected --rounds among {_ranges(available)}, which all runs have, got {missing[0]}: leave it out"
         )
     return list(wanted)

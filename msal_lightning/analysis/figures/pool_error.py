@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from msal_lightning.analysis.figures.budget import seeds
 from msal_lightning.analysis.figures.groups import read_groups
 from msal_lightning.analysis.figures.style import check_out, draw_mean, finish_curves, save
-from msal_lightning.errors import UserError
+from msal_lightning.errors import RunError
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
 from msal_lightning.runs.reading import Run
@@ -26,13 +26,13 @@ def draw_pool_error(runs: Sequence[str], out: str) -> None:
         out: the picture.
 
     Raises:
-        UserError: no run has it, the runs cannot be read, or the picture not be written.
+        RunError: no run has it, the runs cannot be read, or the picture not be written.
     """
     check_out(out)
     groups = read_groups([Path(run) for run in runs])
     without = [str(run.folder) for of_group in groups.values() for run in of_group if not _errors(run)]
     if len(without) == sum(map(len, groups.values())):
-        raise UserError(
+        raise RunError(
             f"expected runs with an error rate on the pool, found none in {', '.join(map(str, runs))}: run `fit` with "
             "--loop.pool_error true"
         )

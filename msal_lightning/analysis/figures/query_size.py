@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from msal_lightning.analysis.figures.style import check_out, line_settings, save
 from msal_lightning.analysis.report.aggregate import Spread
-from msal_lightning.errors import UserError
+from msal_lightning.errors import RunError
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
 from msal_lightning.paper.methods import method_name
@@ -22,14 +22,14 @@ _VARIES = ("loop.query_size", "seed")
 
 
 def draw_query_size(runs: Sequence[str], out: str) -> None:
-    """Draw AUBC and final accuracy over the labels bought per query; unfinished runs are named and left out.
+    """Draw AUBC and final accuracy over the labels queried per query; unfinished runs are named and left out.
 
     Args:
         runs: run directories, or folders of them; they differ in ``loop.query_size`` and seed only.
         out: the picture.
 
     Raises:
-        UserError: they differ in more, fewer than two query sizes are finished, or the picture cannot be written.
+        RunError: they differ in more, fewer than two query sizes are finished, or the picture cannot be written.
     """
     check_out(out)
     found = read_runs([Path(run) for run in runs])
@@ -41,7 +41,7 @@ def draw_query_size(runs: Sequence[str], out: str) -> None:
     unfinished = [str(run.folder) for run in found if run not in finished]
     left_out = f" (unfinished: {', '.join(unfinished)})" if unfinished else ""
     if len(by_size) < 2:
-        raise UserError(
+        raise RunError(
             f"expected finished runs with two values of loop.query_size or more, got {len(by_size)}{left_out}: run "
             "`fit` with another --loop.query_size"
         )
@@ -91,7 +91,7 @@ def _check(runs: Sequence[Run]) -> None:
         for key in sorted({*first.config, *run.config}):
             expected, got = first.config.get(key), run.config.get(key)
             if expected != got and key not in _VARIES and not is_free(key):
-                raise UserError(
+                raise RunError(
                     f"expected runs that differ in loop.query_size and seed only, got {key} {expected} in "
                     f"{first.folder} and {got} in {run.folder}: draw them one by one"
                 )

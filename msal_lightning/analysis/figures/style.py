@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from msal_lightning.analysis.method_style import COLOURS, DASHES, method_style
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError
 from msal_lightning.io.picture_file import refuse_no_picture
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "p")
@@ -93,15 +93,15 @@ def check_out(out: str) -> None:
     """Refuse a picture that could not be written, before anything is computed for it.
 
     Raises:
-        UserError: another ending than png, svg or pdf, no such folder, or a file that is no picture.
+        ConfigError: another ending than png, svg or pdf, no such folder, or a file that is no picture.
     """
     if Path(out).suffix.lower() not in _ENDINGS:
-        raise UserError(
+        raise ConfigError(
             f"expected --out to end in {', '.join(_ENDINGS[:-1])} or {_ENDINGS[-1]}, got '{out}': the ending sets the "
             "format"
         )
     if not Path(out).parent.is_dir():
-        raise UserError(f"expected --out '{out}' to be in a folder that exists: make '{Path(out).parent}' first")
+        raise ConfigError(f"expected --out '{out}' to be in a folder that exists: make '{Path(out).parent}' first")
     refuse_no_picture(out)
 
 
@@ -109,7 +109,7 @@ def save(figure: Figure, out: str) -> None:
     """Write a picture in the format of its ending, and close it; text stays text, and there is no date in it.
 
     Raises:
-        UserError: it cannot be written.
+        ConfigError: it cannot be written.
     """
     check_out(out)
     undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(Path(out).suffix.lower())
@@ -119,6 +119,6 @@ def save(figure: Figure, out: str) -> None:
         with plt.rc_context(settings):
             figure.savefig(out, dpi=200, metadata=undated)
     except OSError as error:
-        raise UserError(f"cannot write the picture '{out}' ({error}): set --out to a file like curves.png") from None
+        raise ConfigError(f"cannot write the picture '{out}' ({error}): set --out to a file like curves.png") from None
     finally:
         plt.close(figure)

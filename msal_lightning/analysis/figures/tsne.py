@@ -1,4 +1,4 @@
-"""Embeddings of the pool and of what was bought, round by round (Fig. 2 of the paper)."""
+"""Embeddings of the pool and of what was queried, round by round (Fig. 2 of the paper)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from sklearn.manifold import TSNE
 
 from msal_lightning.analysis.figures.groups import choose_rounds, first_seeds, read_groups
 from msal_lightning.analysis.figures.style import check_out, class_colours, save
-from msal_lightning.errors import UserError
+from msal_lightning.errors import RunError
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
 from msal_lightning.runs.embeddings import Embeddings, read_embeddings
@@ -35,8 +35,8 @@ class Panel:
         index: (n,) int64, of the images shown.
         place: (n, 2), on the map that all rounds of the run share.
         predicted: (n,) int64, class.
-        bought: (n,) bool, by this round's query.
-        label: (n,) int64, the true class of what was bought, -1 elsewhere.
+        queried: (n,) bool, by this round's query.
+        label: (n,) int64, the true class of what was queried, -1 elsewhere.
     """
 
     round: int
@@ -44,7 +44,7 @@ class Panel:
     index: NDArray[np.int64]
     place: NDArray[np.float64]
     predicted: NDArray[np.int64]
-    bought: NDArray[np.bool_]
+    queried: NDArray[np.bool_]
     label: NDArray[np.int64]
 
 
@@ -55,10 +55,10 @@ def draw_tsne(runs: Sequence[str], out: str, rounds: Sequence[int] | None, point
         runs: run directories, or folders of them, made with ``loop.keep_embeddings``.
         out: the picture.
         rounds: which; None: about five, evenly spread.
-        points: images of the pool in a row, all its rounds together; what was bought comes on top.
+        points: images of the pool in a row, all its rounds together; what was queried comes on top.
 
     Raises:
-        UserError: no run has embeddings, or not those of a wanted round; or the picture cannot be written.
+        RunError: no run has embeddings, or not those of a wanted round; or the picture cannot be written.
     """
     check_out(out)
     chosen = first_seeds(read_groups([Path(run) for run in runs]))
@@ -66,15 +66,15 @@ def draw_tsne(runs: Sequence[str], out: str, rounds: Sequence[int] | None, point
     without = [str(chosen[name].folder) for name in kept if not kept[name]]
     kept = {name: embeddings for name, embeddings in kept.items() if embeddings}
     if not kept:
-        raise UserError(
+        raise RunError(
             f"expected runs with embeddings, found none in {', '.join(map(str, runs))}: run `fit` with "
             "--loop.keep_embeddings 1000"
         )
     shared = sorted(set.intersection(*(set(embeddings) for embeddings in kept.values())))
     if not shared:
-        raise UserError("expected a round of which all runs kept embeddings, found none: draw the runs one by one")
-    buying = [k for k in shared if all(chosen[name].records[k].bought.index for name in kept)]
-    numbers = choose_rounds(shared if rounds else buying or shared, rounds, _ROUNDS)
+        raise RunError("expected a round of which all runs kept embeddings, found none: draw the runs one by one")
+    querying = [k for k in shared if all(chosen[name].records[k].queried.index for name in kept)]
+    numbers = choose_rounds(shared if rounds else querying or shared, rounds, _ROUNDS)
     rows = {
         name: map_rounds(chosen[name], {k: kept[name][k] for k in numbers}, points)
         for name in track(list(kept), "t-SNE", transient=True)
@@ -94,14 +94,14 @@ def map_rounds(run: Run, kept: Mapping[int, Embeddings], points: int) -> list[Pa
     within each round; how far an image moved from round to round is not to be read off it.
 
     Args:
-        run: whose records say what was bought.
+        run: whose records say what was queried.
         kept: of the rounds to show, ascending.
         points: images of the pool in all rounds together; the same ones as far as they are kept.
 
     Raises:
-        UserError: too few images.
+        RunError: too few images.
     """
-    shown = {k: _thin(embeddings, run.records[k].bought.index, points // len(kept)) for k, embeddings in kept.items()}
+    shown = {k: _thin(embeddings, run.records[k].queried.index, points // len(kept)) for k, embeddings in kept.items()}
     turned: list[NDArray[np.float64]] = []
     previous: Embeddings | None = None
     for embeddings in shown.values():
@@ -113,18 +113,18 @@ def map_rounds(run: Run, kept: Mapping[int, Embeddings], points: int) -> list[Pa
         previous = embeddings
     together = np.concatenate(turned)
     if len(together) < 5:
-        raise UserError(f"expected at least five images in {run.folder}, got {len(together)}: raise --points")
+        raise RunError(f"expected at least five images in {run.folder}, got {len(together)}: raise --points")
     # the usual 30 neighbours, or what there is
     places = TSNE(perplexity=min(30, (len(together) - 1) / 3), init="pca", random_state=0).fit_transform(together)
     ends = np.cumsum([len(vectors) for vectors in turned])[:-1]
     panels = []
     for (k, embeddings), place in zip(shown.items(), np.split(places, ends), strict=True):
-        bought = run.records[k].bought
-        labels = dict(zip(bought.index, bought.label, strict=True))
+        queried = run.records[k].queried
+        labels = dict(zip(queried.index, queried.label, strict=True))
         label = np.array([labels.get(int(i), -1) for i in embeddings.index], dtype=np.int64)
         num_labeled = run.records[k].num_labeled
-        is_bought = np.isin(embeddings.index, bought.index)
-        panels.append(Panel(k, num_labeled, embeddings.index, place, embeddings.predicted, is_bought, label))
+        is_queried = np.isin(embeddings.index, queried.index)
+        panels.append(Panel(k, num_labeled, embeddings.index, place, embeddings.predicted, is_queried, label))
     return panels
 
 
@@ -145,7 +145,7 @@ def small_multiples(rows: Mapping[str, Sequence[Panel]]) -> Figure:
         low, high = places.min(0), places.max(0)
         middle, half = (low + high) / 2, 0.55 * float((high - low).max())  # a square, with a margin
         for axes, panel in zip(axes_of_row, panels, strict=True):
-            dots, stars = ~panel.bought, panel.bought
+            dots, stars = ~panel.queried, panel.queried
             axes.scatter(*panel.place[dots].T, s=4, c=list(colours[panel.predicted[dots]]), alpha=0.55, linewidths=0)
             axes.scatter(
                 *panel.place[stars].T,
@@ -162,7 +162,7 @@ def small_multiples(rows: Mapping[str, Sequence[Panel]]) -> Figure:
             axes.set_title(f"round {panel.round}, {counted(panel.num_labeled, 'label')}", fontsize="small")
         axes_of_row[0].set_ylabel(name, fontsize="small")
     star = Line2D([], [], marker="*", color="white", markeredgecolor="black", markersize=8, linestyle="none")
-    handles, texts = [star], ["bought (colour: true class)"]
+    handles, texts = [star], ["queried (colour: true class)"]
     if highest < _NAMED_CLASSES:
         handles += [Line2D([], [], marker="o", color=c, markersize=4, linestyle="none") for c in colours]
         texts += [f"{'pool, predicted class ' if c == 0 else ''}{c}" for c in range(len(colours))]
@@ -185,13 +185,13 @@ def _kept(run: Run) -> dict[int, Embeddings]:
     return {k: embeddings for k, embeddings in read.items() if embeddings is not None}
 
 
-def _thin(kept: Embeddings, bought: Sequence[int], points: int) -> Embeddings:
-    """All that was bought and some of the pool, in each round the same images as far as they are there."""
-    is_bought = np.isin(kept.index, bought)
+def _thin(kept: Embeddings, queried: Sequence[int], points: int) -> Embeddings:
+    """All that was queried and some of the pool, in each round the same images as far as they are there."""
+    is_queried = np.isin(kept.index, queried)
     order = np.random.default_rng(0).permutation(int(kept.index.max()) + 1 if len(kept.index) else 0)
-    pool = np.flatnonzero(~is_bought)
+    pool = np.flatnonzero(~is_queried)
     pool = pool[np.argsort(order[kept.index[pool]], kind="stable")[:points]]
-    rows = np.sort(np.concatenate([np.flatnonzero(is_bought), pool]))
+    rows = np.sort(np.concatenate([np.flatnonzero(is_queried), pool]))
     return Embeddings(kept.index[rows], kept.embeddings[rows], kept.predicted[rows])
 
 

@@ -39,8 +39,8 @@ class Summary:
         final: accuracy of the last round, by seed.
         seconds: of a whole run per phase, mean over seeds.
         curves: accuracy by number of labels, by seed.
-        bought: indices bought by queries, by seed; the initial set is not among them.
-        class_counts: labels bought by queries per class, mean over seeds.
+        queried: indices queried by queries, by seed; the initial set is not among them.
+        class_counts: labels queried by queries per class, mean over seeds.
     """
 
     method: Method
@@ -48,7 +48,7 @@ class Summary:
     final: dict[int, float]
     seconds: dict[str, float]
     curves: dict[int, dict[int, float]]
-    bought: dict[int, frozenset[int]]
+    queried: dict[int, frozenset[int]]
     class_counts: list[float]
 
     @property
@@ -76,16 +76,16 @@ def summarize(method: Method) -> Summary:
             for phase in PHASES
         },
         curves={seed: {r.num_labeled: r.accuracy for r in records} for seed, records in runs.items()},
-        bought={seed: frozenset(i for r in records for i in r.bought.index) for seed, records in runs.items()},
+        queried={seed: frozenset(i for r in records for i in r.queried.index) for seed, records in runs.items()},
         class_counts=[statistics.fmean(column) for column in itertools.zip_longest(*counts, fillvalue=0)],
     )
 
 
 def jaccard(first: Summary, second: Summary) -> float | None:
-    """Overlap of what two methods bought on the same seeds: shared over all, mean over seeds; None without a seed."""
+    """Overlap of what two methods queried on the same seeds: shared over all, mean over seeds; None without a seed."""
     values = [
-        len(first.bought[seed] & second.bought[seed]) / len(union)
-        for seed in sorted(set(first.bought) & set(second.bought))
-        if (union := first.bought[seed] | second.bought[seed])
+        len(first.queried[seed] & second.queried[seed]) / len(union)
+        for seed in sorted(set(first.queried) & set(second.queried))
+        if (union := first.queried[seed] | second.queried[seed])
     ]
     return statistics.fmean(values) if values else None

@@ -1,4 +1,4 @@
-"""Names of the classes that a run bought from."""
+"""Names of the classes that a run queried from."""
 
 from msal_lightning.runs.reading import Run
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from msal_lightning.errors import UserError
+from msal_lightning.errors import RunError
 from msal_lightning.paper.methods import method_name
 from msal_lightning.runs.reading import Run, read_runs
 from msal_lightning.training.environment import say_mixed_environments
@@ -59,7 +59,7 @@ def compare(paths: Sequence[Path]) -> Comparison:
         paths: run directories, or folders of them.
 
     Raises:
-        UserError: runs differ in anything else, have other initial sets for one seed, or two runs are the same method
+        RunError: runs differ in anything else, have other initial sets for one seed, or two runs are the same method
             with the same seed; or no run is finished.
     """
     runs = read_runs(paths)
@@ -84,7 +84,7 @@ def _finished(runs: list[Run]) -> tuple[list[Run], list[str]]:
         else:
             finished.append(run)
     if not finished:
-        raise UserError(f"expected finished runs, found none ({'; '.join(notes)}): the same `fit` command goes on")
+        raise RunError(f"expected finished runs, found none ({'; '.join(notes)}): the same `fit` command goes on")
     return finished, notes
 
 
@@ -108,7 +108,7 @@ def _check_settings(runs: list[Run]) -> None:
         for key in sorted({*expected, *got}):
             excused = key.startswith("loop.") and _is_full(run)
             if expected.get(key) != got.get(key) and not excused and not _is_method(key):
-                raise UserError(
+                raise RunError(
                     f"expected runs that differ in query, head and seed only, got {key} {rule.config.get(key)} in "
                     f"{rule.folder} and {run.config.get(key)} in {run.folder}: report them one by one"
                 )
@@ -126,7 +126,7 @@ def _check_initial_sets(runs: list[Run]) -> None:
         other = first.setdefault(run.config.get("seed"), run)
         here, there = set(run.records[0].initial.index), set(other.records[0].initial.index)
         if here != there:
-            raise UserError(
+            raise RunError(
                 f"expected one initial set for seed {run.config.get('seed')}, got {len(here - there)} other images in "
                 f"{run.folder} than in {other.folder}: report them one by one, or repeat one of them with the same data"
             )
@@ -139,7 +139,7 @@ def _methods(runs: list[Run]) -> list[Method]:
         key = tuple((k, v) for k, v in key if v != "None") + (("loop.initial_size", "all"),) * _is_full(run)
         seed = int(run.config.get("seed", 0))
         if seed in groups[key]:
-            raise UserError(
+            raise RunError(
                 f"expected one run a method and seed, got {groups[key][seed].folder} and {run.folder} with seed "
                 f"{seed}: leave one of them out"
             )

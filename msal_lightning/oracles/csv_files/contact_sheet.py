@@ -17,7 +17,7 @@ from msal_lightning.io.atomic import write_atomically
 from msal_lightning.io.csv_cells import guard_path
 from msal_lightning.io.html_page import render
 from msal_lightning.io.wording import counted
-from msal_lightning.oracles.base import Item, Question
+from msal_lightning.oracles.base import LabelingBatch, LabelingTask
 from msal_lightning.oracles.csv_files.csv_file import COLUMNS
 
 _SIDE = 320  # pixels, of what is shown
@@ -27,7 +27,7 @@ _SMALL = 64  # pixels of a side up to which an image is kept exactly and enlarge
 
 
 def write_sheet(
-    question: Question,
+    batch: LabelingBatch,
     file: Path,
     allow_new_classes: bool = False,
     decoding: Decoding | None = None,
@@ -40,39 +40,37 @@ def write_sheet(
     marked; enlarged, a page shows the file itself, or where a browser cannot a large picture of it.
 
     Args:
-        question: what is asked.
+        batch: what is asked.
         file: the page.
         allow_new_classes: the page has a field for other classes.
         decoding: how the model sees the files; None: in colour, the whole of them.
         about: a line on how the images are read.
     """
-    items, how = question.items, decoding or Decoding(_SIDE, 3, "squash")
+    items, how = batch.items, decoding or Decoding(_SIDE, 3, "squash")
 
     large = max(_LARGE[1], int(_LARGE[0] * min(1.0, 100 / max(1, len(items))) ** 0.5))  # a page that a browser opens
 
-    def one(item: Item) -> dict[str, Any]:
+    def one(item: LabelingTask) -> dict[str, Any]:
         return _picture(item, how, file.absolute().parent, large)
 
     pictures = list(in_threads(one, items, len(items), "drawing the contact sheet"))
     paths = "\n".join(item.path for item in items).encode(errors="backslashreplace")
     data = {
-        "name": question.name,
-        "file": f"{question.name}.csv",
-        "folder": str(question.folder),
+        "name": batch.name,
+        "file": f"{batch.name}.csv",
+        "folder": str(batch.folder),
         # the browser keeps labels by this key: another run or question must not find them
-        "key": f"{question.folder.absolute()}:{question.name}:{hashlib.blake2s(paths, digest_size=8).hexdigest()}",
+        "key": f"{batch.folder.absolute()}:{batch.name}:{hashlib.blake2s(paths, digest_size=8).hexdigest()}",
         "columns": COLUMNS,
-        "classes": question.class_names,
+        "classes": batch.class_names,
         "allowNew": allow_new_classes,
         "about": _say(how, about),
         "items": [_item(item, picture) for item, picture in zip(items, pictures, strict=True)],
     }
-    write_atomically(
-        file, render(__package__, "contact_sheet", f"{question.name}: {counted(len(items), 'image')}", data)
-    )
+    write_atomically(file, render(__package__, "contact_sheet", f"{batch.name}: {counted(len(items), 'image')}", data))
 
 
-def _item(item: Item, picture: dict[str, Any]) -> dict[str, Any]:
+def _item(item: LabelingTask, picture: dict[str, Any]) -> dict[str, Any]:
     """Fields as they stand in the CSV file, and what is shown."""
     return {
         "path": item.path,
@@ -84,7 +82,7 @@ def _item(item: Item, picture: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _picture(item: Item, how: Decoding, folder: Path, side: int) -> dict[str, Any]:
+def _picture(item: LabelingTask, how: Decoding, folder: Path, side: int) -> dict[str, Any]:
     """An image as data URIs, the way to its file, and the part that the model sees; nothing where it cannot be read."""
     path = str(item.file)
     try:

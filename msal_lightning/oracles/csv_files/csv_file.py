@@ -9,36 +9,36 @@ from pathlib import Path
 from typing import NamedTuple
 
 from msal_lightning.data.places import REASONS
-from msal_lightning.errors import UserError
+from msal_lightning.errors import AnnotationError
 from msal_lightning.io.atomic import write_atomically
 from msal_lightning.io.csv_cells import table, unguard
 from msal_lightning.io.wording import counted
-from msal_lightning.oracles.base import Answer, Question
+from msal_lightning.oracles.base import Annotation, LabelingBatch
 
 COLUMNS = ("path", "suggested", "score", "rank", "label")
 _DELIMITERS = (",", ";", "\t")  # of spreadsheets, by country
 
 
-def write_csv(question: Question, file: Path, answers: Sequence[Answer | None] = ()) -> None:
+def write_csv(batch: LabelingBatch, file: Path, answers: Sequence[Annotation | None] = ()) -> None:
     """Write the file of a question, whole or not at all.
 
     Args:
-        question: what is asked.
+        batch: what is asked.
         file: the file.
         answers: what is known already, one an item; blank labels where left out.
     """
     rows = []
-    for item, answer in zip(question.items, answers or [None] * len(question.items), strict=True):
+    for item, answer in zip(batch.items, answers or [None] * len(batch.items), strict=True):
         label = "" if answer is None else answer.label or answer.reason
         rows.append(dict(zip(COLUMNS, (item.path, item.suggested, item.score, item.rank, label), strict=True)))
     write_atomically(file, table(rows, COLUMNS))
 
 
-def read_answers(question: Question, file: Path, allow_new_classes: bool = False) -> list[Answer | None]:
+def read_answers(batch: LabelingBatch, file: Path, allow_new_classes: bool = False) -> list[Annotation | None]:
     """Check a filled file, the whole of it.
 
     Args:
-        question: what was asked.
+        batch: what was asked.
         file: what came back. The columns path and label are enough; a spreadsheet may have changed the delimiter and
             the order of columns and lines, and added a byte order mark.
         allow_new_classes: a label may be a class that is not among the question's.
@@ -47,18 +47,18 @@ def read_answers(question: Question, file: Path, allow_new_classes: bool = False
         An answer an item, in the order of the question; None where the label is blank.
 
     Raises:
-        UserError: all bad lines together, a sentence each.
+        AnnotationError: all bad lines together, a sentence each.
     """
     header, *lines = _table(file)
     column = {name: place for place, name in enumerate(header.fields)}
-    item_of = {_plain(item.path): item for item in question.items} | {item.path: item for item in question.items}
+    item_of = {_plain(item.path): item for item in batch.items} | {item.path: item for item in batch.items}
     named = {_plain(line.fields[column["path"]]) for line in lines if len(line.fields) > column["path"]}
     if lines and not named & item_of.keys():
-        raise UserError(
-            f"expected the images of {question.name} in '{file}', got none of them: it belongs to another round or run"
+        raise AnnotationError(
+            f"expected the images of {batch.name} in '{file}', got none of them: it belongs to another round or run"
         )
-    classes = KnownClasses(question.class_names, allow_new_classes)
-    first, answers = dict[int, int](), dict[int, Answer | None]()  # by rank: line, answer
+    classes = KnownClasses(batch.class_names, allow_new_classes)
+    first, answers = dict[int, int](), dict[int, Annotation | None]()  # by rank: line, answer
     wrong = list[str]()
     for line in lines:
         if len(line.fields) != len(header.fields):
@@ -69,7 +69,7 @@ def read_answers(question: Question, file: Path, allow_new_classes: bool = False
         item = item_of.get(path.removeprefix("./")) or item_of.get(_plain(path))
         if item is None:
             rank = line.fields[column["rank"]] if "rank" in column else ""
-            wrong.append(f"line {line.number}: {_no_such_path(path, rank, question, named)}")
+            wrong.append(f"line {line.number}: {_no_such_path(path, rank, batch, named)}")
         elif item.rank in first:
             wrong.append(f"line {line.number}: '{item.path}' stands in line {first[item.rank]} already")
         else:
@@ -78,18 +78,18 @@ def read_answers(question: Question, file: Path, allow_new_classes: bool = False
                 answers[item.rank] = classes.answer(line.fields[column["label"]])
             except ValueError as error:
                 wrong.append(f"line {line.number}: {error}")
-    missing = [item.path for item in question.items if item.rank not in first]
+    missing = [item.path for item in batch.items if item.rank not in first]
     if missing and not wrong:  # else they may be those of lines that could not be read
         end = (lines or [header])[-1].number + 1
         wrong = [f"line {end}: expected a line for '{path}', got none" for path in missing]
     if wrong:
         many = counted(len(wrong), "line")
         listed = "".join(f"\n  {sentence}" for sentence in wrong)
-        raise UserError(
+        raise AnnotationError(
             f"{many} of '{file}' cannot be taken over, so nothing was: correct what follows and give the same command "
             f"again{listed}"
         )
-    return [answers[item.rank] for item in question.items]
+    return [answers[item.rank] for item in batch.items]
 
 
 class _Line(NamedTuple):
@@ -101,29 +101,31 @@ def _table(file: Path) -> list[_Line]:
     """Lines that are not blank, the first one with the names of the columns."""
     save = "save it as CSV in UTF-8 with the columns path and label"
     if file.exists() and not (file.is_file() or file.is_dir()):  # a device may never end
-        raise UserError(f"cannot read '{file}' (it is no regular file): give a CSV file with path and label")
+        raise AnnotationError(f"cannot read '{file}' (it is no regular file): give a CSV file with path and label")
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(
+        raise AnnotationError(
             f"expected UTF-8 text in '{file}', got the byte {error.object[error.start]:#04x}: {save}"
         ) from None
     except OSError as error:
-        raise UserError(f"cannot read '{file}' ({error.strerror}): give a CSV file with path and label") from None
+        raise AnnotationError(f"cannot read '{file}' ({error.strerror}): give a CSV file with path and label") from None
     if "\0" in text:
-        raise UserError(f"expected text in '{file}', got NUL bytes: {save}")
+        raise AnnotationError(f"expected text in '{file}', got NUL bytes: {save}")
     first = next(iter(text.lstrip().splitlines()), "")
     found = [_fields(first, delimiter) for delimiter in _DELIMITERS]
     best = next((n for n, names in enumerate(found) if {"path", "label"} <= {*names}), None)
     if best is None:
         got = f"'{first.strip()[:60]}'" if first.strip() else "nothing"
-        raise UserError(
+        raise AnnotationError(
             f"expected the columns path and label in the first line of '{file}', got {got}: begin it with "
             f"{','.join(COLUMNS)}"
         )
     names = found[best]
     if twice := sorted({name for name in names if name and names.count(name) > 1}):
-        raise UserError(f"expected each column once in the first line of '{file}', got {twice[0]} twice: remove one")
+        raise AnnotationError(
+            f"expected each column once in the first line of '{file}', got {twice[0]} twice: remove one"
+        )
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_DELIMITERS[best], strict=True)
     lines, end = list[_Line](), 0
     try:
@@ -132,7 +134,7 @@ def _table(file: Path) -> list[_Line]:
                 lines.append(_Line(end + 1, fields))
             end = reader.line_num
     except csv.Error as error:
-        raise UserError(
+        raise AnnotationError(
             f"cannot read '{file}' from line {end + 1} on ({error}): correct the quotes there, or {save}"
         ) from None
     lines[0] = _Line(lines[0].number, names)
@@ -148,12 +150,12 @@ def _plain(path: str) -> str:
     return unicodedata.normalize("NFC", path).removeprefix("./")
 
 
-def _no_such_path(path: str, rank: str, question: Question, named: set[str]) -> str:
+def _no_such_path(path: str, rank: str, batch: LabelingBatch, named: set[str]) -> str:
     """Why a path is refused, by the rank that its line still has."""
     place = int(rank) if rank.strip().isascii() and rank.strip().isdecimal() else -1
-    if 0 <= place < len(question.items) and _plain(asked := question.items[place].path) not in named:
-        return f"the path '{path}' was '{asked}' when it was asked: change it back"
-    return f"'{path}' was not asked in {question.name}: remove the line"
+    if 0 <= place < len(batch.items) and _plain(request := batch.items[place].path) not in named:
+        return f"the path '{path}' was '{request}' when it was asked: change it back"
+    return f"'{path}' was not asked in {batch.name}: remove the line"
 
 
 class KnownClasses:
@@ -168,7 +170,7 @@ class KnownClasses:
         self._allow_new = allow_new
         self._by_text = {_text(name): name for name in names}
 
-    def answer(self, field: str) -> Answer | None:
+    def answer(self, field: str) -> Annotation | None:
         """None where the field is blank.
 
         Raises:
@@ -178,15 +180,15 @@ class KnownClasses:
         if not text:
             return None
         if text in self._by_text:
-            return Answer(self._by_text[text])
+            return Annotation(self._by_text[text])
         if text in REASONS:
-            return Answer(None, text)
+            return Annotation(None, text)
         folded = {known.casefold(): known for known in (*REASONS, *self._by_text)}
         if same := folded.get(text.casefold()):
             raise ValueError(f"the class '{text}' is not known, did you mean '{same}'")
         if self._allow_new:
             self._by_text[text] = text
-            return Answer(text)
+            return Annotation(text)
         near = difflib.get_close_matches(text, [*self._by_text, *REASONS], n=1)
         hint = f"did you mean '{near[0]}'" if near else "correct it, or set oracle.allow_new_classes to true"
         raise ValueError(f"the class '{text}' is not known, {hint}")

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from msal_lightning.errors import UserError
-from msal_lightning.oracles.base import Answer, NotYet, Oracle, Question
+from msal_lightning.errors import AnnotationError
+from msal_lightning.oracles.base import Annotation, AwaitingLabels, LabelingBatch, Oracle
 from msal_lightning.oracles.csv_files.contact_sheet import write_sheet
 from msal_lightning.oracles.csv_files.csv_file import read_answers, write_csv
 
@@ -24,28 +24,28 @@ class Files(Oracle):
 
     def connect(self, data: "ActiveDataModule") -> None:  # noqa: D102
         if data.locations(data.pool[:1]) is None:
-            raise UserError(
+            raise AnnotationError(
                 f"oracle Files shows image files to a person, {data.name} has none: set data to ImageFolder"
             )
         self._data = data
 
-    def ask(self, question: Question) -> list[Answer]:
+    def ask(self, batch: LabelingBatch) -> list[Annotation]:
         """Write the files where they are not there yet, and read what was filled in.
 
         Raises:
-            NotYet: labels are blank.
-            UserError: bad lines, all together.
+            AwaitingLabels: labels are blank.
+            AnnotationError: bad lines, all together.
         """
-        file = question.folder / f"{question.name}.csv"
+        file = batch.folder / f"{batch.name}.csv"
         sheet = file.with_suffix(".html")
         if not sheet.exists():
             read_as = (self._data.decoding, self._data.describe()) if self._data else (None, "")
-            write_sheet(question, sheet, self.allow_new_classes, *read_as)
+            write_sheet(batch, sheet, self.allow_new_classes, *read_as)
         if not file.exists():  # never overwritten: a person may have typed into it
-            write_csv(question, file)
-        answers = read_answers(question, file, self.allow_new_classes)
+            write_csv(batch, file)
+        answers = read_answers(batch, file, self.allow_new_classes)
         given = [answer for answer in answers if answer is not None]
         if missing := len(answers) - len(given):
             how = f"fill in the column label, or open {sheet.name} beside it; then give the same command again"
-            raise NotYet(missing, str(file), how)
+            raise AwaitingLabels(missing, str(file), how)
         return given

@@ -5,7 +5,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from msal_lightning.data.places import SKIP, UNSURE
-from msal_lightning.errors import UserError
+from msal_lightning.errors import AnnotationError
 
 CONTROL, IMAGE, NEW_CONTROL = "label", "image", "new_class"
 REASON_OF = {f"({SKIP})": SKIP, f"({UNSURE})": UNSURE}  # choice: reason; a class may be called skip
@@ -20,7 +20,7 @@ def labeling_config(class_names: Sequence[str], allow_new_classes: bool = False)
         allow_new_classes: a further choice opens a text field.
 
     Raises:
-        UserError: a class name cannot stand there.
+        AnnotationError: a class name cannot stand there.
     """
     view = ElementTree.Element("View")
     ElementTree.SubElement(view, "Image", name=IMAGE, value=f"${IMAGE}")
@@ -46,7 +46,7 @@ def completed_config(present: str, class_names: Sequence[str], allow_new_classes
         ``present`` itself where nothing is missing.
 
     Raises:
-        UserError: it is a page for something else.
+        AnnotationError: it is a page for something else.
     """
     try:
         view = ElementTree.fromstring(present or "<View/>")
@@ -57,7 +57,7 @@ def completed_config(present: str, class_names: Sequence[str], allow_new_classes
     control = next((node for node in view.iter("Choices") if node.get("name") == CONTROL), None)
     image = next((node for node in view.iter("Image") if node.get("value") == f"${IMAGE}"), None)
     if control is None or image is None:
-        raise UserError(
+        raise AnnotationError(
             f"expected the project of oracle.project to have <Choices name='{CONTROL}'> and an <Image> with "
             f"value='${IMAGE}' in its labeling configuration, got another one: set oracle.project to a title that is "
             "not taken, and the project is made"
@@ -78,9 +78,11 @@ def _choices(class_names: Sequence[str], allow_new_classes: bool) -> list[str]:
     own = [*REASON_OF, NEW]
     for name in class_names:
         if name in own:
-            raise UserError(f"expected no class with the name '{name}', which Label Studio's page needs: rename it")
+            raise AnnotationError(
+                f"expected no class with the name '{name}', which Label Studio's page needs: rename it"
+            )
         if any((ord(letter) < 32 and letter not in "\t\n\r") or ord(letter) in (0xFFFE, 0xFFFF) for letter in name):
-            raise UserError(
+            raise AnnotationError(
                 f"expected class names without control characters, got {name!r}, which XML cannot hold: rename it"
             )
     return [*class_names, *(own if allow_new_classes else REASON_OF)]

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from msal_lightning.data.places import UNSURE
-from msal_lightning.oracles.base import Answer
+from msal_lightning.oracles.base import Annotation
 
 
-def majority(votes: Sequence[Answer], annotators: int) -> Answer | None:
+def majority(votes: Sequence[Annotation], annotators: int) -> Annotation | None:
     """The answer that more than half of the annotators gave.
 
     Args:
@@ -21,4 +21,4 @@ def majority(votes: Sequence[Answer], annotators: int) -> Answer | None:
     if len(votes) < annotators:
         return None
     answer, count = Counter(votes).most_common(1)[0]
-    return answer if 2 * count > len(votes) else Answer(None, UNSURE)
+    return answer if 2 * count > len(votes) else Annotation(None, UNSURE)

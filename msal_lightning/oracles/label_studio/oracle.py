@@ -9,10 +9,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from msal_lightning.errors import UserError
+from msal_lightning.errors import AnnotationError
 from msal_lightning.io.atomic import write_atomically
 from msal_lightning.io.terminal import say
-from msal_lightning.oracles.base import Answer, Item, NotYet, Oracle, Question
+from msal_lightning.oracles.base import Annotation, AwaitingLabels, LabelingBatch, LabelingTask, Oracle
 from msal_lightning.oracles.csv_files.csv_file import KnownClasses
 from msal_lightning.oracles.disagreement import say_disagreements, words
 from msal_lightning.oracles.label_studio.labeling_config import (
@@ -49,7 +49,7 @@ class LabelStudio(Oracle):
             uploads them to Label Studio.
 
     Raises:
-        UserError: an option out of range.
+        AnnotationError: an option out of range.
     """
 
     def __init__(
@@ -62,73 +62,81 @@ class LabelStudio(Oracle):
     ) -> None:
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UserError(f"expected oracle.url to begin with http:// or https://, got '{url}': correct it")
+            raise AnnotationError(f"expected oracle.url to begin with http:// or https://, got '{url}': correct it")
         if parts.username or parts.password or parts.query:
-            raise UserError(f"expected oracle.url without a user, password or query: set a token in {TOKEN} instead")
+            raise AnnotationError(
+                f"expected oracle.url without a user, password or query: set a token in {TOKEN} instead"
+            )
         if not 3 <= len(project.strip()) <= 50:  # Label Studio's own bounds
-            raise UserError(f"expected oracle.project to have 3 to 50 letters, got '{project}': choose another title")
+            raise AnnotationError(
+                f"expected oracle.project to have 3 to 50 letters, got '{project}': choose another title"
+            )
         if annotators < 1:
-            raise UserError(f"expected oracle.annotators to be at least 1, got {annotators}: 1 is usual")
+            raise AnnotationError(f"expected oracle.annotators to be at least 1, got {annotators}: 1 is usual")
         if image_url is not None and "{path}" not in image_url:
-            raise UserError(f"expected {{path}} in oracle.image_url, got '{image_url}': put it where the path belongs")
+            raise AnnotationError(
+                f"expected {{path}} in oracle.image_url, got '{image_url}': put it where the path belongs"
+            )
         self.url, self.project, self.annotators = url.rstrip("/"), project.strip(), annotators
         self.allow_new_classes, self.image_url = allow_new_classes, image_url
         self._data: ActiveDataModule | None = None
 
     def connect(self, data: "ActiveDataModule") -> None:  # noqa: D102
         if self.image_url is None and data.locations(data.pool[:1]) is None:
-            raise UserError(
+            raise AnnotationError(
                 f"oracle LabelStudio uploads image files, {data.name} has none: set data to ImageFolder, or "
                 "oracle.image_url"
             )
         self._data = data
         read_token()  # before hours of training, not after
         if find_spec("label_studio_sdk") is None:
-            raise UserError(
+            raise AnnotationError(
                 "--oracle LabelStudio needs the SDK of Label Studio, which is not installed: run "
                 "`python -m pip install 'msal_lightning[label-studio]'`, or use --oracle Files"
             )
 
-    def ask(self, question: Question) -> list[Answer]:  # noqa: D102
-        if not question.class_names and not self.allow_new_classes:
-            raise UserError(
+    def ask(self, batch: LabelingBatch) -> list[Annotation]:  # noqa: D102
+        if not batch.class_names and not self.allow_new_classes:
+            raise AnnotationError(
                 "expected at least one class for the page of Label Studio, got none: name them in data.classes, or set "
                 "oracle.allow_new_classes to true"
             )
-        state = _State(question.folder / _STATE)
+        state = _State(batch.folder / _STATE)
         for pause in (*_PAUSES, None):
             try:
-                return self._ask(question, state)
+                return self._ask(batch, state)
             except AwayError as error:
                 if pause is not None:
                     time.sleep(pause)  # all of it again: what the server has already is not pushed a second time
                     continue
-                if question.name in state.pushed:
+                if batch.name in state.pushed:
                     where = f"{self.url}, which does not answer ({error})"
-                    raise NotYet(len(question.items), where, "start it; then give the same command again") from None
-                raise UserError(
+                    raise AwaitingLabels(
+                        len(batch.items), where, "start it; then give the same command again"
+                    ) from None
+                raise AnnotationError(
                     f"expected Label Studio at oracle.url {self.url}, got no answer ({error}): start it with "
                     "`label-studio start` and give the same command again"
                 ) from None
         raise AssertionError
 
-    def _ask(self, question: Question, state: "_State") -> list[Answer]:
+    def _ask(self, batch: LabelingBatch, state: "_State") -> list[Annotation]:
         with Server(self.url) as server:
-            project = server.project(self.project, question.class_names, self.allow_new_classes, self.annotators)
+            project = server.project(self.project, batch.class_names, self.allow_new_classes, self.annotators)
             where = f"{self.url}/projects/{project}/data"
-            tasks = server.tasks(project, state.run, question.name)
-            if missing := [item for item in question.items if item.path not in tasks]:
-                tasks = self._push(server, project, question, missing, state)
-            state.add(question.name)
-        answers = self._read(question, [tasks[item.path] for item in question.items], where)
+            tasks = server.tasks(project, state.run, batch.name)
+            if missing := [item for item in batch.items if item.path not in tasks]:
+                tasks = self._push(server, project, batch, missing, state)
+            state.add(batch.name)
+        answers = self._read(batch, [tasks[item.path] for item in batch.items], where)
         ready = [answer for answer in answers if answer is not None]
         if len(ready) < len(answers):
             how = "submit an annotation for each task there; then give the same command again"
-            raise NotYet(len(answers) - len(ready), where, how)
+            raise AwaitingLabels(len(answers) - len(ready), where, how)
         return ready
 
     def _push(
-        self, server: "Server", project: int, question: Question, items: Sequence[Item], state: "_State"
+        self, server: "Server", project: int, batch: LabelingBatch, items: Sequence[LabelingTask], state: "_State"
     ) -> dict[str, list[Any]]:
         """Make the tasks of these items; they may be there already when a request before was cut off."""
         for start in range(0, len(items), _AT_ONCE):
@@ -138,37 +146,37 @@ class LabelStudio(Oracle):
             else:
                 images = [self.image_url.replace("{path}", urllib.parse.quote(item.path)) for item in part]
             server.add_tasks(
-                project, [_task(item, image, question, state.run) for item, image in zip(part, images, strict=True)]
+                project, [_task(item, image, batch, state.run) for item, image in zip(part, images, strict=True)]
             )
         end = time.monotonic() + _LISTED_WITHIN
         while True:
-            tasks = server.tasks(project, state.run, question.name)
-            if all(item.path in tasks for item in question.items):
+            tasks = server.tasks(project, state.run, batch.name)
+            if all(item.path in tasks for item in batch.items):
                 return tasks
             if time.monotonic() > end:
                 raise AwayError("it took the tasks but does not list them yet")
             time.sleep(1)
 
-    def _read(self, question: Question, tasks: list[list[Any]], where: str) -> list[Answer | None]:
+    def _read(self, batch: LabelingBatch, tasks: list[list[Any]], where: str) -> list[Annotation | None]:
         """An answer an item, None where votes are missing.
 
         Args:
-            question: what was asked.
+            batch: what was asked.
             tasks: of each item; more than one where a request was cut off at the wrong instant.
             where: page of the project.
         """
-        classes = KnownClasses(question.class_names, self.allow_new_classes)
-        answers, wrong = list[Answer | None](), list[str]()
+        classes = KnownClasses(batch.class_names, self.allow_new_classes)
+        answers, wrong = list[Annotation | None](), list[str]()
         split = dict[str, list[str]]()
-        for item, same in zip(question.items, tasks, strict=True):
-            votes = list[Answer]()
+        for item, same in zip(batch.items, tasks, strict=True):
+            votes = list[Annotation]()
             for annotation in _latest(same):
                 said = vote(annotation)
                 if said is None:
                     continue
                 text, written = said
                 if not written and text in REASON_OF:
-                    votes.append(Answer(None, REASON_OF[text]))
+                    votes.append(Annotation(None, REASON_OF[text]))
                     continue
                 try:
                     answer = classes.answer(text)
@@ -182,27 +190,29 @@ class LabelStudio(Oracle):
         if wrong:
             many = "1 annotation" if len(wrong) == 1 else f"{len(wrong)} annotations"
             listed = "".join(f"\n  {sentence}" for sentence in wrong)
-            raise UserError(
-                f"{many} of {question.name} cannot be taken over, so nothing was: correct what follows in Label Studio "
+            raise AnnotationError(
+                f"{many} of {batch.name} cannot be taken over, so nothing was: correct what follows in Label Studio "
                 f"and give the same command again{listed}"
             )
         if split and None not in answers:
-            self._say_split(question, split)
+            self._say_split(batch, split)
         return answers
 
-    def _say_split(self, question: Question, split: dict[str, list[str]]) -> None:
-        file = question.folder / f"{question.name}-disagreements.csv"
+    def _say_split(self, batch: LabelingBatch, split: dict[str, list[str]]) -> None:
+        file = batch.folder / f"{batch.name}-disagreements.csv"
         try:
             listed = say_disagreements(file, split)
         except OSError as error:
-            raise UserError(f"cannot write '{file}' ({error.strerror}): make room or give it back to you") from None
-        say(f"annotators disagree about {len(split)} of {len(question.items)} images of {question.name}:\n{listed}")
+            raise AnnotationError(
+                f"cannot write '{file}' ({error.strerror}): make room or give it back to you"
+            ) from None
+        say(f"annotators disagree about {len(split)} of {len(batch.items)} images of {batch.name}:\n{listed}")
 
 
-def _task(item: Item, image: str, question: Question, run: str) -> dict[str, Any]:
+def _task(item: LabelingTask, image: str, batch: LabelingBatch, run: str) -> dict[str, Any]:
     """In Label Studio's format; what is in ``data`` becomes columns that annotators can sort and filter by."""
     known = {"score": item.score, "confidence": item.confidence, "suggested": item.suggested}
-    data = {"image": image, "question": question.name, "rank": item.rank, "path": item.path, "run": run}
+    data = {"image": image, "question": batch.name, "rank": item.rank, "path": item.path, "run": run}
     predictions = [] if item.suggested is None else [prediction(item.suggested, item.confidence, _VERSION)]
     return {
         "data": data | {key: value for key, value in known.items() if value is not None},
@@ -235,9 +245,9 @@ class _State:
         if not content:
             self._write()  # before the first task has that name
 
-    def add(self, question: str) -> None:
-        if question not in self.pushed:
-            self.pushed.append(question)
+    def add(self, batch: str) -> None:
+        if batch not in self.pushed:
+            self.pushed.append(batch)
             self._write()
 
     def _write(self) -> None:

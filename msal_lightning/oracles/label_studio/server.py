@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from msal_lightning.compat import label_studio_headers
-from msal_lightning.errors import UserError
-from msal_lightning.oracles.base import Item
+from msal_lightning.errors import AnnotationError, UserError
+from msal_lightning.oracles.base import LabelingTask
 from msal_lightning.oracles.label_studio.labeling_config import (
     completed_config,
     labeling_config,
@@ -34,16 +34,16 @@ def read_token() -> str:
     """The access token, from the environment.
 
     Raises:
-        UserError: it is not set, or is no token.
+        AnnotationError: it is not set, or is no token.
     """
     token = os.environ.get(TOKEN, "").strip()
     if not token:
-        raise UserError(
+        raise AnnotationError(
             f"expected the environment variable {TOKEN} to hold an access token of Label Studio, it is not set: take "
             "one from 'Account & Settings' there"
         )
     if not re.fullmatch(r"[\x21-\x7e]+", token):  # httpx would show it in its complaint
-        raise UserError(
+        raise AnnotationError(
             f"expected one word in the environment variable {TOKEN}, got spaces or other signs: set it anew"
         )
     return token
@@ -98,9 +98,9 @@ class Server:
             self._try(lambda: self._client.projects.update(project.id, **changes))
         return int(project.id)
 
-    def tasks(self, project: int, run: str, question: str) -> dict[str, list[Any]]:
+    def tasks(self, project: int, run: str, batch: str) -> dict[str, list[Any]]:
         """The tasks of a question with their annotations, by path, oldest first."""
-        wanted = {"run": run, "question": question}
+        wanted = {"run": run, "question": batch}
         items = [
             {"filter": f"filter:tasks:data.{key}", "operator": "equal", "type": "String", "value": value}
             for key, value in wanted.items()
@@ -114,7 +114,7 @@ class Server:
                 tasks.setdefault(task.data["path"], []).append(task)
         return {path: sorted(same, key=lambda task: task.id) for path, same in tasks.items()}
 
-    def upload(self, project: int, items: Sequence[Item], decoding: "Decoding | None" = None) -> list[str]:
+    def upload(self, project: int, items: Sequence[LabelingTask], decoding: "Decoding | None" = None) -> list[str]:
         """Send image files; the SDK has no method for it, so the request is our own, with the SDK's authorization.
 
         Args:
@@ -139,7 +139,7 @@ class Server:
                 raise self._refusal(response.status_code, _json(response.text))
             ids = response.json().get("file_upload_ids")
             if ids is None:  # the Enterprise edition takes files in later, without telling their names
-                raise UserError(
+                raise AnnotationError(
                     f"expected {self._url} to take image files, which this edition of Label Studio does not: serve the "
                     "images elsewhere and set oracle.image_url"
                 )
@@ -172,16 +172,18 @@ class Server:
         if status in _AWAY:
             return AwayError(f"HTTP {status}")
         if status < 400 or status == 404:
-            return UserError(f"expected a Label Studio server at oracle.url, got something else: correct {self._url}")
+            return AnnotationError(
+                f"expected a Label Studio server at oracle.url, got something else: correct {self._url}"
+            )
         detail = body.get("validation_errors") or body.get("detail") if isinstance(body, dict) else ""
         said = f"HTTP {status}" + (f": {detail}" if detail else "")
         said = " ".join(said.replace(read_token(), "***").split())[:300]
         if status in (401, 403):
-            return UserError(
+            return AnnotationError(
                 f"expected an access token for {self._url} in the environment variable {TOKEN}, the server refuses the "
                 f"one that is there ({said}): take another one from 'Account & Settings' there"
             )
-        return UserError(f"Label Studio at {self._url} refuses a request ({said}): mend it there")
+        return AnnotationError(f"Label Studio at {self._url} refuses a request ({said}): mend it there")
 
 
 def _json(text: str) -> Any:
@@ -191,7 +193,7 @@ def _json(text: str) -> Any:
         return text
 
 
-def _images(items: Sequence[Item], decoding: "Decoding | None") -> Iterator[tuple[str, bytes]]:
+def _images(items: Sequence[LabelingTask], decoding: "Decoding | None") -> Iterator[tuple[str, bytes]]:
     """Suffix and content of each image as a browser can show it: as it lies on disk, or as PNG."""
     from msal_lightning.data.decoding import Decoding
     from msal_lightning.data.formats import UNREADABLE
@@ -206,5 +208,5 @@ def _images(items: Sequence[Item], decoding: "Decoding | None") -> Iterator[tupl
             out = io.BytesIO()
             how.picture(path, _WHOLE).save(out, "PNG")
         except UNREADABLE as error:
-            raise UserError(f"cannot read the image '{path}' ({error}): replace it") from None
+            raise AnnotationError(f"cannot read the image '{path}' ({error}): replace it") from None
         yield ".png", out.getvalue()

@@ -4,7 +4,7 @@ import os
 import subprocess
 from collections.abc import Mapping, Sequence
 
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError
 from msal_lightning.sweep.executors.base import Executor, Task, start_fit
 
 
@@ -15,12 +15,12 @@ class LocalExecutor(Executor):
         jobs: processes at a time.
 
     Raises:
-        UserError: no jobs.
+        ConfigError: no jobs.
     """
 
     def __init__(self, jobs: int) -> None:
         if jobs < 1:
-            raise UserError(f"expected --jobs to be at least 1, got {jobs}: it is how many fits run at a time")
+            raise ConfigError(f"expected --jobs to be at least 1, got {jobs}: it is how many fits run at a time")
         self.room = jobs
         self._running: dict[str, tuple[int, subprocess.Popen[bytes]]] = {}  # name to slot and process
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError
 from msal_lightning.sweep.executors.base import Executor, Task, start_fit
 
 
@@ -24,14 +24,14 @@ class RayExecutor(Executor):
         gpus: of each fit; a part of one shares it.
 
     Raises:
-        UserError: Ray is not installed, or there is no cluster at RAY_ADDRESS.
+        ConfigError: Ray is not installed, or there is no cluster at RAY_ADDRESS.
     """
 
     def __init__(self, stop: Path, cpus: int, gpus: float) -> None:
         try:
             import ray
         except ImportError:
-            raise UserError(
+            raise ConfigError(
                 "--executor ray needs Ray, which is not installed: run "
                 "`python -m pip install 'msal_lightning[ray]'`, or use --executor local"
             ) from None
@@ -44,7 +44,7 @@ class RayExecutor(Executor):
                 include_dashboard=False if not os.environ.get("RAY_ADDRESS") else None,
             )
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise UserError(
+            raise ConfigError(
                 f"--executor ray cannot reach a cluster at RAY_ADDRESS ({str(error).splitlines()[0]}): start it with "
                 "`ray start --head`, or unset RAY_ADDRESS"
             ) from None
@@ -93,7 +93,7 @@ class RayExecutor(Executor):
             most = max((node["Resources"].get(name, 0) for node in self._ray.nodes() if node["Alive"]), default=0)
             if asked > most:
                 self._ray.shutdown()
-                raise UserError(
+                raise ConfigError(
                     f"expected --{name.lower()}s to be at most {most:g}, what the largest node of the Ray cluster has, "
                     f"got {asked:g}"
                 )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from msal_lightning.errors import UserError
+from msal_lightning.errors import ConfigError
 from msal_lightning.io.atomic import write_atomically
 from msal_lightning.sweep.executors.base import Executor, Task, start_fit
 
@@ -21,7 +21,7 @@ class SlurmExecutor(Executor):
         cluster: slurm; local and debug run on this machine, for tests.
 
     Raises:
-        UserError: submitit is not installed, there is no SLURM here, or a parameter that submitit does not know.
+        ConfigError: submitit is not installed, there is no SLURM here, or a parameter that submitit does not know.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class SlurmExecutor(Executor):
         try:
             import submitit
         except ImportError:
-            raise UserError(
+            raise ConfigError(
                 "--executor slurm needs submitit, which is not installed: run "
                 "`python -m pip install 'msal_lightning[slurm]'`, or use --executor local"
             ) from None
@@ -39,7 +39,7 @@ class SlurmExecutor(Executor):
             given = {"cpus_per_task": cpus, "gpus_per_node": int(gpus), "timeout_min": 24 * 60} | more
             self._executor.update_parameters(**given)
         except (RuntimeError, NameError, TypeError, ValueError) as error:
-            raise UserError(f"--executor slurm cannot submit ({str(error).splitlines()[0]}): see --slurm") from None
+            raise ConfigError(f"--executor slurm cannot submit ({str(error).splitlines()[0]}): see --slurm") from None
         self._cpus = cpus
         self._ids = folder / "jobs"
         if self._ids.exists():  # of a sweep that was killed: they would run beside ours

@@ -3,14 +3,14 @@
 import pytest
 
 from msal_lightning.runs.directory import RunDirectory
-from msal_lightning.runs.records import Purchase, RoundRecord
+from msal_lightning.runs.records import LabeledImages, RoundRecord
 
 
 @pytest.fixture
 def write_run():
     """``write_run(path, query, seed, accuracies, ...)``: a round of ten labels for each accuracy.
 
-    ``options`` are those of the query; ``pool_errors``, ``labels`` and ``bought`` have a value a round.
+    ``options`` are those of the query; ``pool_errors``, ``labels`` and ``queried`` have a value a round.
     """
 
     def write(
@@ -26,7 +26,7 @@ def write_run():
         data=None,
         pool_errors=None,
         labels=None,
-        bought=None,
+        queried=None,
         **options,
     ):
         if uncertainty:
@@ -44,9 +44,9 @@ def write_run():
             seconds = {"fit": 1.0, "test": 0.1, "query": 0.1}
             num_labeled = labels[k] if labels else 10 * (k + 1)
             error = pool_errors[k] if pool_errors else None
-            purchase = bought[k] if bought else Purchase()
+            labeled = queried[k] if queried else LabeledImages()
             metrics = {"accuracy": accuracy}
-            run.commit(RoundRecord(k, num_labeled, 90, metrics, seconds, error, [], purchase, Purchase(), {}))
+            run.commit(RoundRecord(k, num_labeled, 90, metrics, seconds, error, [], labeled, LabeledImages(), {}))
         run.close()
 
     return write

@@ -10,7 +10,7 @@ from msal_lightning.analysis.figures.confusion import confusion_matrix
 from msal_lightning.cli.main import main
 from msal_lightning.models.class_results import ClassResults
 from msal_lightning.runs.directory import RunDirectory
-from msal_lightning.runs.records import Purchase, RoundRecord
+from msal_lightning.runs.records import LabeledImages, RoundRecord
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ def run(tmp_path):
                 {"fit": 1.0},
                 None,
                 [0, 0],
-                Purchase(),
-                Purchase([0], [0]),
+                LabeledImages(),
+                LabeledImages([0], [0]),
                 {},
                 class_names=names,
                 test_classes=one,

@@ -8,7 +8,7 @@ from PIL import Image
 from msal_lightning.analysis.figures.contact_sheet import Choice, contact_sheet
 from msal_lightning.cli.main import main
 from msal_lightning.datasets import Digits, ImageFolder
-from msal_lightning.runs.records import Purchase
+from msal_lightning.runs.records import LabeledImages
 
 
 def images_of(axes):
@@ -53,9 +53,9 @@ def test_images_are_those_of_the_ledger_spread_over_the_ranks(tmp_path, write_ru
     monkeypatch.setattr(
         "msal_lightning.analysis.figures.contact_sheet.save", lambda figure, out: drawn.setdefault("axes", figure.axes)
     )
-    bought = Purchase([7, 900, 3, 41], [5, 1, 0, 2], [0.9, 0.8, 0.7, 0.6])
-    write_run(tmp_path / "a0", "Entropy", 0, [0.5, 0.6], bought=[bought, Purchase()])
-    write_run(tmp_path / "a1", "Entropy", 1, [0.5, 0.6], bought=[Purchase([1], [1], [0.1]), Purchase()])
+    queried = LabeledImages([7, 900, 3, 41], [5, 1, 0, 2], [0.9, 0.8, 0.7, 0.6])
+    write_run(tmp_path / "a0", "Entropy", 0, [0.5, 0.6], queried=[queried, LabeledImages()])
+    write_run(tmp_path / "a1", "Entropy", 1, [0.5, 0.6], queried=[LabeledImages([1], [1], [0.1]), LabeledImages()])
     assert main(["figure", "contact-sheet", str(tmp_path), "--images", "2", "--out", str(tmp_path / "a.png")]) == 0
     (axes,) = drawn["axes"]  # the lowest seed only
     assert texts_of(axes) == ["Entropy(MSAL)", "round 0", "5\n0.900", "0\n0.700"]
@@ -74,8 +74,8 @@ def test_a_folder_of_images(tmp_path, write_run, capsys):
     data = ImageFolder(**options)
     data.setup()
     index = torch.tensor([0, 5])
-    bought = Purchase(index.tolist(), [0, 1], None, data.paths(index))
-    write_run(tmp_path / "run", "Random", 0, [0.5], dataset="ImageFolder", data=options, bought=[bought])
+    queried = LabeledImages(index.tolist(), [0, 1], None, data.paths(index))
+    write_run(tmp_path / "run", "Random", 0, [0.5], dataset="ImageFolder", data=options, queried=[queried])
     out = tmp_path / "sheet.svg"
     assert main(["figure", "contact-sheet", str(tmp_path / "run"), "--out", str(out)]) == 0
     assert all(name in out.read_text() for name in ("cat", "dog"))
@@ -92,7 +92,7 @@ def test_a_folder_of_images(tmp_path, write_run, capsys):
 
 
 def test_an_index_that_the_dataset_does_not_have_is_a_mistake(tmp_path, write_run, capsys):
-    write_run(tmp_path / "run", "Random", 0, [0.5], bought=[Purchase([5000], [1])])
+    write_run(tmp_path / "run", "Random", 0, [0.5], queried=[LabeledImages([5000], [1])])
     assert main(["figure", "contact-sheet", str(tmp_path / "run"), "--out", str(tmp_path / "a.png")]) == 2
     assert "set --root to their folder" in capsys.readouterr().err
 

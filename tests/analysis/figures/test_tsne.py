@@ -76,13 +76,13 @@ def test_images_of_the_pool_stay_and_all_that_was_bought_is_there(runs, name):
     kept = [set(read_embeddings(folder, record.round).index.tolist()) for record in records]
     gone = set(records[0].initial.index)
     for record, index in zip(records, kept, strict=True):
-        bought = set(record.bought.index)
+        queried = set(record.queried.index)
         assert not index & gone  # labeled images are not in the pool
-        assert bought <= index
-        assert N <= len(index) <= N + len(bought)
-        gone |= bought
+        assert queried <= index
+        assert N <= len(index) <= N + len(queried)
+        gone |= queried
     for before, after, record in zip(kept, kept[1:], records, strict=False):
-        sample = before - set(record.bought.index)
+        sample = before - set(record.queried.index)
         assert len(sample - after) == 0
 
 
@@ -127,18 +127,18 @@ def test_stars_are_what_was_bought(runs):
     kept = {k: read_embeddings(run.folder, k) for k in range(3)}
     panels = map_rounds(run, kept, points=60)
     for k, panel in enumerate(panels):
-        bought = run.records[k].bought
-        assert set(panel.index[panel.bought].tolist()) == set(bought.index)
-        assert (~panel.bought).sum() == 20
+        queried = run.records[k].queried
+        assert set(panel.index[panel.queried].tolist()) == set(queried.index)
+        assert (~panel.queried).sum() == 20
         labels = dict(zip(panel.index.tolist(), panel.label.tolist(), strict=True))
-        assert [labels[index] for index in bought.index] == bought.label
-        assert set(panel.label[~panel.bought].tolist()) == {-1}
+        assert [labels[index] for index in queried.index] == queried.label
+        assert set(panel.label[~panel.queried].tolist()) == {-1}
         assert np.isfinite(panel.place).all()
     again = map_rounds(run, kept, points=60)
     np.testing.assert_array_equal(panels[0].place, again[0].place)
     dots, stars = small_multiples({"Entropy": panels}).axes[0].collections
-    np.testing.assert_allclose(dots.get_offsets(), panels[0].place[~panels[0].bought])
-    np.testing.assert_allclose(stars.get_offsets(), panels[0].place[panels[0].bought])
+    np.testing.assert_allclose(dots.get_offsets(), panels[0].place[~panels[0].queried])
+    np.testing.assert_allclose(stars.get_offsets(), panels[0].place[panels[0].queried])
 
 
 def test_rounds_of_a_run_share_their_scale_and_rows_do_not():

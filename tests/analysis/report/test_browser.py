@@ -45,7 +45,7 @@ def test_the_page_draws_and_nothing_goes_wrong(page):
     assert len(find(page, "#curves path.line")) == 3
     assert len(find(page, "#curves path.band")) == 3
     assert len(find(page, "#runtime g rect")) == 3 * 3
-    assert len(find(page, "#bought figure")) == 3
+    assert len(find(page, "#queried figure")) == 3
     assert len(find(page, "#overlap tbody td")) == len(find(page, "#penalty tbody td")) == 9
     assert len(find(page, "#tests tbody tr")) == 3
     assert texts(page, "#results tbody td:first-child") == ["Margin", "Random", "Entropy"]

@@ -123,10 +123,10 @@ def test_aggregates_by_hand(write_run, folder):
 
 
 def test_overlap_by_hand(write_run, folder):
-    write_run("a0", [0.5, 0.7], seed=0, bought=[[2, 3, 4]])
-    write_run("a1", [0.5, 0.7], seed=1, bought=[[2, 3]])
-    write_run("b0", [0.5, 0.7], "Margin", 0, bought=[[3, 4, 5]])
-    write_run("b1", [0.5, 0.7], "Margin", 1, bought=[[8, 9]])
+    write_run("a0", [0.5, 0.7], seed=0, queried=[[2, 3, 4]])
+    write_run("a1", [0.5, 0.7], seed=1, queried=[[2, 3]])
+    write_run("b0", [0.5, 0.7], "Margin", 0, queried=[[3, 4, 5]])
+    write_run("b1", [0.5, 0.7], "Margin", 1, queried=[[8, 9]])
     first, second = map(summarize, compare([folder]).methods)
     assert jaccard(first, second) == pytest.approx((2 / 4 + 0) / 2)
     assert jaccard(first, first) == 1.0

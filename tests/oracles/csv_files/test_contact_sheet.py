@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from msal_lightning.data.decoding import Decoding
-from msal_lightning.oracles.base import Answer, Item, Question
+from msal_lightning.oracles.base import Annotation, LabelingBatch, LabelingTask
 from msal_lightning.oracles.csv_files.contact_sheet import write_sheet
 from msal_lightning.oracles.csv_files.csv_file import read_answers, write_csv
 
@@ -28,23 +28,23 @@ KEYS = "1234567890"
 def ask(tmp_path, browser):
     """``ask(names, 100)``: opens the page of so many images and gives their question."""
 
-    def question(names, count, allow_new_classes=False, paths=None, side=28):
+    def batch(names, count, allow_new_classes=False, paths=None, side=28):
         draw = np.random.default_rng(0)
         items = []
         for rank in range(count):
             file = tmp_path / f"{rank}.png"
             Image.fromarray(draw.integers(0, 256, (side, side), dtype=np.uint8)).save(file)
             path = paths[rank] if paths else f"photos/{rank}.png"
-            items.append(Item(rank * 3, path, file, names[rank % len(names)], 1 / (rank + 1), 0.9, rank))
-        asked = Question("round-003", tuple(items), tuple(names), tmp_path / "queries")
-        write_sheet(asked, tmp_path / "round-003.html", allow_new_classes)
+            items.append(LabelingTask(rank * 3, path, file, names[rank % len(names)], 1 / (rank + 1), 0.9, rank))
+        request = LabelingBatch("round-003", tuple(items), tuple(names), tmp_path / "queries")
+        write_sheet(request, tmp_path / "round-003.html", allow_new_classes)
         for kind in ("browser", "performance"):
             browser.get_log(kind)  # what came before
         browser.set_window_size(1200, 900)
         browser.get((tmp_path / "round-003.html").as_uri())
-        return asked
+        return request
 
-    return question
+    return batch
 
 
 def press(browser, *keys):
@@ -82,18 +82,18 @@ def count(browser):
 def test_a_class_of_one_letter_is_its_own_key(ask, browser, downloads):
     """Also s and u, which say something else, and a class that comes in later."""
     names = ("0", "1", "7", "s", "A", "cat")
-    question = ask(names, 8, allow_new_classes=True)
+    batch = ask(names, 8, allow_new_classes=True)
     press(browser, "1", "0", "7", "a", "2", "3", "/")  # the first keys that are left: s has 2, cat has 3
     field = browser.find_element("id", "search")
     field.send_keys("9\n")
     browser.refresh()
     press(browser, "9")
-    said = [answer.label for answer in read_answers(question, download(browser, downloads), True)]
+    said = [answer.label for answer in read_answers(batch, download(browser, downloads), True)]
     assert said == ["1", "0", "7", "A", "s", "cat", "9", "9"]
 
 
 def test_a_hundred_images_by_keys(ask, browser, downloads):
-    question = ask(NAMES, 100)
+    batch = ask(NAMES, 100)
     truth = random.Random(0).choices(range(10), k=100)
     for c in truth[:60]:
         press(browser, KEYS[c])
@@ -104,7 +104,7 @@ def test_a_hundred_images_by_keys(ask, browser, downloads):
     assert count(browser) == "100 of 100 labeled"
     file = download(browser, downloads)
     assert file.name == "round-003.csv"
-    assert read_answers(question, file) == [Answer(NAMES[c]) for c in truth]
+    assert read_answers(batch, file) == [Annotation(NAMES[c]) for c in truth]
     assert browser.get_log("browser") == []
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     requests = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
@@ -115,15 +115,21 @@ def test_a_hundred_images_by_keys(ask, browser, downloads):
 def test_the_other_keys(ask, browser, downloads):
     from selenium.webdriver.common.keys import Keys
 
-    question = ask(NAMES, 12)
+    batch = ask(NAMES, 12)
     press(browser, Keys.ENTER, "s", "u", "3", Keys.ARROW_LEFT, Keys.BACKSPACE, "4")  # 3: corrected to 4
     press(browser, "5", "6")
     shortcut(browser, "z")
     assert count(browser) == "5 of 12 labeled"
     press(browser, "/", *"class 9", Keys.ENTER)
-    answers = [Answer(NAMES[0]), Answer(None, "skip"), Answer(None, "unsure"), Answer(NAMES[3]), Answer(NAMES[4])]
-    expected = [*answers, Answer(NAMES[9]), *[None] * 6]
-    assert read_answers(question, download(browser, downloads)) == expected
+    answers = [
+        Annotation(NAMES[0]),
+        Annotation(None, "skip"),
+        Annotation(None, "unsure"),
+        Annotation(NAMES[3]),
+        Annotation(NAMES[4]),
+    ]
+    expected = [*answers, Annotation(NAMES[9]), *[None] * 6]
+    assert read_answers(batch, download(browser, downloads)) == expected
     press(browser, " ")
     assert browser.find_element("id", "zoom").is_displayed()
     press(browser, Keys.ESCAPE)
@@ -135,12 +141,12 @@ def test_the_other_keys(ask, browser, downloads):
 
 def test_strange_names_are_text_and_come_back(ask, browser, downloads):
     paths = [f'=cmd|{name}/x,"{i}".png' for i, name in enumerate(STRANGE)]
-    question = ask(STRANGE, len(STRANGE), paths=paths)
+    batch = ask(STRANGE, len(STRANGE), paths=paths)
     press(browser, *KEYS[: len(STRANGE)])
     file = download(browser, downloads)
-    answers = read_answers(question, file)
-    assert answers == [Answer(name) for name in STRANGE]
-    write_csv(question, file.with_name("ours"), answers)
+    answers = read_answers(batch, file)
+    assert answers == [Annotation(name) for name in STRANGE]
+    write_csv(batch, file.with_name("ours"), answers)
     assert file.read_bytes() == file.with_name("ours").read_bytes()
     shown = [element.text for element in browser.find_elements("css selector", "figcaption .label")]
     assert [text.split() for text in shown] == [name.split() for name in STRANGE]
@@ -151,31 +157,37 @@ def test_many_classes_are_typed(ask, browser, downloads):
     from selenium.webdriver.common.keys import Keys
 
     names = [f"species {c:03d}" for c in range(200)]
-    question = ask(names, 5)
+    batch = ask(names, 5)
     press(browser, *"123", Keys.ENTER, Keys.ENTER, "-", *"skip", Keys.ENTER)
-    answers = [Answer("species 123"), Answer("species 001"), Answer(None, "skip"), Answer(None, "skip"), None]
-    assert read_answers(question, download(browser, downloads)) == answers
+    answers = [
+        Annotation("species 123"),
+        Annotation("species 001"),
+        Annotation(None, "skip"),
+        Annotation(None, "skip"),
+        None,
+    ]
+    assert read_answers(batch, download(browser, downloads)) == answers
 
 
 def test_new_classes_only_where_they_are_admitted(ask, browser, downloads):
     from selenium.webdriver.common.keys import Keys
 
-    question = ask(("cat", "dog"), 4, allow_new_classes=True)
+    batch = ask(("cat", "dog"), 4, allow_new_classes=True)
     press(browser, "/", *"horse", Keys.ENTER, "3", "1")
-    answers = [Answer("horse"), Answer("horse"), Answer("cat"), None]
+    answers = [Annotation("horse"), Annotation("horse"), Annotation("cat"), None]
     file = download(browser, downloads)
-    assert read_answers(question, file, allow_new_classes=True) == answers
+    assert read_answers(batch, file, allow_new_classes=True) == answers
     browser.refresh()
     assert count(browser) == "3 of 4 labeled"
-    question = ask(("cat", "dog"), 3)
+    batch = ask(("cat", "dog"), 3)
     press(browser, "/", *"horse", Keys.ENTER)
     assert count(browser) == "0 of 3 labeled"
 
 
 def test_an_image_that_cannot_be_read_is_its_path(tmp_path, browser):
     (tmp_path / "broken.jpg").write_bytes(b"no image")
-    items = (Item(0, "<b>broken</b>.jpg", tmp_path / "broken.jpg", None, None, None, 0),)
-    write_sheet(Question("initial", items, ("a", "b"), tmp_path), tmp_path / "initial.html")
+    items = (LabelingTask(0, "<b>broken</b>.jpg", tmp_path / "broken.jpg", None, None, None, 0),)
+    write_sheet(LabelingBatch("initial", items, ("a", "b"), tmp_path), tmp_path / "initial.html")
     browser.get((tmp_path / "initial.html").as_uri())
     assert browser.find_element("class name", "unreadable").text == "cannot be read: <b>broken</b>.jpg"
 
@@ -191,10 +203,10 @@ def wide(tmp_path, browser):
         for file in (files[0], files[2]):
             Image.fromarray((slope * 255).astype(np.uint8)).save(file)
         Image.fromarray((slope * 4095).astype(np.uint16)).save(files[1])
-        items = [Item(k, file.name, file, "a", 1.0, 0.5, k) for k, file in enumerate(files)]
+        items = [LabelingTask(k, file.name, file, "a", 1.0, 0.5, k) for k, file in enumerate(files)]
         page = tmp_path / "queries" / "initial.html"
         page.parent.mkdir(exist_ok=True)
-        write_sheet(Question("initial", tuple(items), ("a", "b"), page.parent), page, False, how, about)
+        write_sheet(LabelingBatch("initial", tuple(items), ("a", "b"), page.parent), page, False, how, about)
         files[2].unlink()
         browser.get(page.as_uri())
         return files

@@ -10,7 +10,7 @@ import pytest
 
 from msal_lightning.cli.main import main
 from msal_lightning.io.lock import DirectoryLock
-from msal_lightning.runs.pending import read_asked
+from msal_lightning.runs.pending import read_pending
 from msal_lightning.runs.records import read_records
 
 PERSON = ["--data.unlabeled", "true", "--oracle", "Files"]
@@ -27,8 +27,8 @@ def everything(folder):
 
 
 def test_a_person_ends_where_known_labels_do(photos, options, person, tmp_path, capsys, until_done):
-    asked = until_done(options(*PERSON), tmp_path / "asked", person)
-    assert asked == ["initial", "round-000", "round-001"]
+    request = until_done(options(*PERSON), tmp_path / "asked", person)
+    assert request == ["initial", "round-000", "round-001"]
     assert "waiting for 30 labels in" in capsys.readouterr().out
     simulated = options("--data.csv", str(photos[0] / "labels.csv"), "--run_dir", str(tmp_path / "known"))
     assert main(simulated) == 0
@@ -38,7 +38,7 @@ def test_a_person_ends_where_known_labels_do(photos, options, person, tmp_path, 
     ]
     assert not list((tmp_path / "asked").glob("rounds/*.asked.json"))
     assert {f.name for f in (tmp_path / "asked/queries").iterdir()} == {
-        f"{name}.{kind}" for name in asked for kind in ("csv", "html")
+        f"{name}.{kind}" for name in request for kind in ("csv", "html")
     }
 
 
@@ -56,13 +56,13 @@ def test_waits_as_long_as_it_takes(photos, options, person, tmp_path, capsys):
     person(file)
     capsys.readouterr()
     assert main(argv) == 0
-    accuracy = read_asked(tmp_path / "run", "round-000").record["metrics"]["accuracy"]
+    accuracy = read_pending(tmp_path / "run", "round-000").record["metrics"]["accuracy"]
     assert f"    0       30    {accuracy:.4f}" in capsys.readouterr().out  # of the model that asks
-    question = rows(tmp_path / "run/queries/round-000.csv")
-    assert [int(row["rank"]) for row in question] == list(range(20))
-    assert [float(row["score"]) for row in question] == sorted((float(r["score"]) for r in question), reverse=True)
-    assert {row["suggested"] for row in question} <= set("0123456789")
-    assert {row["label"] for row in question} == {""}
+    batch = rows(tmp_path / "run/queries/round-000.csv")
+    assert [int(row["rank"]) for row in batch] == list(range(20))
+    assert [float(row["score"]) for row in batch] == sorted((float(r["score"]) for r in batch), reverse=True)
+    assert {row["suggested"] for row in batch} <= set("0123456789")
+    assert {row["label"] for row in batch} == {""}
     record = tmp_path / "run/rounds/000.asked.json"
     model = tmp_path / "run/checkpoints/round-000.ckpt"
     times = record.stat().st_mtime_ns, model.stat().st_mtime_ns

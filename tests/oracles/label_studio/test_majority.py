@@ -4,10 +4,10 @@ import random
 
 import pytest
 
-from msal_lightning.oracles.base import Answer
+from msal_lightning.oracles.base import Annotation
 from msal_lightning.oracles.label_studio.majority import majority
 
-CAT, DOG, SKIP, UNSURE = Answer("cat"), Answer("dog"), Answer(None, "skip"), Answer(None, "unsure")
+CAT, DOG, SKIP, UNSURE = Annotation("cat"), Annotation("dog"), Annotation(None, "skip"), Annotation(None, "unsure")
 
 
 def naive(votes, annotators):

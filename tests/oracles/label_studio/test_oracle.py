@@ -17,7 +17,7 @@ from PIL import Image
 from msal_lightning.data.decoding import Decoding
 from msal_lightning.datasets import Digits, ImageFolder
 from msal_lightning.errors import UserError
-from msal_lightning.oracles import Item, LabelStudio, NotYet, Question
+from msal_lightning.oracles import AwaitingLabels, LabelingBatch, LabelingTask, LabelStudio
 from msal_lightning.oracles.label_studio import oracle as module
 from msal_lightning.oracles.label_studio.server import _images
 
@@ -35,15 +35,17 @@ def token(monkeypatch):
 
 
 @pytest.fixture
-def question(tmp_path):
+def batch(tmp_path):
     folder = tmp_path / "queries"
     folder.mkdir()
     Image.new("L", (4, 4)).save(tmp_path / "a.png")
-    return Question("round-003", (Item(0, "a.png", tmp_path / "a.png", "cat", 0.5, 0.9, 0),), ("cat", "dog"), folder)
+    return LabelingBatch(
+        "round-003", (LabelingTask(0, "a.png", tmp_path / "a.png", "cat", 0.5, 0.9, 0),), ("cat", "dog"), folder
+    )
 
 
 @pytest.fixture
-def data(question, tmp_path):
+def data(batch, tmp_path):
     """An ImageFolder without labels."""
     data = ImageFolder(str(tmp_path), unlabeled=True, classes=["cat", "dog"], size=4)
     data.setup()
@@ -136,22 +138,22 @@ def test_images_that_are_no_files():
         LabelStudio("pets").connect(data)
 
 
-def test_no_class_to_choose(question):
+def test_no_class_to_choose(batch):
     with pytest.raises(UserError, match=r"data\.classes"):
-        LabelStudio("pets").ask(replace(question, class_names=()))
+        LabelStudio("pets").ask(replace(batch, class_names=()))
 
 
 @needs_sdk
-def test_a_server_that_is_down(question):
+def test_a_server_that_is_down(batch):
     oracle = LabelStudio("pets", url="http://127.0.0.1:1")
     with pytest.raises(UserError, match=r"expected Label Studio at oracle\.url") as error:
-        oracle.ask(question)
+        oracle.ask(batch)
     assert "\n" not in str(error.value)
-    state = question.folder / "label_studio.json"
+    state = batch.folder / "label_studio.json"
     content = json.loads(state.read_text())
     state.write_text(json.dumps(content | {"pushed": ["round-003"]}))
-    with pytest.raises(NotYet, match=r"waiting for 1 label in http://127\.0\.0\.1:1, which does not answer"):
-        oracle.ask(question)
+    with pytest.raises(AwaitingLabels, match=r"waiting for 1 label in http://127\.0\.0\.1:1, which does not answer"):
+        oracle.ask(batch)
 
 
 @needs_sdk
@@ -166,10 +168,10 @@ def test_a_server_that_is_down(question):
         (502, "<html>Bad gateway</html>", "text/html", r"got no answer \(HTTP 502\)"),
     ],
 )
-def test_a_server_that_answers_otherwise(answering, question, status, body, kind, sentence, monkeypatch):
+def test_a_server_that_answers_otherwise(answering, batch, status, body, kind, sentence, monkeypatch):
     monkeypatch.setattr("label_studio_sdk.core.http_client._retry_timeout", lambda *args, **kwargs: 0)
     with pytest.raises(UserError, match=sentence) as error:
-        LabelStudio("pets", url=answering(status, body, kind)).ask(question)
+        LabelStudio("pets", url=answering(status, body, kind)).ask(batch)
     assert TOKEN not in str(error.value)
     assert "\n" not in str(error.value)
     assert error.value.__cause__ is None
@@ -177,12 +179,12 @@ def test_a_server_that_answers_otherwise(answering, question, status, body, kind
 
 
 @needs_sdk
-def test_a_personal_access_token_that_has_expired_is_not_shown(monkeypatch, question):
+def test_a_personal_access_token_that_has_expired_is_not_shown(monkeypatch, batch):
     jwt = pytest.importorskip("jwt")
     expired = jwt.encode({"exp": 1, "token_type": "refresh"}, "a" * 32)
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", expired)
     with pytest.raises(UserError, match="expired") as error:
-        LabelStudio("pets", url="http://127.0.0.1:1").ask(question)
+        LabelStudio("pets", url="http://127.0.0.1:1").ask(batch)
     assert expired not in str(error.value)
 
 
@@ -199,14 +201,14 @@ def test_images_about_which_annotators_disagree_are_listed(tmp_path, capsys):
         ]
         return [SimpleNamespace(id=number, annotations=said)]
 
-    items = tuple(Item(k, f"{k}.png", tmp_path / f"{k}.png", None, None, None, k) for k in range(9))
-    question = Question("round-003", items, ("cat", "dog"), tmp_path)
+    items = tuple(LabelingTask(k, f"{k}.png", tmp_path / f"{k}.png", None, None, None, k) for k in range(9))
+    batch = LabelingBatch("round-003", items, ("cat", "dog"), tmp_path)
     tasks = [
         task(0, "cat", "cat", "cat"),
         task(1, "cat", "dog", "cat"),
         *(task(k, "dog", "cat", "dog") for k in range(2, 9)),
     ]
-    answers = LabelStudio("x", annotators=3)._read(question, tasks, "there")
+    answers = LabelStudio("x", annotators=3)._read(batch, tasks, "there")
     assert [answer.label for answer in answers] == ["cat", "cat", *["dog"] * 7]
     said = capsys.readouterr().out
     assert "annotators disagree about 8 of 9 images of round-003" in said
@@ -224,7 +226,7 @@ def test_deep_files_are_sent_as_a_person_can_see_them(tmp_path):
     Image.fromarray((levels >> 4).astype(np.uint8)).save(tmp_path / "plain.png")
     (tmp_path / "damaged.tif").write_bytes(b"II*\0")
     files = [tmp_path / name for name in ("deep.png", "ct.tif", "plain.png", "damaged.tif")]
-    items = [Item(k, file.name, file, None, None, None, k) for k, file in enumerate(files)]
+    items = [LabelingTask(k, file.name, file, None, None, None, k) for k, file in enumerate(files)]
     how = Decoding(4, 1, ranges={"uint16": (0, 4095), "int16": (-1000, 3095)})
     sent = [*_images(items[:3], how)]
     assert [suffix for suffix, _ in sent] == [".png"] * 3

@@ -22,7 +22,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from msal_lightning.errors import UserError
-from msal_lightning.oracles import Answer, Item, LabelStudio, NotYet, Question
+from msal_lightning.oracles import Annotation, AwaitingLabels, LabelingBatch, LabelingTask, LabelStudio
 from msal_lightning.oracles.label_studio import server as module
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")]
@@ -125,8 +125,8 @@ def ask_about(tmp_path):
             score = None if suggested is None else 1 / (1 + rank)
             confidence = None if suggested is None else 0.25
             path = file.relative_to(tmp_path).as_posix()
-            items.append(Item(number, path, file, suggested, score, confidence, rank))
-        return Question(name, tuple(items), classes, tmp_path / "queries")
+            items.append(LabelingTask(number, path, file, suggested, score, confidence, rank))
+        return LabelingBatch(name, tuple(items), classes, tmp_path / "queries")
 
     return make
 
@@ -141,9 +141,9 @@ def tasks_of(person, oracle):
     return list(person.tasks.list(project=project.id, fields="all", page_size=100))
 
 
-def waits(oracle, question, count):
-    with pytest.raises(NotYet) as waiting:
-        oracle.ask(question)
+def waits(oracle, batch, count):
+    with pytest.raises(AwaitingLabels) as waiting:
+        oracle.ask(batch)
     assert waiting.value.count == count
     return waiting.value.where
 
@@ -155,47 +155,47 @@ def truth(item):
 def test_three_rounds_with_kills_of_the_server(server, person, ask_about, tmp_path, capfd):
     oracle = LabelStudio("three rounds", url=server.url)
     for number, name in enumerate(("initial", "round-000", "round-001")):
-        question = ask_about(name, 130 if number == 1 else 6)  # more than a page of the server's list
+        batch = ask_about(name, 130 if number == 1 else 6)  # more than a page of the server's list
         before = len(tasks_of(person, oracle)) if number else 0
         if number == 1:
-            kill_while_pushing(server, oracle, question)
+            kill_while_pushing(server, oracle, batch)
             server.start()
-        waits(oracle, question, len(question.items))
+        waits(oracle, batch, len(batch.items))
         pushed = tasks_of(person, oracle)[before:]
-        assert sorted(task.data["path"] for task in pushed) == sorted(item.path for item in question.items)
+        assert sorted(task.data["path"] for task in pushed) == sorted(item.path for item in batch.items)
         tasks = {task.data["path"]: task for task in pushed}
-        for item in question.items:
+        for item in batch.items:
             task = tasks[item.path]
             assert (task.data["rank"], task.data.get("score")) == (item.rank, item.score)
             predictions = [p if isinstance(p, dict) else p.model_dump() for p in task.predictions]
             predicted = [prediction["result"][0]["value"]["choices"] for prediction in predictions]
             assert predicted == ([] if item.suggested is None else [[item.suggested]])
-        half = question.items[::2]
+        half = batch.items[::2]
         for item in half:
             person.annotations.create(id=tasks[item.path].id, **choose(truth(item)))
-        waits(oracle, question, len(question.items) - len(half))
+        waits(oracle, batch, len(batch.items) - len(half))
         if number == 2:
             server.kill()  # between push and pull
-            assert "does not answer" in waits(oracle, question, len(question.items))
+            assert "does not answer" in waits(oracle, batch, len(batch.items))
             server.start()
-        for item in question.items[1::2]:
+        for item in batch.items[1::2]:
             person.annotations.create(id=tasks[item.path].id, **choose(truth(item)))
-        assert oracle.ask(question) == [Answer(truth(item)) for item in question.items]
-        assert oracle.ask(question) == [Answer(truth(item)) for item in question.items]  # after a kill of the run
-        assert len(tasks_of(person, oracle)) == before + len(question.items)
+        assert oracle.ask(batch) == [Annotation(truth(item)) for item in batch.items]
+        assert oracle.ask(batch) == [Annotation(truth(item)) for item in batch.items]  # after a kill of the run
+        assert len(tasks_of(person, oracle)) == before + len(batch.items)
     written = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert len(written) > 100
     assert not [file for file in written if TOKEN.encode() in file.read_bytes()]
     assert TOKEN not in "".join(capfd.readouterr())
 
 
-def kill_while_pushing(server, oracle, question):
+def kill_while_pushing(server, oracle, batch):
     """SIGKILL when the first batch is there and the push is still under way."""
     ended = []
 
     def push():
         try:
-            oracle.ask(question)
+            oracle.ask(batch)
         except Exception as error:
             ended.append(error)
 
@@ -213,17 +213,17 @@ def kill_while_pushing(server, oracle, question):
     thread.join()
     (error,) = ended
     assert isinstance(error, UserError), error
-    assert 10 < count < 6 + len(question.items)
+    assert 10 < count < 6 + len(batch.items)
 
 
 def test_images_as_they_are_on_disk(server, person, ask_about):
     import httpx
 
     oracle = LabelStudio("images", url=server.url)
-    question = ask_about("initial", 8)
-    waits(oracle, question, 8)
+    batch = ask_about("initial", 8)
+    waits(oracle, batch, 8)
     for task in tasks_of(person, oracle):
-        item = question.items[task.data["rank"]]
+        item = batch.items[task.data["rank"]]
         assert task.data["path"] == item.path
         answer = httpx.get(server.url + task.data["image"], headers={"Authorization": f"Token {TOKEN}"})
         assert answer.headers["content-type"].startswith("image/")
@@ -233,8 +233,8 @@ def test_images_as_they_are_on_disk(server, person, ask_about):
 
 def test_images_that_are_served_elsewhere(server, person, ask_about):
     oracle = LabelStudio("elsewhere", url=server.url, image_url="http://files.example.com/{path}?x=1")
-    question = ask_about("initial", 2)
-    waits(oracle, question, 2)
+    batch = ask_about("initial", 2)
+    waits(oracle, batch, 2)
     assert {task.data["image"] for task in tasks_of(person, oracle)} == {
         f"http://files.example.com/images%20%C3%A9/000{n}%20%2520.{end}?x=1" for n, end in ((0, "png"), (1, "jpg"))
     }
@@ -244,8 +244,8 @@ def test_skip_unsure_drafts_and_changed_annotations(server, person, ask_about):
     import httpx
 
     oracle = LabelStudio("skips", url=server.url)
-    question = ask_about("round-000", 5)
-    waits(oracle, question, 5)
+    batch = ask_about("round-000", 5)
+    waits(oracle, batch, 5)
     tasks = sorted(tasks_of(person, oracle), key=lambda task: task.data["rank"])
     person.annotations.create(id=tasks[0].id, result=[], was_cancelled=True)  # Label Studio's own button
     person.annotations.create(id=tasks[1].id, **choose("(skip)"))
@@ -257,16 +257,16 @@ def test_skip_unsure_drafts_and_changed_annotations(server, person, ask_about):
         f"{server.url}/api/tasks/{tasks[4].id}/drafts", json=draft, headers={"Authorization": f"Token {TOKEN}"}
     )
     assert said.status_code == 201
-    waits(oracle, question, 1)
+    waits(oracle, batch, 1)
     person.annotations.create(id=tasks[4].id, **choose("cat"))
-    skip = Answer(None, "skip")
-    assert oracle.ask(question) == [skip, skip, Answer(None, "unsure"), Answer(CLASSES[1]), Answer("cat")]
+    skip = Annotation(None, "skip")
+    assert oracle.ask(batch) == [skip, skip, Annotation(None, "unsure"), Annotation(CLASSES[1]), Annotation("cat")]
 
 
 def test_several_annotators(server, person, ask_about):
     oracle = LabelStudio("several", url=server.url, annotators=3)
-    question = ask_about("round-000", 3)
-    waits(oracle, question, 3)
+    batch = ask_about("round-000", 3)
+    waits(oracle, batch, 3)
     people = [person.users.whoami().id]
     people += [person.users.create(email=f"{n}@example.com", username=f"{n}").id for n in "xy"]
     tasks = sorted(tasks_of(person, oracle), key=lambda task: task.data["rank"])
@@ -277,35 +277,35 @@ def test_several_annotators(server, person, ask_about):
         if n == 0:  # the same person again: no second vote
             person.annotations.create(id=tasks[0].id, **choose("cat", completed_by=who))
         if n < 2:
-            waits(oracle, question, 3)
-    assert oracle.ask(question) == [Answer("cat"), Answer(None, "unsure"), Answer(None, "skip")]
+            waits(oracle, batch, 3)
+    assert oracle.ask(batch) == [Annotation("cat"), Annotation(None, "unsure"), Annotation(None, "skip")]
 
 
 def test_new_classes(server, person, ask_about):
     oracle = LabelStudio("new classes", url=server.url, allow_new_classes=True)
-    question = ask_about("round-000", 2)
-    waits(oracle, question, 2)
+    batch = ask_about("round-000", 2)
+    waits(oracle, batch, 2)
     tasks = sorted(tasks_of(person, oracle), key=lambda task: task.data["rank"])
     written = {"from_name": "new_class", "to_name": "image", "type": "textarea", "value": {"text": ["bird"]}}
     person.annotations.create(id=tasks[0].id, result=[*choose("(new class)")["result"], written])
     person.annotations.create(id=tasks[1].id, **choose("cat"))
-    assert oracle.ask(question) == [Answer("bird"), Answer("cat")]
+    assert oracle.ask(batch) == [Annotation("bird"), Annotation("cat")]
     waits(oracle, later := ask_about("round-001", 1, classes=(*CLASSES, "bird")), 1)
     person.annotations.create(id=tasks_of(person, oracle)[-1].id, **choose("bird"))
-    assert oracle.ask(later) == [Answer("bird")]
+    assert oracle.ask(later) == [Annotation("bird")]
 
 
 def test_a_choice_that_somebody_added_to_the_page(server, person, ask_about):
     oracle = LabelStudio("by hand", url=server.url)
-    question = ask_about("round-000", 2)
-    waits(oracle, question, 2)
+    batch = ask_about("round-000", 2)
+    waits(oracle, batch, 2)
     (project,) = [p for p in person.projects.list() if p.title == oracle.project]
     config = person.projects.get(project.id).label_config.replace("</Choices>", '<Choice value="cow"/></Choices>')
     person.projects.update(project.id, label_config=config)
     for task in tasks_of(person, oracle):
         person.annotations.create(id=task.id, **choose("cow"))
     with pytest.raises(UserError, match=r"2 annotations of round-000 .*\n.*the class 'cow' is not known"):
-        oracle.ask(question)
+        oracle.ask(batch)
     assert '"cow"' in person.projects.get(project.id).label_config
 
 
@@ -318,13 +318,13 @@ def test_a_project_for_something_else(server, person, ask_about):
 
 def test_two_runs_share_a_project(server, person, ask_about, tmp_path):
     oracle = LabelStudio("shared", url=server.url)
-    question = ask_about("initial", 2)
-    waits(oracle, question, 2)
+    batch = ask_about("initial", 2)
+    waits(oracle, batch, 2)
     for task in tasks_of(person, oracle):
         person.annotations.create(id=task.id, **choose("cat"))
     (tmp_path / "other").mkdir()
-    waits(oracle, Question(question.name, question.items, CLASSES, tmp_path / "other"), 2)
-    assert oracle.ask(question) == [Answer("cat")] * 2
+    waits(oracle, LabelingBatch(batch.name, batch.items, CLASSES, tmp_path / "other"), 2)
+    assert oracle.ask(batch) == [Annotation("cat")] * 2
 
 
 def test_a_personal_access_token(server, ask_about, monkeypatch, tmp_path):
@@ -348,7 +348,7 @@ def test_a_personal_access_token(server, ask_about, monkeypatch, tmp_path):
 def test_a_request_that_arrived_twice(server, person, ask_about, monkeypatch):
     """The server made the tasks, but its answer was lost: two tasks of an image are one."""
     oracle = LabelStudio("twice", url=server.url)
-    question = ask_about("round-000", 2)
+    batch = ask_about("round-000", 2)
     real = module.Server.add_tasks
 
     def twice(self, project, tasks):
@@ -356,13 +356,13 @@ def test_a_request_that_arrived_twice(server, person, ask_about, monkeypatch):
         real(self, project, tasks)
 
     monkeypatch.setattr(module.Server, "add_tasks", twice)
-    waits(oracle, question, 2)
+    waits(oracle, batch, 2)
     _, second, third, _ = sorted(tasks_of(person, oracle), key=lambda task: task.id)
     person.annotations.create(id=third.id, **choose("cat"))
-    waits(oracle, question, 1)
+    waits(oracle, batch, 1)
     person.annotations.create(id=second.id, **choose(CLASSES[1]))
-    assert oracle.ask(question) == [Answer("cat"), Answer(CLASSES[1])]
-    assert json.loads((question.folder / "label_studio.json").read_text())["pushed"] == ["round-000"]
+    assert oracle.ask(batch) == [Annotation("cat"), Annotation(CLASSES[1])]
+    assert json.loads((batch.folder / "label_studio.json").read_text())["pushed"] == ["round-000"]
 
 
 def test_fit_with_kills_of_the_server_and_the_run(server, person, tmp_path, monkeypatch):
@@ -405,9 +405,9 @@ def test_fit_with_kills_of_the_server_and_the_run(server, person, tmp_path, monk
 
     oracle = LabelStudio("fit", url=server.url)
     with_people = ("--oracle", "LabelStudio", "--oracle.project", "fit", "--oracle.url", server.url)
-    asked = [8, 6, 6, 6]
-    for number, count in enumerate(asked):
-        before = sum(asked[:number])
+    request = [8, 6, 6, 6]
+    for number, count in enumerate(request):
+        before = sum(request[:number])
         if number == 2:
             assert fit("people", *with_people, killed_after=before + 1) == -signal.SIGKILL  # the run, while it pushes
         assert fit("people", *with_people) == 0, said[-1]
@@ -424,7 +424,7 @@ def test_fit_with_kills_of_the_server_and_the_run(server, person, tmp_path, monk
         for task in tasks[before + 2 :]:
             person.annotations.create(id=task.id, **choose(truth[task.data["path"]]))
     assert fit("people", *with_people) == 0, said[-1]
-    assert len(tasks_of(person, oracle)) == sum(asked)
+    assert len(tasks_of(person, oracle)) == sum(request)
 
     def ledger(name):
         return [

@@ -75,9 +75,9 @@ def _available(rows: list[Row]) -> list[float] | None:
     """Share of each class in the pool before the first query, what Random would buy; None where nobody knows."""
     first: Summary | None = next((row.summary for row in rows if not row.summary.method.is_full), None)
     record = next(iter(first.method.runs.values())).records[0] if first else None
-    if record is None or record.learn_class_counts is None:
+    if record is None or record.train_class_counts is None:
         return None
-    pool = list(record.learn_class_counts)
+    pool = list(record.train_class_counts)
     for label in record.initial.label:
         pool[label] -= 1
     return [count / sum(pool) for count in pool] if sum(pool) else None
