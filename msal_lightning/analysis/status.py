@@ -3,17 +3,16 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from msal_lightning.analysis.stats.estimates import Comparison, Estimate, accuracy_interval, against_random, next_gain
 from msal_lightning.errors import RunError, UserError
 from msal_lightning.io.lock import DirectoryLock
 from msal_lightning.io.rounding import fixed
 from msal_lightning.io.wording import counted
-from msal_lightning.loop.budget import label_counts
 from msal_lightning.oracles.base import LabelingBatch
 from msal_lightning.oracles.csv_files.csv_file import read_answers
 from msal_lightning.paper.methods import last_word, method_name
+from msal_lightning.runs.budget import label_counts_of
 from msal_lightning.runs.classes import ClassRow, class_rows, missing_classes, worst_first
 from msal_lightning.runs.pending import INITIAL, PendingRequest, all_pending, pending_file
 from msal_lightning.runs.reading import Run, read_run, read_runs
@@ -126,7 +125,7 @@ def look(folder: Path, against: Sequence[Path] = (), read: _Reader = read_quietl
     labels = {name: sum(answer.label is not None for answer in given) for name, given in answers.items()}
     of_initial = labels.pop(INITIAL, 0)
     question = next((one.pending for one in request if one.pending), None)
-    counts = _label_counts(config)
+    counts = label_counts_of(config)
     return Status(
         run=str(folder),
         method=method_name(config),
@@ -224,14 +223,6 @@ def _waiting(question: LabelingBatch, allow_new_classes: bool) -> Waiting:
     except UserError as error:
         return Waiting(question.name, request, request, str(file), str(error))
     return Waiting(question.name, request, blank, str(file))
-
-
-def _label_counts(config: dict[str, Any]) -> list[int] | None:
-    """As the loop counts them; None where all are labeled at once or the configuration does not say."""
-    initial, size, budget = (config.get(f"loop.{key}") for key in ("initial_size", "query_size", "query_budget"))
-    if not (isinstance(initial, int) and isinstance(size, int) and isinstance(budget, int)):
-        return None
-    return label_counts(initial + budget, initial, size, budget)
 
 
 def _random(run: Run, against: Sequence[Path], read: _Reader) -> Comparison | None:

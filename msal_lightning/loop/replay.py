@@ -8,10 +8,10 @@ from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.errors import RunError
 from msal_lightning.loop.fitting import Fitted
 from msal_lightning.loop.label_sources import InitialSet, LabelSource
-from msal_lightning.loop.restore import know_classes
 from msal_lightning.query.callback import Query
 from msal_lightning.query.shortlist import Selection
 from msal_lightning.runs.changed_images import changed_images
+from msal_lightning.runs.moves import know_classes
 from msal_lightning.runs.records import LabeledImages, RoundRecord, read_records
 
 
@@ -82,15 +82,15 @@ class ReplayedLabels(LabelSource):
             return query.selection
         self._label(record.queried, query.round, query.round + 1)
         if record.skipped is not None:
-            self.data.skip(torch.tensor(record.skipped.index, dtype=torch.int64))
+            self.data.skip(record.skipped.tensor())
         score = None if record.queried.score is None else torch.tensor(record.queried.score)
-        return Selection(torch.tensor(record.queried.index, dtype=torch.int64), score)
+        return Selection(record.queried.tensors()[0], score)
 
     def settle(self, draft: RoundRecord, selection: Selection, query: Query, fitted: Fitted) -> RoundRecord:  # noqa: D102
         return self.with_labels(draft, selection, query)
 
     def _label(self, labeled: LabeledImages, round: int, trained_from: int) -> None:
-        index, labels = (torch.tensor(column, dtype=torch.int64) for column in (labeled.index, labeled.label))
+        index, labels = labeled.tensors()
         data, record = self.data, self._records[round]
         try:
             if record.skipped is not None:  # a person was asked: what the data knows may be none of it

@@ -3,26 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.data.image_files import name_some
 from msal_lightning.errors import RunError
-from msal_lightning.io.kill_points import kill_point
 from msal_lightning.io.wording import counted
-from msal_lightning.runs.records import LabeledImages, RoundRecord
-
-
-def know_classes(data: ActiveDataModule, names: Sequence[str]) -> None:
-    """Add the classes that a record has beyond those of the data.
-
-    Raises:
-        ValueError: the data begins with other classes.
-    """
-    known = len(data.class_names)
-    if [*data.class_names] != [*names[:known]]:
-        raise ValueError(f"the classes are {name_some(data.class_names)} and were {name_some(names)}")
-    data.add_classes(names[known:])
+from msal_lightning.runs.moves import move_as_recorded
+from msal_lightning.runs.records import RoundRecord
 
 
 def check_rounds(records: Sequence[RoundRecord], label_counts: Sequence[int], run: Path) -> None:
@@ -67,24 +52,12 @@ def restore(data: ActiveDataModule, records: list[RoundRecord], seed: int, run: 
             "bring the former dataset back, or start anew with --overwrite"
         )
     for record in records:
-        held_out = record.held_out or LabeledImages()
-        for labeled, trained_from in ((held_out, 0), (record.initial, 0), (record.queried, record.round + 1)):
-            index, label = (torch.tensor(column, dtype=torch.int64) for column in (labeled.index, labeled.label))
-            try:
-                data.restore(index, label, trained_from)
-                data.check_paths(index, labeled.path)
-                if labeled is held_out:
-                    kill_point("restore held-out labels")
-                    data.hold_out(index)
-                if record.skipped and trained_from:
-                    data.skip(torch.tensor(record.skipped.index, dtype=torch.int64))
-                if trained_from and record.class_names:
-                    know_classes(data, record.class_names)
-            except ValueError as error:
-                raise RunError(
-                    f"the record of round {record.round} in '{run}' does not fit the data ({error}): bring the former "
-                    "dataset back, or start anew with --overwrite"
-                ) from None
+        try:
+            move_as_recorded(data, record)
+        except ValueError as error:
+            raise RunError(
+                f"the record of round {record.round} in '{run}' does not fit the data ({error}): bring the former "
+                "dataset back, or start anew with --overwrite"
+            ) from None
     if records and (pseudo := records[-1].pseudo_labels):
-        index, label = (torch.tensor(column, dtype=torch.int64) for column in (pseudo.index, pseudo.label))
-        data.set_pseudo_labels(index, label)
+        data.set_pseudo_labels(*pseudo.tensors())

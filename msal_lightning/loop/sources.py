@@ -2,12 +2,12 @@
 
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.loop.annotation import AnnotatorLabels
-from msal_lightning.loop.budget import label_counts
 from msal_lightning.loop.checks import ModelCheck
 from msal_lightning.loop.fitting import Fitter
 from msal_lightning.loop.label_sources import DataLabels, LabelSource
 from msal_lightning.loop.replay import ReplayedLabels
 from msal_lightning.oracles.base import Oracle
+from msal_lightning.runs.budget import label_counts
 from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.strategies.base import Strategy
 

@@ -6,12 +6,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from msal_lightning.data.places import Place
 from msal_lightning.errors import RunError
 from msal_lightning.io.json_files import read_json
 from msal_lightning.io.typed import check_types
 from msal_lightning.models.class_results import ClassResults
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FORMAT = 4
 """Of a record; a change that an older version cannot read raises it."""
@@ -35,7 +39,11 @@ class LabeledImages:
     index: list[int] = field(default_factory=list)
     label: list[int] = field(default_factory=list)
     score: list[float] | None = None
-    path: list[str] | None = None  # since format 2
+    path: list[str] | None = None
+
+    def tensors(self) -> "tuple[Tensor, Tensor]":
+        """Indices and labels, (n,) int64 each."""
+        return _int64(self.index), _int64(self.label)
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,10 @@ class PseudoLabels:
     wrong: int | None = None
     threshold: float | None = None
 
+    def tensors(self) -> "tuple[Tensor, Tensor]":
+        """Indices and labels, (n,) int64 each."""
+        return _int64(self.index), _int64(self.label)
+
 
 @dataclass(frozen=True)
 class Skipped:
@@ -69,6 +81,10 @@ class Skipped:
     index: list[int] = field(default_factory=list)
     reason: list[str] = field(default_factory=list)
     path: list[str] = field(default_factory=list)
+
+    def tensor(self) -> "Tensor":
+        """Indices, (n,) int64."""
+        return _int64(self.index)
 
     def __add__(self, other: "Skipped") -> "Skipped":
         return Skipped([*self.index, *other.index], [*self.reason, *other.reason], [*self.path, *other.path])
@@ -124,6 +140,11 @@ class RoundRecord:
     test_classes: ClassResults | None = None
     resolved: dict[str, Any] | None = None
 
+    def moves(self) -> "list[tuple[LabeledImages, int]]":
+        """The labeled images that the record holds, each part with its ``labeled_at`` afterwards, in their order."""
+        held_out = [(self.held_out, Place.HELD_OUT.value)] if self.held_out else []
+        return [*held_out, (self.initial, 0), (self.queried, self.round + 1)]
+
     @property
     def accuracy(self) -> float:
         """On the test set."""
@@ -177,7 +198,7 @@ def read_record(file: Path) -> RoundRecord:
         raise RunError(f"cannot read the record '{file}' ({error.strerror}): give it back to you") from None
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         raise RunError(f"the record '{file}' is damaged: {remedy}") from None
-    if version not in range(1, FORMAT + 1):
+    if version not in (3, FORMAT):
         raise RunError(f"expected the record '{file}' in format {FORMAT}, got {version}: {remedy}")
     if digest != digest_of(body):
         raise RunError(f"the record '{file}' was changed after it was written: {remedy}")
@@ -225,6 +246,12 @@ def record_of(body: Mapping[str, Any]) -> RoundRecord:
     }
     made = {key: part(**body[key]) for key, part in parts.items() if body.get(key)}
     return RoundRecord(**{**body, **made})
+
+
+def _int64(values: list[int]) -> "Tensor":
+    import torch  # not above: `status` and `report` read records without it
+
+    return torch.tensor(values, dtype=torch.int64)
 
 
 def digest_of(body: Mapping[str, Any]) -> str:

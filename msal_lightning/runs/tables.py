@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from msal_lightning.data.places import Place
-from msal_lightning.runs.records import LabeledImages, RoundRecord
+from msal_lightning.runs.records import RoundRecord
 
 
 def curve_row(record: RoundRecord) -> dict[str, Any]:
@@ -22,12 +21,7 @@ def curve_row(record: RoundRecord) -> dict[str, Any]:
 def ledger_rows(record: RoundRecord) -> list[dict[str, Any]]:
     """The rows of ``ledger.csv`` that a round adds."""
     rows = []
-    held_out = record.held_out or LabeledImages()
-    for labeled, trained_from in (
-        (held_out, Place.HELD_OUT.value),
-        (record.initial, 0),
-        (record.queried, record.round + 1),
-    ):
+    for labeled, trained_from in record.moves():
         scores: list[float] | list[None] = labeled.score or [None] * len(labeled.index)
         for rank, (index, label, score) in enumerate(zip(labeled.index, labeled.label, scores, strict=True)):
             row = {"round": trained_from, "rank": rank, "index": index, "score": score, "label": label}

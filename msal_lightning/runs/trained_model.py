@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from msal_lightning.data import ActiveDataModule
 from msal_lightning.data.fingerprint import FILE, Print, read_fingerprint
 from msal_lightning.errors import RunError, UserError
 from msal_lightning.runs.changed_images import changed_images
+from msal_lightning.runs.moves import move_as_recorded
 from msal_lightning.runs.reading import Run, read_run
 from msal_lightning.training.checkpoint import load_checked
 
@@ -71,13 +71,10 @@ class Trained:
             raise self._other_images(change)
         data.reset(int(self.run.config.get("seed", 0)))
         for record in self.run.records:
-            for labeled, trained_from in ((record.initial, 0), (record.queried, record.round + 1)):
-                index, labels = (torch.tensor(column, dtype=torch.int64) for column in (labeled.index, labeled.label))
-                try:
-                    data.restore(index, labels, trained_from)
-                    data.check_paths(index, labeled.path)
-                except ValueError as error:
-                    raise self._other_images(str(error)) from None
+            try:
+                move_as_recorded(data, record)
+            except ValueError as error:
+                raise self._other_images(str(error)) from None
 
     def _other_images(self, change: str) -> RunError:
         return RunError(

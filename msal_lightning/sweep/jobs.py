@@ -12,7 +12,8 @@ from jsonargparse import Namespace
 from msal_lightning.config.parser import as_user_error, build_parser, instantiate, parse, resolve
 from msal_lightning.errors import ConfigError, UserError
 from msal_lightning.loop.shared_round0 import digest
-from msal_lightning.runs.config import say_changed
+from msal_lightning.runs.budget import num_rounds
+from msal_lightning.runs.config import flatten, say_changed
 from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.records import read_records
 from msal_lightning.sweep.grid import Cell
@@ -77,7 +78,7 @@ def make_jobs(cells: Sequence[Cell], out: Path, known: Sequence[str] = ()) -> tu
         seeded = {**resolved, "seed": _whole(cell.arguments[-1])} if has_seed else resolved
         seeded = _with_precision(seeded, out / cell.name)
         group = f"{digest(seeded)}-{config.loop.replay or config.loop.initial_size}".replace("/", "-")
-        jobs.append(Job(cell, out / cell.name, _rounds(config.loop), group, seeded))
+        jobs.append(Job(cell, out / cell.name, _rounds(seeded), group, seeded))
     if not jobs:
         raise ConfigError(f"no cell is left to run ({'; '.join(left_out)}): set model.head to prototype")
     return jobs, [f"left out {count} of {reason}" for reason, count in left_out.items()]
@@ -114,12 +115,9 @@ def _is_told(job: Job) -> bool:
     return job.config["logger"] != "wandb" or (file.exists() and "finished" in file.read_text())
 
 
-def _rounds(loop: Namespace) -> int:
-    if loop.replay:
-        return len(read_records(Path(loop.replay)))
-    if loop.initial_size == "all" or not loop.query_budget:
-        return 1
-    return 1 + -(-int(loop.query_budget) // max(1, int(loop.query_size)))
+def _rounds(config: dict[str, Any]) -> int:
+    replayed = config["loop"].get("replay")
+    return len(read_records(Path(replayed))) if replayed else num_rounds(flatten(config))
 
 
 def _with_precision(config: dict[str, Any], folder: Path) -> dict[str, Any]:

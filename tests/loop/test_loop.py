@@ -11,8 +11,8 @@ from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
 from msal_lightning.data.label_guard import LabelAccessError
 from msal_lightning.datasets import Digits
 from msal_lightning.errors import UserError
-from msal_lightning.loop.budget import label_counts
 from msal_lightning.models.backbones import SmallCNN
+from msal_lightning.runs.budget import label_counts
 from msal_lightning.strategies import (
     BADGE,
     BALD,

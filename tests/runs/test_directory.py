@@ -6,9 +6,10 @@ import json
 from dataclasses import asdict, replace
 
 import pytest
+import torch
 import yaml
 
-from msal_lightning.errors import UserError
+from msal_lightning.errors import RunError, UserError
 from msal_lightning.io.folder_mark import MARK, write_mark
 from msal_lightning.runs.directory import RunDirectory, write_atomically
 from msal_lightning.runs.records import FORMAT, LabeledImages, PseudoLabels, RoundRecord, aubc, read_records
@@ -96,14 +97,20 @@ def test_damaged_records_are_named_and_nothing_is_lost(run, damage):
     assert {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()} == before
 
 
-def test_a_record_of_the_first_format_is_read(run):
+def test_a_record_of_a_format_that_was_never_released_is_refused(run):
     file = run.path / "rounds" / "002.json"
-    body = json.loads(file.read_text())
-    for key in ("format", "digest", "pseudo_labels"):
-        del body[key]
-    digest = hashlib.blake2s(json.dumps(body, sort_keys=True).encode(), digest_size=8).hexdigest()
-    file.write_text(json.dumps({"format": 1, "digest": digest, **body}))
-    assert read_records(run.path)[2] == record(2, accuracy=0.7)
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 2}))
+    with pytest.raises(RunError, match=r"in format 4, got 2: .* move it and all later ones to another folder"):
+        read_records(run.path)
+
+
+def test_a_record_moves_what_it_labeled():
+    held_out, initial, queried = LabeledImages([1], [0]), LabeledImages([2, 3], [1, 1]), LabeledImages([7], [0])
+    whole = replace(record(0), held_out=held_out, initial=initial, queried=queried)
+    assert whole.moves() == [(held_out, -4), (initial, 0), (queried, 1)]
+    assert replace(whole, round=4, held_out=None).moves()[-1] == (queried, 5)
+    index, label = initial.tensors()
+    assert (index.tolist(), label.tolist(), index.dtype) == ([2, 3], [1, 1], torch.int64)
 
 
 def test_pseudo_labels_come_back_as_they_were(run):

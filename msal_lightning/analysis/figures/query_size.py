@@ -14,6 +14,7 @@ from msal_lightning.errors import RunError
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
 from msal_lightning.paper.methods import method_name
+from msal_lightning.runs.budget import label_counts_of
 from msal_lightning.runs.config import is_free
 from msal_lightning.runs.reading import Run, read_runs
 from msal_lightning.runs.records import aubc
@@ -98,9 +99,5 @@ def _check(runs: Sequence[Run]) -> None:
 
 
 def _is_finished(run: Run) -> bool:
-    initial, budget = run.config.get("loop.initial_size"), run.config.get("loop.query_budget")
-    if not run.records:
-        return False
-    if not isinstance(initial, int) or not isinstance(budget, int) or run.config.get("loop.replay"):
-        return True
-    return run.records[-1].num_labeled >= initial + budget
+    counts = label_counts_of(run.config)
+    return bool(run.records) and (counts is None or run.records[-1].num_labeled >= counts[-1])

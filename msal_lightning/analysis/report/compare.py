@@ -8,6 +8,7 @@ from typing import Any
 
 from msal_lightning.errors import RunError
 from msal_lightning.paper.methods import method_name
+from msal_lightning.runs.budget import is_full, num_rounds
 from msal_lightning.runs.reading import Run, read_runs
 from msal_lightning.training.environment import say_mixed_environments
 
@@ -29,7 +30,7 @@ class Method:
     @property
     def is_full(self) -> bool:
         """Whether it learns from everything and queries nothing."""
-        return _is_full(next(iter(self.runs.values())))
+        return is_full(next(iter(self.runs.values())).config)
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,14 @@ def compare(paths: Sequence[Path]) -> Comparison:
 
 
 def _finished(runs: list[Run]) -> tuple[list[Run], list[str]]:
-    most = max(len(run.records) for run in runs if not _is_full(run)) if not all(map(_is_full, runs)) else 1
+    most = (
+        max(len(run.records) for run in runs if not is_full(run.config))
+        if not all(is_full(run.config) for run in runs)
+        else 1
+    )
     finished, notes = [], []
     for run in runs:
-        rounds = 1 if _is_full(run) else max(most, _planned_rounds(run))
+        rounds = 1 if is_full(run.config) else max(most, num_rounds(run.config))
         if len(run.records) < rounds:
             notes.append(f"{run.folder} is left out: {len(run.records)} of {rounds} rounds are finished")
         else:
@@ -88,25 +93,14 @@ def _finished(runs: list[Run]) -> tuple[list[Run], list[str]]:
     return finished, notes
 
 
-def _planned_rounds(run: Run) -> int:
-    size, budget = run.config.get("loop.query_size"), run.config.get("loop.query_budget")
-    if run.config.get("loop.replay") or not size or budget is None:
-        return 1
-    return 1 + -(-int(budget) // int(size))
-
-
-def _is_full(run: Run) -> bool:
-    return run.config.get("loop.initial_size") == "all"
-
-
 def _check_settings(runs: list[Run]) -> None:
     # the first ordinary run sets the rule, so that Full is excused from loop.* and not the others from it
-    rule = next((run for run in runs if not _is_full(run)), runs[0])
+    rule = next((run for run in runs if not is_full(run.config)), runs[0])
     expected = dict(rule.setting)
     for run in runs:
         got = dict(run.setting)
         for key in sorted({*expected, *got}):
-            excused = key.startswith("loop.") and _is_full(run)
+            excused = key.startswith("loop.") and is_full(run.config)
             if expected.get(key) != got.get(key) and not excused and not _is_method(key):
                 raise RunError(
                     f"expected runs that differ in query, head and seed only, got {key} {rule.config.get(key)} in "
@@ -121,7 +115,7 @@ def _is_method(key: str) -> bool:
 def _check_initial_sets(runs: list[Run]) -> None:
     first: dict[Any, Run] = {}
     for run in runs:
-        if _is_full(run):
+        if is_full(run.config):
             continue
         other = first.setdefault(run.config.get("seed"), run)
         here, there = set(run.records[0].initial.index), set(other.records[0].initial.index)
@@ -136,7 +130,7 @@ def _methods(runs: list[Run]) -> list[Method]:
     groups: dict[tuple[tuple[str, str], ...], dict[int, Run]] = defaultdict(dict)
     for run in runs:
         key = tuple((k, str(v)) for k, v in sorted(run.config.items()) if _is_method(k))
-        key = tuple((k, v) for k, v in key if v != "None") + (("loop.initial_size", "all"),) * _is_full(run)
+        key = tuple((k, v) for k, v in key if v != "None") + (("loop.initial_size", "all"),) * is_full(run.config)
         seed = int(run.config.get("seed", 0))
         if seed in groups[key]:
             raise RunError(

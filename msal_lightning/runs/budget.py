@@ -1,6 +1,7 @@
 """How many labels each round has."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from msal_lightning.errors import ConfigError
 
@@ -39,3 +40,30 @@ def label_counts(num_images: int, initial_size: int | Literal["all"], query_size
         )
     end = initial_size + query_budget
     return [*range(initial_size, end, query_size), end]
+
+
+def label_counts_of(config: Mapping[str, Any]) -> list[int] | None:
+    """How many labels each round of a configuration trains on.
+
+    Args:
+        config: flattened.
+
+    Returns:
+        None for the paper's Full and for a replay, where the data or another run decides.
+    """
+    initial, size, budget = (config.get(f"loop.{key}") for key in ("initial_size", "query_size", "query_budget"))
+    if not (isinstance(initial, int) and isinstance(size, int) and isinstance(budget, int)):
+        return None
+    if config.get("loop.replay"):
+        return None
+    return label_counts(initial + budget, initial, size, budget)
+
+
+def num_rounds(config: Mapping[str, Any]) -> int:
+    """Number of rounds of a flattened configuration; 1 where :func:`label_counts_of` does not know."""
+    return len(label_counts_of(config) or [0])
+
+
+def is_full(config: Mapping[str, Any]) -> bool:
+    """Whether a flattened configuration labels everything at once: the paper's Full."""
+    return config.get("loop.initial_size") == "all"
