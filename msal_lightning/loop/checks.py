@@ -81,7 +81,6 @@ class ModelCheck:
         data: set up.
         strategy: of the queries.
         max_epochs: of each fit, if there is a limit.
-        queries: the strategy is used; False where labels are replayed.
 
     Attributes:
         head: name of the model's head; None until the classes are known.
@@ -93,21 +92,24 @@ class ModelCheck:
         data: ActiveDataModule,
         strategy: Strategy,
         max_epochs: int | None,
-        queries: bool,
     ) -> None:
         self._new_model = new_model
         self._data = data
         self._strategy = strategy
         self._max_epochs = max_epochs
-        self._queries = queries
         self.head: str | None = None
 
-    def start(self, classes_known: bool) -> None:
-        """Check the model before anything is labeled; :meth:`with_classes` follows if the classes are not known yet."""
-        if classes_known:
-            self.with_classes()
-        else:
+    def start(self, names_classes: bool, queries: bool) -> None:
+        """Check the model before anything is labeled.
+
+        Args:
+            names_classes: the labels still have to name the classes; :meth:`with_classes` follows then.
+            queries: the strategy selects images.
+        """
+        if names_classes:
             self.without_classes()
+        else:
+            self.with_classes(queries)
 
     def without_classes(self) -> None:
         """Check what the number of classes does not change, before a person has named them.
@@ -122,8 +124,11 @@ class ModelCheck:
                 return
             try_model(model, self._data.images.shape[1:], self._max_epochs)
 
-    def with_classes(self) -> None:
+    def with_classes(self, queries: bool = True) -> None:
         """Check everything, once the classes are known.
+
+        Args:
+            queries: the strategy selects images.
 
         Raises:
             ConfigError: the model cannot be trained, or does not fit the strategy.
@@ -134,7 +139,7 @@ class ModelCheck:
             Query(self._strategy, 0).prepare(model)
             self.head = model.head_name
             try_model(model, self._data.images.shape[1:], self._max_epochs)
-        if self._queries and self._strategy.needs_prototypes and self.head != "prototype":
+        if queries and self._strategy.needs_prototypes and self.head != "prototype":
             raise ConfigError(
                 f"query {self._strategy.name} needs prototypes, got model.head {self.head}: "
                 "set model.head to prototype, or query to Entropy, Margin or LeastConfidence"

@@ -42,10 +42,12 @@ class LabelSource(ABC):
         title: who chooses the images, for the first line of the run.
 
     Attributes:
+        queries: the strategy selects images.
         keeps_model: the model of a round must be saved before its labels are there.
     """
 
     keeps_model = False
+    queries = True
 
     def __init__(self, data: ActiveDataModule, label_counts: Sequence[int], held_out: int, title: str) -> None:
         self.data = data

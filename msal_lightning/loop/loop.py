@@ -93,13 +93,13 @@ class ActiveLoop:
         with isolate_rng(), quiet_lightning():
             trainer = self.fitter.new_trainer()
         self.num_processes = trainer.world_size
-        check_model = ModelCheck(new_model, data, strategy, trainer.max_epochs, queries=not options.replay)
+        check_model = ModelCheck(new_model, data, strategy, trainer.max_epochs)
         self.labels = choose_label_source(data, strategy, oracle or Simulated(), run, self.fitter, check_model)
         strategy.expect_queries(len(self.labels.label_counts) - 1)
         run.config = run.config or from_python(options, strategy, data)
         keep_batch_size(run, data, trainer)
         check_fits(trainer, data, self.labels.label_counts[0], self.labels.held_out)
-        check_model.start(classes_known=not self.labels.names_classes)
+        check_model.start(self.labels.names_classes, self.labels.queries)
         if run.config.get("model") == {}:
             run.config["model"] = {"head": check_model.head}
 

@@ -28,6 +28,8 @@ class ReplayedLabels(LabelSource):
         RunError: the run has no finished rounds, or a record is damaged.
     """
 
+    queries = False
+
     def __init__(self, path: str, data: ActiveDataModule) -> None:
         self.path = path
         self._records = read_records(Path(path))
