@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import Namespace
+from jsonargparse import ArgumentParser, Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_only  # type: ignore[attr-defined]
 
@@ -69,15 +69,7 @@ def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
     part.data.only_sample = config.plan
     if config.wandb_images < 0:
         raise ConfigError(f"expected wandb_images to be at least 0, got {config.wandb_images}: 32 is the default")
-    replayed = "-replay" if config.loop.replay else ""
-    name = f"{part.data.name}-{part.query.name}-{config.model.head}-seed{config.seed}{replayed}"
-    path = Path(config.run_dir or Path("runs") / name)
-    requeued = int(os.environ.get("SLURM_RESTART_COUNT") or 0) > 0  # SLURM repeats the command as it was
-    overwrite = config.overwrite and not requeued
-    if config.trainer.precision == "auto":
-        config.trainer.precision, why = choose_precision(config.trainer.accelerator, None if overwrite else path)
-        rank_zero_only(say)(f"precision {config.trainer.precision}: {why} (trainer.precision auto)", flush=True)
-    run = RunDirectory(path, resolve(parser, config), overwrite)
+    run = _run_directory(parser, config, part)
     tracker = _tracker(config.logger, run, QueriedImages(run, part.data, config.wandb_images))
     with as_user_error():
         loop = ActiveLoop(
@@ -95,8 +87,21 @@ def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
         return
     records = loop.run()
     if loop.waiting is None and _is_paid_for(records[0]):
-        for line in outlook(path, records):
+        for line in outlook(run.path, records):
             rank_zero_only(say)(line)
+
+
+def _run_directory(parser: ArgumentParser, config: Namespace, part: Namespace) -> RunDirectory:
+    """The run directory of a configuration; chooses ``trainer.precision`` where that is auto."""
+    replayed = "-replay" if config.loop.replay else ""
+    name = f"{part.data.name}-{part.query.name}-{config.model.head}-seed{config.seed}{replayed}"
+    path = Path(config.run_dir or Path("runs") / name)
+    requeued = int(os.environ.get("SLURM_RESTART_COUNT") or 0) > 0  # SLURM repeats the command as it was
+    overwrite = config.overwrite and not requeued
+    if config.trainer.precision == "auto":
+        config.trainer.precision, why = choose_precision(config.trainer.accelerator, None if overwrite else path)
+        rank_zero_only(say)(f"precision {config.trainer.precision}: {why} (trainer.precision auto)", flush=True)
+    return RunDirectory(path, resolve(parser, config), overwrite)
 
 
 def replay(argv: list[str]) -> None:
