@@ -9,9 +9,9 @@
 # %% [markdown]
 # # Comparing strategies
 #
-# Three strategies, two seeds, one table and one picture. The images are scikit-learn's digits; with `root` set to a
-# folder that holds Fashion-MNIST's four IDX files (Debian: `apt-get install dataset-fashion-mnist`), the same cells
-# run on it.
+# This notebook compares three strategies on two seeds, in one table and one picture. The images are scikit-learn's
+# digits. Set `root` to a folder with Fashion-MNIST's four IDX files (Debian: `apt-get install dataset-fashion-mnist`)
+# to run the same cells on Fashion-MNIST.
 
 # %%
 import os
@@ -38,9 +38,9 @@ else:
 # %% [markdown]
 # ## The runs
 #
-# All on the prototype head, so that only the choice of images differs: for one seed, every strategy starts from the
-# same initial set and the same first model. `pool_limit` lets each query look at 10,000 random images instead of all
-# 60,000.
+# All runs use the prototype head, so they differ only in the selected images: for one seed, every strategy starts
+# from the same initial set and the same first model. On Fashion-MNIST, `pool_limit` lets each query score 10,000
+# random images instead of all 60,000.
 
 
 # %%
@@ -63,9 +63,9 @@ for strategy in (Random(), Margin(), MSALD()):
 # %% [markdown]
 # ## The table
 #
-# What `python -m msal_lightning report` prints. It reads run directories, whoever made them, and refuses those that
-# differ in more than strategy, head and seed, or whose initial sets differ. Methods are called as in the paper's
-# Table 3: Margin(MSAL) is Margin on the prototype head.
+# `python -m msal_lightning report` prints this table. It reads all run directories and refuses runs that differ in
+# more than strategy, head and seed, or whose initial sets differ. Methods have the names of the paper's Table 3:
+# Margin(MSAL) is Margin on the prototype head.
 
 # %%
 from msal_lightning.analysis.report.formats.markdown import table
@@ -81,8 +81,8 @@ Markdown("\n".join(f"- {note}" for note in footnotes(report)))
 # %% [markdown]
 # ## Is it chance?
 #
-# Paired tests on AUBC, seed by seed, corrected for the number of pairs. With two seeds a difference has to be
-# enormous to pass; five or more make a claim.
+# The report makes paired tests on AUBC, seed by seed, corrected for the number of pairs. With two seeds only an
+# enormous difference is significant; use at least five seeds for a claim.
 
 # %%
 Markdown(table(tests_table(report)))
@@ -101,7 +101,7 @@ _ = budget_curves(collect([runs]))
 # %% [markdown]
 # ## At full size
 #
-# The same from the command line, each run resumable:
+# These commands do the same, and each run is resumable:
 #
 # ```bash
 # for query in Random Margin MSALD; do

@@ -9,9 +9,8 @@
 # %% [markdown]
 # # Your own strategy
 #
-# A strategy answers one question: which images of the pool are worth a label? It sees tensors and answers with row
-# numbers. Model, data, devices, files and budgets are other people's business, so it can be tested without any of
-# them.
+# A strategy answers one question: which images of the pool are worth a label? It sees tensors and returns row
+# numbers. It does not know model, data, devices, files or budgets, so you can test it without any of them.
 
 # %%
 import math
@@ -31,9 +30,9 @@ from msal_lightning.strategies import Margin, Random, Uncertainty
 # %% [markdown]
 # ## A score
 #
-# Most ideas are a score: one float32 a row, **higher = query first**. `Uncertainty` adds that 0 means certain, which
-# lets it stand inside `MSALD`, `DBAL` or `PowerAcquisition`. Here is the margin between the two best classes, with a
-# mistake that papers and toolkits have made before.
+# Most ideas are a score: one float32 per row, **higher = query first**. A subclass of `Uncertainty` also promises
+# that 0 means certain, so `MSALD`, `DBAL` and `PowerAcquisition` can use it. Here is the margin between the two best
+# classes, with a mistake that papers and toolkits have made before.
 
 
 # %%
@@ -58,26 +57,27 @@ check(Gap)
 
 # %% [markdown]
 # The conformance suite plants an undecided row among certain ones. A large gap is certainty: this score would have
-# queried the easiest images, run to the end, and given a curve that looks like an unlucky idea. The cure is `1 - gap`.
+# selected the easiest images, run to the end, and given a curve that looks like an unlucky idea. The cure is
+# `1 - gap`.
 
 # %% [markdown]
 # ## Score, shortlist, select
 #
 # The smallest margins often lie between the same two classes. So let the predicted classes take turns: the smallest
-# margin of each class first, then the second smallest of each, and so on. That is more than a score, and it has three
+# margin of each class first, then the second smallest of each, and so on. This needs more than a score, and has three
 # parts:
 #
-# - `score` is called batch by batch while the pool streams through the model;
-# - `shortlist_size` says how many of the best-scored rows have to stay in memory: not the pool, and with several
-#   devices that is also all they send each other;
-# - `select` sees the shortlist whole, in ascending order of index, and answers with n different rows of it.
+# - the query calls `score` batch by batch while the pool streams through the model;
+# - `shortlist_size` says how many of the best-scored rows stay in memory, instead of the whole pool; several devices
+#   send each other only these rows;
+# - `select` sees the whole shortlist, in ascending order of index, and returns n different rows of it.
 
 
 # %%
 class TakeTurns(Strategy):
     """Of the factor·n smallest margins, the smallest of each predicted class in turn."""
 
-    needs = frozenset({"logits"})  # of logits, embeddings, mc_logits: what the model is asked for
+    needs = frozenset({"logits"})  # the model outputs that it needs: logits, embeddings, mc_logits
 
     def __init__(self, factor: float = 3.0) -> None:
         self.factor = factor
@@ -99,14 +99,14 @@ class TakeTurns(Strategy):
 check(TakeTurns)
 
 # %% [markdown]
-# What passed: nothing is queried twice or outside the pool, batches, order and ranks change nothing, no labels are
-# read, no global randomness is drawn, nothing grows while the pool streams. Where noise is wanted, `select` has its
-# `generator`, and `score` draws per row with `noise_of_rows(seed, pool.index)`.
+# These checks passed: the strategy selects no image twice and none outside the pool; batches, order and ranks change
+# nothing; it reads no labels and draws no global randomness; its memory does not grow while the pool streams. If you
+# want noise, `select` has its `generator`, and `score` draws noise per row with `noise_of_rows(seed, pool.index)`.
 
 # %% [markdown]
 # ## Against Margin and Random
 #
-# Same seed, same initial set, same first model: what differs is the choice.
+# Runs of one seed share the initial set and the first model; they differ only in the selected images.
 
 # %%
 runs = Path(mkdtemp())
@@ -133,13 +133,13 @@ from msal_lightning.analysis.figures.budget import budget_curves
 _ = budget_curves(curves)
 
 # %% [markdown]
-# How to read it: lines are means over seeds, bands reach from the lowest to the highest seed. All lines start at the
-# same point, because round 0 trains the same model on the same 40 images. AUBC, the area under a line divided by its
-# width, is the mean accuracy over the budget. Two seeds and digits are enough to see that a strategy works, not that
-# it wins: for that, take more seeds and `python -m msal_lightning report`, which tests differences seed by seed.
+# Lines are means over seeds, and bands reach from the lowest to the highest seed. All lines start at the same point,
+# because round 0 trains the same model on the same 40 images. AUBC, the area under a line divided by its width, is
+# the mean accuracy over the budget. Two seeds and digits are enough to see that a strategy works, but not that it
+# wins: for that, use more seeds and `python -m msal_lightning report`, which tests differences seed by seed.
 #
-# Did taking turns do what it was meant to do? Labels queried per class by the two queries of seed 0. Turns go by the
-# predicted class, and these are the true ones, so they can only be as even as the model is good:
+# Does `TakeTurns` balance the classes? The next cell counts the labels per class in the two queries of seed 0. Turns
+# go by the predicted class, and the counts by the true class, so the counts can only be as even as the model is good:
 
 # %%
 for name, seeds in curves.items():
@@ -149,7 +149,7 @@ for name, seeds in curves.items():
 # %% [markdown]
 # ## From the command line
 #
-# In a file `mine.py`, the class needs no registration, and `factor` is an option:
+# If the class is in a file `mine.py`, it needs no registration, and `factor` is an option:
 #
 # ```bash
 # python -m msal_lightning check-strategy mine.TakeTurns

@@ -9,8 +9,8 @@
 # %% [markdown]
 # # Quickstart
 #
-# Active learning in one sentence: train on few labels, let the model choose which images to label next, repeat. Here
-# MSAL-D chooses handwritten digits that come with scikit-learn, and Random shows what choosing is worth.
+# Active learning in one sentence: train on few labels, let the model select the images to label next, and repeat.
+# Here MSAL-D selects handwritten digits that come with scikit-learn, and Random is the baseline.
 
 # %%
 from pathlib import Path
@@ -28,8 +28,8 @@ runs = Path(mkdtemp())
 # %% [markdown]
 # ## The parts
 #
-# A model with fixed, maximally separated prototypes as its last layer, made anew for each round; a Trainer, made anew
-# too; the images; a strategy; and a folder for the results.
+# A loop needs a model with fixed, maximally separated prototypes as its last layer, and a Trainer, both made anew in
+# each round; the images; a strategy; and a folder for the results.
 
 
 # %%
@@ -53,7 +53,7 @@ random = make_loop(Random()).run()
 # %% [markdown]
 # ## The curve
 #
-# Both start from the same 40 images and the same first model: the difference is the choice alone.
+# Both runs start from the same 40 images and the same first model, so only the selected images differ.
 
 # %%
 from msal_lightning.analysis.figures.budget import budget_curves
@@ -61,9 +61,9 @@ from msal_lightning.analysis.figures.budget import budget_curves
 _ = budget_curves({"MSAL-D": [msald], "Random": [random]})
 
 # %% [markdown]
-# ## What was queried
+# ## The queried images
 #
-# `labeled_at` is the whole history: −1 in the pool, 0 in the initial set, k for images trained on from round k.
+# `labeled_at` holds the whole history: −1 in the pool, 0 in the initial set, k for images trained on from round k.
 
 # %%
 import matplotlib.pyplot as plt
@@ -75,7 +75,7 @@ for cell, index in zip(axes.flat, chosen, strict=True):
     cell.imshow(data.images[index, 0], cmap="gray_r")
     cell.set_title(f"{data.labels[index]}", fontsize=8)
     cell.axis("off")
-_ = figure.suptitle("queried by the first query, with the label that came back")
+_ = figure.suptitle("images of the first query, with their labels")
 
 # %%
 {k: int((data.labeled_at == k).sum()) for k in range(-1, 4)}
@@ -83,7 +83,7 @@ _ = figure.suptitle("queried by the first query, with the label that came back")
 # %% [markdown]
 # ## The trained model
 #
-# The weights of the last finished round lie in the run directory.
+# The run directory has the weights of the last finished round.
 
 # %%
 model = loop.fitter.new_model()

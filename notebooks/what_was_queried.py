@@ -9,9 +9,9 @@
 # %% [markdown]
 # # What was queried
 #
-# A budget curve says how well a strategy did, not what it did. The records of a run do: which image was queried when,
-# with which score and which label. Two strategies ask here: Entropy, which takes the most uncertain images, and
-# MSAL-D, which takes the most typical ones of each class among the uncertain.
+# A budget curve says how well a strategy did, but not what it selected. The records of a run say which image was
+# queried in which round, with its score and its label. This notebook compares two strategies: Entropy selects the
+# most uncertain images, and MSAL-D selects the most typical images of each class among the uncertain ones.
 
 # %%
 from pathlib import Path
@@ -38,7 +38,7 @@ for strategy in (Entropy(), MSALD()):
     ).run()
 
 # %% [markdown]
-# From here on only files are read: set `folder` to any folder of runs and `data` to their dataset.
+# The rest of the notebook only reads files: set `folder` to any folder of runs and `data` to their dataset.
 
 # %%
 from msal_lightning.runs.reading import read_runs
@@ -49,7 +49,7 @@ color = dict(zip(runs, plt.rcParams["axes.prop_cycle"].by_key()["color"], strict
 # %% [markdown]
 # ## The images
 #
-# The first ten of each query, best first, with the label that came back and the score (higher = queried first).
+# This figure shows the first ten images of each query, best first, with label and score (higher = queried first).
 
 
 # %%
@@ -65,7 +65,7 @@ def contact_sheet(name: str, columns: int = 10) -> None:
             cell.set_title(f"{data.class_names[queried.label[i]]}{score}", fontsize=8)
             cell.set(xticks=[], yticks=[])
         row[0].set_ylabel(f"round {record.round}", fontsize=8)
-    figure.suptitle(f"{name}: label and score of what was queried", fontsize=10)
+    figure.suptitle(f"{name}: label and score of the queried images", fontsize=10)
 
 
 contact_sheet("Entropy")
@@ -74,13 +74,13 @@ contact_sheet("Entropy")
 contact_sheet("MSALD")
 
 # %% [markdown]
-# Entropy's scores fall along a row, since it buys in that order. MSAL-D's do not: it buys class by class, the closest
-# to each prototype first.
+# Entropy's scores fall along a row, since it selects in that order. MSAL-D's do not: it selects class by class, the
+# closest image to each prototype first.
 
 # %% [markdown]
 # ## The classes
 #
-# Labels queried per class over all queries, against what as many random images would have held.
+# The bars count the labels per class over all queries; the lines show the expected counts of as many random images.
 
 # %%
 counts = {name: np.sum([record.class_counts for record in records], axis=0) for name, records in runs.items()}
@@ -92,15 +92,16 @@ for i, (name, count) in enumerate(counts.items()):
     axes.bar(x - 0.4 + (i + 0.5) * width, count, width, label=name, color=color[name])
 total = next(iter(counts.values())).sum()
 axes.hlines(total * learn / learn.sum(), x - 0.45, x + 0.45, color="black", label="random, on average")
-axes.set(xlabel="class", ylabel="labels queried", xticks=x, xticklabels=data.class_names, ylim=(0, None))
+axes.set(xlabel="class", ylabel="queried labels", xticks=x, xticklabels=data.class_names, ylim=(0, None))
 axes.spines[["top", "right"]].set_visible(False)
 _ = axes.legend(frameon=False, fontsize="small", ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
 
 # %% [markdown]
 # ## The pool
 #
-# The share of the pool that the model gets wrong before each query (the paper's Fig. 3). It falls for two reasons:
-# the model learns, and a strategy that buys hard images takes them out of the pool. Test accuracy has only the first.
+# The pool error is the share of the pool that the model gets wrong before each query (the paper's Fig. 3). It falls
+# for two reasons: the model learns, and a strategy that selects hard images removes them from the pool. The test
+# error falls only for the first reason.
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
@@ -117,8 +118,9 @@ _ = left.legend(frameon=False)
 # %% [markdown]
 # ## The overlap
 #
-# How much of what either of the two has queried so far did both buy (Jaccard index)? Two independent random choices of
-# the same size set the mark: being uncertain about the same images is agreement only above it.
+# Of all images that at least one strategy has selected so far, which share have both selected (Jaccard index)? The
+# dashed line is the expectation for two independent random selections of the same size: only values above it mean
+# agreement.
 
 # %%
 first, second = runs.values()
@@ -131,13 +133,13 @@ for records in zip(first[:-1], second[:-1], strict=True):
     n = len(so_far[0])
     queried.append(n)
     overlap.append(len(so_far[0] & so_far[1]) / len(so_far[0] | so_far[1]))
-    both = n * n / pool  # expected number that two random choices share
+    both = n * n / pool  # expected number that two random selections share
     chance.append(both / (2 * n - both))
 
 figure, axes = plt.subplots(figsize=(5, 3), layout="constrained")
 axes.plot(queried, overlap, "o-", color="black", markersize=3, label=" and ".join(runs))
-axes.plot(queried, chance, "--", color="gray", label="two random choices")
-axes.set(xlabel="labels queried by each", ylabel="overlap", ylim=(0, 1), xticks=queried)
+axes.plot(queried, chance, "--", color="gray", label="two random selections")
+axes.set(xlabel="queried labels of each", ylabel="overlap", ylim=(0, 1), xticks=queried)
 axes.grid(alpha=0.3)
 axes.spines[["top", "right"]].set_visible(False)
 _ = axes.legend(frameon=False)
@@ -145,7 +147,7 @@ _ = axes.legend(frameon=False)
 # %% [markdown]
 # ## The ledger
 #
-# The same as one CSV file, for any other tool: a row a label, the initial set as round 0.
+# The ledger has the same data in one CSV file, for any other tool: one row per label, the initial set as round 0.
 
 # %%
 ledger = (folder / "MSALD" / "ledger.csv").read_text().splitlines()
