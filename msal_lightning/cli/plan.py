@@ -153,7 +153,7 @@ def measure(loop: ActiveLoop) -> Speed:
         data.reset(loop.options.seed)
         # as many as in the last round, so that batches are full
         index = data.initial_order()[: loop.labels.label_counts[-1]]
-        data.restore(index, torch.zeros_like(index), 0)  # whatever their labels are
+        data.split.restore(index, torch.zeros_like(index), 0)  # whatever their labels are
         settings: dict[str, Any] = {
             "logger": False,
             "enable_checkpointing": False,

@@ -19,7 +19,6 @@ from msal_lightning.config.parser import as_user_error, build_parser, instantiat
 from msal_lightning.config.paths import a_path
 from msal_lightning.config.trust import TRUST_HELP, read_config
 from msal_lightning.data import ActiveDataModule
-from msal_lightning.data.base import NOT_IN_POOL
 from msal_lightning.data.fingerprint import find_by_content, is_same_file
 from msal_lightning.data.loading import Batch
 from msal_lightning.data.read_only import read_only
@@ -215,7 +214,7 @@ def _read_images(
         words = str(error).replace("data.root", "--images").replace("data.on_error to", "--on_error to")
         raise ConfigError(words) from None
     labeled = _labeled_before(data, Path(own.root), trained) if isinstance(own, ImageFolder) else []
-    data.labeled_at[labeled] = NOT_IN_POOL
+    data.split.leave_out(torch.tensor(labeled, dtype=torch.int64))
     if labeled:
         were, are = ("was", "is") if len(labeled) == 1 else ("were", "are")
         images = counted(len(labeled), "image")

@@ -1,4 +1,4 @@
-"""The data of an active-learning loop: one storage, and the split as one integer array."""
+"""The data of an active-learning loop: one storage of images, their split, and the loaders of each part."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -14,32 +14,21 @@ from torch.utils.data import DataLoader
 from msal_lightning.data.augmentation import Augmentation
 from msal_lightning.data.decoding import Decoding
 from msal_lightning.data.device_cache import DeviceCache
-from msal_lightning.data.label_guard import refuse_if_forbidden
 from msal_lightning.data.labels import UNKNOWN, HiddenLabels
 from msal_lightning.data.loading import Batch, EpochBatches, ImageSet, ImageStore, IndexedImages, shard
+from msal_lightning.data.split import Split
 from msal_lightning.errors import DataError
 from msal_lightning.seeding import derive_seed, retry_key, stream
 
-IN_POOL = -1
-"""``labeled_at`` of an image whose label was not queried yet."""
-NOT_IN_POOL = -2
-"""``labeled_at`` of an image that a long-tailed version of the dataset leaves out."""
-SKIPPED = -3
-"""``labeled_at`` of an image that a person was asked about and did not label."""
-HELD_OUT = -4
-"""``labeled_at`` of an image that was labeled to test on."""
-
 
 class ActiveDataModule(LightningDataModule, ABC):
-    """Owns the images, the labeled and unlabeled indices, and every move between them.
+    """Owns the images and their split, and makes the loaders of its parts.
 
     A dataset is a subclass with class attributes ``mean``, ``std`` and ``class_names`` and one method, :meth:`load`.
     For the list of datasets it may say, in literals, which ``files`` below the root tell that it is there (any of them)
     and its ``source``.
 
-    The state is ``labeled_at`` (N,) int64: -1 in the pool, 0 in the initial set, k: trained on from round k, -2: left
-    out of a long-tailed version, -3: a person was asked and did not label it, -4: labeled to test on. It is the split,
-    the history and the checkpoint. Indices are dataset-absolute.
+    The state is in ``split``, see :class:`~msal_lightning.data.split.Split`. Indices are dataset-absolute.
 
     Args:
         root: folder of the data files; a download goes there.
@@ -51,15 +40,14 @@ class ActiveDataModule(LightningDataModule, ABC):
         batch_size_per_device: batch_size is that of each device, so that more devices take fewer, larger steps.
 
     Attributes:
-        labeled_at: (N,) int64, see above.
-        pseudo_labels: indices and labels of images of the pool that the next fit trains on as if they were labeled.
+        split: where each image is, and every move from place to place; there after :meth:`setup`.
         predict_labeled: a pool pass goes over the labeled set too, as its second loader.
         pool_limit: a pool pass goes over a random subset of this size, another one each round; None: the whole pool.
         num_workers: processes that read batches; 0 for images in memory.
         verify: by what image files are known when a run goes on: size and time, or their content.
         round: k, the round that is going on.
         attempt: at this round; above 0 after a fit that diverged.
-        truth: the labels that came with the images.
+        hidden_labels: the labels that came with the images.
         resolved: options that :meth:`load` found out from the files, plain values for the record of round 0; None where
             there are none.
         decoding: how image files are read, also for a person; None for a dataset that is not made of files.
@@ -108,7 +96,6 @@ class ActiveDataModule(LightningDataModule, ABC):
         self.round = 0
         self.attempt = 0
         self.predict_labeled = False
-        self.clear_pseudo_labels()
         self._ready = False
         self._augment: tuple[tuple[int, ...], torch.Generator] | None = None
         self._scales: dict[torch.device, tuple[Tensor, Tensor]] = {}
@@ -145,8 +132,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         learn, self.test = self.read()
         self.images = learn.image
         self.hidden_labels = HiddenLabels(learn.label)
-        self.labeled_at = torch.full((len(learn.label),), IN_POOL)
-        self._labels = torch.full((len(learn.label),), UNKNOWN)
+        self.split = Split(self.hidden_labels)
         self._num_named = len(self.class_names)
         self._ready = True
 
@@ -205,28 +191,28 @@ class ActiveDataModule(LightningDataModule, ABC):
 
     @property
     def labels(self) -> Tensor:
-        """Known labels, (N,) int64; -1 where none was queried.
+        """Known labels, see :attr:`Split.labels`."""
+        return self.split.labels
 
-        Raises:
-            LabelAccessError: a query is being computed.
-        """
-        refuse_if_forbidden()
-        return self._labels
+    @property
+    def labeled_at(self) -> Tensor:
+        """Where each image is, see :attr:`Split.labeled_at`."""
+        return self.split.labeled_at
 
     @property
     def labeled(self) -> Tensor:
         """Indices of the labeled set, ascending."""
-        return (self.labeled_at >= 0).nonzero()[:, 0]
+        return self.split.labeled
 
     @property
     def pool(self) -> Tensor:
         """Indices of the pool, ascending."""
-        return (self.labeled_at == IN_POOL).nonzero()[:, 0]
+        return self.split.pool
 
     @property
     def held_out(self) -> Tensor:
         """Indices of the images that were labeled to test on, ascending."""
-        return (self.labeled_at == HELD_OUT).nonzero()[:, 0]
+        return self.split.held_out
 
     @property
     def num_test(self) -> int:
@@ -284,14 +270,11 @@ class ActiveDataModule(LightningDataModule, ABC):
             seed: the run's seed; keys every stream of the data from here on.
         """
         self.seed, self.round, self.attempt = seed, 0, 0
-        self.hidden_labels.num_revealed = 0
         self.class_names = self.class_names[: self._num_named]
-        self.labeled_at.fill_(IN_POOL)
+        keep = None
         if self.imbalance is not None:
             keep = self.hidden_labels.long_tail(self.imbalance, self.num_classes, stream(seed, "split", 1))
-            self.labeled_at[~keep] = NOT_IN_POOL
-        self._labels.fill_(UNKNOWN)
-        self.clear_pseudo_labels()
+        self.split.reset(keep)
 
     def draw_initial(self, size: int) -> Tensor:
         """Draw and label the initial set: uniformly, from the seed alone.
@@ -317,10 +300,7 @@ class ActiveDataModule(LightningDataModule, ABC):
 
         From the seed alone, but for images whose labels came with them, which go first where others have none.
         """
-        pool = self.pool
-        drawn = pool[torch.randperm(len(pool), generator=stream(self.seed, "split"))]
-        known = self.hidden_labels.known[drawn]
-        return torch.cat([drawn[known], drawn[~known]])
+        return self.split.initial_order(stream(self.seed, "split"))
 
     # ---------------------------------------------------------------- moves
 
@@ -337,27 +317,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         Raises:
             ValueError: an index twice, out of range, or not in the pool. Nothing is moved then.
         """
-        self._check_in_pool(index)
-        labels = self.hidden_labels.label(index)
-        self._move(index, self.round + 1 if trained_from is None else trained_from, labels)
-        return labels
-
-    def restore(self, index: Tensor, labels: Tensor, labeled_at: int) -> None:
-        """Take over labels that were queried before, as a round record holds them, or that a person gave.
-
-        Args:
-            index: (n,) int64 of images in the pool.
-            labels: (n,) int64 that were queried for them.
-            labeled_at: 0 for the initial set, k for images trained on from round k.
-
-        Raises:
-            ValueError: as :meth:`label`, or not one label an index, or a negative round.
-        """
-        if len(labels) != len(index) or labeled_at < 0:
-            raise ValueError(f"restore() got {len(labels)} labels for {len(index)} images in round {labeled_at}")
-        self._check_in_pool(index)
-        self.hidden_labels.num_revealed += len(index)
-        self._move(index, labeled_at, labels)
+        return self.split.label(index, self.round + 1 if trained_from is None else trained_from)
 
     def check_paths(self, index: Tensor, paths: list[str] | None) -> None:
         """Whether images are still those that they were, where they are files.
@@ -377,86 +337,15 @@ class ActiveDataModule(LightningDataModule, ABC):
         before, after = next((a, b) for a, b in zip(paths, now, strict=True) if a != b)
         raise ValueError(f"'{after}' is where '{before}' was")
 
-    def hold_out(self, index: Tensor) -> None:
-        """Test on images of the initial set instead of learning from them, where the data has no test set.
-
-        Args:
-            index: (n,) int64 of images in the initial set.
-
-        Raises:
-            ValueError: one is not in the initial set. Nothing is moved then.
-        """
-        if bool((self.labeled_at[index] != 0).any()):
-            raise ValueError("hold_out() got images that are not in the initial set: others were trained on")
-        self.labeled_at[index] = HELD_OUT
-
-    def skip(self, index: Tensor) -> None:
-        """Take images out of the pool that a person did not label.
-
-        Args:
-            index: (n,) int64 of images in the pool.
-
-        Raises:
-            ValueError: as :meth:`label`.
-        """
-        self._check_in_pool(index)
-        self.labeled_at[index] = SKIPPED
-
-    def _check_in_pool(self, index: Tensor) -> None:
-        size = len(self.labeled_at)
-        if len(torch.unique(index)) != len(index):
-            raise ValueError(f"label() got an index twice among {len(index)}: each image is queried once")
-        if len(index) and not 0 <= index.min() <= index.max() < size:
-            raise ValueError(f"label() got an index outside 0..{size - 1}: indices are dataset-absolute")
-        taken = index[self.labeled_at[index] != IN_POOL]
-        if len(taken):
-            raise ValueError(f"label() got {len(taken)} images that are not in the pool, index {int(taken[0])} first")
-
-    def _move(self, index: Tensor, labeled_at: int, labels: Tensor) -> None:
-        self.labeled_at[index] = labeled_at
-        self._labels[index] = labels
-
-    def set_pseudo_labels(self, index: Tensor, labels: Tensor) -> None:
-        """Train the next fit on predictions too, in place of those set before; no image changes its place.
-
-        Args:
-            index: (n,) int64 of images in the pool.
-            labels: (n,) int64, what was predicted.
-
-        Raises:
-            ValueError: an index twice, out of range, or not in the pool.
-        """
-        self._check_in_pool(index)
-        self.pseudo_labels = index, labels
-
-    def clear_pseudo_labels(self) -> None:
-        """Train the next fit on queried labels only."""
-        self.pseudo_labels = torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64)
-
-    def check_bill(self) -> None:
-        """Check that exactly the images that were labeled gave their labels out; otherwise labels have leaked.
-
-        Raises:
-            RuntimeError: a fault of this program.
-        """
-        labeled = len(self.labeled) + len(self.held_out)
-        if self.hidden_labels.num_revealed != labeled:
-            revealed = self.hidden_labels.num_revealed
-            raise RuntimeError(f"{revealed} labels were revealed, but {labeled} images are labeled")
-
     def digest(self) -> str:
         """Of the images' number and shape, the split, the labels known and the pseudo-labels."""
         digest = hashlib.blake2s(repr((tuple(self.images.shape), self.seed, self.round)).encode(), digest_size=8)
-        for tensor in (self.labeled_at, self.labels, *self.pseudo_labels):
-            digest.update(tensor.numpy().tobytes())
+        self.split.update_digest(digest)
         return digest.hexdigest()
 
     def state_dict(self) -> dict[str, Any]:
         """The split, as tensors and integers, for Lightning's checkpoints."""
-        split = {"labeled_at": self.labeled_at.clone(), "labels": self.labels.clone()}
-        index, labels = self.pseudo_labels
-        pseudo = {"pseudo_index": index.clone(), "pseudo_labels": labels.clone()}
-        return {**split, **pseudo, "round": self.round, "seed": self.seed}
+        return {**self.split.state_dict(), "round": self.round, "seed": self.seed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the split of a checkpoint.
@@ -465,15 +354,8 @@ class ActiveDataModule(LightningDataModule, ABC):
             ValueError: it belongs to a dataset of another size.
         """
         self.setup()
-        if len(state_dict["labeled_at"]) != len(self.labeled_at):
-            raise ValueError(
-                f"expected the split of {len(self.labeled_at)} images, got one of {len(state_dict['labeled_at'])}: "
-                "the checkpoint belongs to another dataset"
-            )
-        self.labeled_at, self._labels = state_dict["labeled_at"].clone(), state_dict["labels"].clone()
-        self.pseudo_labels = state_dict["pseudo_index"].clone(), state_dict["pseudo_labels"].clone()
+        self.split.load_state_dict(state_dict)
         self.round, self.seed = state_dict["round"], state_dict["seed"]
-        self.hidden_labels.num_revealed = len(self.labeled) + len(self.held_out)
 
     # ---------------------------------------------------------------- views and loaders
 
@@ -484,7 +366,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         """
         self._augment = None  # the stream starts anew with each fit
         rank, ranks = self._place
-        index, predicted = self.pseudo_labels
+        index, predicted = self.split.pseudo_labels
         labels = self.labels
         if len(index):
             labels = labels.clone()

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import torch
 
-from msal_lightning.data.base import IN_POOL, ActiveDataModule
-from msal_lightning.data.places import REASONS
+from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.data.places import REASONS, Place
 from msal_lightning.errors import AnnotationError
 from msal_lightning.io.kill_points import kill_point
 from msal_lightning.loop.checks import ModelCheck, check_test_set
@@ -111,7 +111,7 @@ class AnnotatorLabels(LabelSource):
         data.label(known, 0)
 
         def choose(n: int) -> tuple[Selection, None]:
-            return Selection(order[data.labeled_at[order] == IN_POOL][:n], None), None
+            return Selection(order[data.labeled_at[order] == Place.POOL][:n], None), None
 
         given, skipped = self._session().collect(request, to_ask, 0, choose)
         if data.num_classes < 2:
@@ -171,11 +171,11 @@ class AnnotatorLabels(LabelSource):
         """Set the pseudo-labels of images that were neither labeled nor skipped meanwhile."""
         data = self.data
         if not pseudo:
-            data.clear_pseudo_labels()
+            data.split.clear_pseudo_labels()
             return None
-        in_pool = [int(data.labeled_at[index]) == IN_POOL for index in pseudo.index]
+        in_pool = [int(data.labeled_at[index]) == Place.POOL for index in pseudo.index]
         index, label = (list(itertools.compress(column, in_pool)) for column in (pseudo.index, pseudo.label))
-        data.set_pseudo_labels(torch.tensor(index, dtype=torch.int64), torch.tensor(label, dtype=torch.int64))
+        data.split.set_pseudo_labels(torch.tensor(index, dtype=torch.int64), torch.tensor(label, dtype=torch.int64))
         return PseudoLabels(index, label, threshold=pseudo.threshold)
 
     def _choose_again(self, round: int, n: int) -> tuple[Selection, Predictor]:
@@ -347,7 +347,7 @@ class AnnotationSession:
                 skipped.reason.append(answer.reason if answer.reason in REASONS else REASONS[0])
                 skipped.path.append(item.path)
                 kill_point("skip an image")
-                self._data.skip(torch.tensor([item.index]))
+                self._data.split.skip(torch.tensor([item.index]))
                 continue
             if answer.label not in names:
                 if not self._oracle.allow_new_classes:
@@ -359,7 +359,7 @@ class AnnotationSession:
             labeled.append(item)
             numbers.append(names.index(answer.label))
         kill_point("take answers over")
-        self._data.restore(
+        self._data.split.restore(
             torch.tensor([item.index for item in labeled], dtype=torch.int64),
             torch.tensor(numbers, dtype=torch.int64),
             trained_from,

@@ -135,7 +135,7 @@ class LabelSource(ABC):
                 "no image is left to ask about: add images, and start anew with --overwrite"
             )
         held_out, train = index[: self.held_out], index[self.held_out :]
-        self.data.hold_out(held_out)
+        self.data.split.hold_out(held_out)
         tested = labels_of(self.data, held_out) if self.held_out else None
         return InitialSet(labels_of(self.data, train), tested, skipped)
 

@@ -157,7 +157,7 @@ class ActiveLoop:
         return self._commit(labels.settle(draft, selection, query, fitted))
 
     def _commit(self, record: RoundRecord) -> RoundRecord:
-        self.data.check_bill()
+        self.data.split.check_bill()
         self.observers.commit(record)
         return record
 

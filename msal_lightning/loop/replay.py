@@ -84,7 +84,7 @@ class ReplayedLabels(LabelSource):
             return query.selection
         self._label(record.queried, query.round, query.round + 1)
         if record.skipped is not None:
-            self.data.skip(record.skipped.tensor())
+            self.data.split.skip(record.skipped.tensor())
         score = None if record.queried.score is None else torch.tensor(record.queried.score)
         return Selection(record.queried.tensors()[0], score)
 
@@ -98,7 +98,7 @@ class ReplayedLabels(LabelSource):
             if record.skipped is not None:  # a person was asked: what the data knows may be none of it
                 names = record.class_names or data.class_names
                 know_classes(data, names[: max([len(data.class_names), *(label + 1 for label in labeled.label)])])
-                data.restore(index, labels, trained_from)
+                data.split.restore(index, labels, trained_from)
                 same = True
             else:
                 same = torch.equal(data.label(index, trained_from), labels)

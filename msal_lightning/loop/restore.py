@@ -60,4 +60,4 @@ def restore(data: ActiveDataModule, records: list[RoundRecord], seed: int, run: 
                 "dataset back, or start anew with --overwrite"
             ) from None
     if records and (pseudo := records[-1].pseudo_labels):
-        data.set_pseudo_labels(*pseudo.tensors())
+        data.split.set_pseudo_labels(*pseudo.tensors())

@@ -37,9 +37,9 @@ def label_selection(selection: Selection, data: ActiveDataModule) -> None:
     data.label(selection.index)
     kill_point("set pseudo-labels")
     if selection.pseudo_labels is None:
-        data.clear_pseudo_labels()
+        data.split.clear_pseudo_labels()
     else:
-        data.set_pseudo_labels(*selection.pseudo_labels)
+        data.split.set_pseudo_labels(*selection.pseudo_labels)
 
 
 class Query(Callback):

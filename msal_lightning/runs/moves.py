@@ -21,13 +21,13 @@ def move_as_recorded(data: ActiveDataModule, record: RoundRecord) -> None:
     """
     for labeled, place in record.moves():
         index, label = labeled.tensors()
-        data.restore(index, label, max(place, 0))
+        data.split.restore(index, label, max(place, 0))
         data.check_paths(index, labeled.path)
         if place == Place.HELD_OUT:
             kill_point("restore held-out labels")
-            data.hold_out(index)
+            data.split.hold_out(index)
     if record.skipped:
-        data.skip(record.skipped.tensor())
+        data.split.skip(record.skipped.tensor())
     if record.class_names:
         know_classes(data, record.class_names)
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from msal_lightning.data import Batch
-from msal_lightning.data.base import IN_POOL, UNKNOWN
+from msal_lightning.data.labels import UNKNOWN
 from msal_lightning.data.loading import EpochBatches, ImageSet
+from msal_lightning.data.places import Place
 from msal_lightning.datasets import CIFAR100, Digits, FashionMNIST
 from msal_lightning.errors import UserError
 from msal_lightning.loop.loop import ActiveLoop
@@ -144,7 +145,7 @@ def test_partition_after_any_sequence_of_moves(seed, initial, moves):
     for round, wanted in enumerate(moves):
         DATA.round = round
         before, index = state(DATA), torch.tensor(wanted, dtype=torch.int64)
-        if (DATA.labeled_at[index] != IN_POOL).any():
+        if (DATA.labeled_at[index] != Place.POOL).any():
             with pytest.raises(ValueError, match="not in the pool"):
                 DATA.label(index)
             assert same_state(state(DATA), before)
@@ -188,7 +189,7 @@ def test_invalid_moves_are_refused_and_nothing_moves(kind, position):
     with pytest.raises(ValueError, match=r"label\(\) got"):
         data.label(index)
     with pytest.raises(ValueError, match="got"):
-        data.restore(index, torch.zeros(3, dtype=torch.int64), 1)
+        data.split.restore(index, torch.zeros(3, dtype=torch.int64), 1)
     assert same_state(state(data), before)
 
 
@@ -217,7 +218,7 @@ def test_labeled_at_says_from_which_round_an_image_is_trained_on():
     assert set(data.labeled_at[initial].tolist()) == {0}
     assert data.labeled_at[first].tolist() == [1, 1]
     assert data.labeled_at[second].tolist() == [2, 2, 2]
-    assert int((data.labeled_at == IN_POOL).sum()) == SIZE - 45
+    assert int((data.labeled_at == Place.POOL).sum()) == SIZE - 45
 
 
 def test_the_whole_pool_can_be_bought():
@@ -235,15 +236,15 @@ def test_restore_repeats_moves():
     data.label(queried)
 
     again = ready(seed=2, initial=0)
-    again.restore(initial, data.labels[initial], 0)
-    again.restore(queried, data.labels[queried], 1)
+    again.split.restore(initial, data.labels[initial], 0)
+    again.split.restore(queried, data.labels[queried], 1)
     assert same_state(state(again), state(data))
 
 
 def test_restore_takes_the_recorded_label_not_the_oracles():
     data = ready(initial=0)
-    data.restore(torch.tensor([5]), torch.tensor([9]), 3)
-    data.restore(torch.tensor([6]), torch.tensor([8]), 3)
+    data.split.restore(torch.tensor([5]), torch.tensor([9]), 3)
+    data.split.restore(torch.tensor([6]), torch.tensor([8]), 3)
     assert data.labels[[5, 6]].tolist() == [9, 8]
     assert data.labeled_at[[5, 6]].tolist() == [3, 3]
 
@@ -251,7 +252,7 @@ def test_restore_takes_the_recorded_label_not_the_oracles():
 def test_restore_of_nothing():
     data = ready()
     before = state(data)
-    data.restore(torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64), 1)
+    data.split.restore(torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64), 1)
     assert same_state(state(data), before)
 
 
@@ -413,7 +414,7 @@ def test_the_pool_shows_no_label():
         data.round = round
         for batch in data.predict_dataloader():
             assert batch.label.tolist() == [UNKNOWN] * len(batch.label)
-            assert (data.labeled_at[batch.index] == IN_POOL).all()
+            assert (data.labeled_at[batch.index] == Place.POOL).all()
         data.label(data.pool[:: 7 + round])
         assert_partition(data)
         assert len(joined(data.predict_dataloader()).index) == len(data.pool)

@@ -12,9 +12,9 @@ from lightning.pytorch import Trainer
 from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
 from msal_lightning.cli.main import main
 from msal_lightning.data import ActiveDataModule, HiddenLabels, ImageSet
-from msal_lightning.data.base import NOT_IN_POOL, UNKNOWN
 from msal_lightning.data.label_guard import LabelAccessError, forbid_label_access
-from msal_lightning.data.labels import long_tail_sizes
+from msal_lightning.data.labels import UNKNOWN, long_tail_sizes
+from msal_lightning.data.places import Place
 from msal_lightning.datasets import Digits, FashionMNIST
 from msal_lightning.errors import UserError
 from msal_lightning.models.backbones import SmallCNN
@@ -118,7 +118,7 @@ def ready(seed=0, initial=0, **settings):
 
 
 def kept_by(data):
-    return (data.labeled_at != NOT_IN_POOL).nonzero()[:, 0].tolist()
+    return (data.labeled_at != Place.LEFT_OUT).nonzero()[:, 0].tolist()
 
 
 def test_rows_are_drawn_from_the_seed_alone():
@@ -221,7 +221,7 @@ def test_a_strategy_cannot_ask_for_the_tail():
 
 
 def cut_of(data):
-    return (data.labeled_at == NOT_IN_POOL).nonzero()[:, 0]
+    return (data.labeled_at == Place.LEFT_OUT).nonzero()[:, 0]
 
 
 def test_a_cut_row_is_nowhere():
@@ -231,7 +231,7 @@ def test_a_cut_row_is_nowhere():
     sizes = torch.bincount(TRUTH[kept_by(data)]).tolist()
     assert sizes == KEPT == [128, 102, 79, 61, 47, 36, 28, 22, 17, 13]
     assert len(cut) == 1297 - sum(sizes)
-    assert NOT_IN_POOL == -2
+    assert Place.LEFT_OUT == -2
     for index in (data.pool, data.scored, data.labeled):
         assert not cut & set(index.tolist())
     assert set(data.pool.tolist()) | set(data.labeled.tolist()) | cut == set(range(1297))
@@ -250,8 +250,8 @@ def test_a_cut_row_cannot_be_moved():
     labels = torch.zeros(3, dtype=torch.int64)
     for move in (
         lambda: data.label(index),
-        lambda: data.restore(index, labels, 1),
-        lambda: data.set_pseudo_labels(index, labels),
+        lambda: data.split.restore(index, labels, 1),
+        lambda: data.split.set_pseudo_labels(index, labels),
     ):
         with pytest.raises(ValueError, match=rf"1 images that are not in the pool, index {int(cut)} first"):
             move()

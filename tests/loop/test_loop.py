@@ -344,7 +344,7 @@ def test_labels_count_twice_nowhere_with_a_changed_dataset(make_loop, tmp_path):
     make_loop("a").run()
     (tmp_path / "a" / "rounds" / "002.json").unlink()
     loop = make_loop("a")
-    loop.data.labeled_at = loop.data.labeled_at[:30].clone()
+    loop.data.split.labeled_at = loop.data.labeled_at[:30].clone()
     with pytest.raises(UserError, match=r"expected 1,297 training images, .* got 30"):
         loop.run()
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from msal_lightning.cli.main import main
-from msal_lightning.data.base import HELD_OUT
+from msal_lightning.data.places import Place
 from msal_lightning.datasets.image_folder import ImageFolder
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.runs.records import read_records
@@ -62,15 +62,15 @@ def test_a_person_ends_where_known_labels_do(argv, simulated, person, photos, tm
     records = read_records(run)
     assert [r.metrics for r in records] == [r.metrics for r in read_records(known)]
     queried = parts(run / "ledger.csv")
-    assert {round: len(paths) for round, paths in queried.items()} == {HELD_OUT: N, 0: 30 - N, 1: 20, 2: 20}
+    assert {round: len(paths) for round, paths in queried.items()} == {Place.HELD_OUT: N, 0: 30 - N, 1: 20, 2: 20}
     assert len({path for paths in queried.values() for path in paths}) == 70  # the budget, each image once
     assert [(r.num_labeled, r.num_pool, r.num_test) for r in records] == [(30, 210, N), (50, 190, N), (70, 170, N)]
     assert [row["label"] for row in rows(run / "ledger.csv")] == [
         truth[row["path"]] for row in rows(run / "ledger.csv")
     ]
     request = [row["path"] for row in rows(run / "queries/initial.csv")]  # one question for both
-    assert request == queried[HELD_OUT] + queried[0]
-    assert records[0].held_out.path == queried[HELD_OUT]
+    assert request == queried[Place.HELD_OUT] + queried[0]
+    assert records[0].held_out.path == queried[Place.HELD_OUT]
     assert [r.held_out for r in records[1:]] == [None, None]
 
 
@@ -79,7 +79,7 @@ def test_the_accuracy_is_that_on_the_held_out_images(argv, photos, tmp_path):
     more = ["--trainer.max_epochs", "15", "--loop.initial_size", "80", "--loop.held_out", "40"]
     assert main(argv("--data.csv", str(folder / "labels.csv"), *more, "--run_dir", str(run))) == 0
     model, right = load(run), []
-    for path in parts(run / "ledger.csv")[HELD_OUT]:
+    for path in parts(run / "ledger.csv")[Place.HELD_OUT]:
         pixels = np.array(Image.open(folder / "pool" / path), dtype=np.float32) / 255
         with torch.no_grad():
             logits = model(torch.tensor((pixels - 0.5) / 0.25)[None, None])  # what grey images are scaled by
@@ -109,8 +109,8 @@ def test_known_labels_are_held_out_first(argv, photos, person, tmp_path, until_d
     until_done(argv(*ASKED, "--data.csv", str(folder / "some.csv")), run, person)
     queried = parts(run / "ledger.csv")
     assert len(rows(run / "queries/initial.csv")) == 15
-    assert {*queried[HELD_OUT]} < {path for path, _ in known}
-    assert {path for path, _ in known} < {*queried[HELD_OUT], *queried[0]}
+    assert {*queried[Place.HELD_OUT]} < {path for path, _ in known}
+    assert {path for path, _ in known} < {*queried[Place.HELD_OUT], *queried[0]}
 
 
 def test_skipped_images_are_replaced(argv, person, tmp_path, until_done):
@@ -123,8 +123,8 @@ def test_skipped_images_are_replaced(argv, person, tmp_path, until_done):
     until_done(argv(*ASKED), run, answer)
     first = [row["path"] for row in rows(run / "queries/initial.csv")]
     queried = parts(run / "ledger.csv")
-    assert queried[HELD_OUT] == first[1:N] + first[N + 1 : N + 2]
-    assert [len(queried[k]) for k in (HELD_OUT, 0, 1, 2)] == [N, 30 - N, 20, 20]
+    assert queried[Place.HELD_OUT] == first[1:N] + first[N + 1 : N + 2]
+    assert [len(queried[k]) for k in (Place.HELD_OUT, 0, 1, 2)] == [N, 30 - N, 20, 20]
     assert read_records(run)[0].skipped.reason == ["skip", "skip"]
     assert not {*gone} & {path for paths in queried.values() for path in paths}
 
@@ -260,7 +260,7 @@ class TestData:
     def test_held_out_images_are_in_no_other_part(self, data):
         initial = data.draw_initial(30)
         assert data.num_test == 0
-        data.hold_out(initial[:N])
+        data.split.hold_out(initial[:N])
         assert data.held_out.tolist() == sorted(initial[:N].tolist())
         assert data.num_test == N
         trained = torch.cat([batch.index for batch in data.train_dataloader()])
@@ -281,11 +281,11 @@ class TestData:
         before = data.labeled_at.clone()
         for wrong in (queried, data.pool[:1], torch.cat([initial[:1], queried])):
             with pytest.raises(ValueError, match="not in the initial set"):
-                data.hold_out(wrong)
+                data.split.hold_out(wrong)
             assert torch.equal(data.labeled_at, before)
 
     def test_a_checkpoint_has_it(self, data):
-        data.hold_out(data.draw_initial(30)[:N])
+        data.split.hold_out(data.draw_initial(30)[:N])
         state, held_out, digest = data.state_dict(), data.held_out.clone(), data.digest()
         data.reset(1)
         assert data.num_test == 0
@@ -298,6 +298,6 @@ class TestData:
         drawn = []
         for seed in (0, 1, 0):
             data.reset(seed)
-            data.hold_out(data.draw_initial(30)[:N])
+            data.split.hold_out(data.draw_initial(30)[:N])
             drawn.append(data.held_out.tolist())
         assert drawn[0] == drawn[2] != drawn[1]

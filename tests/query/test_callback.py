@@ -330,7 +330,7 @@ def test_sure_predictions_train_the_next_fit(make_trainer, data, model):
     pairs = zip(whole_pool.index.tolist(), entropy.tolist(), predicted.tolist(), strict=True)
     expected = {index: label for index, value, label in pairs if value < in_the_middle and index not in queried}
     assert 370 < len(expected) < 802
-    index, labels = data.pseudo_labels
+    index, labels = data.split.pseudo_labels
     assert dict(zip(index.tolist(), labels.tolist(), strict=True)) == expected
     truth = Digits().load()[0].label
     assert query.wrong_pseudo_labels == sum(int(truth[i]) != label for i, label in expected.items())
@@ -345,15 +345,15 @@ def test_sure_predictions_train_the_next_fit(make_trainer, data, model):
 
 def test_pseudo_labels_last_for_one_fit(make_trainer, data, model):
     query_by_trainer(make_trainer, Query(CEAL(threshold=3.0), 25, 0, 0), model, data)
-    assert len(data.pseudo_labels[0])
+    assert len(data.split.pseudo_labels[0])
     split = data.state_dict()
     query_by_trainer(make_trainer, Query(Margin(), 25, 0, 1), model, data)
-    assert not len(data.pseudo_labels[0])
+    assert not len(data.split.pseudo_labels[0])
     again = Digits()
     again.load_state_dict(split)
-    assert again.pseudo_labels[0].tolist() == split["pseudo_index"].tolist()
+    assert again.split.pseudo_labels[0].tolist() == split["pseudo_index"].tolist()
     again.reset(0)
-    assert not len(again.pseudo_labels[0])
+    assert not len(again.split.pseudo_labels[0])
 
 
 def test_without_sure_predictions_there_are_none(make_trainer, data, model):

@@ -1,0 +1,232 @@
+"""The split of a dataset: where each image is, its label as far as it is known, and every move from place to place."""
+
+import hashlib
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from msal_lightning.data.label_guard import refuse_if_forbidden
+from msal_lightning.data.labels import UNKNOWN, HiddenLabels
+from msal_lightning.data.places import Place
+
+
+class Split:
+    """Where the images of a dataset are: one integer for each.
+
+    Args:
+        hidden_labels: the labels that came with the images.
+
+    Attributes:
+        labeled_at: (N,) int64: k for an image that is trained on from round k, 0 for the initial set, or a
+            :class:`~msal_lightning.data.places.Place`. It is the split, the history and the checkpoint.
+        pseudo_labels: indices and labels of images of the pool that the next fit trains on as if they were labeled.
+    """
+
+    def __init__(self, hidden_labels: HiddenLabels) -> None:
+        self.hidden_labels = hidden_labels
+        self.labeled_at = torch.full((len(hidden_labels.known),), Place.POOL, dtype=torch.int64)
+        self._labels = torch.full((len(hidden_labels.known),), UNKNOWN)
+        self.clear_pseudo_labels()
+
+    # ---------------------------------------------------------------- parts
+
+    @property
+    def labels(self) -> Tensor:
+        """Known labels, (N,) int64; -1 where none was queried.
+
+        Raises:
+            LabelAccessError: a query is being computed.
+        """
+        refuse_if_forbidden()
+        return self._labels
+
+    @property
+    def labeled(self) -> Tensor:
+        """Indices of the labeled set, ascending."""
+        return (self.labeled_at >= 0).nonzero()[:, 0]
+
+    @property
+    def pool(self) -> Tensor:
+        """Indices of the pool, ascending."""
+        return self._at(Place.POOL)
+
+    @property
+    def held_out(self) -> Tensor:
+        """Indices of the images that were labeled to test on, ascending."""
+        return self._at(Place.HELD_OUT)
+
+    def _at(self, place: Place) -> Tensor:
+        return (self.labeled_at == place).nonzero()[:, 0]
+
+    def initial_order(self, generator: Generator) -> Tensor:
+        """Indices of the pool in random order; images whose labels came with them go first where others have none.
+
+        Args:
+            generator: draws the order.
+        """
+        pool = self.pool
+        drawn = pool[torch.randperm(len(pool), generator=generator)]
+        known = self.hidden_labels.known[drawn]
+        return torch.cat([drawn[known], drawn[~known]])
+
+    # ---------------------------------------------------------------- moves
+
+    def reset(self, keep: Tensor | None = None) -> None:
+        """Put all images into the pool and forget all labels.
+
+        Args:
+            keep: (N,) bool, the images of a long-tailed version; None: all.
+        """
+        self.hidden_labels.num_revealed = 0
+        self.labeled_at.fill_(Place.POOL)
+        if keep is not None:
+            self.labeled_at[~keep] = Place.LEFT_OUT
+        self._labels.fill_(UNKNOWN)
+        self.clear_pseudo_labels()
+
+    def label(self, index: Tensor, trained_from: int) -> Tensor:
+        """Reveal labels that came with the images, and move these out of the pool.
+
+        Args:
+            index: (n,) int64 of images in the pool.
+            trained_from: the round from which they are trained on, 0 for the initial set.
+
+        Returns:
+            (n,) int64, their labels.
+
+        Raises:
+            ValueError: an index twice, out of range, or not in the pool. Nothing is moved then.
+        """
+        self._check_in_pool(index)
+        labels = self.hidden_labels.label(index)
+        self._move(index, trained_from, labels)
+        return labels
+
+    def restore(self, index: Tensor, labels: Tensor, labeled_at: int) -> None:
+        """Take over labels that were queried before, as a round record holds them, or that a person gave.
+
+        Args:
+            index: (n,) int64 of images in the pool.
+            labels: (n,) int64 that were queried for them.
+            labeled_at: 0 for the initial set, k for images trained on from round k.
+
+        Raises:
+            ValueError: as :meth:`label`, or not one label an index, or a negative round.
+        """
+        if len(labels) != len(index) or labeled_at < 0:
+            raise ValueError(f"restore() got {len(labels)} labels for {len(index)} images in round {labeled_at}")
+        self._check_in_pool(index)
+        self.hidden_labels.num_revealed += len(index)
+        self._move(index, labeled_at, labels)
+
+    def hold_out(self, index: Tensor) -> None:
+        """Test on images of the initial set instead of learning from them, where the data has no test set.
+
+        Args:
+            index: (n,) int64 of images in the initial set.
+
+        Raises:
+            ValueError: one is not in the initial set. Nothing is moved then.
+        """
+        if bool((self.labeled_at[index] != 0).any()):
+            raise ValueError("hold_out() got images that are not in the initial set: others were trained on")
+        self.labeled_at[index] = Place.HELD_OUT
+
+    def skip(self, index: Tensor) -> None:
+        """Take images out of the pool that a person did not label.
+
+        Args:
+            index: (n,) int64 of images in the pool.
+
+        Raises:
+            ValueError: as :meth:`label`.
+        """
+        self._check_in_pool(index)
+        self.labeled_at[index] = Place.SKIPPED
+
+    def leave_out(self, index: Tensor) -> None:
+        """Take images out of the pool that nobody is asked about.
+
+        Args:
+            index: (n,) int64 of images in the pool.
+
+        Raises:
+            ValueError: as :meth:`label`.
+        """
+        self._check_in_pool(index)
+        self.labeled_at[index] = Place.LEFT_OUT
+
+    def set_pseudo_labels(self, index: Tensor, labels: Tensor) -> None:
+        """Train the next fit on predictions too, in place of those set before; no image changes its place.
+
+        Args:
+            index: (n,) int64 of images in the pool.
+            labels: (n,) int64, what was predicted.
+
+        Raises:
+            ValueError: an index twice, out of range, or not in the pool.
+        """
+        self._check_in_pool(index)
+        self.pseudo_labels = index, labels
+
+    def clear_pseudo_labels(self) -> None:
+        """Train the next fit on queried labels only."""
+        self.pseudo_labels = torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64)
+
+    def _check_in_pool(self, index: Tensor) -> None:
+        size = len(self.labeled_at)
+        if len(torch.unique(index)) != len(index):
+            raise ValueError(f"label() got an index twice among {len(index)}: each image is queried once")
+        if len(index) and not 0 <= index.min() <= index.max() < size:
+            raise ValueError(f"label() got an index outside 0..{size - 1}: indices are dataset-absolute")
+        taken = index[self.labeled_at[index] != Place.POOL]
+        if len(taken):
+            raise ValueError(f"label() got {len(taken)} images that are not in the pool, index {int(taken[0])} first")
+
+    def _move(self, index: Tensor, labeled_at: int, labels: Tensor) -> None:
+        self.labeled_at[index] = labeled_at
+        self._labels[index] = labels
+
+    # ---------------------------------------------------------------- checking and keeping
+
+    def check_bill(self) -> None:
+        """Check that exactly the images that were labeled have had their labels revealed; otherwise labels have leaked.
+
+        Raises:
+            RuntimeError: a fault of this program.
+        """
+        labeled = len(self.labeled) + len(self.held_out)
+        if self.hidden_labels.num_revealed != labeled:
+            revealed = self.hidden_labels.num_revealed
+            raise RuntimeError(f"{revealed} labels were revealed, but {labeled} images are labeled")
+
+    def update_digest(self, digest: "hashlib.blake2s") -> None:
+        """Add the split, the labels known and the pseudo-labels to a digest."""
+        for tensor in (self.labeled_at, self.labels, *self.pseudo_labels):
+            digest.update(tensor.numpy().tobytes())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Copies of all that is known, for a checkpoint."""
+        index, labels = self.pseudo_labels
+        return {
+            "labeled_at": self.labeled_at.clone(),
+            "labels": self.labels.clone(),
+            "pseudo_index": index.clone(),
+            "pseudo_labels": labels.clone(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over the split of a checkpoint.
+
+        Raises:
+            ValueError: it belongs to a dataset of another size.
+        """
+        if len(state["labeled_at"]) != len(self.labeled_at):
+            raise ValueError(
+                f"expected the split of {len(self.labeled_at)} images, got one of {len(state['labeled_at'])}: "
+                "the checkpoint belongs to another dataset"
+            )
+        self.labeled_at, self._labels = state["labeled_at"].clone(), state["labels"].clone()
+        self.pseudo_labels = state["pseudo_index"].clone(), state["pseudo_labels"].clone()
+        self.hidden_labels.num_revealed = len(self.labeled) + len(self.held_out)
