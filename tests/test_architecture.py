@@ -82,7 +82,7 @@ def test_no_module_leads_back_to_itself():
     ("file", "text"),
     [
         ("io/a.py", "from msal_lightning.runs import b"),
-        ("io/a.py", "import msal_lightning.runs.directory.b"),
+        ("io/a.py", "import msal_lightning.runs.b"),
         ("io/a.py", "from ..runs import b"),
         ("io/a.py", "from ..runs.b import c"),
         ("io/a.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from msal_lightning.runs.b import c"),

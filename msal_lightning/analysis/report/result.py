@@ -8,12 +8,12 @@ from pathlib import Path
 
 from msal_lightning.analysis.report.aggregate import Spread, Summary, summarize
 from msal_lightning.analysis.report.by_class import ClassMeans, class_means, class_warnings, scope_of_accuracy
-from msal_lightning.analysis.report.classes import class_names
 from msal_lightning.analysis.report.compare import Comparison, compare
 from msal_lightning.analysis.stats.penalty import column_means, penalty_matrix
 from msal_lightning.analysis.stats.savings import labels_saved
 from msal_lightning.analysis.stats.significance import PairedTest, paired_tests
 from msal_lightning.paper.reported import LABELS, Reported, has_dataset, reported
+from msal_lightning.runs.reading import Run
 
 METRICS = ("AUBC", "F-acc")
 
@@ -187,3 +187,14 @@ def _protocol(comparison: Comparison, contenders: list[Summary]) -> list[str]:
         f"The paper's numbers are for {start:,} to {end:,} labels, these runs have {curve[0][0]:,} to "
         f"{curve[-1][0]:,}: the differences mix methods with budgets"
     ]
+
+
+def class_names(run: Run, count: int) -> list[str]:
+    """Their names as the records have them, their numbers where none has them.
+
+    Args:
+        run: any of the comparison.
+        count: how many classes there are.
+    """
+    known = (record.class_names for record in reversed(run.records))
+    return next((list(names) for names in known if names and len(names) == count), [str(c) for c in range(count)])

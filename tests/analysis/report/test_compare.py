@@ -5,9 +5,8 @@ import shutil
 import pytest
 
 from msal_lightning.analysis.report.aggregate import jaccard, summarize
-from msal_lightning.analysis.report.classes import class_names
 from msal_lightning.analysis.report.compare import compare
-from msal_lightning.analysis.report.result import build
+from msal_lightning.analysis.report.result import build, class_names
 from msal_lightning.cli.main import main
 from msal_lightning.errors import UserError
 
