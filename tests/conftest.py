@@ -1,19 +1,22 @@
 """Fixtures that several test files share."""
 
+import functools
 import gzip
+import importlib.util
 import os
 import shutil
 import socket
 import struct
 from collections import defaultdict
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from lightning.fabric.utilities import registry
 from lightning.pytorch import LightningModule, Trainer
 
+registry.entry_points = functools.cache(registry.entry_points)  # each Trainer would look at all installed packages
 torch.set_num_threads(1)  # tiny models gain nothing from a second thread, and lose much on a busy machine
 os.environ["OMP_NUM_THREADS"] = "1"  # of the commands that tests start
 
@@ -65,6 +68,17 @@ def wandb_disabled(monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")
 
 
+@pytest.fixture(scope="session")
+def commands():
+    """``commands.run("-m", "msal_lightning", "fit", cwd=folder)``: a command without the seconds of its imports."""
+    spec = importlib.util.spec_from_file_location("forked", Path(__file__).with_name("forked.py"))
+    forked = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(forked)
+    commands = forked.Commands()
+    yield commands
+    commands.close()
+
+
 @pytest.fixture
 def no_network(monkeypatch):
     """Every connection fails at once, as on a machine without a network."""
@@ -79,7 +93,7 @@ def no_network(monkeypatch):
 @pytest.fixture
 def make_trainer():
     """``make_trainer(max_epochs=2)``: a Trainer on the CPU that writes nothing."""
-    return partial(
+    return functools.partial(
         Trainer,
         accelerator="cpu",
         devices=1,

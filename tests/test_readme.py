@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -40,15 +39,17 @@ def test_links_lead_somewhere():
         assert target.startswith("http") or (ROOT / target).exists(), target
 
 
-def test_the_loop_in_python_runs(tmp_path):
-    done = subprocess.run([sys.executable, "-c", PYTHON[0]], cwd=tmp_path, capture_output=True, text=True, check=False)
+def test_the_loop_in_python_runs(tmp_path, commands):
+    (tmp_path / "readme.py").write_text(PYTHON[0])
+    done = commands.run("readme.py", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert re.search(r"\[\(40, 0\.\d+\), \(80, 0\.\d+\), \(120, 0\.\d+\)\]", done.stdout)
 
 
-def test_the_query_works_with_a_model_that_is_not_ours(tmp_path):
-    done = subprocess.run([sys.executable, "-c", PYTHON[1]], cwd=tmp_path, capture_output=True, text=True, check=False)
+def test_the_query_works_with_a_model_that_is_not_ours(tmp_path, commands):
+    (tmp_path / "readme.py").write_text(PYTHON[1])
+    done = commands.run("readme.py", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "60 labeled, 1237 in the pool"
 

@@ -185,7 +185,7 @@ def _datasets(argv: list[str]) -> None:
     from msal_lightning.config.catalog import datasets
     from msal_lightning.config.command_parser import PROGRAM, CommandParser
     from msal_lightning.config.paths import expand
-    from msal_lightning.config.suggestions import did_you_mean
+    from msal_lightning.io.suggestions import did_you_mean
 
     prog = f"{PROGRAM} datasets"
     parser = CommandParser(
@@ -304,7 +304,7 @@ def _find_modules_in_start_folder(command: list[str]) -> None:
 
 
 def _near(command: str) -> str:
-    from msal_lightning.config.suggestions import did_you_mean
+    from msal_lightning.io.suggestions import did_you_mean
 
     return did_you_mean(command, COMMANDS)
 

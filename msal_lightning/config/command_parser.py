@@ -5,8 +5,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from msal_lightning.config.suggestions import did_you_mean
 from msal_lightning.errors import ConfigError
+from msal_lightning.io.suggestions import did_you_mean
 
 PROGRAM = "python -m msal_lightning"
 _EXAMPLES = "examples:\n"

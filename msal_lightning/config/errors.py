@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import torch
 
 from msal_lightning.config.command_parser import sentence
-from msal_lightning.config.suggestions import did_you_mean
 from msal_lightning.data import ActiveDataModule, Augmentation
+from msal_lightning.io.suggestions import did_you_mean
 from msal_lightning.models.backbones import Backbone
 from msal_lightning.strategies import ScoreStrategy, Strategy
 

@@ -6,8 +6,8 @@ import yaml
 
 from msal_lightning.config.paths import expand
 from msal_lightning.config.shape import check_shape
-from msal_lightning.config.suggestions import did_you_mean
 from msal_lightning.errors import ConfigError
+from msal_lightning.io.suggestions import did_you_mean
 from msal_lightning.io.yaml_files import read_yaml
 
 

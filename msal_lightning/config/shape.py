@@ -6,8 +6,8 @@ jsonargparse says "cannot import" or nothing at all about a file of another shap
 from collections.abc import Mapping
 from typing import Any
 
-from msal_lightning.config.suggestions import did_you_mean
 from msal_lightning.errors import ConfigError
+from msal_lightning.io.suggestions import did_you_mean
 
 _SECTIONS = ("loop", "model", "trainer")
 _OF_A_CLASS = ("class_path", "init_args", "dict_kwargs")

@@ -13,7 +13,7 @@ import yaml
 
 from msal_lightning.config.ownership import find_by_name, find_owned, is_dotted, plain_options
 from msal_lightning.errors import ConfigError
-from msal_lightning.io.yaml_files import load_yaml, read_limited
+from msal_lightning.io.yaml_files import load_yaml, read_bytes
 from msal_lightning.runs.moved_names import present
 from msal_lightning.runs.signature import is_own
 
@@ -61,7 +61,7 @@ def read_config(
     """
     file = folder / "config.yaml"
     try:
-        content = read_limited(file)
+        content = read_bytes(file)
         values = present(load_yaml(content.decode("utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         why = getattr(error, "problem", None) or getattr(error, "strerror", None) or "it cannot be read"

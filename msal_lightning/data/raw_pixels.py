@@ -1,6 +1,7 @@
 """Samples of image files as they are, where Pillow would cut them down to 8 bits or to three bands."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -17,6 +18,7 @@ _SHALLOW = (
     b"BM",
     b"RIFF",
 )  # JPEG, GIF, BMP, WebP: 8 bits and at most transparency beside them
+_PPM = (b"P3", b"P6")  # colours as text, and as bytes
 _ALPHA = {1, 2, 999}  # ExtraSamples: associated, unassociated, and what Corel writes
 _NODATA = 42113  # GDAL's tag
 _COLOURS = {2: 3, 5: 4, 6: 3, 8: 3}  # samples of RGB, CMYK, YCbCr, Lab; 1 of grey and palettes
@@ -60,6 +62,8 @@ def read_raw(source: str | BinaryIO, all_bands: bool = False) -> Raw | None:
             return None
         if head[25] != 0:  # Pillow keeps the upper 8 bits of each colour
             return _read_png(source)
+    if head.startswith(_PPM):
+        return _read_ppm(source)
     return _read_with_pillow(source)
 
 
@@ -102,6 +106,26 @@ def _unpack(source: str | BinaryIO, layout: str) -> NDArray[np.uint8]:
     with Image.open(source, formats=formats()) as file:
         file.tile = [tile._replace(args=layout) for tile in file.tile]
         return np.asarray(ImageOps.exif_transpose(file))
+
+
+def _read_ppm(source: str | BinaryIO) -> Raw | None:
+    """Colours of more than 8 bits: Pillow reads the header, and would scale the values down to 8 bits."""
+    with Image.open(source, formats=("PPM",)) as file:
+        tile, shape = file.tile[0], (file.height, file.width, 3)
+        highest = tile.args[1] if isinstance(tile.args, tuple) else 255
+        if highest <= 255:
+            return None
+        assert file.fp is not None
+        file.fp.seek(tile.offset)
+        content = file.fp.read()
+    if tile.codec_name == "ppm_plain":
+        values = [int(word) for word in re.sub(rb"#[^\r\n]*", b"", content).split()[: math.prod(shape)]]
+        if not all(0 <= value <= highest for value in values):
+            raise ValueError(f"it has values beyond the {highest} of its header")
+        samples = np.array(values, np.uint16)
+    else:
+        samples = np.frombuffer(content, ">u2", math.prod(shape)).astype(np.uint16)
+    return Raw(samples.reshape(shape))
 
 
 def _read_tiff(source: str | BinaryIO, all_bands: bool) -> Raw | None:

@@ -1,6 +1,7 @@
 """Your own images."""
 
 import csv
+import io
 import math
 import os
 import time
@@ -33,6 +34,7 @@ from msal_lightning.data.value_range import (
 )
 from msal_lightning.errors import DataError
 from msal_lightning.io.csv_cells import unguard
+from msal_lightning.io.regular_file import LARGEST_TABLE, TooLargeError, read_regular
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
 
@@ -458,20 +460,19 @@ def _field(row: dict[str, str], key: str) -> str:
 
 def _from_csv(file: Path, root: Path, blank: bool = False, allow_outside: bool = True) -> list[_Item]:
     top = root.resolve()
-    if file.exists() and not file.is_file():  # a device may never end
-        raise DataError(f"cannot read data.csv '{file}' (no file): set it to a CSV file with path and label")
     try:
-        with file.open(newline="", encoding="utf-8-sig") as text:
-            reader = csv.DictReader(text, restkey=_MORE, strict=True)  # strict: an open quote would swallow lines
-            columns = [(name or "").strip() for name in reader.fieldnames or []]
-            reader.fieldnames = columns
-            if not {"path", "label"} <= set(columns):
-                raise DataError(
-                    f"expected the columns path and label in data.csv '{file}', got {', '.join(columns) or 'none'}: "
-                    "write them into the first line"
-                )
-            rows = [(reader.line_num, {key: _field(row, key) for key in columns}, _MORE in row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        text = read_regular(file, LARGEST_TABLE).decode("utf-8-sig")
+        # strict: an open quote would swallow lines
+        reader = csv.DictReader(io.StringIO(text, newline=""), restkey=_MORE, strict=True)
+        columns = [(name or "").strip() for name in reader.fieldnames or []]
+        reader.fieldnames = columns
+        if not {"path", "label"} <= set(columns):
+            raise DataError(
+                f"expected the columns path and label in data.csv '{file}', got {', '.join(columns) or 'none'}: "
+                "write them into the first line"
+            )
+        rows = [(reader.line_num, {key: _field(row, key) for key in columns}, _MORE in row) for row in reader]
+    except (OSError, TooLargeError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"cannot read data.csv '{file}' ({error}): set it to a CSV file with path and label") from None
     items, wrong, seen = [], [], dict[Identity, int]()
     for line, row, has_more in rows:

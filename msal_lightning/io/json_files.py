@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from msal_lightning.io.regular_file import read_regular
+
 _LARGEST = 2**28
 """Bytes; the record of a round with a million queried images is below."""
 
@@ -15,12 +17,7 @@ def read_json(file: Path) -> Any:
         OSError: it cannot be read, or is no regular file.
         ValueError: it is no JSON in UTF-8, too large, or too deep.
     """
-    if file.exists() and not file.is_file():
-        raise OSError(f"'{file}' is no file")
-    with file.open("rb") as stream:
-        content = stream.read(_LARGEST + 1)
-    if len(content) > _LARGEST:
-        raise ValueError(f"more than {_LARGEST:,} bytes")
+    content = read_regular(file, _LARGEST)
     try:
         return json.loads(content.decode("utf-8"))
     except RecursionError:

@@ -10,7 +10,9 @@ from typing import Any
 
 import yaml
 
-LARGEST = 2**20
+from msal_lightning.io.regular_file import TooLargeError, read_regular
+
+_LARGEST = 2**20
 """Bytes of a file; a resolved configuration has about 3,000."""
 _MOST_NODES = 100_000  # with aliases written out; 10,000 class names are far below
 _DEEPEST = 60  # levels; a configuration has about eight
@@ -35,27 +37,24 @@ def read_yaml(file: Path) -> Any:
         file: its path; UTF-8.
 
     Raises:
-        OSError: it cannot be read, or is no file.
+        OSError: it cannot be read, or is no regular file.
         UnicodeDecodeError: it is no UTF-8.
         yaml.YAMLError: it is no YAML, holds other than plain values, or exceeds a limit.
     """
-    return load_yaml(read_limited(file).decode("utf-8"))
+    return load_yaml(read_bytes(file).decode("utf-8"))
 
 
-def read_limited(file: Path, largest: int = LARGEST) -> bytes:
-    """The bytes of a regular file that is not too large.
+def read_bytes(file: Path) -> bytes:
+    """Read the bytes of a YAML file.
 
     Raises:
-        OSError: it cannot be read, or is no regular file: reading a pipe would never end.
-        LimitError: it is larger.
+        OSError: it cannot be read, or is no regular file.
+        LimitError: it is larger than any configuration.
     """
-    if file.exists() and not file.is_file():
-        raise OSError(f"'{file}' is no file")
-    with file.open("rb") as stream:
-        content = stream.read(largest + 1)
-    if len(content) > largest:
-        raise LimitError(f"more than {largest:,} bytes")
-    return content
+    try:
+        return read_regular(file, _LARGEST)
+    except TooLargeError as error:
+        raise LimitError(str(error)) from None
 
 
 def load_yaml(text: str) -> Any:

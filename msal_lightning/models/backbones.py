@@ -1,6 +1,5 @@
 """Networks from images to embeddings: everything below the head."""
 
-import difflib
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Literal, get_args
@@ -10,6 +9,7 @@ import torchvision
 from torch import Tensor, nn
 
 from msal_lightning.errors import ConfigError
+from msal_lightning.io.suggestions import did_you_mean
 
 Stem = Literal["conv7", "conv3", "conv3_nopool"]
 _KEY = "model.backbone.init_args"
@@ -133,11 +133,8 @@ class TorchvisionBackbone(Backbone):
 def _classifier(architecture: str) -> nn.Module:
     known = torchvision.models.list_models(module=torchvision.models)
     if architecture not in known:
-        near = difflib.get_close_matches(architecture, known, n=3) or known[:3]
-        raise ConfigError(
-            f"expected {_KEY}.architecture to be a classifier of torchvision, got '{architecture}': "
-            f"did you mean {', '.join(near)}?"
-        )
+        near = did_you_mean(architecture, known) or f": {', '.join(known[:3])} are some of them"
+        raise ConfigError(f"expected {_KEY}.architecture to be a classifier of torchvision, got '{architecture}'{near}")
     net: nn.Module = torchvision.models.get_model(architecture, weights=None)
     if hasattr(net, "aux_logits"):
         net.aux_logits = False  # type: ignore[assignment] # GoogLeNet and Inception would return a tuple while training

@@ -1,6 +1,6 @@
 """The classes of a run, round by round: counts, results, and which of them are missing where."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -138,9 +138,19 @@ def missing_classes(records: Sequence["RoundRecord"], round: int) -> MissingClas
     )
 
 
+def accuracy_scope(runs: Iterable[Sequence["RoundRecord"]]) -> str:
+    """Return what final accuracies are of where test sets lack classes: ``accuracy on 1 of 2 classes``; else nothing.
+
+    Args:
+        runs: the records of each run, from round 0.
+    """
+    scopes = {missing_classes(records, len(records) - 1).scope for records in runs} - {""}
+    return scopes.pop() if len(scopes) == 1 else "accuracy on some of the classes" if scopes else ""
+
+
 def accuracy_name(records: Sequence["RoundRecord"]) -> str:
     """``final accuracy``, or of how many classes it is the accuracy where the test set lacks some."""
-    return missing_classes(records, len(records) - 1).scope or "final accuracy"
+    return accuracy_scope([records]) or "final accuracy"
 
 
 def worst_first(rows: Sequence[ClassRow]) -> list[ClassRow]:

@@ -151,7 +151,12 @@ class RunDirectory:
                 f"run_dir '{self.path}' belongs to another configuration ({say_changed(changed)}): "
                 "choose another run_dir, or start anew with --overwrite"
             )
-        if all_pending(self.path) or any((self.path / "queries").glob("*")):
+        asked = [request.name for request in all_pending(self.path)]
+        if asked == [INITIAL] and not any(_decides_initial_set(key) for key in changed):
+            write_atomically(self.path / "config.yaml", yaml.safe_dump(self.config, sort_keys=False))
+            self.notes.append(f"(the labels of the initial set stay: {say_changed(changed)} does not change it)")
+            return
+        if asked or any((self.path / "queries").glob("*")):
             raise RunError(
                 f"run_dir '{self.path}' asks a person for labels with another configuration "
                 f"({say_changed(changed)}): choose another run_dir, or start anew with --overwrite, which sets "
@@ -346,6 +351,12 @@ class RunDirectory:
             return flatten(present(read_yaml(file)))
         except (UnicodeDecodeError, yaml.YAMLError, AttributeError):
             return {"config.yaml": "damaged"}
+
+
+def _decides_initial_set(key: str) -> bool:
+    """Whether another value of a key could mean other images to label before the first model is trained."""
+    is_of_a_model = key.startswith(("trainer.", "model.", "loop."))
+    return not is_of_a_model or key in ("loop.initial_size", "loop.held_out", "loop.replay")
 
 
 def is_run(path: Path) -> bool:

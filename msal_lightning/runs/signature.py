@@ -17,7 +17,8 @@ from typing import Any
 import yaml
 
 from msal_lightning.io.atomic import write_atomically
-from msal_lightning.io.yaml_files import load_yaml, read_limited
+from msal_lightning.io.regular_file import read_regular
+from msal_lightning.io.yaml_files import load_yaml, read_bytes
 from msal_lightning.runs.moved_names import present
 
 FILE = "signature"
@@ -47,7 +48,7 @@ def is_own(folder: Path, content: bytes) -> bool:
         content: of its config.yaml, the bytes that will be parsed.
     """
     try:
-        said = read_limited(folder / FILE, 200).decode("ascii").strip()
+        said = read_regular(folder / FILE, 200).decode("ascii").strip()
         return hmac.compare_digest(said, _sign(_read_key(key_file()), content))
     except (OSError, ValueError, yaml.YAMLError):
         return False
@@ -67,7 +68,7 @@ def sign(folder: Path, config: Mapping[str, Any]) -> str | None:
         Why it could not be signed; None where it is, or must not be.
     """
     try:
-        content = read_limited(folder / "config.yaml")
+        content = read_bytes(folder / "config.yaml")
         if is_own(folder, content) or not _is_same(present(load_yaml(content.decode())), present(config)):
             return None
         write_atomically(folder / FILE, _sign(_key(), content) + "\n")

@@ -1,6 +1,5 @@
 """From a command line with several values to cells: one ordinary ``fit`` each."""
 
-import difflib
 import itertools
 import json
 import re
@@ -12,6 +11,7 @@ from typing import Any
 import yaml
 
 from msal_lightning.errors import ConfigError
+from msal_lightning.io.suggestions import did_you_mean
 from msal_lightning.io.yaml_files import read_yaml
 from msal_lightning.paper.experiments import EXPERIMENTS, SEEDS, Rows, experiment
 
@@ -120,7 +120,7 @@ def cells(experiments: Sequence[str], options: Options, only: Sequence[str] = ()
     for name in experiments:
         if name not in EXPERIMENTS:
             raise ConfigError(
-                f"expected an experiment ({', '.join(EXPERIMENTS)}), got '{name}'{_near(name, EXPERIMENTS)}"
+                f"expected an experiment ({', '.join(EXPERIMENTS)}), got '{name}'{did_you_mean(name, EXPERIMENTS)}"
             )
     if experiments and not any(key == "seed" for key, _ in options):
         options = [*options, ("seed", list(SEEDS))]
@@ -213,7 +213,7 @@ def _wanted(tables: Sequence[Rows], only: Sequence[str]) -> set[str]:
         short = [row for row in rows if re.match(rf"{re.escape(name)} ?\(", row)]  # BADGE for BADGE(KMeans++)
         if name not in rows and len(short) != 1:
             raise ConfigError(
-                f"expected --only to name rows ({', '.join(rows)}), got '{name}'{_near(name, short or rows)}"
+                f"expected --only to name rows ({', '.join(rows)}), got '{name}'{did_you_mean(name, short or rows)}"
             )
         wanted.add(name if name in rows else short[0])
     return wanted
@@ -244,11 +244,6 @@ def _row_slug(row: str) -> str:
 
 def _slug(text: str) -> str:
     return re.sub(r"[^\w.=+-]+", "-", text).strip("-.")[:200]
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=2, cutoff=0.5)
-    return f": did you mean {' or '.join(near)}?" if near else ""
 
 
 def _known(word: str) -> str:

@@ -191,7 +191,7 @@ def test_lists_are_complete():
     assert set(classes("datasets", "ActiveDataModule")) == set(concrete_names(ActiveDataModule)) & ours(datasets)
 
 
-def test_a_normal_run_says_what_it_did_and_nothing_else(tmp_path):
+def test_a_normal_run_says_what_it_did_and_nothing_else(tmp_path, commands):
     done = in_process("fit", *TINY, "--run_dir", "out", cwd=tmp_path)
     assert done.returncode == 0
     assert done.stderr == ""
@@ -203,33 +203,22 @@ def test_a_normal_run_says_what_it_did_and_nothing_else(tmp_path):
         lines[5],
     )
 
-    again = in_process("fit", *TINY, "--run_dir", "out", cwd=tmp_path)
+    again = commands.run("-m", "msal_lightning", "fit", *TINY, "--run_dir", "out", cwd=tmp_path)
     assert again.returncode == 0
     assert again.stdout.splitlines()[0] == "The run in out is finished; start it anew with --overwrite."
     assert again.stdout.splitlines()[1] == lines[5]
 
 
-def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(tmp_path):
-    arguments = [
-        "fit",
-        *TINY,
-        "--trainer.max_epochs",
-        "250",
-        "--run_dir",
-        "out",
-    ]  # seconds a round, on a busy machine too
-    process = subprocess.Popen(
-        [sys.executable, "-m", "msal_lightning", *arguments],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(tmp_path, commands):
+    # seconds a round, on a busy machine too
+    arguments = ["-m", "msal_lightning", "fit", *TINY, "--trainer.max_epochs", "100", "--run_dir", "out"]
+    process = commands.start(*arguments, cwd=tmp_path)
     while not (tmp_path / "out" / "rounds" / "000.json").exists() and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
     assert process.returncode == 130
-    assert err.decode().split("\n") == [
+    assert err.split("\n") == [
         "",
         "SIGINT: stopping after this batch; once more stops at once",
         f"stopped by SIGINT in round {len(read_records(tmp_path / 'out'))}: the same command goes on from there",
@@ -237,7 +226,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(tmp_path):
     ]
     done = len(read_records(tmp_path / "out"))
     assert 1 <= done < 3
-    resumed = in_process(*arguments, cwd=tmp_path)
+    resumed = commands.run(*arguments, cwd=tmp_path)
     assert resumed.returncode == 0
     assert f"(going on after round {done - 1})" in resumed.stdout
     assert len(read_records(tmp_path / "out")) == 3
@@ -278,7 +267,7 @@ def test_the_default_run_directory_names_what_ran(tmp_path, monkeypatch):
     assert (tmp_path / "runs" / "Digits-MSALD-Entropy-prototype-seed2" / "ledger.csv").exists()
 
 
-def test_a_strategy_and_callbacks_of_your_own(tmp_path):
+def test_a_strategy_and_callbacks_of_your_own(tmp_path, commands):
     (tmp_path / "mine.py").write_text(
         "from msal_lightning import ScoreStrategy\n"
         "from lightning.pytorch import Callback\n"
@@ -292,7 +281,8 @@ def test_a_strategy_and_callbacks_of_your_own(tmp_path):
         "        self.fits += 1\n"
         "        print('fits', self.fits)\n"
     )
-    done = in_process("fit", *TINY, "--query", "mine.Oldest", "--trainer.callbacks+", "mine.Count", cwd=tmp_path)
+    mine = ["--query", "mine.Oldest", "--trainer.callbacks+", "mine.Count"]
+    done = commands.run("-m", "msal_lightning", "fit", *TINY, *mine, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("fits 1") == 3  # a fresh one each round
     records = read_records(tmp_path / "runs" / "Digits-Oldest-prototype-seed0")

@@ -18,7 +18,9 @@ from msal_lightning.data.decoding import Decoding, to_8_bits
 from msal_lightning.data.value_range import look_at, range_of
 from msal_lightning.datasets import ImageFolder
 from msal_lightning.errors import UserError
+from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.records import read_records
+from msal_lightning.tracking.queried_images import QueriedImages
 
 SIZE = 16
 
@@ -36,6 +38,8 @@ def write(path, pixels, **options):
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".png" and pixels.ndim == 3 and pixels.dtype == np.uint16:
         path.write_bytes(png16(pixels))
+    elif path.suffix in (".ppm", ".pnm"):
+        path.write_bytes(ppm16(pixels, as_text=path.suffix == ".pnm"))
     elif path.suffix == ".png":
         Image.fromarray(pixels).save(path)
     else:
@@ -53,6 +57,13 @@ def png16(pixels):
     header = struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
     parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + parts
+
+
+def ppm16(pixels, as_text=False):
+    """Colours with more than 8 bits, which Pillow does not write."""
+    header = f"P{3 if as_text else 6}\n# camera\n{pixels.shape[1]} {pixels.shape[0]}\n{pixels.max()}\n"
+    text = "# rows\n" + "\n".join(map(str, pixels.ravel()))
+    return header.encode() + (text.encode() if as_text else pixels.astype(">u2").tobytes())
 
 
 def folder(root, low, high, dtype, suffix=".png", n=6, make=disc, **options):
@@ -159,7 +170,7 @@ def test_colours_of_16_bits_keep_their_levels(tmp_path):
     def colours(seed, low, high):
         return np.stack([disc(seed + 2 * i, low, high) for i in range(3)], axis=2)
 
-    for suffix, options in ((".png", {}), (".tif", {"photometric": "rgb"})):
+    for suffix, options in ((".png", {}), (".tif", {"photometric": "rgb"}), (".ppm", {}), (".pnm", {})):
         root = folder(tmp_path / suffix[1:], 0, 4095, np.uint16, suffix, make=colours, **options)
         data = ready(root, channels=3)
         assert data.resolved["value_range"] == {"uint16": [0, 4095]}
@@ -231,6 +242,29 @@ def test_a_resume_uses_the_recorded_range_and_another_explicit_one_is_refused(tm
     query = ["query", "--checkpoint", str(tmp_path / "run"), "--images", str(other), "--n", "2", "--out", str(out)]
     assert main(query) == 0
     assert "value range 0 to 4095 of uint16 (as recorded)" in (out / "query.html").read_text()
+
+
+def test_the_figure_and_weights_and_biases_show_the_range_of_the_run(tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(
+        "msal_lightning.analysis.figures.contact_sheet.save", lambda figure, out: drawn.setdefault("axes", figure.axes)
+    )
+    root, run = folder(tmp_path / "ct", 0, 4095, np.uint16), tmp_path / "run"
+    size = ["--data.size", str(SIZE)]
+    assert main([*FIT, *size, "--data.root", str(root), "--run_dir", str(run)]) == 0
+    record = read_records(run)[0]
+    expected = [np.asarray(Image.open(root / path)) >> 4 for path in record.queried.path]
+
+    assert main(["figure", "contact-sheet", str(run), "--images", "2", "--out", str(tmp_path / "a.png")]) == 0
+    (axes,) = drawn["axes"]
+    for image, pixels in zip(axes.get_images(), expected, strict=True):
+        np.testing.assert_array_equal(image.get_array(), pixels)
+
+    (run / "queried").mkdir()
+    (run / "queried" / "000.json").write_text(json.dumps({"index": record.queried.index, "predicted": [0, 1]}))
+    table = QueriedImages(RunDirectory(run), ready(root), 2).table(record)
+    for row, pixels in zip(table.data, expected, strict=True):
+        np.testing.assert_array_equal(row[2].image, pixels)
 
 
 def test_the_recorded_range_is_used_whatever_the_files_say(tmp_path):
@@ -436,7 +470,9 @@ def test_damaged_deep_files_are_always_a_user_error(tmp_path):
     rng = np.random.default_rng(0)
     whole = io.BytesIO()
     tifffile.imwrite(whole, bands(0), photometric="minisblack", planarconfig=2, compression="zlib")
-    for name, content in (("a.tif", whole.getvalue()), ("a.png", png16(bands(0, 3).transpose(1, 2, 0)))):
+    colours = bands(0, 3).transpose(1, 2, 0)
+    good = {"a.tif": whole.getvalue(), "a.png": png16(colours), "a.ppm": ppm16(colours), "a.pnm": ppm16(colours, True)}
+    for name, content in good.items():
         files = [content[:n] for n in range(0, len(content), len(content) // 30 + 1)]
         for _ in range(60):
             changed = bytearray(content)

@@ -19,31 +19,31 @@ PHASES = (
     "start", "mid-epoch", "epoch end", "fit end", "test", "pool pass", "selection", "model save", "record write",
     "after commit",
 )  # fmt: skip
-_HERE = (  # the first that some frame of the stack matches: file, function, phase
-    ("directory.py", "derive_tables", "after commit"),
-    ("directory.py", "drop_checkpoints", "after commit"),
-    ("tracking.py", "log_round", "after commit"),
-    ("tracking.py", "finish", "finish"),
-    ("directory.py", "commit", "record write"),
-    ("directory.py", "save_model", "model save"),
-    ("checkpoint.py", "on_train_epoch_end", "epoch end"),
-    ("checkpoint.py", "save_between_epochs", "epoch end"),
-    ("checkpoint.py", "save_ended", "fit end"),
-    ("callback.py", "_end", "selection"),
-    ("trainer.py", "_predict_impl", "pool pass"),
-    ("trainer.py", "_test_impl", "test"),
-    ("fit_loop.py", "run", "mid-epoch"),
-)
+_WITHIN = {  # the first one that some frame of the stack is in
+    "RunDirectory.derive_tables": "after commit",
+    "RunDirectory.drop_checkpoints": "after commit",
+    "Tracking.log_round": "after commit",
+    "Tracking.finish": "finish",
+    "RunDirectory.commit": "record write",
+    "RunDirectory.save_model": "model save",
+    "FitCheckpoint.on_train_epoch_end": "epoch end",
+    "FitCheckpoint.save_between_epochs": "epoch end",
+    "FitCheckpoint.save_ended": "fit end",
+    "Query._end": "selection",
+    "Trainer._predict_impl": "pool pass",
+    "Trainer._test_impl": "test",
+    "_FitLoop.run": "mid-epoch",
+}
 
 
 def phase_of(frame):
     """What the loop is doing, read off the stack."""
     stack = set()
     while frame is not None:
-        stack.add((os.path.basename(frame.f_code.co_filename), frame.f_code.co_name))  # noqa: PTH119 - once a line
+        stack.add(frame.f_code.co_qualname)
         frame = frame.f_back
-    opening = ("loop.py", "_open") in stack
-    return next((phase for file, name, phase in _HERE if (file, name) in stack and not opening), "start")
+    opening = "ActiveLoop._open" in stack
+    return next((phase for name, phase in _WITHIN.items() if name in stack and not opening), "start")
 
 
 def arm(spec, seen):

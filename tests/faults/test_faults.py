@@ -23,18 +23,25 @@ def whole(serve, tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def broken(serve, tmp_path):
+@pytest.fixture(scope="module")
+def killed(serve, tmp_path_factory):
     """The same run, killed in the fit of round 2 after its second epoch's checkpoint."""
-    note = tmp_path / "note"
+    folder = tmp_path_factory.mktemp("killed")
+    note = folder / "note"
     for _ in range(3):  # the records of rounds 0 and 1 first, then into the fit of round 2
-        serve(COMMAND, tmp_path, {"phase": "after commit", "event": 1, "note": str(note)})
-        if len(list((tmp_path / "run" / "rounds").iterdir())) == 2:
+        serve(COMMAND, folder, {"phase": "after commit", "event": 1, "note": str(note)})
+        if len(list((folder / "run" / "rounds").iterdir())) == 2:
             break
-    serve(COMMAND, tmp_path, {"phase": "epoch end", "event": 45, "note": str(note)})
-    assert (tmp_path / "run" / "checkpoints" / "fit.ckpt").exists()
-    assert not (tmp_path / "run" / "rounds" / "002.json").exists()
-    (tmp_path / "log").unlink()
+    serve(COMMAND, folder, {"phase": "epoch end", "event": 45, "note": str(note)})
+    assert (folder / "run" / "checkpoints" / "fit.ckpt").exists()
+    assert not (folder / "run" / "rounds" / "002.json").exists()
+    return folder
+
+
+@pytest.fixture
+def broken(killed, tmp_path):
+    """A copy of the killed run."""
+    shutil.copytree(killed / "run", tmp_path / "run")
     return tmp_path
 
 

@@ -12,7 +12,9 @@ COMMAND = [
     "--loop.pool_error", "true", "--trainer.max_epochs", "4", "--trainer.accelerator", "cpu", "--trainer.devices", "2",
     "--trainer.strategy", "ddp", "--model.backbone.width", "4", "--data.batch_size", "16",
 ]  # fmt: skip
-PHASES = ("start", "mid-epoch", "epoch end", "test", "pool pass", "selection", "model save", "record write")
+PHASES = (
+    "start", "mid-epoch", "epoch end", "fit end", "test", "pool pass", "selection", "model save", "record write"
+)  # fmt: skip
 
 
 def wait_for_the_end(group, limit=60):

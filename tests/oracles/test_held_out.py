@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -169,12 +167,10 @@ def test_replay_with_a_test_set_learns_from_none_of_them(simulated, photos, tmp_
     assert (tmp_path / "again/ledger.csv").read_bytes() == (simulated[1] / "ledger.csv").read_bytes()
 
 
-def test_two_processes_test_on_all_of_it(simulated, tmp_path):
+def test_two_processes_test_on_all_of_it(simulated, tmp_path, commands):
     command, known = simulated
     two = [*command[:-1], str(tmp_path / "two"), "--trainer.devices", "2", "--trainer.strategy", "ddp"]
-    done = subprocess.run(
-        [sys.executable, "-m", "msal_lightning", *two], capture_output=True, text=True, timeout=240, check=False
-    )
+    done = commands.run("-m", "msal_lightning", *two, cwd=tmp_path, ranks=2)
     assert done.returncode == 0, done.stderr
     records = read_records(tmp_path / "two")
     assert records[0].held_out == read_records(known)[0].held_out

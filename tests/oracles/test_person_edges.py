@@ -148,7 +148,7 @@ def test_the_person_gets_what_known_labels_get(way, photos, options, person, tmp
     assert len(list((tmp_path / "asked/checkpoints").glob("round-*.ckpt"))) == kept
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [way for way in WAYS if way not in ("Random", "all checkpoints")])
 def test_what_is_skipped_never_comes_back(way, photos, options, person, tmp_path, until_done):
     argv, run, skipped = [*options(*WAYS[way]), *PERSON], tmp_path / "run", set()
 

@@ -3,8 +3,6 @@
 import csv
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +23,13 @@ def rows(file):
         return list(csv.DictReader(text))
 
 
-def test_two_processes_wait_and_go_on_together(options, person, tmp_path):
+def test_two_processes_wait_and_go_on_together(options, person, tmp_path, commands):
     run = tmp_path / "run"
     two = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--run_dir", str(run)]
-    command = [sys.executable, "-m", "msal_lightning", *options(*PERSON, "--loop.query_budget", "20", *two)]
+    command = ["-m", "msal_lightning", *options(*PERSON, "--loop.query_budget", "20", *two)]
     said = []
     for name in ("initial", "initial-2", "round-000", None):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+        done = commands.run(*command, cwd=tmp_path, ranks=2)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         said.append([line for line in done.stdout.splitlines() if line.startswith("waiting for")])
@@ -46,13 +44,13 @@ def test_two_processes_wait_and_go_on_together(options, person, tmp_path):
     assert len(rows(run / "ledger.csv")) == 50
 
 
-def test_two_processes_end_alike_where_a_file_is_broken(options, person, tmp_path):
+def test_two_processes_end_alike_where_a_file_is_broken(options, person, tmp_path, commands):
     two = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--run_dir", str(tmp_path / "run")]
-    command = [sys.executable, "-m", "msal_lightning", *options(*PERSON, *two)]
-    subprocess.run(command, capture_output=True, timeout=180, check=True)
+    command = ["-m", "msal_lightning", *options(*PERSON, *two)]
+    assert commands.run(*command, cwd=tmp_path, ranks=2).returncode == 0
     file = tmp_path / "run/queries/initial.csv"
     person(file, dict.fromkeys([rows(file)[0]["path"]], "horse"))
-    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+    done = commands.run(*command, cwd=tmp_path, ranks=2)
     assert done.returncode == 2
     assert done.stderr.count("error: ") == done.stderr.count("the class 'horse' is not known") == 1
 
@@ -114,13 +112,44 @@ def test_overwrite_sets_a_persons_work_aside(photos, options, person, tmp_path, 
     assert main(argv) == 0
     person(run / "queries/initial.csv")
     typed = (run / "queries/initial.csv").read_bytes()
-    assert main([*argv, "--model.optimizer.lr", "0.5"]) == 2
+    assert main([*argv, "--loop.initial_size", "31"]) == 2
     assert "asks a person for labels with another configuration" in capsys.readouterr().err
     assert (run / "queries/initial.csv").read_bytes() == typed
     assert main([*argv, "--overwrite"]) == 0
     assert (run / "queries-1/initial.csv").read_bytes() == typed
     assert main([*argv, "--overwrite"]) == 0
     assert (run / "queries-2/initial.csv").exists()
+
+
+STOPPED = """
+from lightning.pytorch import Callback
+
+class Stopped(Callback):
+    def on_fit_start(self, trainer, pl_module):
+        trainer.should_stop = True
+"""
+
+
+def test_a_callback_that_leaves_no_step_costs_no_label(options, person, tmp_path, monkeypatch, capsys, until_done):
+    """The remedy of the error is another trainer.callbacks; the initial set is the same with any."""
+    (tmp_path / "stopped.py").write_text(STOPPED)
+    monkeypatch.syspath_prepend(tmp_path)
+    run = tmp_path / "run"
+    argv = options(*PERSON, "--run_dir", str(run))
+    wrong = [*argv, "--trainer.callbacks+", "stopped.Stopped"]
+    assert main(wrong) == 0
+    person(run / "queries/initial.csv")
+    typed = (run / "queries/initial.csv").read_bytes()
+    assert main(wrong) == 2
+    assert "look at trainer.callbacks (Stopped)" in capsys.readouterr().err
+    assert main(argv) == 0
+    assert "the labels of the initial set stay: trainer.callbacks was" in capsys.readouterr().out
+    assert (run / "queries/initial.csv").read_bytes() == typed
+    assert main([*argv, "--model.optimizer.lr", "0.5"]) == 2  # a model has chosen what is asked by now
+    person(run / "queries/round-000.csv")
+    until_done(options(*PERSON), run, person)
+    until_done(options(*PERSON), tmp_path / "right", person)
+    assert (run / "ledger.csv").read_bytes() == (tmp_path / "right/ledger.csv").read_bytes()
 
 
 def test_a_pool_that_is_used_up_ends_the_run_with_fewer_labels(photos, options, person, tmp_path, until_done):

@@ -4,8 +4,6 @@ import csv
 import json
 import os
 import struct
-import subprocess
-import sys
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -316,13 +314,11 @@ def test_groups_are_of_runs_that_differ_by_seed_only():
     assert len(set(others)) == len(others)
 
 
-def test_wandb_without_an_account_says_what_to_do(tmp_path):
-    stranger = {key: value for key, value in os.environ.items() if not key.startswith("WANDB")}
-    done = subprocess.run(
-        [sys.executable, "-m", "msal_lightning", "fit", *TINY, "--logger", "wandb", "--run_dir", "run"],
-        cwd=tmp_path, env={**stranger, "HOME": str(tmp_path), "NETRC": str(tmp_path / "netrc")},
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+def test_wandb_without_an_account_says_what_to_do(tmp_path, commands, monkeypatch):
+    for key in [key for key in os.environ if key.startswith("WANDB")]:
+        monkeypatch.delenv(key)
+    words = ["-m", "msal_lightning", "fit", *TINY, "--logger", "wandb", "--run_dir", "run"]
+    done = commands.run(*words, cwd=tmp_path, HOME=str(tmp_path), NETRC=str(tmp_path / "netrc"))
     assert done.returncode == 2
     assert "WANDB_MODE=offline" in done.stderr.splitlines()[-1]
 

@@ -139,28 +139,33 @@ if __name__ == "__main__":
 """
 
 
-def answers(folder, devices, initial, rank=0):
-    (folder / "scores.py").write_text(SCORES)
-    if not rank:
-        done = run("scores.py", str(devices), f"answers{devices}", str(initial), cwd=folder)
+@pytest.fixture
+def answers(commands, tmp_path):
+    """``answers(devices, initial)``: what each rank says."""
+    (tmp_path / "scores.py").write_text(SCORES)
+
+    def answers(devices, initial):
+        words = "scores.py", str(devices), f"answers{devices}", str(initial)
+        done = commands.run(*words, cwd=tmp_path, ranks=devices)
         assert done.returncode == 0, done.stderr
-    return json.loads((folder / f"answers{devices}-{rank}").read_text())
+        return [json.loads((tmp_path / f"answers{devices}-{rank}").read_text()) for rank in range(devices)]
+
+    return answers
 
 
-def test_two_processes_buy_what_one_buys_and_test_the_same(tmp_path):
-    one, two = answers(tmp_path, 1, 40), answers(tmp_path, 2, 40)
+def test_two_processes_buy_what_one_buys_and_test_the_same(answers):
+    (one,), (two, other) = answers(1, 40), answers(2, 40)
     assert len(one) == 8
     for name in one:
         losses = one[name].pop("test_loss"), two[name].pop("test_loss")
         assert losses[0] == pytest.approx(losses[1], rel=1e-5)
         assert two[name].pop("auroc") == pytest.approx(one[name].pop("auroc"), abs=1e-3)  # of 22,500 pairs a class
         assert two[name] == one[name], name
-    other = answers(tmp_path, 2, 40, rank=1)
     assert all(other[name]["split"] == two[name]["split"] for name in two)
 
 
-def test_a_pool_smaller_than_the_number_of_processes(tmp_path):
-    one, two = answers(tmp_path, 1, 1296), answers(tmp_path, 2, 1296)
+def test_a_pool_smaller_than_the_number_of_processes(answers):
+    (one,), (two, _) = answers(1, 1296), answers(2, 1296)
     assert all(len(two[name]["index"]) == 1 for name in two)
     assert [two[name]["index"] for name in two] == [one[name]["index"] for name in one]
 
@@ -178,7 +183,7 @@ def without_seconds(file):
         return [{k: v for k, v in row.items() if not k.startswith("seconds")} for row in csv.DictReader(lines)]
 
 
-def test_a_loop_on_two_processes_and_under_torchrun(tmp_path):
+def test_a_loop_on_two_processes_and_under_torchrun(tmp_path, commands):
     first = run("-m", "msal_lightning", "fit", *SMALL, *TWO, "--run_dir", "a", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     assert first.stderr == ""
@@ -196,7 +201,7 @@ def test_a_loop_on_two_processes_and_under_torchrun(tmp_path):
     assert steps[0] == 1  # 40 images, 2 steps, as on one device
     assert record["num_scored"] == 1217
 
-    again = run("-m", "msal_lightning", "fit", *SMALL, *TWO, "--run_dir", "a", cwd=tmp_path)
+    again = commands.run("-m", "msal_lightning", "fit", *SMALL, *TWO, "--run_dir", "a", cwd=tmp_path, ranks=2)
     assert again.returncode == 0
     assert again.stdout.startswith("The run in a is finished")
 
@@ -221,10 +226,10 @@ def test_a_run_of_before_the_global_batch_size_keeps_its_batches(tmp_path):
     assert (tmp_path / "b" / "ledger.csv").read_bytes() != expected
 
 
-def test_a_mistake_is_told_once(tmp_path):
+def test_a_mistake_is_told_once(tmp_path, commands):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "photo.jpg").touch()
-    done = run("-m", "msal_lightning", "fit", *SMALL, *TWO, "--run_dir", "a", cwd=tmp_path)
+    done = commands.run("-m", "msal_lightning", "fit", *SMALL, *TWO, "--run_dir", "a", cwd=tmp_path, ranks=2)
     assert done.returncode == 2
     why = "has files that are not from a run of this program ('photo.jpg'): choose another run_dir"
     assert done.stderr == f"error: run_dir 'a' {why}\n"
@@ -262,9 +267,11 @@ MINE = {
         ("death", 2, "lost the others"),
     ],
 )
-def test_what_breaks_processes_apart_is_named_and_nobody_hangs(tmp_path, case, code, message):
+def test_what_breaks_processes_apart_is_named_and_nobody_hangs(tmp_path, commands, case, code, message):
     (tmp_path / "mine.py").write_text(textwrap.dedent(MINE[case]))
-    done = run("-m", "msal_lightning", "fit", *SMALL, *TWO, "--data", "mine.Mine", "--run_dir", "a", cwd=tmp_path)
+    words = ["-m", "msal_lightning", "fit", *SMALL, *TWO, "--data", "mine.Mine", "--run_dir", "a"]
+    # what Lightning's own launcher does about the death of a process shows in processes that it starts
+    done = run(*words, cwd=tmp_path) if case == "death" else commands.run(*words, cwd=tmp_path, ranks=2)
     assert done.returncode == code, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr

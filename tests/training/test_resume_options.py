@@ -1,29 +1,41 @@
 """A fit that is interrupted at six places gives what it would have given, whatever option of the Trainer is set."""
 
+import importlib.util
 import itertools
 from functools import partial
 from pathlib import Path
 
+import lightning.pytorch.callbacks
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import (
-    BackboneFinetuning,
-    EarlyStopping,
-    EMAWeightAveraging,
-    GradientAccumulationScheduler,
-    LearningRateMonitor,
-    StochasticWeightAveraging,
-    Timer,
-    WeightAveraging,
-)
-from torch.optim import SGD, AdamW
-from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
 
 from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
 from msal_lightning.datasets import Digits
 from msal_lightning.models.backbones import SmallCNN
 from msal_lightning.strategies import Entropy
+
+
+class ExtraState(MSALClassifier):
+    """Its loss depends on a count that is no tensor."""
+
+    steps = 0
+
+    def training_step(self, batch, batch_idx):
+        self.steps += 1
+        return super().training_step(batch, batch_idx) / self.steps
+
+    def get_extra_state(self):
+        return {"steps": self.steps}
+
+    def set_extra_state(self, state):
+        self.steps = state["steps"]
+
+
+_spec = importlib.util.spec_from_file_location("trainer_options", Path(__file__).with_name("trainer_options.py"))
+trainer_options = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(trainer_options)
+OPTIONS = {**trainer_options.OPTIONS, "extra state of the model": {"model": ExtraState}}
 
 
 class KilledError(Exception):
@@ -60,88 +72,14 @@ class Dies(Callback):
 PLACES = ("mid-epoch", "end of epoch 1", "end of epoch 2", "end of the fit", "test", "pool pass")
 
 
-class Decay(Callback):
-    """Shrinks the weights more in each epoch, at the end of the fit, and after it."""
-
-    def __init__(self):
-        self.epochs = 0
-
-    def on_train_epoch_start(self, trainer, module):
-        self.epochs += 1
-        self._shrink(module, 0.01 * self.epochs)
-
-    def on_train_end(self, trainer, module):
-        self._shrink(module, 0.1)
-
-    def on_fit_end(self, trainer, module):
-        self._shrink(module, 0.1)
-
-    @torch.no_grad()
-    def _shrink(self, module, share):
-        for parameter in module.parameters():
-            parameter.mul_(1 - share)
-
-
-class DecayWithState(Decay):
-    def state_dict(self):
-        return {"epochs": self.epochs}
-
-    def load_state_dict(self, state):
-        self.epochs = state["epochs"]
-
-
-class ExtraState(MSALClassifier):
-    """Its loss depends on a count that is no tensor."""
-
-    steps = 0
-
-    def training_step(self, batch, batch_idx):
-        self.steps += 1
-        return super().training_step(batch, batch_idx) / self.steps
-
-    def get_extra_state(self):
-        return {"steps": self.steps}
-
-    def set_extra_state(self, state):
-        self.steps = state["steps"]
-
-
-OPTIONS = {
-    "max_steps": {"max_steps": 8},
-    "max_steps, within an epoch": {"max_steps": 7},
-    "EarlyStopping": {"callbacks": [partial(EarlyStopping, "train_loss", mode="max", patience=2)], "max_epochs": 5},
-    "min_epochs": {
-        "callbacks": [partial(EarlyStopping, "train_loss", mode="max", patience=0)], "min_epochs": 4, "max_epochs": 5
-    },
-    "min_steps": {
-        "callbacks": [partial(EarlyStopping, "train_loss", mode="max", patience=0)], "min_steps": 10, "max_epochs": 5
-    },
-    "EMAWeightAveraging": {"callbacks": [partial(EMAWeightAveraging, decay=0.8)]},
-    "EMAWeightAveraging, from an epoch": {
-        "callbacks": [partial(EMAWeightAveraging, decay=0.8, update_every_n_steps=0, update_starting_at_epoch=1)]
-    },
-    "WeightAveraging": {"callbacks": [WeightAveraging]},
-    "StochasticWeightAveraging": {
-        "callbacks": [partial(StochasticWeightAveraging, 0.01, swa_epoch_start=2, annealing_epochs=1)]
-    },
-    "BackboneFinetuning": {"callbacks": [partial(BackboneFinetuning, unfreeze_backbone_at_epoch=1, verbose=False)]},
-    "GradientAccumulationScheduler": {"callbacks": [lambda: GradientAccumulationScheduler({0: 1, 1: 2})]},
-    "accumulate_grad_batches, clipping": {"accumulate_grad_batches": 2, "gradient_clip_val": 0.1},
-    "limit_train_batches": {"limit_train_batches": 0.7},
-    "LearningRateMonitor, Timer": {"callbacks": [LearningRateMonitor, Timer]},
-    "OneCycleLR": {"lr_scheduler": partial(OneCycleLR, max_lr=0.1, total_steps=4), "optimizer": partial(SGD, lr=0.1)},
-    "CosineAnnealingLR": {"lr_scheduler": partial(CosineAnnealingLR, T_max=3), "optimizer": partial(AdamW, lr=0.01)},
-    "ReduceLROnPlateau": {"lr_scheduler": partial(ReduceLROnPlateau, mode="max", patience=0)},
-    "callback with a state_dict": {"callbacks": [DecayWithState]},
-    "callback without": {"callbacks": [Decay]},
-    "extra state of the model": {"model": ExtraState},
-}  # fmt: skip
-
-
 QUICK = {
     "max_steps, within an epoch", "min_epochs", "EMAWeightAveraging", "StochasticWeightAveraging", "ReduceLROnPlateau",
     "callback with a state_dict", "callback without", "extra state of the model",
 }  # fmt: skip
+
+
+def find_callback(name):
+    return getattr(trainer_options, name, None) or getattr(lightning.pytorch.callbacks, name)
 
 
 @pytest.fixture
@@ -149,14 +87,19 @@ def run(tmp_path):
     """``run(name, options, place)``: two rounds of three epochs."""
 
     def run(name, options, place=None):
-        options = {"max_epochs": 3} | options
-        model = options.pop("model", MSALClassifier)
-        of_model = {key: options.pop(key) for key in ("optimizer", "lr_scheduler") if key in options}
-        own = options.pop("callbacks", [])
+        model, trainer = options.get("model", MSALClassifier), {"max_epochs": 3} | options.get("trainer", {})
+        own = {find_callback(name): words for name, words in options.get("callbacks", {}).items()}
+        of_model = {}
+        if "lr_scheduler" in options:
+            schedule, words = options["lr_scheduler"]
+            of_model["lr_scheduler"] = partial(getattr(torch.optim.lr_scheduler, schedule), **words)
         return ActiveLoop(
             lambda: model(10, 1, lambda channels: SmallCNN(channels, width=4), **of_model),
             lambda callbacks, **settings: Trainer(
-                accelerator="cpu", callbacks=[Dies(place), *(make() for make in own), *callbacks], **options, **settings
+                accelerator="cpu",
+                callbacks=[Dies(place), *(cls(**words) for cls, words in own.items()), *callbacks],
+                **trainer,
+                **settings,
             ),
             Digits(batch_size=16),
             Entropy(),

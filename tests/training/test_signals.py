@@ -1,10 +1,7 @@
 """Ctrl-C and SIGTERM."""
 
-import contextlib
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -21,16 +18,13 @@ LONG = [
 
 
 @pytest.fixture
-def running(tmp_path):
+def running(tmp_path, commands):
     """A command in the middle of its first fit."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "msal_lightning", *LONG], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    process = commands.start("-m", "msal_lightning", *LONG, cwd=tmp_path)
     while not (tmp_path / "out" / "checkpoints" / "fit.ckpt").exists() and process.poll() is None:
         time.sleep(0.02)
     yield process
-    process.kill()
-    process.communicate()
+    process.kill_group()
 
 
 def test_sigterm_ends_with_143_and_says_how_to_go_on(running, tmp_path):
@@ -38,8 +32,8 @@ def test_sigterm_ends_with_143_and_says_how_to_go_on(running, tmp_path):
     _, err = running.communicate()
     assert running.returncode == 143
     done = len(read_records(tmp_path / "out"))
-    assert f"stopped by SIGTERM in round {done}: the same command goes on from there\n" in err.decode()
-    assert "Traceback" not in err.decode()
+    assert f"stopped by SIGTERM in round {done}: the same command goes on from there\n" in err
+    assert "Traceback" not in err
     assert (tmp_path / "out" / "lock").read_text() == ""
 
 
@@ -81,7 +75,7 @@ def test_an_error_after_a_signal_is_not_hidden():
         work()
 
 
-def test_slurm_requeues_the_job_and_its_next_start_goes_on(tmp_path):
+def test_slurm_requeues_the_job_and_its_next_start_goes_on(tmp_path, commands):
     """Lightning's own handler asks for the requeue; what it saves for that is not taken for a later round's fit."""
     (tmp_path / "scontrol").write_text(f"#!/bin/sh\necho $@ >> {tmp_path}/asked\n")
     (tmp_path / "scontrol").chmod(0o755)
@@ -90,15 +84,9 @@ def test_slurm_requeues_the_job_and_its_next_start_goes_on(tmp_path):
         "SLURM_NNODES": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0",
         "PATH": f"{tmp_path}:{os.environ['PATH']}",
     }  # fmt: skip
-    command = [sys.executable, "-m", "msal_lightning", *LONG, "--trainer.max_epochs", "150", "--overwrite"]
+    command = ["-m", "msal_lightning", *LONG, "--trainer.max_epochs", "60", "--loop.query_budget", "40", "--overwrite"]
 
-    def begin(**more):
-        env = os.environ | slurm | more
-        return subprocess.Popen(
-            command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-
-    first = begin()
+    first = commands.start(*command, cwd=tmp_path, **slurm)
     while not (tmp_path / "out" / "checkpoints" / "fit.ckpt").exists() and first.poll() is None:
         time.sleep(0.02)
     first.send_signal(signal.SIGUSR1)
@@ -108,18 +96,16 @@ def test_slurm_requeues_the_job_and_its_next_start_goes_on(tmp_path):
     assert "stopped by SIGUSR1" in err
     assert list((tmp_path / "out").glob("hpc_ckpt_*.ckpt"))
 
-    second = begin(SLURM_RESTART_COUNT="1")  # --overwrite counts the first time only
-    out, err = second.communicate()
-    assert second.returncode == 0, err
-    assert "goes on after epoch" in out
+    second = commands.run(*command, cwd=tmp_path, **slurm, SLURM_RESTART_COUNT="1")  # --overwrite counts once only
+    assert second.returncode == 0, second.stderr
+    assert "goes on after epoch" in second.stdout
     assert not list((tmp_path / "out").glob("hpc_ckpt_*.ckpt"))
-    whole = subprocess.run([*command, "--run_dir", "whole"], cwd=tmp_path, capture_output=True, check=True)
-    assert whole.returncode == 0
+    assert commands.run(*command, "--run_dir", "whole", cwd=tmp_path).returncode == 0
     assert (tmp_path / "out" / "ledger.csv").read_bytes() == (tmp_path / "whole" / "ledger.csv").read_bytes()
 
 
 @pytest.fixture
-def start_reading(tmp_path):
+def start_reading(tmp_path, commands):
     """``start_reading(*options)``: a command in the middle of a fit whose images come from two other processes."""
     rng = np.random.default_rng(0)
     for split, number in (("train", 30), ("test", 5)):
@@ -133,13 +119,11 @@ def start_reading(tmp_path):
 
     def start(*options):
         command = [
-            sys.executable, "-m", "msal_lightning", *LONG, "--data", "ImageFolder", "--data.root", "train",
+            "-m", "msal_lightning", *LONG, "--data", "ImageFolder", "--data.root", "train",
             "--data.test_root", "test", "--data.size", "8", "--data.channels", "1", "--data.in_memory", "false",
             "--data.num_workers", "2", "--loop.query_budget", "0", "--query", "Entropy", *options,
         ]  # fmt: skip
-        process = subprocess.Popen(
-            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
+        process = commands.start(*command, cwd=tmp_path, ranks=2 if options else 1)
         started.append(process)
         while not (tmp_path / "out" / "checkpoints" / "fit.ckpt").exists() and process.poll() is None:
             time.sleep(0.02)
@@ -147,9 +131,7 @@ def start_reading(tmp_path):
 
     yield start
     for process in started:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.kill_group()
 
 
 RANKS = ("--trainer.devices", "2", "--trainer.strategy", "ddp")

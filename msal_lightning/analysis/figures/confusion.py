@@ -20,6 +20,7 @@ from msal_lightning.runs.reading import Run, read_run
 
 _MOST_COUNTS = 150  # classes; beyond, a count could not be read
 _LONGEST_NAME = 24  # letters
+_SMALLEST = 4.5  # points of a name
 
 
 def draw_confusion(runs: Sequence[str], out: str, round: int | None) -> None:
@@ -66,13 +67,17 @@ def confusion_matrix(matrix: NDArray[np.int64], names: Sequence[str], title: str
     cell = 0.55 if size <= 12 else 0.36 if size <= 30 else 0.23 if size <= _MOST_COUNTS else 34 / size  # inches
     side = max(2.4, cell * size)
     heading = min(22.0, max(9.0, 0.9 * side))  # points
+    points = min(9.0, 72 * cell * 0.62)
     totals = matrix.sum(axis=1)
-    figure, axes = plt.subplots(figsize=(side + 2.4, side + 2.2), layout="constrained")
+    names = [_cut(name) for name in names]
+    longest = max(map(len, names)) * 0.6 * max(_SMALLEST, points) / 72  # inches
+    turned = longest > 0.9 * side / size  # beside each other they would overlap
+    width, height = side + longest + 3.2, side + (longest if turned else 0.2) + 1.2
+    figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
     share = np.where(totals[:, None] > 0, matrix / np.maximum(totals, 1)[:, None], np.nan)
     colours = plt.get_cmap("Blues").with_extremes(bad="0.85")
     image = axes.imshow(share, cmap=colours, vmin=0, vmax=1)
-    points = min(9.0, 72 * cell * 0.62)
-    _label(axes, [_cut(name) for name in names], totals, points)
+    _label(axes, names, totals, points, turned)
     if size <= _MOST_COUNTS:
         for true, predicted in zip(*np.nonzero(matrix), strict=True):
             count = int(matrix[true, predicted])
@@ -81,20 +86,20 @@ def confusion_matrix(matrix: NDArray[np.int64], names: Sequence[str], title: str
                 fontsize=min(points, 72 * cell * 1.4 / max(2, len(f"{count:,}"))),
                 color="white" if share[true, predicted] > 0.55 else "0.1",
             )  # fmt: skip
-    bar = figure.colorbar(image, ax=axes, shrink=min(0.55, 3 / side), aspect=15, pad=0.02)
+    bar = figure.colorbar(image, ax=axes, shrink=min(0.9, 3 / side), aspect=15, pad=0.02)
     bar.set_label("share of the row's images", fontsize="small")
     bar.ax.tick_params(labelsize="small")
-    letters = int((side + 2.4) * 72 / heading * 1.7)  # that fit into the width
+    letters = int(width * 72 / heading * 1.7)  # that fit into the width
     figure.suptitle("\n".join(textwrap.fill(line, letters) for line in title.splitlines()), fontsize=heading)
     return figure
 
 
-def _label(axes: Axes, names: Sequence[str], totals: NDArray[np.int64], points: float) -> None:
+def _label(axes: Axes, names: Sequence[str], totals: NDArray[np.int64], points: float, turned: bool) -> None:
     every = max(1, round(4.5 / points))  # names of which a reader sees something
     shown = range(0, len(names), every)
-    points = max(4.5, points)
+    points = max(_SMALLEST, points)
     rows = [f"{names[c]} ({totals[c]:,})" if totals[c] else f"{names[c]} (no test image)" for c in shown]
-    axes.set_xticks(list(shown), [names[c] for c in shown], rotation=90 if len(names) > 4 else 0, fontsize=points)
+    axes.set_xticks(list(shown), [names[c] for c in shown], rotation=90 if turned else 0, fontsize=points)
     axes.set_yticks(list(shown), rows, fontsize=points)
     for tick, c in zip(axes.get_yticklabels(), shown, strict=True):
         tick.set_color("0" if totals[c] else "#b3261e")

@@ -15,6 +15,7 @@ from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
 from msal_lightning.paper.methods import method_name
 from msal_lightning.runs.budget import label_counts_of
+from msal_lightning.runs.classes import accuracy_scope
 from msal_lightning.runs.config import is_free
 from msal_lightning.runs.reading import Run, read_runs
 from msal_lightning.runs.records import aubc
@@ -58,9 +59,10 @@ def query_size_panels(by_size: Mapping[int, list[Run]]) -> Figure:
     """
     figure, panels = plt.subplots(1, 2, figsize=(6.8, 3.0), layout="constrained")
     sizes = sorted(by_size)
+    accuracy = accuracy_scope(run.records for runs in by_size.values() for run in runs) or "final accuracy"
     values = {
         "AUBC": [Spread.of([aubc(run.records) for run in by_size[size]]) for size in sizes],
-        "final accuracy": [Spread.of([run.records[-1].accuracy for run in by_size[size]]) for size in sizes],
+        accuracy: [Spread.of([run.records[-1].accuracy for run in by_size[size]]) for size in sizes],
     }
     name = method_name(by_size[sizes[0]][0].config)
     for axes, (what, spreads) in zip(panels, values.items(), strict=True):

@@ -47,14 +47,6 @@ def class_warnings(methods: Sequence[Method]) -> list[str]:
     return [f"{_some(names)}: {warning}" for warning, names in runs.items()]
 
 
-def scope_of_accuracy(methods: Sequence[Method]) -> str:
-    """What the accuracies are of, where a test set lacks classes: ``accuracy on 1 of 2 classes``; empty otherwise."""
-    scopes = {
-        missing_classes(run.records, len(run.records) - 1).scope for method in methods for run in method.runs.values()
-    } - {""}
-    return scopes.pop() if len(scopes) == 1 else "accuracy on some of the classes" if scopes else ""
-
-
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [float(value) for value in values if value is not None]
     return statistics.fmean(known) if known else None

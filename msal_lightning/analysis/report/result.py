@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from msal_lightning.analysis.report.aggregate import Spread, Summary, summarize
-from msal_lightning.analysis.report.by_class import ClassMeans, class_means, class_warnings, scope_of_accuracy
+from msal_lightning.analysis.report.by_class import ClassMeans, class_means, class_warnings
 from msal_lightning.analysis.report.compare import Comparison, compare
 from msal_lightning.analysis.stats.penalty import column_means, penalty_matrix
 from msal_lightning.analysis.stats.savings import labels_saved
 from msal_lightning.analysis.stats.significance import PairedTest, paired_tests
 from msal_lightning.paper.reported import LABELS, Reported, has_dataset, reported
+from msal_lightning.runs.classes import accuracy_scope
 from msal_lightning.runs.reading import Run
 
 METRICS = ("AUBC", "F-acc")
@@ -146,7 +147,7 @@ def build(paths: Sequence[Path]) -> Report:
         classes=class_names(first, len(summaries[0].class_counts)),
         shared_seeds=shared,
         warnings=class_warnings(comparison.methods),
-        scope=scope_of_accuracy(comparison.methods),
+        scope=accuracy_scope(run.records for method in comparison.methods for run in method.runs.values()),
         by_class={summary.method.name: class_means(summary.method) for summary in summaries},
     )
 

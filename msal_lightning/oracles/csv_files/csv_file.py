@@ -1,7 +1,6 @@
 """The CSV file of a question: written with blank labels, checked line by line when it comes back."""
 
 import csv
-import difflib
 import io
 import unicodedata
 from collections.abc import Sequence
@@ -12,6 +11,8 @@ from msal_lightning.data.places import REASONS
 from msal_lightning.errors import AnnotationError
 from msal_lightning.io.atomic import write_atomically
 from msal_lightning.io.csv_cells import table, unguard
+from msal_lightning.io.regular_file import LARGEST_TABLE, TooLargeError, read_regular
+from msal_lightning.io.suggestions import did_you_mean
 from msal_lightning.io.wording import counted
 from msal_lightning.oracles.base import Annotation, LabelingBatch
 
@@ -100,16 +101,15 @@ class _Line(NamedTuple):
 def _table(file: Path) -> list[_Line]:
     """Lines that are not blank, the first one with the names of the columns."""
     save = "save it as CSV in UTF-8 with the columns path and label"
-    if file.exists() and not (file.is_file() or file.is_dir()):  # a device may never end
-        raise AnnotationError(f"cannot read '{file}' (it is no regular file): give a CSV file with path and label")
     try:
-        text = file.read_bytes().decode("utf-8-sig")
+        text = read_regular(file, LARGEST_TABLE).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise AnnotationError(
             f"expected UTF-8 text in '{file}', got the byte {error.object[error.start]:#04x}: {save}"
         ) from None
-    except OSError as error:
-        raise AnnotationError(f"cannot read '{file}' ({error.strerror}): give a CSV file with path and label") from None
+    except (OSError, TooLargeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise AnnotationError(f"cannot read '{file}' ({why}): give a CSV file with path and label") from None
     if "\0" in text:
         raise AnnotationError(f"expected text in '{file}', got NUL bytes: {save}")
     first = next(iter(text.lstrip().splitlines()), "")
@@ -185,13 +185,12 @@ class KnownClasses:
             return Annotation(None, text)
         folded = {known.casefold(): known for known in (*REASONS, *self._by_text)}
         if same := folded.get(text.casefold()):
-            raise ValueError(f"the class '{text}' is not known, did you mean '{same}'")
+            raise ValueError(f"the class '{text}' is not known: did you mean {same}?")
         if self._allow_new:
             self._by_text[text] = text
             return Annotation(text)
-        near = difflib.get_close_matches(text, [*self._by_text, *REASONS], n=1)
-        hint = f"did you mean '{near[0]}'" if near else "correct it, or set oracle.allow_new_classes to true"
-        raise ValueError(f"the class '{text}' is not known, {hint}")
+        near = did_you_mean(text, [*self._by_text, *REASONS]) or ": correct it, or set oracle.allow_new_classes to true"
+        raise ValueError(f"the class '{text}' is not known{near}")
 
 
 def _text(label: str) -> str:

@@ -1,10 +1,13 @@
 """Ablation of the query size."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from msal_lightning.analysis.figures.query_size import query_size_panels
 from msal_lightning.cli.main import main
+from msal_lightning.models.class_results import ClassResults
 from msal_lightning.runs.reading import read_runs
 
 
@@ -31,6 +34,14 @@ def test_points_are_means_and_sample_standard_deviations(runs):
         assert (low, high) == pytest.approx((means[0] - std, means[0] + std))
         low, high = bars.get_segments()[1][:, 1]
         assert low == high  # one seed
+
+
+@pytest.mark.parametrize(("images", "name"), [([4, 4], "final accuracy"), ([4, 0], "accuracy on 1 of 2 classes")])
+def test_an_accuracy_without_a_class_is_not_called_final(runs, images, name):
+    by_size = {10: read_runs([runs / "small0"]), 20: read_runs([runs / "large0"])}
+    for (run,) in by_size.values():
+        run.records[-1] = replace(run.records[-1], test_classes=ClassResults(images, [4, 4], [2, 0]))
+    assert query_size_panels(by_size).axes[1].get_ylabel() == name
 
 
 def test_unfinished_runs_are_named(runs, capsys):
