@@ -154,7 +154,7 @@ def small_multiples(rows: Mapping[str, Sequence[Panel]]) -> Figure:
                 marker="*",
                 edgecolors="black",
                 linewidths=0.4,
-                label="bought",
+                label="queried",
             )
             axes.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))
             axes.set(xticks=[], yticks=[], aspect="equal")

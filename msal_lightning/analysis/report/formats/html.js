@@ -285,22 +285,22 @@ function drawRuntime() {
 }
 
 function drawBought() {
-  const buyers = data.methods.filter((method) => method.bought.some((count) => count > 0));
-  byId("bought-section").hidden = buyers.length === 0;
+  const querying = data.methods.filter((method) => method.queried.some((count) => count > 0));
+  byId("queried-section").hidden = querying.length === 0;
   const share = (method) => {
-    const all = method.bought.reduce((a, b) => a + b, 0);
-    return method.bought.map((count) => count / all);
+    const all = method.queried.reduce((a, b) => a + b, 0);
+    return method.queried.map((count) => count / all);
   };
-  const most = Math.max(...buyers.flatMap(share), ...(data.available ?? []));
-  byId("bought-hint").textContent = "Share of each class among the labels bought by queries, mean over seeds; the same scale for all methods." +
+  const most = Math.max(...querying.flatMap(share), ...(data.available ?? []));
+  byId("queried-hint").textContent = "Share of each class among the queried labels, mean over seeds; the same scale for all methods." +
     (data.available ? " Ticks: the class’s share in the pool before the first query, what random buying would give." : "");
   const height = 90, width = 220;
-  byId("bought").replaceChildren(...buyers.map((method) => {
-    const step = width / method.bought.length, bar = Math.max(step * 0.8, Math.min(step, 0.6));
-    const plot = svg("svg", { viewBox: `0 0 ${width} ${height + 14}`, width: "100%", role: "img", "aria-label": "Labels bought per class" });
+  byId("queried").replaceChildren(...querying.map((method) => {
+    const step = width / method.queried.length, bar = Math.max(step * 0.8, Math.min(step, 0.6));
+    const plot = svg("svg", { viewBox: `0 0 ${width} ${height + 14}`, width: "100%", role: "img", "aria-label": "Labels queried per class" });
     share(method).forEach((part, c) => {
       const said = svg("title");
-      said.textContent = `${data.classes[c]}: ${method.bought[c].toFixed(1)} labels, ${percent(part)}` + (data.available ? `; ${percent(data.available[c])} of the pool` : "");
+      said.textContent = `${data.classes[c]}: ${method.queried[c].toFixed(1)} labels, ${percent(part)}` + (data.available ? `; ${percent(data.available[c])} of the pool` : "");
       const group = svg("g", {}, said);
       group.append(svg("rect", { x: step * c, y: 0, width: step, height, fill: "transparent" }));
       group.append(svg("rect", { class: "bar", x: step * c + (step - bar) / 2, y: height * (1 - part / most), width: bar, height: height * part / most }));
@@ -309,7 +309,7 @@ function drawBought() {
         group.append(svg("line", { class: "expected", x1: step * c, x2: step * (c + 1), y1: y, y2: y }));
       }
       plot.append(group);
-      if (method.bought.length <= 12) {
+      if (method.queried.length <= 12) {
         const number = svg("text", { x: step * (c + 0.5), y: height + 12, "text-anchor": "middle", style: "font-size: 9px" });
         number.textContent = c;
         plot.append(number);
@@ -319,7 +319,7 @@ function drawBought() {
     return html("figure", {}, html("figcaption", { textContent: method.name }), plot);
   }));
   if (data.classes.length <= 30 && data.classes.some((name, c) => name !== String(c))) {
-    byId("bought").before(html("div", { className: "key" }, ...data.classes.map((name, c) => html("span", { textContent: `${c} ${name}` }))));
+    byId("queried").before(html("div", { className: "key" }, ...data.classes.map((name, c) => html("span", { textContent: `${c} ${name}` }))));
   }
 }
 

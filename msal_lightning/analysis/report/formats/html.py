@@ -66,7 +66,7 @@ def _method(row: Row) -> dict[str, Any]:
         "isFull": summary.method.is_full,
         "curve": [list(point) for point in summary.mean_curve],
         "seconds": [summary.seconds[phase] for phase in PHASES],
-        "bought": summary.class_counts,
+        "queried": summary.class_counts,
         **{metric: _mean(row.measured[metric]) for metric in METRICS},
     }
 
