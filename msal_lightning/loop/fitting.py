@@ -281,7 +281,7 @@ class Fitter:
 
     def _saved_fit(self, origin: dict[str, Any]) -> SavedFit | None:
         file = self._run.fit_checkpoint
-        saved = read_fit(file, origin)
+        saved = read_fit(file, origin, self._run.former_config_digest)
         if isinstance(saved, str):
             self._observers.note(f"the checkpoint '{file}' {saved}: the fit of round {origin['round']} starts again")
             return None

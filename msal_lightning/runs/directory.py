@@ -180,6 +180,12 @@ class RunDirectory:
         return digest_of({key: v for key, v in without_defaults(flatten(self.config)).items() if not is_free(key)})
 
     @property
+    def former_config_digest(self) -> str:
+        """The digest by which older versions knew their fits: of config.yaml as it is, with defaults."""
+        written = flatten(read_yaml(self.path / "config.yaml"))
+        return digest_of({key: value for key, value in written.items() if not is_free(key)})
+
+    @property
     def fit_checkpoint(self) -> Path:
         """Where the fit in progress is saved."""
         return self.path / "checkpoints" / "fit.ckpt"

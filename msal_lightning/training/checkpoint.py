@@ -95,12 +95,13 @@ def load_checked(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def read_fit(path: Path, origin: Mapping[str, Any]) -> SavedFit | str | None:
+def read_fit(path: Path, origin: Mapping[str, Any], former_config: str | None = None) -> SavedFit | str | None:
     """Look whether a fit can go on.
 
     Args:
         path: of the checkpoint.
         origin: round, split, configuration and number of processes of the fit to go on with.
+        former_config: the digest by which an older version knew the same configuration.
 
     Returns:
         How far it came; why it cannot be used; None where there is none, or one of a round that is finished.
@@ -115,6 +116,8 @@ def read_fit(path: Path, origin: Mapping[str, Any]) -> SavedFit | str | None:
         saved = SavedFit(entry.pop("attempt"), epochs, entry.pop("seconds"), entry.pop("rows"), ended)
     except Exception as error:  # whatever a damaged or foreign file makes of itself
         return f"is damaged or not from this program ({type(error).__name__})"
+    if former_config and entry.get("config") == former_config:
+        entry["config"] = origin["config"]
     if entry.get("round", 0) < origin["round"] and entry.get("config") == origin["config"]:
         return None
     entry.setdefault("data", origin.get("data"))  # older versions did not keep it

@@ -1,8 +1,11 @@
 """A configuration may have the names that classes had before their modules moved; nothing tells the two apart."""
 
 import importlib
+import shutil
+from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from msal_lightning.config.parser import build_parser, parse, resolve
@@ -10,6 +13,7 @@ from msal_lightning.config.trust import read_config
 from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.moved_names import former, present
 from msal_lightning.runs.reading import read_run
+from msal_lightning.training.checkpoint import read_fit
 
 FORMER = [  # as commands and scripts of commit 9a62bda wrote them
     "msal_lightning.data.CIFAR10", "msal_lightning.data.CIFAR100", "msal_lightning.data.Digits",
@@ -100,3 +104,17 @@ def test_a_file_and_a_command_line_may_have_former_names(data, tmp_path):
     assert found["data"]["class_path"] == present(data)
     assert found["model"]["backbone"]["class_path"] == "msal_lightning.models.backbones.ResNet18"
     assert found["oracle"]["class_path"].endswith(".Files")
+
+
+def test_an_interrupted_fit_of_an_older_version_goes_on(tmp_path):
+    """Commit fac469c knew its fits by a digest of the whole configuration, defaults and all."""
+    shutil.copy(Path(__file__).parents[1] / "io" / "run_of_fac469c" / "config.yaml", tmp_path)
+    run = RunDirectory(tmp_path, yaml.safe_load((tmp_path / "config.yaml").read_text()))
+    assert run.former_config_digest == "fa640058beb8d5bc"  # as that commit computes it
+    entry = {"round": 1, "split": "s", "config": run.former_config_digest, "processes": 1}
+    entry |= {"attempt": 0, "seconds": 2.0, "rows": []}
+    torch.save({"epoch": 4, "msal_lightning": entry}, tmp_path / "fit.ckpt")
+    origin = {"round": 1, "split": "s", "config": run.config_digest, "processes": 1}
+    assert read_fit(tmp_path / "fit.ckpt", origin, run.former_config_digest).epochs == 5
+    assert "its config differ" in read_fit(tmp_path / "fit.ckpt", origin, "another")
+    assert "its split differ" in read_fit(tmp_path / "fit.ckpt", origin | {"split": "t"}, run.former_config_digest)
