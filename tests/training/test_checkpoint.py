@@ -268,7 +268,7 @@ def test_a_replay_goes_on_too(make_loop, tmp_path):
 def test_a_replay_on_another_dataset_is_refused(make_loop, tmp_path):
     make_loop("first").run()
     loop = make_loop("again", replay=str(tmp_path / "first"))
-    loop.data.hidden_labels._Truth__labels += 1
+    loop.data.hidden_labels._HiddenLabels__labels += 1
     with pytest.raises(
         UserError, match=r"first' was made with, got others \(the label of train image 0 is another one\)"
     ):
