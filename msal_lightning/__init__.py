@@ -1,6 +1,6 @@
 """Maximally Separated Active Learning on PyTorch Lightning.
 
-The names below are imported when they are first used: ``import msal_lightning`` alone takes no time.
+Each name below is imported on first use, so ``import msal_lightning`` alone takes no time.
 """
 
 from importlib import import_module

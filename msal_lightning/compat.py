@@ -1,6 +1,6 @@
-"""Private parts of other libraries, each with the reason why no public part does the same.
+"""Private parts of other libraries, each with the reason why no public part is enough.
 
-Nothing else in the package reaches into them; ``tests/test_compat.py`` fails where a new version has changed one.
+No other module uses private parts. ``tests/test_compat.py`` fails if a new version has changed one.
 """
 
 from collections.abc import Callable
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 
 def parser_actions(parser: "argparse.ArgumentParser") -> "list[argparse.Action]":
-    """All options of a parser: argparse has no public list."""
+    """Return all options of a parser; argparse has no public list."""
     return parser._actions
 
 
 def drop_options_of_another_class() -> None:
-    """Let a class that is named anew start from its own defaults, in all parsers of this process.
+    """Make a newly named class start from its own defaults, in all parsers of this process.
 
-    jsonargparse carries over every option that both classes have: ``--config digits --query DBAL`` would run DBAL with
-    the ``uncertainty`` and ``beta`` that digits.yaml gives MSALD, and nothing would say so.
+    jsonargparse carries over every option that both classes have: ``--config digits --query DBAL`` would silently run
+    DBAL with the ``uncertainty`` and ``beta`` that digits.yaml gives MSALD.
 
     Raises:
-        ImportError: jsonargparse has changed inside.
+        ImportError: the installed jsonargparse has other internals.
     """
     import jsonargparse._typehints as typehints
 
@@ -40,9 +40,9 @@ def _drop_options(parser_or_action: Any, prev_val: Any, value: Any) -> None:
 
 
 def starts_processes_anew(trainer: "Trainer") -> bool:
-    """Whether the processes of a Trainer come and go with each fit: ddp_spawn, ddp_fork and ddp_notebook.
+    """Return whether a Trainer starts new processes for each fit, as ddp_spawn, ddp_fork and ddp_notebook do.
 
-    Lightning tells launchers apart by a private class only.
+    Only a private class of Lightning distinguishes these launchers.
     """
     from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
@@ -50,24 +50,24 @@ def starts_processes_anew(trainer: "Trainer") -> bool:
 
 
 def resume_between_epochs(trainer: "Trainer") -> None:
-    """Let a resumed fit with max_steps start its next epoch.
+    """Make a resumed fit with max_steps start its next epoch.
 
-    Lightning takes such a fit for one that was saved in the middle of an epoch, and repeats the end of that epoch.
+    Otherwise Lightning assumes that the fit was saved in the middle of an epoch, and repeats the end of that epoch.
     """
     trainer.fit_loop._iteration_based_training = lambda: False  # type: ignore[method-assign]
 
 
 def add_to_requeue_handler(handler: Any, also: Callable[..., None]) -> Any:
-    """A signal handler that has SLURM requeue the job, as Lightning's does, and then calls another one.
+    """Extend Lightning's signal handler, which makes SLURM requeue the job, by a second handler.
 
-    Lightning tells its handler apart by a private class only.
+    Only a private class identifies Lightning's handler.
 
     Args:
-        handler: installed for a signal.
-        also: a further handler.
+        handler: the handler that is installed for a signal.
+        also: the second handler, called after the first.
 
     Returns:
-        Both in one; None where the handler is not Lightning's.
+        A handler that calls both; None if ``handler`` is not Lightning's.
     """
     from lightning.pytorch.trainer.connectors.signal_connector import _HandlersCompose
 
@@ -75,13 +75,13 @@ def add_to_requeue_handler(handler: Any, also: Callable[..., None]) -> Any:
 
 
 def cpu_computes_in_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 matrices itself: torch 2.14 has no public question for it."""
+    """Return whether this CPU multiplies bfloat16 matrices natively; torch 2.14 has no public test for it."""
     import torch
 
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def label_studio_headers(client: Any) -> dict[str, str]:
-    """What a client of the Label Studio SDK sends for authentication, for uploads that the SDK cannot do."""
+    """Return the authentication headers of a Label Studio SDK client, for uploads that the SDK does not offer."""
     headers: dict[str, str] = client._client_wrapper.get_headers()
     return headers

@@ -2,24 +2,25 @@
 
 ::
 
-    UserError            a mistake that the user can mend, or a fault of the machine
+    UserError            a mistake that the user can fix, or a fault of the machine
     ├── ConfigError      an option, a configuration file or a command line
     ├── DataError        images, labels that came with them, and their files
     ├── RunError         a run directory, its records, or an output folder
-    └── AnnotationError  labels that a person gives, and whoever asks for them
+    └── AnnotationError  annotations, oracles and their options
 
-A Python caller catches one of them, or :class:`UserError` for all. Any other exception is a fault of this program.
+A Python caller can catch one of these classes, or :class:`UserError` for all. Any other exception is a bug in this
+program.
 """
 
 
 class UserError(Exception):
-    """A mistake that the user can mend: one sentence without a traceback, exit code 2.
+    """A mistake that the user can fix: one sentence without a traceback, exit code 2.
 
     The sentence says what was expected, what was found and the remedy, and names the config key.
 
     Args:
         message: the sentence.
-        reported: another process of this run shows the sentence.
+        reported: another process of this run has already shown the sentence.
     """
 
     def __init__(self, message: str, reported: bool = False) -> None:
@@ -42,4 +43,4 @@ class RunError(UserError):
 
 
 class AnnotationError(UserError):
-    """Labels that a person gave, or whoever asks for them, are wrong."""
+    """An annotation is wrong, or an oracle or one of its options cannot be used."""

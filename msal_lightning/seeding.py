@@ -1,7 +1,7 @@
-"""Randomness is derived, never stored: each draw has its own stream, keyed by what it is for.
+"""Randomness is derived, never stored: each draw has its own stream, keyed by its purpose.
 
-Nothing depends on what ran before. Therefore a resumed run equals an uninterrupted one, the initial set of a seed is
-the same for every strategy, and round 0 of two strategies with the same head trains the same model.
+No draw depends on earlier draws. Therefore a resumed run equals an uninterrupted one, every strategy starts with the
+same initial set for a given seed, and two strategies with the same head train the same model in round 0.
 """
 
 import hashlib
@@ -17,12 +17,12 @@ Purpose = Literal["split", "init", "shuffle", "augment", "dropout", "query", "em
 
 
 def derive_seed(seed: int, purpose: Purpose, *key: int) -> int:
-    """Seed of the stream for one purpose.
+    """Return the seed of the stream for one purpose.
 
     Args:
         seed: the run's seed.
-        purpose: what the draws are for. ``split`` draws the initial set, ``init`` the weights.
-        *key: round, epoch, rank, as far as the purpose depends on them.
+        purpose: use of the draws; ``split`` draws the initial set, ``init`` the weights.
+        *key: round, epoch and rank, if the purpose depends on them.
 
     Returns:
         An integer in [0, 2³²), the range that numpy, torch and Lightning all accept.
@@ -32,22 +32,22 @@ def derive_seed(seed: int, purpose: Purpose, *key: int) -> int:
 
 
 def stream(seed: int, purpose: Purpose, *key: int) -> Generator:
-    """A CPU generator at the start of the stream of :func:`derive_seed`."""
+    """Return a CPU generator at the start of the stream of :func:`derive_seed`."""
     return Generator().manual_seed(derive_seed(seed, purpose, *key))
 
 
 def retry_key(attempt: int) -> tuple[int, ...]:
-    """What the keys of a fit's streams end with: nothing the first time, so that most runs know nothing of attempts."""
+    """Return the suffix of a fit's stream keys; it is empty on the first attempt."""
     return (attempt,) if attempt else ()
 
 
 def noise_of_rows(seed: int, index: Tensor) -> Tensor:
-    """One uniform draw for each image, from (seed, index) alone: batches, order and ranks don't matter.
+    """Draw one uniform number for each image from (seed, index) alone, independent of batches, order and ranks.
 
     [0] Steele, Lea and Flood, 2014, Fast Splittable Pseudorandom Number Generators, OOPSLA (SplitMix64)
 
     Args:
-        seed: of the query stream.
+        seed: seed of the query stream.
         index: (N,) int64, dataset-absolute.
 
     Returns:
@@ -55,7 +55,7 @@ def noise_of_rows(seed: int, index: Tensor) -> Tensor:
     """
     start = _mix(np.array([seed], dtype=np.uint64))
     bits = _mix(start + (index.numpy().astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15))
-    # 52 bits: the half above the 53rd would round up to 1
+    # 52 bits: adding one half to a 53-bit integer could round up to 1
     return torch.from_numpy(((bits >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52)
 
 
@@ -67,19 +67,19 @@ def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 class EpochStreams(Callback):
-    """Puts the global generators, which dropout draws from, at the start of their stream before each epoch.
+    """Seed the global generators, which dropout uses, before each epoch.
 
     Args:
         seed: the run's seed.
         round: k.
-        attempt: at this round; above 0 after a fit that diverged.
+        attempt: attempt at this round, from 0; a fit that diverges causes another attempt.
     """
 
     def __init__(self, seed: int, round: int, attempt: int = 0) -> None:
         self._key = seed, round, retry_key(attempt)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Called before the first batch of an epoch, of a resumed one too."""
+        """Seed the generators before the first batch of an epoch, including a resumed epoch."""
         seed, round, retry = self._key
-        rank = trainer.global_rank  # training noise is the only thing that may differ between ranks
+        rank = trainer.global_rank  # only training noise may differ between ranks
         seed_everything(derive_seed(seed, "dropout", round, trainer.current_epoch, rank, *retry), verbose=False)

@@ -1,4 +1,4 @@
-"""A person labels: each round's images are asked for, and the run waits until the answers are there."""
+"""Labels from annotators: the run sends each round's images to an oracle and waits for the annotations."""
 
 import itertools
 from collections.abc import Callable
@@ -29,20 +29,20 @@ Choose = Callable[[int], tuple[Selection, Predictor | None]]
 
 
 class AnnotatorLabels(LabelSource):
-    """Asks an oracle that takes its time, such as a person who fills in files.
+    """Collects labels from an asynchronous oracle, such as a person who fills in files.
 
     Args:
         data: owns the pool.
         label_counts: number of labels before each round.
         held_out: labels of the initial set to test on.
-        oracle: who is asked.
+        oracle: receives the labeling batches.
         strategy: chooses replacements of skipped images.
-        run: keeps requests and answers.
+        run: stores requests and annotations.
         fitter: makes models and Trainers.
-        model_check: is told when a person's answers have named the classes.
+        model_check: checks the model as soon as the annotations have named the classes.
     """
 
-    keeps_model = True  # it chooses the replacements of skipped images, maybe in a later process
+    keeps_model = True  # the model chooses replacements of skipped images, possibly in a later process
 
     def __init__(
         self,
@@ -72,13 +72,13 @@ class AnnotatorLabels(LabelSource):
         known = int(data.hidden_labels.known[data.pool].sum())
         if data.hidden_labels.is_whole:
             raise AnnotationError(
-                f"oracle {name} asks a person, but all labels are known: set oracle to Simulated, or data.unlabeled to "
-                "true"
+                f"oracle {name} needs unlabeled images, but all labels are known: set oracle to Simulated, or "
+                "data.unlabeled to true"
             )
         if known > self.label_counts[0]:
             raise AnnotationError(
-                f"expected loop.initial_size to be at least {known}, the labels that are known, got "
-                f"{self.label_counts[0]}: the first model learns from all of them"
+                f"expected loop.initial_size to be at least {known}, the number of known labels, got "
+                f"{self.label_counts[0]}: the first model trains on every known label"
             )
         if data.num_classes < 2 and not self._oracle.allow_new_classes:
             raise AnnotationError(
@@ -87,15 +87,16 @@ class AnnotatorLabels(LabelSource):
             )
         if taken := sorted({*REASONS} & {*data.class_names}):
             raise AnnotationError(
-                f"expected no class to be called '{taken[0]}', which says that an image is not to be used: rename it"
+                f"expected no class with the name '{taken[0]}', which marks images without a usable label: rename the "
+                "class"
             )
 
     def initial_set(self) -> InitialSet:
-        """Use the labels that came with some images, and ask for the others.
+        """Use the labels that came with some images, and request the others.
 
         Raises:
             AwaitingLabels: labels are missing.
-            AnnotationError: the known labels changed after others were asked for, or name one class only.
+            AnnotationError: the known labels changed after the others were requested, or name only one class.
         """
         data, size, request = self.data, self.label_counts[0], self._asked(INITIAL)
         order = data.initial_order()
@@ -104,9 +105,8 @@ class AnnotatorLabels(LabelSource):
         before = [item.index for exchange in request.exchanges[:1] for item in exchange.batch.items]
         if before and (len(before) != to_ask or {*before} & {*known.tolist()}):
             raise AnnotationError(
-                "expected the labels in data.csv that were there when the initial set was asked for "
-                f"({size - len(before)}), got others ({len(known)}): bring the former file back, or "
-                "start anew with --overwrite"
+                f"expected the {size - len(before)} labels that data.csv had when the initial set was requested, got "
+                f"{len(known)} labels now: restore the former file, or start anew with --overwrite"
             )
         data.label(known, 0)
 
@@ -129,10 +129,10 @@ class AnnotatorLabels(LabelSource):
         return record_of(record) if record else None
 
     def settle(self, draft: RoundRecord, selection: Selection, query: Query, fitted: Fitted) -> RoundRecord:
-        """Ask for the labels of the selection, and for the next best where the person skips.
+        """Request the labels of the selection, and a replacement for each skipped image.
 
         Raises:
-            AwaitingLabels: labels are missing; the draft is kept, so that the round is not trained again.
+            AwaitingLabels: labels are missing; the draft is saved, so the round is not trained again.
         """
         kill_point("ask about a round")
         draft = replace(draft, pseudo_labels=pseudo_labels_of(query))
@@ -146,7 +146,7 @@ class AnnotatorLabels(LabelSource):
     def _collect(
         self, draft: RoundRecord, request: PendingRequest, n: int, chosen: list[tuple[Selection, Predictor]]
     ) -> RoundRecord:
-        """Complete the record: what was chosen goes first, the model chooses replacements."""
+        """Complete the record: label the chosen images first, then replacements that the model chooses."""
         data = self.data
 
         def choose(n: int) -> tuple[Selection, Predictor]:
@@ -155,7 +155,7 @@ class AnnotatorLabels(LabelSource):
         try:
             given, skipped = self._session().collect(request, n, draft.round + 1, choose)
         except AwaitingLabels as waiting:
-            waiting.record = draft  # how good the model is that asks
+            waiting.record = draft  # it holds the accuracy so far
             raise
         counts = torch.bincount(torch.tensor(given.label, dtype=torch.int64), minlength=data.num_classes)
         return replace(
@@ -168,7 +168,7 @@ class AnnotatorLabels(LabelSource):
         )
 
     def _still_in_pool(self, pseudo: PseudoLabels | None) -> PseudoLabels | None:
-        """Set the pseudo-labels of images that were neither labeled nor skipped meanwhile."""
+        """Set the pseudo-labels of images that are still in the pool."""
         data = self.data
         if not pseudo:
             data.split.clear_pseudo_labels()
@@ -179,7 +179,7 @@ class AnnotatorLabels(LabelSource):
         return PseudoLabels(index, label, threshold=pseudo.threshold)
 
     def _choose_again(self, round: int, n: int) -> tuple[Selection, Predictor]:
-        """Let the saved model of a round choose once more, from what the pool still has."""
+        """Let the saved model of a round select replacements from the remaining pool."""
         file = self._run.model_file(round)
         query = Query(self._strategy, n, self._fitter.options.seed, round, self.receive, self._fitter.ranks)
         with self._fitter.guarded():
@@ -188,8 +188,8 @@ class AnnotatorLabels(LabelSource):
                 fitted.model.load_state_dict(load_checked(file)["state_dict"])
             except (OSError, ValueError, KeyError, RuntimeError):
                 raise AnnotationError(
-                    f"cannot read '{file}', the model that asked in round {round}: put it back, or delete "
-                    f"'{pending_file(self._run.path, _name(round))}', and the round is done again"
+                    f"cannot read '{file}', the model of round {round}, whose labels are incomplete: restore it, or "
+                    f"delete '{pending_file(self._run.path, _name(round))}' to repeat the round"
                 ) from None
             fitted.select(query)
             kill_point("choose again")
@@ -207,15 +207,15 @@ def _name(round: int) -> str:
 
 
 class AnnotationSession:
-    """Asks, takes answers over, asks for replacements of skipped images; each step is on disk before the next one.
+    """Sends a labeling batch, accepts its annotations, and requests replacements of skipped images.
 
-    All processes of a run take part; the first one asks. A later process with the same seed that is given what is on
-    disk ends in the same state.
+    Each step is on disk before the next begins, so a later process with the same seed reaches the same state from the
+    saved request. All processes of a run take part; only the first one talks to the oracle.
 
     Args:
-        oracle: who is asked.
+        oracle: receives the labeling batches.
         data: owns the pool.
-        run: keeps what was asked and answered.
+        run: stores requests and annotations.
         ranks: the processes of the run.
     """
 
@@ -231,21 +231,21 @@ class AnnotationSession:
         """Collect n labels, or as many as the pool has images, and move these images out of the pool.
 
         Args:
-            request: what was asked before.
-            n: how many labels.
-            trained_from: the round from which they are trained on.
-            choose: the best of the pool, given how many, and the model that chose them; first for the question, then
-                for replacements. Called by all processes.
+            request: the batches so far.
+            n: number of labels.
+            trained_from: first round that trains on these labels.
+            choose: takes a number of images; returns the best images of the pool and the model that chose them. It is
+                called for the first batch and for replacements, on all processes.
 
         Returns:
-            The labels, in the order in which they were asked for, and what was skipped.
+            The labels, in the order of the requests, and the skipped images.
 
         Raises:
-            AwaitingLabels: on every process, labels are missing.
-            AnnotationError: an answer is wrong.
+            AwaitingLabels: labels are missing; raised on every process.
+            AnnotationError: an annotation is wrong.
         """
         data = self._data
-        names = [*data.class_names]  # the model that is asked again for replacements does not know new ones
+        names = [*data.class_names]  # the model that chooses replacements does not have new classes
         items, labels, skipped = list[LabelingTask](), list[int](), Skipped()
         self._ranks.on_zero(lambda: self._check_images(request))
         done = 0
@@ -270,7 +270,7 @@ class AnnotationSession:
     def _put(
         self, request: PendingRequest, selection: Selection, predictor: Predictor | None, names: list[str]
     ) -> PendingRequest:
-        """Keep a new question; it is asked next."""
+        """Save a new labeling batch; the oracle gets it next."""
         items = make_items(self._data, selection, predictor)
         number = len(request.exchanges) + 1
         name = request.name if number == 1 else f"{request.name}-{number}"
@@ -280,10 +280,10 @@ class AnnotationSession:
         return request
 
     def _answered(self, request: PendingRequest, names: list[str]) -> PendingRequest:
-        """Ask the last question.
+        """Send the last batch to the oracle.
 
         Raises:
-            AwaitingLabels: on every process.
+            AwaitingLabels: labels are missing; raised on every process.
         """
 
         def ask() -> PendingRequest | tuple[int, str, str]:
@@ -306,7 +306,7 @@ class AnnotationSession:
         return outcome
 
     def _check_images(self, request: PendingRequest) -> None:
-        """Whether the images are those that were asked about: labels go by index."""
+        """Check that the images have not changed since the request, because annotations refer to indices."""
         index = torch.tensor([item.index for exchange in request.exchanges for item in exchange.batch.items])
         paths = [item.path for exchange in request.exchanges for item in exchange.batch.items]
         now = len(self._data.labeled_at)
@@ -316,18 +316,18 @@ class AnnotationSession:
             self._data.check_paths(index.long(), paths)
         except ValueError as error:
             raise AnnotationError(
-                f"the images are not those of which the labels of {request.name} were asked for ({error}): bring the "
-                "former ones back, or start anew with --overwrite"
+                f"the images changed after the labels of {request.name} were requested ({error}): restore the former "
+                "images, or start anew with --overwrite"
             ) from None
 
     def _check_classes(self, batch: LabelingBatch, answered: PendingRequest, names: list[str]) -> None:
-        """Before answers are taken over, since they stay what they were: a model needs two classes."""
+        """Check for two classes before annotations are accepted, because accepted annotations never change."""
         answers = answered.exchanges[-1].answers or ()
         known = {*names} | {answer.label for answer in answers if answer.label is not None}
-        if len(known) < 2 and all(answer.label is not None for answer in answers):  # else more is asked
+        if len(known) < 2 and all(answer.label is not None for answer in answers):  # otherwise replacements follow
             raise AnnotationError(
-                f"expected at least two classes in the labels of {batch.name}, got '{known.pop()}' alone: correct "
-                "them, or start anew with --overwrite, these labels as data.csv and a larger loop.initial_size"
+                f"expected at least two classes in the labels of {batch.name}, got only '{known.pop()}': correct the "
+                "labels, or start anew with --overwrite, with these labels as data.csv and a larger loop.initial_size"
             )
 
     def _take(
@@ -339,7 +339,7 @@ class AnnotationSession:
         labels: list[int],
         skipped: Skipped,
     ) -> None:
-        """Move the images of an answered question; new classes get numbers in the order in which they appear."""
+        """Move the images of an annotated batch; new classes get numbers in order of appearance."""
         labeled, numbers = list[LabelingTask](), list[int]()
         for item, answer in zip(exchange.batch.items, exchange.answers or (), strict=True):
             if answer.label is None:
@@ -353,7 +353,7 @@ class AnnotationSession:
                 if not self._oracle.allow_new_classes:
                     raise AnnotationError(
                         f"expected classes of the data from {type(self._oracle).__name__}, got '{answer.label}': "
-                        "correct the answer, or set oracle.allow_new_classes to true"
+                        "correct the annotation, or set oracle.allow_new_classes to true"
                     )
                 names.append(answer.label)
             labeled.append(item)

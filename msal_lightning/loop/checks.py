@@ -1,4 +1,4 @@
-"""Mistakes that can be found before anything is trained or written."""
+"""Checks that run before anything is trained or written."""
 
 from collections.abc import Callable
 
@@ -20,12 +20,12 @@ from msal_lightning.training.optimizer_steps import check_limits
 
 
 def check_test_set(data: ActiveDataModule, initial_size: int, held_out: int) -> None:
-    """Check that there will be images to test on, and others to train on.
+    """Check that there are images to test on and other images to train on.
 
     Args:
-        data: set up.
+        data: data module after ``setup``.
         initial_size: number of labels in the initial set.
-        held_out: number of them to test on.
+        held_out: number of these labels to test on.
 
     Raises:
         ConfigError: there is no test set, or there are two.
@@ -43,8 +43,8 @@ def check_test_set(data: ActiveDataModule, initial_size: int, held_out: int) -> 
         )
     if not num_test and not 0 < held_out < initial_size:
         raise ConfigError(
-            f"expected loop.held_out to be 1 to {initial_size - 1}, below loop.initial_size, which it is part of, got "
-            f"{held_out}: the first model learns from the rest"
+            f"expected loop.held_out to be 1 to {initial_size - 1}, less than loop.initial_size, got {held_out}: the "
+            "first model trains on the rest of the initial set"
         )
 
 
@@ -52,13 +52,13 @@ def check_fits(trainer: Trainer, data: ActiveDataModule, initial_size: int, held
     """Check the options of the Trainer against the data.
 
     Args:
-        trainer: one like that of each fit.
-        data: set up.
+        trainer: a Trainer with the options of the fits.
+        data: data module after ``setup``.
         initial_size: number of labels in the initial set.
-        held_out: number of them to test on.
+        held_out: number of these labels to test on.
 
     Raises:
-        ConfigError: names the option.
+        ConfigError: an option does not fit the data.
     """
     check_launcher(trainer)
     check_trainer(trainer)
@@ -67,14 +67,14 @@ def check_fits(trainer: Trainer, data: ActiveDataModule, initial_size: int, held
     num_test = len(data.test.label) or held_out
     if trainer.world_size > num_test:
         raise ConfigError(
-            f"expected trainer.devices to be at most {num_test}, the test images, got "
-            f"{trainer.world_size} processes: each tests a part of them"
+            f"expected trainer.devices to be at most {num_test}, the number of test images, got {trainer.world_size} "
+            "processes: each process tests a part of the images"
         )
     check_batch_size(data.batch_size, data.batch_size_per_device, trainer.world_size)
 
 
 class ModelCheck:
-    """Tries the model before a label is given or a round is trained.
+    """Tries the model before any image is labeled and any round is trained.
 
     Args:
         new_model: makes a model.
@@ -112,15 +112,15 @@ class ModelCheck:
             self.with_classes(queries)
 
     def without_classes(self) -> None:
-        """Check what the number of classes does not change, before a person has named them.
+        """Check everything that does not depend on the number of classes.
 
         Raises:
-            ConfigError: backbone, optimizer or schedule cannot work.
+            ConfigError: backbone, optimizer or schedule does not work.
         """
         with isolate_rng(), quiet_lightning():
             try:
                 model = self._new_model()
-            except ValueError:  # a model of your own that waits for the classes
+            except ValueError:  # a custom model may need the classes
                 return
             try_model(model, self._data.images.shape[1:], self._max_epochs)
 

@@ -1,4 +1,4 @@
-"""What a run is, in a line or two, and in the form of a configuration."""
+"""Describe a run: its title of a line or two, and its configuration if it was started from Python."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,14 +15,14 @@ from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.options import LoopOptions
 from msal_lightning.strategies.base import Strategy
 
-_MOST_CLASSES = 12  # whose sizes are listed
+_MOST_CLASSES = 12  # up to this number the sizes of all classes are listed
 
 
 def title(data: ActiveDataModule, labels: LabelSource, seed: int, config: Mapping[str, Any], num_processes: int) -> str:
-    """What runs: data, query, seed and sizes, and whatever else decides the result."""
+    """Return data, query, seed, sizes and all else that affects the result, in a line or two."""
     counts = labels.label_counts
     train = torch.cat([data.labeled, data.held_out, data.pool])
-    tested = f" ({labels.held_out} of them held out to test on)" if labels.held_out else ""
+    tested = f" ({labels.held_out} held out to test on)" if labels.held_out else ""
     lines = [
         f"{data.name}, {labels.title}, seed {seed}: {counts[0]} to {counted(counts[-1], 'label')}{tested} "
         f"in {counted(len(counts), 'round')}, {counted(len(train), 'training image')}",
@@ -51,14 +51,14 @@ def _batches(data: ActiveDataModule, config: Mapping[str, Any], num_processes: i
 
 
 def keep_batch_size(run: RunDirectory, data: ActiveDataModule, trainer: Trainer) -> None:
-    """Let a run that was made before ``data.batch_size_per_device`` existed keep its kind of batches."""
+    """Keep the meaning of the batch size for a run from before ``data.batch_size_per_device`` existed."""
     if was_per_device(run.written_config(), flatten(run.config)):
         run.config = without_key(run.config)
         data.batch_size_per_device = data.batch_size_per_device or trainer.world_size > 1
 
 
 def from_python(options: LoopOptions, strategy: Strategy, data: ActiveDataModule) -> dict[str, Any]:
-    """A configuration for a run that was started from Python, enough to tell it from another run."""
+    """Return a configuration for a run that was started from Python, enough to distinguish it from other runs."""
     sizes = {name: getattr(options, name) for name in ("initial_size", "query_size", "query_budget")}
     sizes |= {"held_out": options.held_out} if options.held_out else {}
     more = {"pool_limit": options.pool_limit, "compile": options.compile or None, "replay": options.replay}
@@ -74,7 +74,7 @@ def from_python(options: LoopOptions, strategy: Strategy, data: ActiveDataModule
 
 
 def _describe(component: object) -> dict[str, Any]:
-    """Class and plain options of a strategy or dataset, in the form of a configuration."""
+    """Return class and plain options of a strategy or dataset in the form of a configuration."""
     plain = {k: v for k, v in vars(component).items() if isinstance(v, bool | int | float | str) and k[0] != "_"}
     nested = {k: _describe(v) for k, v in vars(component).items() if isinstance(v, Strategy)}
     options = {**plain, **nested} if isinstance(component, Strategy) else {}

@@ -1,4 +1,4 @@
-"""What a person sees while the loop runs: a progress bar per phase, one line per round, the result at the end."""
+"""The screen of a running loop: a progress bar per phase, one line per round, and the result at the end."""
 
 import math
 import time
@@ -19,15 +19,15 @@ from msal_lightning.runs.classes import MissingClasses, accuracy_name, missing_c
 from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.records import RoundRecord, aubc
 
-_PLAIN_SECONDS = 30  # without a terminal: one line for a phase that lasts longer than this, and every so often
+_PLAIN_SECONDS = 30  # without a terminal: interval between lines in a long phase
 
 
 class RoundProgress(Callback):
-    """One bar per phase of a round; without a terminal a plain line now and then.
+    """Shows one bar per phase of a round; without a terminal it prints a plain line every 30 seconds.
 
     Args:
-        round: k, shown in front.
-        last_round: shown behind it.
+        round: k, shown as ``round k/last``.
+        last_round: number of the last round.
     """
 
     def __init__(self, round: int, last_round: int) -> None:
@@ -73,7 +73,7 @@ class RoundProgress(Callback):
         epochs = trainer.max_epochs or -1
         batches = int(trainer.num_training_batches)
         self._start("fit", batches * epochs if epochs > 0 else None)
-        self._done = batches * trainer.current_epoch  # of an interrupted fit
+        self._done = batches * trainer.current_epoch  # epochs before an interruption
 
     def on_train_batch_end(  # noqa: D102
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -109,7 +109,7 @@ class Display:
     """Prints the run to the terminal.
 
     Args:
-        console: rich's own by default.
+        console: where to print; by default rich's shared console.
     """
 
     _COLUMNS = (
@@ -123,30 +123,30 @@ class Display:
     )
 
     def __init__(self, console: Console | None = None) -> None:
-        shared = shared_console()  # in a notebook it would put each line into a paragraph of its own
+        shared = shared_console()  # in a notebook the shared console would put each line into its own paragraph
         self._console = console or (SafeConsole(force_jupyter=False) if shared.is_jupyter else shared)
         self._records: list[RoundRecord] = []
         self._missing = MissingClasses(0, (), ())
 
     def silent(self) -> None:
-        """Print nothing from here on: another process of this run speaks."""
+        """Print nothing from here on, because another process of this run prints."""
         self._console = SafeConsole(quiet=True)
 
     def note(self, text: str) -> None:
-        """Something the user should know, though nothing is lost."""
+        """Print a note that the user should read although nothing is lost."""
         self._print(text, style="yellow")
 
     def start(self, title: str, records: list[RoundRecord]) -> None:
-        """Say what runs, and what an interrupted run has done already."""
+        """Print the title and the finished rounds of an interrupted run."""
         self._print(title)
         self._print("  ".join(f"{name:>{width}}" for name, width in self._COLUMNS), style="bold")
         for record in records:
             self.round(record)
         if records:
-            self._print(f"(going on after round {records[-1].round})", style="dim")
+            self._print(f"(resuming after round {records[-1].round})", style="dim")
 
     def round(self, record: RoundRecord) -> None:
-        """One line for a finished round."""
+        """Print one line for a finished round."""
         balanced, error = record.metrics.get("balanced_accuracy"), record.pool_error
         values = (
             str(record.round),
@@ -169,9 +169,9 @@ class Display:
         self._classes(record)
 
     def _classes(self, record: RoundRecord) -> None:
-        """Warn of missing classes when they become others, and say once what is left out for many."""
+        """Warn when the set of missing classes changes, and note once which results many classes leave out."""
         self._records = [*self._records[: record.round], record]
-        if record.test_classes is None or len(self._records) <= record.round:  # what came before is not known here
+        if record.test_classes is None or len(self._records) <= record.round:  # earlier rounds are unknown here
             return
         if record.round == 0 and (count := len(record.test_classes.images)) > MOST_CLASSES:
             self._print(f"(confusion matrix and AUROC are left out for more than {MOST_CLASSES:,} classes: {count:,})")
@@ -182,16 +182,16 @@ class Display:
         self._missing = missing
 
     def waiting(self, waiting: AwaitingLabels) -> None:
-        """The loop ends here until a person has labeled what it asks for."""
+        """Print the pending labeling request; the loop stops here."""
         self._print(str(waiting), style="bold")
-        self._print(waiting.how or "the same command goes on when they are there")
+        self._print(waiting.how or "the same command resumes the run as soon as the labels are there")
 
     def already_finished(self, path: Path) -> None:
-        """Nothing is left to do."""
+        """Print that no round is left."""
         self._print(f"The run in {path} is finished; start it anew with --overwrite.")
 
     def finish(self, records: list[RoundRecord], run: RunDirectory) -> None:
-        """The result, where it lies, and what it takes on disk."""
+        """Print the result, its folder and its size on disk."""
         area = aubc(records)
         total, checkpoints = (f"{size / 1e6:.1f} MB" for size in run.disk_use())
         self._print(

@@ -1,4 +1,4 @@
-"""The record of a round before its labels are there."""
+"""The record of a round whose query has not been labeled yet."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,12 +16,12 @@ from msal_lightning.training.environment import environment
 
 
 def first_facts(data: ActiveDataModule, initial: InitialSet, images: Mapping[str, Any]) -> dict[str, Any]:
-    """What only the record of round 0 holds: initial set, classes and images.
+    """Return the fields that only the record of round 0 has: initial set, classes and images.
 
     Args:
-        data: owns the split, with the initial set labeled.
-        initial: the labels that the run starts with.
-        images: digest and numbers of the images; empty for a run of a version that kept none.
+        data: owns the split; the initial set is labeled.
+        initial: labels that the run starts with.
+        images: digest and number of the images; empty for a run of a version that stored none.
     """
     train = torch.cat([data.labeled, data.pool])
     return {
@@ -45,16 +45,16 @@ def draft_record(
     num_pool: int,
     facts: Mapping[str, Any],
 ) -> RoundRecord:
-    """The record of a round without the labels of its query.
+    """Return the record of a round without the labels of its query.
 
     Args:
-        data: of the run.
-        query: of the round.
+        data: the run's data module.
+        query: the round's query.
         fitted: the round's model.
-        metrics: on the test set.
-        by_class: likewise, of each class.
-        num_labeled: labels before the round.
-        num_pool: pool images before the query.
+        metrics: results on the test set.
+        by_class: results on the test set for each class.
+        num_labeled: number of labels before the round.
+        num_pool: number of pool images before the query.
         facts: see :func:`first_facts`; empty after round 0.
     """
     return RoundRecord(

@@ -1,4 +1,4 @@
-"""The model of a round: fresh weights and a fresh Trainer, or an interrupted fit that is resumed."""
+"""The model of a round: fresh weights and a fresh Trainer, or a resumed fit."""
 
 import itertools
 import math
@@ -33,7 +33,7 @@ from msal_lightning.training.nan_guard import DivergedError, NaNGuard
 from msal_lightning.training.optimizer_steps import check_stepped
 from msal_lightning.training.signals import GracefulShutdown
 
-_RETRIES = 3  # after a fit that diverged, each with weights of its own
+_RETRIES = 3  # after a fit that diverged; each attempt has other weights
 
 
 @dataclass
@@ -41,12 +41,12 @@ class Fitted:
     """A round's trained model.
 
     Attributes:
-        model: with the weights after the fit.
-        trainer: that trained it.
-        data: of the run.
+        model: the model after the fit.
+        trainer: the Trainer of the fit.
+        data: the run's data module.
         seconds: duration of each phase so far.
-        stop: ends the run between two phases where a signal has asked for it.
-        reported: another process shows the user's mistakes.
+        stop: ends the run between two phases after a signal.
+        reported: whether another process shows the user's mistakes.
     """
 
     model: MSALClassifier
@@ -68,17 +68,18 @@ class Fitted:
         """Test the model.
 
         Returns:
-            Metrics by name, and the numbers of each class.
+            Metrics by name, and the results of each class.
 
         Raises:
-            UserError: the logits are not finite. The largest of NaNs is the first class, which would have an accuracy.
+            UserError: the logits are not finite. The argmax of NaNs is the first class, so they would still yield an
+                accuracy.
         """
         with self.timed("test"):
             metrics = dict(self.trainer.test(self.model, datamodule=self.data, verbose=False)[0])
         if not math.isfinite(metrics.get("test_loss", 0.0)):
             raise UserError(
-                f"expected finite logits of the test images in round {self.data.round}, got some that are not: the "
-                "model has probably diverged; lower model.optimizer.init_args.lr",
+                f"expected finite logits of the test images in round {self.data.round}, got NaN or infinity: the model "
+                "has probably diverged; lower model.optimizer.init_args.lr",
                 reported=self.reported,
             )
         if self.model.test_classes is None:
@@ -87,11 +88,11 @@ class Fitted:
         return metrics, self.model.test_classes
 
     def select(self, query: Query, look_at_pool: bool = False) -> None:
-        """Run a query, with a pass over the pool where its strategy needs one.
+        """Run a query, with a pass over the pool if its strategy needs one.
 
         Args:
             query: one of the Trainer's callbacks.
-            look_at_pool: make the pass in any case.
+            look_at_pool: make the pass even if the strategy does not need it.
         """
         with self.timed("query"):
             needs_pass = look_at_pool or (query.n and query.strategy.needs)
@@ -110,16 +111,16 @@ class Fitter:
         new_trainer: makes a Trainer from the keyword arguments that the loop sets (callbacks, logger, ...).
         data: the images and their split.
         run: keeps the fit in progress.
-        options: of the loop.
+        options: options of the loop.
         ranks: the processes of the run.
-        observers: show notes, and give each fit its logger.
-        stop: ends a fit where a signal has asked for it.
+        observers: show notes, and provide each fit's logger.
+        stop: ends a fit after a signal.
 
     Attributes:
         new_model: see above.
-        make_trainer: ``new_trainer``, without what :meth:`new_trainer` sets.
-        images_digest: identifies the images, so that a saved fit is resumed on the same ones only; None in runs of
-            versions that kept none.
+        make_trainer: the argument ``new_trainer``, without the additions of :meth:`new_trainer`.
+        images_digest: identifies the images, so that a saved fit resumes only on the same images; None in runs of
+            versions that stored none.
     """
 
     def __init__(
@@ -146,17 +147,17 @@ class Fitter:
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        """Run fits and passes with a random state of their own, and turn what a user can mend into a UserError."""
+        """Give fits and passes their own random state, and convert mistakes that a user can fix into UserError."""
         with isolate_rng(), quiet_lightning(), explained(self._data.num_workers), refused_by_lightning():
             yield
 
     def fit(self, round: int, last_round: int, callbacks: Sequence[Callback]) -> Fitted:
-        """Train this round's model, from the start or from where an interrupted fit was saved.
+        """Train this round's model, from the start or from the last saved epoch.
 
         Args:
             round: k.
-            last_round: of the run, for the progress bar.
-            callbacks: further ones of the Trainer.
+            last_round: number of the last round, for the progress bar.
+            callbacks: additional callbacks for the Trainer.
 
         Raises:
             UserError: the loss became NaN or infinite, or no optimizer step was taken.
@@ -198,18 +199,18 @@ class Fitter:
         raise AssertionError
 
     def untrained(self, callbacks: Sequence[Callback], logger: Logger | bool = False) -> Fitted:
-        """A model with fresh weights from the global random state, and a Trainer for it."""
+        """Return a model with fresh weights from the global random state, and a Trainer for it."""
         model = self.new_model()
-        if self.options.compile:  # the result belongs to the architecture, so the next round's model finds it again
+        if self.options.compile:  # torch caches the compiled code by architecture, so the next round's model reuses it
             model.backbone.compile()
         trainer = self.new_trainer([*callbacks, self._stop], logger)
         return Fitted(model, trainer, self._data, {}, self._stop, reported=not self.ranks.is_zero)
 
     def new_trainer(self, callbacks: Sequence[Callback] = (), logger: Logger | bool = False) -> Trainer:
-        """A Trainer with the user's options.
+        """Return a Trainer with the user's options.
 
         Raises:
-            UserError: Lightning refuses an option.
+            UserError: Lightning rejects an option.
         """
         with refused_by_lightning(ValueError, TypeError, RuntimeError, ZeroDivisionError, KeyError):
             trainer = self.make_trainer(
@@ -217,10 +218,10 @@ class Fitter:
                 callbacks=[*callbacks],
                 default_root_dir=self._run.path,
                 enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
-                use_distributed_sampler=False,  # the loaders are divided already, without images that come twice
+                use_distributed_sampler=False,  # the loaders are already divided among processes, without duplicates
                 enable_model_summary=False,
                 enable_progress_bar=False,  # RoundProgress shows one bar per phase
-                log_every_n_steps=1,  # the default of 50 warns in short rounds; nothing of ours is logged per step
+                log_every_n_steps=1,  # the default of 50 warns in short rounds; our metrics are logged per epoch
             )
         save_atomically(trainer)
         return trainer
@@ -238,16 +239,18 @@ class Fitter:
         fitted.seconds["fit"] += saved.seconds if saved else 0.0
 
     def _keep(self, fitted: Fitted, checkpoint: FitCheckpoint, origin: dict[str, Any]) -> None:
-        """Say what could not be saved, and leave round 0 for other runs."""
+        """Report a failed save, and share round 0 with other runs."""
         if checkpoint.failed or checkpoint.unsaved:
             why = checkpoint.failed or f"{checkpoint.unsaved} has state that is not in its state_dict"
-            self._observers.note(f"could not save the fit of round {origin['round']} ({why}); a kill would repeat it")
+            self._observers.note(
+                f"could not save the fit of round {origin['round']} ({why}); after a kill the run repeats it"
+            )
         if origin["round"] or not self._shared_fit_file or not self.ranks.is_zero:
             return
         key, seconds = self._shared_key(origin), fitted.seconds["fit"]
         if failed := write_shared_fit(self._shared_fit_file, key, fitted.model, seconds, checkpoint.rows):
             self._observers.note(
-                f"could not write loop.first_fit '{self._shared_fit_file}' ({failed}); other runs train round 0 "
+                f"could not write loop.first_fit '{self._shared_fit_file}' ({failed}); other runs will train round 0 "
                 "themselves"
             )
 
@@ -256,7 +259,7 @@ class Fitter:
         fitted.model.load_state_dict(shared.weights)
         fitted.seconds["fit"] = shared.seconds
         for logger in fitted.trainer.loggers:
-            logger.save()  # its losses
+            logger.save()  # writes the losses of the other run
         return fitted
 
     def _give_up_or_retry(self, error: DivergedError, round: int, attempt: int) -> None:
@@ -270,10 +273,10 @@ class Fitter:
             )
         self._observers.note(f"{what}: the round starts again with other weights, attempt {attempt + 2}")
 
-    # ---------------------------------------------------------------- fits that are there already
+    # ---------------------------------------------------------------- saved fits
 
     def _origin(self, round: int) -> dict[str, Any]:
-        """What makes a saved fit this one."""
+        """Return the properties that identify a saved fit."""
         split = self._data.digest()
         self.ranks.agree(split, "split")
         origin = {"round": round, "split": split, "config": self._run.config_digest, "processes": self.ranks.size}
@@ -287,11 +290,11 @@ class Fitter:
             return None
         if saved:
             reached = "its fit" if saved.ended else f"epoch {saved.epochs}"
-            self._observers.note(f"(round {origin['round']} goes on after {reached})")
+            self._observers.note(f"(round {origin['round']} resumes after {reached})")
         return saved
 
     def _shared_fit(self, origin: dict[str, Any]) -> SharedFit | None:
-        """Round 0 as another run of the same model and initial set left it."""
+        """Return round 0 of another run with the same model and initial set, if it can be used."""
         if origin["round"] or not self._shared_fit_file:
             return None
         found = read_shared_fit(self._shared_fit_file, self._shared_key(origin))

@@ -1,4 +1,4 @@
-"""Keeps the embeddings of some images during the pool pass."""
+"""Save the embeddings of some images during the pool pass."""
 
 import io
 from typing import Any
@@ -19,17 +19,17 @@ from msal_lightning.training.distributed import Ranks
 
 
 class KeepEmbeddings(Callback):
-    """Rides on the pool pass beside :class:`~msal_lightning.query.callback.Query`, and changes nothing about it.
+    """Collects embeddings during the pool pass of :class:`~msal_lightning.query.callback.Query`, without changing it.
 
-    The queried images are known after the pass only, so until then every embedding stays in host memory: 2·D bytes for
-    each image that the process looked at.
+    The queried images are known only after the pass, so until then every embedding stays in host memory: 2·D bytes for
+    each image of the process.
 
-    The option may be switched on in a run that has begun; the rounds that were finished without it have no file.
+    The option may be switched on between two commands; rounds that finished without it have no file.
 
     Args:
-        limit: number of pool images to keep, those with the smallest noise: an image that is kept in a round is kept
-            in all later ones until it is labeled. Queried images come on top. 0 keeps nothing.
-        seed: the run's seed; keys the noise.
+        limit: number of pool images whose embeddings are saved, in addition to the queried images; 0 saves nothing. The
+            images have the smallest noise of the pool, so each one is saved in every round until it is labeled.
+        seed: the run's seed, which determines the noise.
     """
 
     def __init__(self, limit: int, seed: int) -> None:
@@ -39,7 +39,7 @@ class KeepEmbeddings(Callback):
         self._coming: list[Transfer] = []
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the images of the pool; every process draws the same."""
+        """Draw the images of the pool; every process draws the same images."""
         if not self.limit:
             return
         data = getattr(trainer, "datamodule", None)
@@ -56,7 +56,7 @@ class KeepEmbeddings(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Take what may be kept off the device; the labeled set, a second loader, is passed over."""
+        """Copy embeddings of pool images to the host; the second loader, the labeled set, is ignored."""
         if dataloader_idx == 0 and self.limit:
             largest = torch.finfo(torch.float16).max
             half = outputs["embeddings"].clamp(-largest, largest).half()
@@ -64,16 +64,16 @@ class KeepEmbeddings(Callback):
             self._coming.append(Transfer({"index": outputs["index"], "embeddings": half, "predicted": predicted}))
 
     def save(self, run: RunDirectory, round: int, queried: Tensor, ranks: Ranks) -> None:
-        """Write what was kept, before the record, so that a finished round has it; nothing without a pool pass.
+        """Write the embeddings before the record, so that every finished round has them; nothing without a pool pass.
 
         Args:
             run: the run directory.
             round: k.
-            queried: (b,) int64, what the query selected.
-            ranks: the processes that shared the pool pass; each gives its part to the first one.
+            queried: (b,) int64, indices that the query selected.
+            ranks: the processes that shared the pool pass; each sends its part to the first one.
 
         Raises:
-            UserError: it cannot be written.
+            UserError: the file cannot be written.
         """
         if not self.limit:
             return

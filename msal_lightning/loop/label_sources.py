@@ -1,4 +1,4 @@
-"""Where the labels of a round come from: the data itself, another run, or a person."""
+"""Sources of a round's labels: the data itself, another run, or annotators."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ class InitialSet:
 
     Attributes:
         train: labels that the first model trains on.
-        held_out: labels that every model is tested on; None where the data has a test set.
-        skipped: images that a person did not label; None where no person was asked.
+        held_out: labels that every model is tested on; None if the data has a test set.
+        skipped: images that annotators skipped; None without annotators.
     """
 
     train: LabeledImages = field(default_factory=LabeledImages)
@@ -33,13 +33,13 @@ class InitialSet:
 
 
 class LabelSource(ABC):
-    """Gives the labels of the initial set and of each round. A service or a stream of images is one more sibling.
+    """Provides the labels of the initial set and of each round. A service or a stream of images would be a sibling.
 
     Args:
         data: owns the pool.
         label_counts: number of labels before each round.
         held_out: labels of the initial set to test on.
-        title: who chooses the images, for the first line of the run.
+        title: how images are selected, for the first line of the run.
 
     Attributes:
         queries: the strategy selects images.
@@ -57,17 +57,17 @@ class LabelSource(ABC):
 
     @abstractmethod
     def check(self) -> None:
-        """Find out before anything is labeled whether the data can be trained and tested on.
+        """Check, before anything is labeled, that the data can be trained and tested on.
 
         Raises:
             AnnotationError: labels or a test set are missing.
         """
 
     def check_images(self) -> str | None:
-        """Compare the images with those that the labels belong to, at the start of a run.
+        """Check, at the start of a run, that the labels belong to these images.
 
         Returns:
-            A difference that the user should know; None where there is none.
+            A difference that the user should know about; None if there is none.
 
         Raises:
             AnnotationError: the labels belong to other images.
@@ -84,23 +84,23 @@ class LabelSource(ABC):
 
     @property
     def names_classes(self) -> bool:
-        """The labels still have to name the classes."""
+        """Whether the classes are still unknown, so that the labels must name them."""
         return False
 
     def to_label(self, round: int) -> int:
-        """Number of images that the query of a round selects; 0 in the last round."""
+        """Return the number of images that the query of a round selects; 0 in the last round."""
         is_last = round == len(self.label_counts) - 1
         return 0 if is_last else self.label_counts[round + 1] - len(self.data.labeled) - len(self.data.held_out)
 
     def unanswered(self, round: int) -> RoundRecord | None:
-        """The record so far of a round whose query was made before and still lacks labels; None for any other."""
+        """Return the draft of a round whose query is made but not fully labeled; None for any other round."""
         return None
 
     def receive(self, selection: Selection, data: ActiveDataModule) -> None:
-        """Take what the query selected, on every process, at the end of the pool pass."""
+        """Accept the query's selection at the end of the pool pass, on every process."""
 
     def selected(self, query: Query) -> Selection:
-        """What is labeled after a round: what its query selected."""
+        """Return the images to label after a round: the selection of its query."""
         return query.selection
 
     @abstractmethod
@@ -125,14 +125,14 @@ class LabelSource(ABC):
         """
         raise AssertionError(f"{type(self).__name__} never waits for labels")
 
-    # ---------------------------------------------------------------- for subclasses
+    # ---------------------------------------------------------------- helpers of subclasses
 
     def split_initial(self, index: Tensor, skipped: Skipped | None = None) -> InitialSet:
-        """Hold the first images of a labeled initial set out, and train on the rest."""
+        """Hold out the first images of a labeled initial set, and train on the rest."""
         if len(index) <= self.held_out:
             raise AnnotationError(
                 f"expected more labels in the initial set than loop.held_out ({self.held_out}), got {len(index)}, and "
-                "no image is left to ask about: add images, and start anew with --overwrite"
+                "no image is left to label: add images, and start anew with --overwrite"
             )
         held_out, train = index[: self.held_out], index[self.held_out :]
         self.data.split.hold_out(held_out)
@@ -140,7 +140,7 @@ class LabelSource(ABC):
         return InitialSet(labels_of(self.data, train), tested, skipped)
 
     def with_labels(self, draft: RoundRecord, selection: Selection, query: Query) -> RoundRecord:
-        """A record with labels that the data module knows by now."""
+        """Return the record completed with labels from the data module."""
         counts = torch.bincount(self.data.labels[selection.index], minlength=self.data.num_classes)
         return replace(
             draft,
@@ -151,14 +151,14 @@ class LabelSource(ABC):
 
 
 class DataLabels(LabelSource):
-    """The labels came with the data: they are there as soon as the query ends."""
+    """The labels that came with the data; they are known as soon as the query ends."""
 
     def check(self) -> None:  # noqa: D102
         check_test_set(self.data, self.label_counts[0], self.held_out)
         if unknown := int((~self.data.hidden_labels.known[self.data.pool]).sum()):
             raise AnnotationError(
-                f"expected the labels of all images for oracle Simulated, {unknown} of {len(self.data.pool)} have "
-                "none: set oracle to Files, which asks a person"
+                f"expected labels of all images for oracle Simulated, but {unknown} of {len(self.data.pool)} have "
+                "none: set oracle to Files, so that a person labels them"
             )
 
     def initial_set(self) -> InitialSet:  # noqa: D102
@@ -172,19 +172,19 @@ class DataLabels(LabelSource):
 
 
 def labels_of(data: ActiveDataModule, index: Tensor, score: Tensor | None = None) -> LabeledImages:
-    """Known labels of images, as a record keeps them.
+    """Return known labels of images in the form of a record.
 
     Args:
-        data: knows them.
+        data: has the labels.
         index: (n,) int64, dataset-absolute.
-        score: (n,) float32 of the query.
+        score: (n,) float32, scores of the query.
     """
     scores = None if score is None else [shortest(s) for s in score.tolist()]
     return LabeledImages(index.tolist(), data.labels[index].tolist(), scores, data.paths(index))
 
 
 def pseudo_labels_of(query: Query) -> PseudoLabels | None:
-    """The pseudo-labels of a query, as a record keeps them; None where its strategy makes none."""
+    """Return the pseudo-labels of a query in the form of a record; None if its strategy makes none."""
     if query.selection.pseudo_labels is None:
         return None
     index, label = query.selection.pseudo_labels

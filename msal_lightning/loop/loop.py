@@ -38,23 +38,23 @@ from msal_lightning.training.signals import GracefulShutdown
 class ActiveLoop:
     """Fits, tests, queries and records, round after round, until the query budget is spent.
 
-    Every round has a fresh model, optimizer and Trainer. A round counts as soon as its record is on disk: an
-    interrupted loop resumes in the round after the last recorded one, at the epoch where its fit was saved, and gives
-    the result of an uninterrupted one. With several devices every process runs the same loop: each process trains,
-    tests and scores its part, and the first one selects and writes.
+    Every round has a fresh model, optimizer and Trainer. A round counts as soon as its record is on disk. An
+    interrupted loop resumes in the first round without a record, at the last saved epoch, and gives the result of an
+    uninterrupted one. With several devices every process runs the same loop: each process trains, tests and scores its
+    part, and the first one selects and writes.
 
     Args:
         new_model: makes a model with fresh weights from the global random state.
         new_trainer: makes a Trainer from the keyword arguments that the loop sets (callbacks, logger, ...).
         data: the images and their split.
-        strategy: chooses what is labeled.
-        run: where the records go; finished rounds are not done again.
-        options: how much is labeled and when, and what is kept.
-        oracle: who labels what is queried; by default the labels that came with the images.
-        tracker: shows the run elsewhere too; None: CSV files only.
+        strategy: selects the images to label.
+        run: stores the records; finished rounds are not repeated.
+        options: sizes, seed, and the files to keep.
+        oracle: labels the queried images; by default it reveals the labels that came with the images.
+        tracker: an additional display of the run; None writes CSV files only.
 
     Attributes:
-        waiting: what a person has to label before the loop goes on; None where :meth:`run` came to the end.
+        waiting: the pending labeling request; None if :meth:`run` finished all rounds.
 
     Raises:
         UserError: the options do not fit the data or each other, or the strategy does not fit the model.
@@ -104,13 +104,13 @@ class ActiveLoop:
             run.config["model"] = {"head": check_model.head}
 
     def run(self) -> list[RoundRecord]:
-        """Do all rounds that are not done yet.
+        """Run all rounds that are not finished.
 
         Returns:
-            The records of all finished rounds, from the first.
+            The records of all finished rounds, in order.
 
         Raises:
-            Stopped: Ctrl-C or SIGTERM asked for the end.
+            Stopped: Ctrl-C or SIGTERM stopped the run.
         """
         with isolate_rng(), quiet_lightning():
             trainer = self.fitter.new_trainer()
@@ -134,7 +134,7 @@ class ActiveLoop:
         return records
 
     def _round(self, round: int) -> RoundRecord:
-        """Initial set, fit, test, pool pass, selection, model, labels, record: one round."""
+        """Run one round: initial set, fit, test, pool pass, selection, model, labels, record."""
         data, labels, options = self.data, self.labels, self.options
         data.round = round
         facts = first_facts(data, labels.initial_set(), self._images) if round == 0 else {}
@@ -162,7 +162,7 @@ class ActiveLoop:
         return record
 
     def _open(self) -> list[RoundRecord]:
-        """The records of finished rounds, in a run directory that is ours from here on."""
+        """Lock the run directory and return the records of its finished rounds."""
         run = self.run_directory
         records = run.open()
         for note in run.notes:
@@ -173,7 +173,7 @@ class ActiveLoop:
         return records
 
     def _resume(self, records: list[RoundRecord], trainer: Trainer) -> None:
-        """Bring the split to where the records have it, on the same images."""
+        """Check the images, and move them as the records say."""
         if records and (changed := say_changed_environment(records[-1].environment, environment(trainer))):
             self.observers.note(changed)
         run, note = self.run_directory, self.observers.note
@@ -183,5 +183,5 @@ class ActiveLoop:
 
     @property
     def title(self) -> str:
-        """What runs, in a line or two."""
+        """The description of the run, in a line or two."""
         return title(self.data, self.labels, self.options.seed, self.run_directory.config, self.num_processes)

@@ -1,4 +1,4 @@
-"""Everyone who is told of a run: its files, a tracker, the screen."""
+"""The receivers of a run's events: files, a tracker, the screen."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,13 +20,13 @@ from msal_lightning.training.distributed import Ranks
 
 
 class Observers:
-    """Tells files, tracker and screen of a run; the first process speaks, the others are silent.
+    """Sends the events of a run to files, tracker and screen; only the first process writes and prints.
 
     Args:
-        run: keeps the records.
-        tracker: shows the run elsewhere; None: files only.
+        run: stores the records.
+        tracker: an additional display of the run; None for files only.
         ranks: the processes of the run.
-        hold: a fit may be thrown away, so a round's epochs are sent when the round has ended.
+        hold: whether a fit may be discarded, so that a round's epochs are sent after the round.
     """
 
     def __init__(self, run: RunDirectory, tracker: Tracker | None, ranks: Ranks, hold: bool) -> None:
@@ -37,20 +37,20 @@ class Observers:
         self._tracking = False
 
     def note(self, text: str) -> None:
-        """Show something that the user should know, though nothing is lost."""
+        """Show a note that the user should read although nothing is lost."""
         if self._ranks.is_zero:
             self._display.note(text)
 
     def start(self, title: str, records: list[RoundRecord], finished: bool) -> None:
-        """The run begins, or is resumed.
+        """Report that the run begins or resumes.
 
         Args:
-            title: says what runs.
-            records: of the finished rounds.
-            finished: no round is left.
+            title: description of the run.
+            records: records of the finished rounds.
+            finished: whether no round is left.
 
         Raises:
-            UserError: the tracker cannot begin.
+            UserError: the tracker cannot start.
         """
         if not self._ranks.is_zero:
             return
@@ -63,25 +63,25 @@ class Observers:
             self._display.start(title, records)
 
     def callbacks(self, round: int, last_round: int) -> list[Callback]:
-        """What the Trainer of a round needs, so that they see its epochs."""
+        """Return the callbacks with which the Trainer of a round reports its epochs."""
         shown = [RoundProgress(round, last_round)] if self._ranks.is_zero else []
         return [self._tracker.callback(), *shown]
 
     def logger(self, round: int, rows: Sequence[dict[str, float]]) -> Logger:
-        """The logger of a round's Trainer; on other processes a stand-in, which some callbacks need.
+        """Return the logger of a round's Trainer; other processes get a dummy, because some callbacks need a logger.
 
         Args:
             round: k.
-            rows: what the interrupted fit that is resumed had logged.
+            rows: log of the interrupted fit that is resumed.
         """
         return self._tracker.logger(round, rows) if self._ranks.is_zero else DummyLogger()
 
     def queried(self, round: int, index: Tensor, model: MSALClassifier, trainer: Any) -> None:
-        """A query has ended, and its round is not recorded yet."""
+        """Report that a query has ended; its round is not recorded yet."""
         self._ranks.on_zero(lambda: self._tracker.queried(round, index, model, trainer))
 
     def commit(self, record: RoundRecord) -> None:
-        """Record a round: from here on it counts. Whatever a kill leaves undone before or after it is done again.
+        """Record a round; from this instant it counts. The next start repeats any step that a kill leaves undone.
 
         Raises:
             UserError: the record cannot be written.
@@ -95,7 +95,7 @@ class Observers:
         self._display.round(record)
 
     def waiting(self, waiting: AwaitingLabels) -> None:
-        """The run ends here until a person has labeled what it asks for."""
+        """Report that the run ends here until its pending images are labeled."""
         kill_point("before it says that it waits")
         if not self._ranks.is_zero:
             return
@@ -104,7 +104,7 @@ class Observers:
         self._display.waiting(waiting)
 
     def finish(self, records: list[RoundRecord]) -> None:
-        """All rounds are done."""
+        """Report that all rounds are finished."""
         if not self._ranks.is_zero:
             return
         kill_point("before the end is told")
@@ -114,5 +114,5 @@ class Observers:
         self._display.finish(records, self._run)
 
     def close(self) -> None:
-        """The process ends, whatever for; a later one resumes."""
+        """Release everything when the process ends for any reason; a later process resumes."""
         self._tracker.close()

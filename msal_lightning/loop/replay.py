@@ -16,12 +16,12 @@ from msal_lightning.runs.records import LabeledImages, RoundRecord, read_records
 
 
 class ReplayedLabels(LabelSource):
-    """Gives each round the labels that the same round of another run had.
+    """Gives each round the labels of the same round of another run.
 
     Pseudo-labels belong to the model that made them and are not replayed.
 
     Args:
-        path: run directory; an unfinished one is replayed as far as it came.
+        path: run directory; an unfinished run is replayed up to its last finished round.
         data: owns the pool.
 
     Raises:
@@ -54,18 +54,19 @@ class ReplayedLabels(LabelSource):
         """Compare training and test images with those of the run.
 
         Returns:
-            What is different in the test images, which makes accuracies incomparable; None where nothing is.
+            A difference in the test images, which makes accuracies incomparable; None if there is none.
 
         Raises:
-            RunError: the training images are others.
+            RunError: the training images differ.
         """
         first, folder = self._records[0], Path(self.path)
         if change := changed_images(self.data, folder, first, ("train",)):
             raise RunError(
-                f"expected the images that '{self.path}' was made with, got others ({change}): set data to that dataset"
+                f"expected the images of the run '{self.path}', got others ({change}): set data to the dataset of that "
+                "run"
             )
         change = changed_images(self.data, folder, first, ("test",))
-        return change and f"the test images are not those of '{self.path}' ({change}): accuracies cannot be compared"
+        return change and f"the test images differ from those of '{self.path}' ({change}): do not compare accuracies"
 
     def initial_set(self) -> InitialSet:  # noqa: D102
         initial = self._records[0].initial
@@ -78,7 +79,7 @@ class ReplayedLabels(LabelSource):
         return 0
 
     def selected(self, query: Query) -> Selection:
-        """Label what the other run queried in this round."""
+        """Return the images that the other run queried in this round."""
         record = self._records[query.round]
         if query.round == len(self._records) - 1:
             return query.selection
@@ -95,7 +96,7 @@ class ReplayedLabels(LabelSource):
         index, labels = labeled.tensors()
         data, record = self.data, self._records[round]
         try:
-            if record.skipped is not None:  # a person was asked: what the data knows may be none of it
+            if record.skipped is not None:  # labels from annotators: the data may know none of them
                 names = record.class_names or data.class_names
                 know_classes(data, names[: max([len(data.class_names), *(label + 1 for label in labeled.label)])])
                 data.split.restore(index, labels, trained_from)
@@ -103,10 +104,10 @@ class ReplayedLabels(LabelSource):
             else:
                 same = torch.equal(data.label(index, trained_from), labels)
             data.check_paths(index, labeled.path)
-        except ValueError:  # an index that this dataset does not have
+        except ValueError:  # an index beyond this dataset
             same = False
         if not same:
             raise RunError(
-                f"expected the dataset that '{self.path}' was made with, got other labels for the recorded images: set "
-                "data to that dataset"
+                f"expected the dataset of the run '{self.path}', got other labels for the recorded images: set data to "
+                "the dataset of that run"
             )

@@ -1,4 +1,4 @@
-"""The split as the records of a run have it."""
+"""Restore the split from the records of a run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,36 +11,37 @@ from msal_lightning.runs.records import RoundRecord
 
 
 def check_rounds(records: Sequence[RoundRecord], label_counts: Sequence[int], run: Path) -> None:
-    """Check that the recorded rounds have the sizes that the options give.
+    """Check that the sizes of the recorded rounds match the options.
 
     Args:
-        records: of the finished rounds.
+        records: records of the finished rounds.
         label_counts: number of labels before each round.
         run: the run directory.
 
     Raises:
-        RunError: they have not.
+        RunError: a size differs.
     """
-    may_lack = sum(len(record.skipped.index) for record in records if record.skipped)  # of a pool that is used up
+    # an exhausted pool has fewer labels than requested
+    may_lack = sum(len(record.skipped.index) for record in records if record.skipped)
     fit = all(0 <= n - r.num_labeled <= may_lack for r, n in zip(records, label_counts, strict=False))
     if not fit or len(records) > len(label_counts):
         raise RunError(
-            f"the rounds in run_dir '{run}' are of other sizes than loop.* gives: choose another run_dir, or start "
-            "anew with --overwrite"
+            f"the rounds in run_dir '{run}' have other sizes than the options loop.* give: choose another run_dir, or "
+            "start anew with --overwrite"
         )
 
 
 def restore(data: ActiveDataModule, records: list[RoundRecord], seed: int, run: Path) -> None:
-    """Move the images of the recorded rounds, as the loop had done.
+    """Move the images of the recorded rounds as the loop did.
 
     Args:
-        data: set up; it is reset first.
-        records: of all finished rounds.
-        seed: of the run.
-        run: its directory.
+        data: data module after ``setup``; it is reset first.
+        records: records of all finished rounds.
+        seed: the run's seed.
+        run: the run directory.
 
     Raises:
-        RunError: the records are of other images.
+        RunError: the records belong to other images.
     """
     data.reset(seed)
     learn = len(data.pool)
@@ -48,16 +49,16 @@ def restore(data: ActiveDataModule, records: list[RoundRecord], seed: int, run: 
     skipped = records[0].skipped if records else None
     if not first <= learn <= first + (len(skipped.index) if skipped else 0):
         raise RunError(
-            f"expected {counted(first, 'training image')}, as in the records of run_dir '{run}', got {learn}: "
-            "bring the former dataset back, or start anew with --overwrite"
+            f"expected {counted(first, 'training image')}, as in the records of run_dir '{run}', got {learn}: restore "
+            "the former dataset, or start anew with --overwrite"
         )
     for record in records:
         try:
             move_as_recorded(data, record)
         except ValueError as error:
             raise RunError(
-                f"the record of round {record.round} in '{run}' does not fit the data ({error}): bring the former "
-                "dataset back, or start anew with --overwrite"
+                f"the record of round {record.round} in '{run}' does not fit the data ({error}): restore the former "
+                "dataset, or start anew with --overwrite"
             ) from None
     if records and (pseudo := records[-1].pseudo_labels):
         data.split.set_pseudo_labels(*pseudo.tensors())

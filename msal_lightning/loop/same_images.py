@@ -1,4 +1,4 @@
-"""The fingerprint of the images: taken where a run starts, compared where it is resumed."""
+"""The fingerprint of the images: computed when a run starts, compared when it resumes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,17 +25,17 @@ def check_images(
     records: list[RoundRecord],
     note: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Compare the images with those of an interrupted run, or take their fingerprint at the start of a run.
+    """Compare the images with those of an interrupted run, or compute their fingerprint at the start of a run.
 
     Args:
-        data: set up.
-        run: keeps the fingerprint.
-        labels: may belong to certain images.
-        records: of the finished rounds.
+        data: data module after ``setup``.
+        run: stores the fingerprint.
+        labels: source of the labels, which may belong to certain images.
+        records: records of the finished rounds.
         note: shows a sentence to the user.
 
     Returns:
-        Digest and numbers of the images, for the record of round 0; nothing for a run of a version that kept none.
+        Digest and number of the images, for the record of round 0; empty for a run of a version that stored none.
 
     Raises:
         RunError: the images changed.
@@ -43,8 +43,8 @@ def check_images(
     started = bool(records) or pending_file(run.path, INITIAL).exists()
     if started and (change := changed_images(data, run.path, records[0] if records else None)):
         raise RunError(
-            f"the data are not those that run_dir '{run.path}' was started with ({change}): bring the former "
-            "ones back, or start anew with --overwrite"
+            f"the data changed since run_dir '{run.path}' was started ({change}): restore the former data, or start "
+            "anew with --overwrite"
         )
     if records:
         return records[0].data or {}

@@ -1,7 +1,7 @@
-"""Round 0 trained once for all runs that differ only in what they query.
+"""Round 0, trained once for all runs that differ only in their query.
 
-Its fit depends on the images, the initial set, the model and the seed, not on the strategy: every stream is keyed by
-seed, purpose and round.
+The fit depends on the images, the initial set, the model and the seed, not on the strategy, because every random stream
+is keyed by seed, purpose and round.
 """
 
 import hashlib
@@ -21,12 +21,12 @@ from msal_lightning.training.checkpoint import AtomicCheckpointIO, load_checked
 
 @dataclass(frozen=True)
 class SharedFit:
-    """A fit of round 0 as another run left it.
+    """A fit of round 0 from another run.
 
     Attributes:
-        weights: of the model after it.
-        seconds: that it took there.
-        rows: what was logged at the end of each epoch.
+        weights: weights of the model after the fit.
+        seconds: duration of the fit in the other run.
+        rows: log of each epoch.
     """
 
     weights: dict[str, Tensor]
@@ -35,7 +35,7 @@ class SharedFit:
 
 
 def digest(config: Mapping[str, Any]) -> str:
-    """Of the keys that alter the fit of round 0, but for the initial set, which the digest of the split tells.
+    """Hash every config key that affects the round-0 fit. The split digest covers the initial set.
 
     Args:
         config: the whole resolved configuration.
@@ -50,14 +50,14 @@ def digest(config: Mapping[str, Any]) -> str:
 
 
 def read_shared_fit(path: Path, origin: Mapping[str, Any]) -> SharedFit | str | None:
-    """Look whether a fit of round 0 can be taken over.
+    """Read a shared fit of round 0 if it can be used.
 
     Args:
-        path: of the file.
-        origin: what makes a fit this one.
+        path: file of the shared fit.
+        origin: properties that identify the fit.
 
     Returns:
-        It; why it cannot be used; None where there is none.
+        The fit; or the reason why it cannot be used; None if there is no file.
     """
     if not path.exists():
         return None
@@ -65,9 +65,9 @@ def read_shared_fit(path: Path, origin: Mapping[str, Any]) -> SharedFit | str | 
         content = load_checked(path)
         theirs = content.pop("origin")
         fit = SharedFit(**content)
-    except Exception as error:  # whatever a damaged or foreign file makes of itself
+    except Exception as error:  # a damaged or foreign file may raise anything
         return f"is damaged or not from this program ({type(error).__name__})"
-    theirs.setdefault("data", origin.get("data"))  # older versions did not keep it
+    theirs.setdefault("data", origin.get("data"))  # older versions did not store it
     if differs := [name for name in origin if theirs.get(name) != origin[name]]:
         return f"belongs to other runs (its {', '.join(differs)} differ)"
     return fit
@@ -76,10 +76,10 @@ def read_shared_fit(path: Path, origin: Mapping[str, Any]) -> SharedFit | str | 
 def write_shared_fit(
     path: Path, origin: Mapping[str, Any], model: LightningModule, seconds: float, rows: list[dict[str, float]]
 ) -> str | None:
-    """Leave a fit of round 0 for others, whole or not at all; a file that is there stays.
+    """Share a fit of round 0 with other runs, atomically; an existing file stays.
 
     Returns:
-        Why it cannot be written; None where it can.
+        The reason why the file cannot be written; None on success.
     """
     if path.exists():
         return None

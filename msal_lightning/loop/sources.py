@@ -1,4 +1,4 @@
-"""Which label source a run has."""
+"""The choice of a run's label source."""
 
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.loop.annotation import AnnotatorLabels
@@ -20,7 +20,7 @@ def choose_label_source(
     fitter: Fitter,
     model_check: ModelCheck,
 ) -> LabelSource:
-    """The labels of another run, of the data, or of a person; checked against the data.
+    """Return the source of labels: another run, the data, or annotators; the source is checked against the data.
 
     Raises:
         UserError: labels or a test set are missing, or the sizes do not fit the data.

@@ -1,1 +1,1 @@
-"""The files of a run: records, tables, configuration, models, and reading them all again."""
+"""The files of a run and their readers: records, tables, configuration, models."""

@@ -1,4 +1,4 @@
-"""How many labels each round has."""
+"""The number of labels of each round."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -7,26 +7,26 @@ from msal_lightning.errors import ConfigError
 
 
 def label_counts(num_images: int, initial_size: int | Literal["all"], query_size: int, query_budget: int) -> list[int]:
-    """How many labels each round trains on: the initial set, then b more each time, up to initial + Q.
+    """Return the number of labels of each round: the initial set, then b more per round, up to initial + Q.
 
     Args:
-        num_images: training images, initial set and pool together.
-        initial_size: or all.
+        num_images: number of training images: initial set and pool.
+        initial_size: number of labels in the initial set, or all.
         query_size: b.
-        query_budget: Q; the last query is smaller where b does not divide it.
+        query_budget: Q; if b does not divide it, the last query is smaller.
 
     Returns:
-        One number a round, rising.
+        One number per round, ascending.
 
     Raises:
-        ConfigError: a size out of range.
+        ConfigError: a size is out of range.
     """
     if initial_size == "all":
         return [num_images]
     if not 1 <= initial_size <= num_images:
         raise ConfigError(
             f"expected loop.initial_size to be 1 to {num_images} (all images) or all, got {initial_size}: "
-            "the first model needs something to train on"
+            "the first model needs training images"
         )
     if query_size < 1:
         raise ConfigError(
@@ -36,20 +36,20 @@ def label_counts(num_images: int, initial_size: int | Literal["all"], query_size
     if not 0 <= query_budget <= left:
         raise ConfigError(
             f"expected loop.query_budget to be 0 to {left} (the pool after the initial set), got {query_budget}: "
-            "set it, or loop.initial_size, lower"
+            "lower it or loop.initial_size"
         )
     end = initial_size + query_budget
     return [*range(initial_size, end, query_size), end]
 
 
 def label_counts_of(config: Mapping[str, Any]) -> list[int] | None:
-    """How many labels each round of a configuration trains on.
+    """Return the number of labels of each round of a configuration.
 
     Args:
-        config: flattened.
+        config: flattened configuration.
 
     Returns:
-        None for the paper's Full and for a replay, where the data or another run decides.
+        One number per round; None for the paper's Full and for a replay, because the data or another run decides.
     """
     initial, size, budget = (config.get(f"loop.{key}") for key in ("initial_size", "query_size", "query_budget"))
     if not (isinstance(initial, int) and isinstance(size, int) and isinstance(budget, int)):
@@ -60,10 +60,10 @@ def label_counts_of(config: Mapping[str, Any]) -> list[int] | None:
 
 
 def num_rounds(config: Mapping[str, Any]) -> int:
-    """Number of rounds of a flattened configuration; 1 where :func:`label_counts_of` does not know."""
+    """Return the number of rounds of a flattened configuration; 1 if :func:`label_counts_of` returns None."""
     return len(label_counts_of(config) or [0])
 
 
 def is_full(config: Mapping[str, Any]) -> bool:
-    """Whether a flattened configuration labels everything at once: the paper's Full."""
+    """Return whether a flattened configuration labels all images at once: the paper's Full."""
     return config.get("loop.initial_size") == "all"

@@ -1,4 +1,4 @@
-"""What tells two configurations apart: values that were set, not options that a new version has added."""
+"""Differences between configurations: values that were set, but not options that a new version has added."""
 
 import importlib
 import inspect
@@ -10,53 +10,53 @@ from typing import Any
 from msal_lightning.runs.moved_names import former
 
 _ABSENT, _GONE = object(), object()  # no default; no such option
-# Classes behind the groups of a configuration that name none
+# Classes of the configuration groups that have no class_path
 _GROUPS = {
     "trainer": "lightning.pytorch.Trainer",
     "model": "msal_lightning.models.classifier.MSALClassifier",
     "loop": "msal_lightning.runs.options.LoopOptions",
 }
-# What the absence of an option means where it is not the option's default
+# Values that absent options stand for, if these are not the defaults
 _ABSENT_MEANS: dict[str, Any] = {}
-# Packages whose modules may be imported for a look at a signature: a configuration may come from a stranger
+# Packages that may be imported to read a signature; a configuration may come from a stranger
 _HARMLESS = ("torch", "lightning", "msal_lightning")
 
 
 def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Keys in which two configurations differ.
+    """Return the keys in which two configurations differ.
 
-    A key that only one of them has makes no difference where its value is the default of the class as installed: a new
-    version of torch, of Lightning or of this package has added it.
+    A key that only one configuration has is ignored if its value is the installed default, because a new version of
+    torch, Lightning or this package has added the option.
 
     Args:
-        before: flattened, as of :func:`msal_lightning.runs.config.flatten`.
-        now: the same.
+        before: flattened configuration, see :func:`msal_lightning.runs.config.flatten`.
+        now: flattened configuration.
 
     Returns:
-        Both values of each; None for one that is absent.
+        Both values of each key; None for an absent value.
     """
     keys = [key for key in {**before, **now} if not _same(key, before, now)]
     return {key: (before.get(key), now.get(key)) for key in keys}
 
 
 def gone(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Keys that the installed version does not have any more.
+    """Return the keys that the installed version no longer has.
 
     Args:
-        before: flattened, of a run.
-        now: flattened, as the installed version has resolved it.
+        before: flattened configuration of a run.
+        now: flattened configuration, resolved by the installed version.
     """
     return [key for key in before if key not in now and _option_of(key, before) and not _has_option(key, before)]
 
 
 def aligned(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Configurations of several versions without the options that only some of them have, where these are defaults.
+    """Make configurations of several versions comparable: drop default values of options that only some versions have.
 
     Args:
-        configs: flattened, in any order.
+        configs: flattened configurations, in any order.
     """
-    having: dict[tuple[str, str], int] = defaultdict(int)  # configurations with this option of this class
-    classes: dict[str, int] = defaultdict(int)  # configurations with this class
+    having: dict[tuple[str, str], int] = defaultdict(int)  # number of configurations with this option of this class
+    classes: dict[str, int] = defaultdict(int)  # number of configurations with this class
     for config in configs:
         options = {option for key in config if config[key] is not None and (option := _option_of(key, config))}
         for option in options:
@@ -69,7 +69,7 @@ def aligned(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         return option is not None and having[option] < classes[option[0]] and _is_default(key, config)
 
     def in_common(key: str, value: Any) -> Any:
-        """Callbacks stand in a list, which flattening leaves whole."""
+        """Drop such options from callbacks, which stand in a list that is not flattened."""
         in_two_forms = isinstance(value, list) and any(config.get(key) not in (value, None) for config in configs)
         return _set(value) if in_two_forms else value
 
@@ -77,12 +77,12 @@ def aligned(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def without_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A flattened configuration without what equals the default of the class as installed: the same in all versions.
+    """Return a flattened configuration without installed defaults, so that all versions give the same result.
 
-    Classes have the names from before their modules moved.
+    Classes get their former names, from before modules moved.
 
     Args:
-        config: flattened.
+        config: flattened configuration.
     """
     kept: dict[str, Any] = former({k: _set(value) for k, value in config.items() if not _is_default(k, config)})
     return kept
@@ -102,7 +102,7 @@ def _is_default(key: str, config: Mapping[str, Any]) -> bool:
 
 
 def _option_of(key: str, config: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Class and name of the option that a key sets; None where it sets none."""
+    """Return class and name of the option that a key sets; None if it sets no option."""
     group, _, name = key.rpartition(".")
     if group.endswith("init_args"):
         return str(config.get(f"{group.removesuffix('init_args')}class_path")), name
@@ -115,7 +115,7 @@ def _has_option(key: str, config: Mapping[str, Any]) -> bool:
 
 
 def _set(value: Any) -> Any:
-    """A value, its lists too, in which each named class keeps only the options that are not its defaults."""
+    """Remove default options of named classes from a value and its lists."""
     if isinstance(value, list | tuple):
         return [_set(item) for item in value]
     if not isinstance(value, Mapping):
@@ -137,7 +137,7 @@ def _equals_default(class_path: str, option: str, value: Any) -> bool:
 
 
 def _default(class_path: str, option: str) -> Any:
-    """Of a constructor's argument, through base classes that take what is left over."""
+    """Return the default of a constructor's argument, which may belong to a base class."""
     module, _, name = class_path.rpartition(".")
     if module not in sys.modules and module.partition(".")[0] not in _HARMLESS:
         return _ABSENT

@@ -1,4 +1,4 @@
-"""The classes of a run, round by round: counts, results, and which of them are missing where."""
+"""The classes of a run, round by round: counts, results, and classes without test images or labels."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from msal_lightning.models.class_results import MOST_CLASSES
 if TYPE_CHECKING:
     from msal_lightning.runs.records import RoundRecord
 
-_NAMED = 3  # classes that a warning names
+_NAMED = 3  # number of classes that a warning names
 
 
 @dataclass(frozen=True)
@@ -17,15 +17,15 @@ class ClassRow:
     """One class in one round.
 
     Attributes:
-        number: from 0.
-        name: the number as text where the records have no names.
-        test: test images of it.
-        train: images of it in the train split, labeled or not; None where nobody knows.
-        labeled: labels of it that the round's model was trained on, pseudo-labels not counted.
-        precision: None where the model never predicted the class.
+        number: class number, from 0.
+        name: class name; the number as text if the records have no names.
+        test: number of test images of the class.
+        train: number of images of the class in the train split, labeled or not; None if unknown.
+        labeled: number of labels of the class that the round's model trained on, without pseudo-labels.
+        precision: None if the model never predicted the class.
         recall: None without test images.
         f1: None without test images.
-        auroc: None without test images, or where it was left out.
+        auroc: None without test images, or if it was not computed.
     """
 
     number: int
@@ -41,12 +41,12 @@ class ClassRow:
 
 @dataclass(frozen=True)
 class MissingClasses:
-    """Classes that a round knows and that have no image where one is needed.
+    """Known classes without test images or without labels in a round.
 
     Attributes:
-        known: number of classes.
-        in_test: names of those without a test image.
-        in_labeled: names of those without a label that the model was trained on.
+        known: number of known classes.
+        in_test: names of classes without a test image.
+        in_labeled: names of classes without a label that the model trained on.
     """
 
     known: int
@@ -55,12 +55,12 @@ class MissingClasses:
 
     @property
     def scope(self) -> str:
-        """``accuracy on 2 of 3 classes``; empty where every class has a test image."""
+        """``accuracy on 2 of 3 classes``; empty if every class has a test image."""
         return f"accuracy on {self.known - len(self.in_test):,} of {self.known:,} classes" if self.in_test else ""
 
     @property
     def warnings(self) -> list[str]:
-        """A sentence for each place."""
+        """A sentence about the test set and one about the labels, if classes are missing there."""
         of = f"of {self.known:,} classes"
         lines = []
         if self.in_test:
@@ -77,10 +77,10 @@ class MissingClasses:
 
 
 def class_rows(records: Sequence["RoundRecord"], round: int) -> list[ClassRow]:
-    """One row for each class that the model of a round knew; none where the record has no results by class.
+    """Return one row for each class that the model of a round knew; none if the record has no results by class.
 
     Args:
-        records: of a run, from round 0.
+        records: records of a run, from round 0.
         round: k.
     """
     results = records[round].test_classes
@@ -106,10 +106,10 @@ def class_rows(records: Sequence["RoundRecord"], round: int) -> list[ClassRow]:
 
 
 def class_table(records: Sequence["RoundRecord"]) -> list[dict[str, Any]]:
-    """The rows of ``per_class.csv``, blank where a value is not defined.
+    """Return the rows of ``per_class.csv``; undefined values are blank.
 
-    All classes of all rounds; with more than 1,000 classes those of the last round only, since the table is written
-    anew after each.
+    The rows cover all classes of all rounds; with more than 1,000 classes only the last round, because the table is
+    rewritten after each round.
     """
     shown = [record for record in records if record.test_classes]
     if any(len(record.test_classes.images) > MOST_CLASSES for record in shown if record.test_classes):
@@ -124,10 +124,10 @@ def class_table(records: Sequence["RoundRecord"]) -> list[dict[str, Any]]:
 
 
 def missing_classes(records: Sequence["RoundRecord"], round: int) -> MissingClasses:
-    """Which classes a round could not test or could not learn; none are said to be where the record has no results.
+    """Return the classes that a round could not test or train on; none if the record has no results by class.
 
     Args:
-        records: of a run, from round 0.
+        records: records of a run, from round 0.
         round: k.
     """
     rows = class_rows(records, round)
@@ -154,18 +154,18 @@ def accuracy_name(records: Sequence["RoundRecord"]) -> str:
 
 
 def worst_first(rows: Sequence[ClassRow]) -> list[ClassRow]:
-    """Classes without test images, then by ascending F1."""
+    """Sort rows: classes without test images first, then by ascending F1."""
     return sorted(rows, key=lambda row: (-1.0 if row.f1 is None else row.f1, row.number))
 
 
 def _names(records: Sequence["RoundRecord"], count: int) -> list[str]:
-    """Classes that a person names later come last, so that the newest list begins with all former ones."""
+    """Return the newest class names; new classes come last, so earlier lists are prefixes."""
     known = next((record.class_names for record in reversed(records) if record.class_names), None) or []
     return [*known[:count], *map(str, range(len(known), count))]
 
 
 def _labeled(records: Sequence["RoundRecord"], count: int) -> list[int]:
-    """Labels of each class that the model of the last of these rounds was trained on."""
+    """Return the number of labels of each class that the model of the last of these rounds trained on."""
     counts = [0] * count
     for label in (label for part in (records[0].initial, *(r.queried for r in records[:-1])) for label in part.label):
         counts[label] += 1

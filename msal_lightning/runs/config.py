@@ -1,18 +1,18 @@
-"""The flattened configuration of a run, and which of its keys may change between two commands."""
+"""The flattened configuration of a run, and the keys that may change between two commands."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from msal_lightning.runs.options import FREE_KEYS
 
-# What a second command may change: none of it alters a result.
+# Keys that a second command may change, because they do not affect results.
 _FREE = (
     "config",
     "overwrite",
     "run_dir",
     "logger",
     "wandb_images",
-    "oracle",  # who answers: the labels are in the records
+    "oracle",  # the labels are in the records
     "data.init_args.root",
     "data.init_args.allow_outside",
     "data.init_args.eval_batch_size",
@@ -21,23 +21,23 @@ _FREE = (
     "data.init_args.verify",
     *FREE_KEYS,
 )
-# These may change too where record 0 has a digest of the images that they lead to.
+# These keys may change too if record 0 has a digest of the images in these places.
 PLACES = ("data.init_args.test_root", "data.init_args.csv")
 
 
 def is_free(key: str) -> bool:
-    """Whether a key of the flattened configuration may change between two commands: it alters no result."""
+    """Return whether a key may change between two commands because it does not affect results."""
     return key.split(".")[0] in _FREE or key in _FREE
 
 
 def say_changed(changed: dict[str, tuple[Any, Any]]) -> str:
-    """The first few of the keys in which two configurations differ."""
+    """Describe the first few keys in which two configurations differ."""
     shown = "; ".join(f"{key} was {before}, now {now}" for key, (before, now) in list(changed.items())[:3])
     return shown + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested configuration with dotted keys: ``{"a": {"b": 1}}`` becomes ``{"a.b": 1}``."""
+    """Turn a nested configuration into dotted keys: ``{"a": {"b": 1}}`` becomes ``{"a.b": 1}``."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping) and value:

@@ -1,4 +1,4 @@
-"""The run directory: what is made, checked, written and removed in it, and when."""
+"""The run directory: the only writer of a run's files."""
 
 import itertools
 import json
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
 _CHECKPOINT = r"(round-[0-9]{3,}|fit)\.ckpt"
-_REQUEUED = r"hpc_ckpt_[0-9]+\.ckpt"  # what Lightning saves before it has SLURM requeue a job
-_FILES = (  # of a run, see own_files; other modules declare theirs
+_REQUEUED = r"hpc_ckpt_[0-9]+\.ckpt"  # Lightning saves this file before SLURM requeues a job
+_FILES = (  # files of a run, see own_files; other modules declare their own
     r"config\.yaml",
     r"curve\.csv",
     r"per_class\.csv",
@@ -66,18 +66,18 @@ _STAY = (re.escape(MARK), "lock")
 
 
 class RunDirectory:
-    """The folder of one run; nothing is touched before :meth:`open`.
+    """The folder of one run; nothing is written before :meth:`open`.
 
     Args:
-        path: made when it is not there.
+        path: folder of the run; created if missing.
         config: the whole resolved configuration, plain YAML values.
-        overwrite: remove the files that a former run wrote into it.
+        overwrite: remove the files of a former run.
 
     Attributes:
-        keep_checkpoints: the models of which finished rounds stay.
-        notes: what :meth:`open` found that is worth a line.
-        written_by_others: patterns of what other modules write into it, see :mod:`~msal_lightning.io.own_files`.
-        left: what ``overwrite`` left in place, since no run writes files of these names.
+        keep_checkpoints: finished rounds whose models stay: last, all or none.
+        notes: notes of :meth:`open` for the user.
+        written_by_others: patterns of files that other modules write, see :mod:`~msal_lightning.io.own_files`.
+        left: files that ``overwrite`` did not remove, because no run writes files with these names.
     """
 
     def __init__(self, path: str | Path, config: Mapping[str, Any] | None = None, overwrite: bool = False) -> None:
@@ -92,36 +92,36 @@ class RunDirectory:
         self.notes: list[str] = []
 
     def open(self) -> list[RoundRecord]:
-        """Make the folder, or find out how far an earlier run came; nobody else can until :meth:`close`.
+        """Create the folder or read the state of an earlier run, and lock it until :meth:`close`.
 
         Returns:
             The records of all finished rounds, in order.
 
         Raises:
-            RunError: it was made by another configuration, is no run directory, cannot be written, is in use, or a
-                record is damaged, changed by hand or missing.
+            RunError: the folder belongs to another configuration, is no run directory, is not writable or is in use; or
+                a record is damaged, changed by hand or missing.
         """
         try:
             is_new = check_folder(self.path, "run", "run_dir", _holds_rounds)
             self.path.mkdir(parents=True, exist_ok=True)
-            if is_new:  # before anything else is in it, so that a kill leaves no folder that is refused
+            if is_new:  # the first file, so that a kill leaves no folder that is refused later
                 write_mark(self.path, "run")
             refuse_linked_folders(self.path, self._patterns)
             self._lock.acquire()
             if self.overwrite:
                 self._clear()
             remove_parts(self.path, (*self._patterns, *_STAY))
-            remove_own(self.path, [_REQUEUED])  # Lightning would take it for the fit of every later round
+            remove_own(self.path, [_REQUEUED])  # Lightning would load it into every later round
             records = self._records = read_records(self.path)
             if changed := self.changed_keys():
                 self._refuse_or_replace(changed, records)
-            write_mark(self.path, "run")  # a folder from before there were marks takes one
+            write_mark(self.path, "run")  # also marks a folder of a version without marks
             if not (self.path / "config.yaml").exists():
                 write_atomically(self.path / "config.yaml", yaml.safe_dump(self.config, sort_keys=False))
             if why := sign(self.path, self.config):
-                say(f"(the run is not signed, {why}: `query` and `replay` of it need --trust for classes of your own)")
+                say(f"(the run is not signed, {why}: `query` and `replay` of it need --trust for your own classes)")
             (self.path / "rounds").mkdir(exist_ok=True)
-            if records:  # in case the last run ended between its last record and what follows from it
+            if records:  # the last run may have ended between its last record and the derived files
                 self.derive_tables()
                 self._drop_pending(len(records))
                 self.drop_checkpoints(records[-1].round, self.fit_checkpoint, self.model_file(len(records)))
@@ -129,14 +129,14 @@ class RunDirectory:
         except OSError as error:
             self.close()
             raise RunError(
-                f"cannot write run_dir '{self.path}' ({error.strerror or error}): set it to a folder of yours"
+                f"cannot write run_dir '{self.path}' ({error.strerror or error}): set it to a folder that you can write"
             ) from None
         except UserError:
             self.close()
             raise
 
     def first_record(self) -> RoundRecord | None:
-        """Of round 0, where this run will go on from it; before :meth:`open`, which says what is wrong with it."""
+        """Return the record of round 0 before :meth:`open`; None if it is missing, damaged or to be overwritten."""
         file = self.path / "rounds" / "000.json"
         if self.overwrite or not file.is_file():
             return None
@@ -158,25 +158,25 @@ class RunDirectory:
             return
         if asked or any((self.path / "queries").glob("*")):
             raise RunError(
-                f"run_dir '{self.path}' asks a person for labels with another configuration "
-                f"({say_changed(changed)}): choose another run_dir, or start anew with --overwrite, which sets "
-                "the folder queries aside"
+                f"run_dir '{self.path}' has a pending labeling request of another configuration "
+                f"({say_changed(changed)}): choose another run_dir, or start anew with --overwrite, which renames the "
+                "folder queries"
             )
-        # no round was finished: its files belong to the former configuration; W&B's folders are of use without it
+        # no round was finished, so its files are useless now; W&B's folders are not
         remove_own(self.path, [pattern for pattern in self._patterns if not pattern.startswith("wandb/")])
 
     @property
     def name(self) -> str:
-        """Last part of the path."""
+        """The last part of the path."""
         return self.path.name
 
     def close(self) -> None:
-        """Let others write into it."""
+        """Release the lock."""
         self._lock.close()
 
     @property
     def config_digest(self) -> str:
-        """Of all keys that alter a result; the same with a version that has added options."""
+        """Hash of all keys that affect results; options that a new version adds do not change it."""
         return digest_of({key: v for key, v in without_defaults(flatten(self.config)).items() if not is_free(key)})
 
     @property
@@ -187,15 +187,15 @@ class RunDirectory:
 
     @property
     def fit_checkpoint(self) -> Path:
-        """Where the fit in progress is saved."""
+        """The checkpoint of the fit in progress."""
         return self.path / "checkpoints" / "fit.ckpt"
 
     def commit(self, record: RoundRecord) -> None:
-        """Make a round final: its record is there whole or not at all; what follows can be derived from it.
+        """Write the record of a round atomically, then the derived files; the record makes the round final.
 
         Raises:
-            RunError: it, or what is derived from it, cannot be written. Without the record the round is not final, and
-                its fit is still there; with it, the next start derives the rest.
+            RunError: the record or a derived file cannot be written. Without the record the round is not final, and its
+                fit is kept; with the record, the next start writes the derived files.
         """
         body = record_body(record)
         text = json.dumps({"format": FORMAT, "digest": digest_of(body), **body}, indent=1)
@@ -212,15 +212,15 @@ class RunDirectory:
             raise RunError(self._cannot_write(f"the record of round {record.round}", error.strerror)) from None
 
     def save_model(self, trainer: "Trainer", round: int, needed: bool = False) -> None:
-        """Keep the weights of a round, whole or not at all; all processes of a run take part.
+        """Save the weights of a round atomically; all processes of a run take part.
 
         Args:
-            trainer: of the round.
+            trainer: the round's Trainer.
             round: k.
-            needed: before the round is recorded, whatever ``keep_checkpoints`` says.
+            needed: save the weights even if ``keep_checkpoints`` is none, because the round is not recorded yet.
 
         Raises:
-            RunError: they cannot be written.
+            RunError: the weights cannot be written.
         """
         if self.keep_checkpoints == "none" and not needed:
             return
@@ -230,14 +230,14 @@ class RunDirectory:
             raise RunError(self._cannot_write(f"'{file.relative_to(self.path)}'", failed))
 
     def save_file(self, name: str, content: bytes) -> None:
-        """Write another file of a round before its record, whole or not at all; a former one is overwritten.
+        """Write another file of a round atomically, before the record; an existing file is overwritten.
 
         Args:
-            name: below the run directory, its folder among the run's own.
-            content: of the file.
+            name: path below the run directory, in one of the run's own folders.
+            content: content of the file.
 
         Raises:
-            RunError: it cannot be written.
+            RunError: the file cannot be written.
         """
         file = self.path / name
         try:
@@ -247,15 +247,15 @@ class RunDirectory:
             raise RunError(self._cannot_write(f"'{name}'", error.strerror)) from None
 
     def model_file(self, round: int) -> Path:
-        """Where the model of a round is saved."""
+        """Return the checkpoint path of a round's model."""
         return self.path / "checkpoints" / f"round-{round:03d}.ckpt"
 
     def drop_checkpoints(self, round: int, *but: Path) -> None:
-        """Remove what ``keep_checkpoints`` does not keep, and the fit that was in progress.
+        """Remove checkpoints that ``keep_checkpoints`` does not keep, and the fit in progress.
 
         Args:
-            round: the last finished one.
-            but: what else stays.
+            round: the last finished round.
+            but: further files to keep.
         """
         keep = {"all": r"round-[0-9]{3,}\.ckpt", "last": re.escape(self.model_file(round).name), "none": "-"}
         folder = self.path / "checkpoints"
@@ -267,7 +267,7 @@ class RunDirectory:
                 file.unlink(missing_ok=True)
 
     def read_pending(self, name: str) -> PendingRequest | None:
-        """What a person is asked for, and was answered, but not recorded yet.
+        """Read a labeling request that is not recorded yet; None if there is none.
 
         Args:
             name: ``initial`` or ``round-003``.
@@ -278,40 +278,40 @@ class RunDirectory:
         return read_pending(self.path, name)
 
     def write_pending(self, request: PendingRequest) -> None:
-        """Keep what is asked before anybody is: from then on the round is not trained again.
+        """Save a labeling request before the oracle gets it; from then on the round is not trained again.
 
         Raises:
-            RunError: it cannot be written.
+            RunError: the file cannot be written.
         """
         try:
             (self.path / "queries").mkdir(exist_ok=True)
             write_pending(self.path, request)
         except OSError as error:
-            raise RunError(self._cannot_write(f"what {request.name} asks", error.strerror)) from None
+            raise RunError(self._cannot_write(f"the labeling request of {request.name}", error.strerror)) from None
 
     def _drop_pending(self, rounds: int) -> None:
-        """Of rounds that are recorded."""
+        """Remove the labeling requests of recorded rounds."""
         for name in (INITIAL, *(f"round-{round:03d}" for round in range(rounds))):
             kill_point("drop a request")
             pending_file(self.path, name).unlink(missing_ok=True)
 
     def disk_use(self) -> tuple[int, int]:
-        """Bytes of the whole run directory, and of its checkpoints among them."""
+        """Return the size of the run directory and of its checkpoints, in bytes."""
         sizes = [(file, file.stat().st_size) for file in self.path.rglob("*") if file.is_file()]
         return sum(size for _, size in sizes), sum(size for file, size in sizes if file.suffix == ".ckpt")
 
     def _cannot_write(self, what: str, why: str | None) -> str:
         return (
-            f"cannot write {what} into run_dir '{self.path}' ({why}): make room or give it back to you, and the same "
-            "command goes on"
+            f"cannot write {what} into run_dir '{self.path}' ({why}): free disk space or make the folder writable, and "
+            "the same command resumes the run"
         )
 
     def derive_tables(self) -> None:
-        """Write the CSV files from the records, which are read unless :meth:`open` has done so."""
+        """Write the CSV files from the records; the records are read if :meth:`open` has not read them."""
         records = self._records or read_records(self.path)
         tables = {
             "curve.csv": [curve_row(record) for record in records],
-            "per_class.csv": class_table(records),  # none in a run that was made before records had numbers by class
+            "per_class.csv": class_table(records),  # empty if the records have no results by class
             "ledger.csv": [row for record in records for row in ledger_rows(record)],
         }
         for name, rows in ((name, rows) for name, rows in tables.items() if rows):
@@ -324,7 +324,7 @@ class RunDirectory:
         return (*_FILES, *BATCH_FILES, *self.written_by_others)
 
     def _clear(self) -> None:
-        """Remove the files of a former run by their names; what a person may have labeled is set aside."""
+        """Remove the files of a former run by their names; the folder queries is renamed, as it may hold labels."""
         if any((self.path / "queries").glob("*")):
             places = (self.path / f"queries-{n}" for n in itertools.count(1))
             (self.path / "queries").rename(next(place for place in places if not place.exists()))
@@ -332,24 +332,24 @@ class RunDirectory:
         self.left = others(self.path, (*self._patterns, *_STAY))
 
     def changed_keys(self) -> dict[str, tuple[Any, Any]]:
-        """Keys whose values differ from those that made the folder, each with both."""
+        """Return the keys whose values differ from the written configuration, with both values."""
         before, now = self.written_config(), flatten(self.config)
         places = PLACES if self._records and self._records[0].data else ()
         different = {k: both for k, both in changed(before, now).items() if not is_free(k) and k not in places}
         if different and (since := self._other_versions()):
             lost = [key for key in gone(before, now) if different.pop(key, None)]
             if lost:
-                self.notes.append(f"{', '.join(lost)} of this run is no option any more ({since}): it goes on without")
+                self.notes.append(f"{', '.join(lost)} is no option any more ({since}): the run resumes without it")
         return different
 
     def _other_versions(self) -> str:
-        """The packages that are not those of the last record, with both versions; empty where all are."""
+        """Return the packages whose versions changed since the last record, with both versions."""
         environment = self._records[-1].environment if self._records else {}
         pairs = [(name, environment.get(name), version(name)) for name in ("torch", "lightning", "msal_lightning")]
         return ", ".join(f"{name} {old}, now {new}" for name, old, new in pairs if old and old != new)
 
     def written_config(self) -> dict[str, Any]:
-        """The flattened configuration that made the folder; empty for a new one, and for one to be overwritten."""
+        """Return the flattened configuration in the folder; empty if there is none or it will be overwritten."""
         file = self.path / "config.yaml"
         if self.overwrite or not file.exists():
             return {}
@@ -366,12 +366,12 @@ def _decides_initial_set(key: str) -> bool:
 
 
 def is_run(path: Path) -> bool:
-    """Whether a folder is a run directory: by its mark, or by its records where it is from before there were marks."""
+    """Return whether a folder is a run directory: it has a mark, or records of a version without marks."""
     return read_mark(path).get("kind") == "run" or _holds_rounds(path)
 
 
 def _holds_rounds(path: Path) -> bool:
-    """Whether a folder has a record of this program, or the labels that a person was asked for."""
+    """Return whether a folder has a record of this program, or a pending labeling request."""
     for file in (path / "rounds").glob("*.json"):
         if re.fullmatch(RECORD_NAME, file.name):
             try:

@@ -1,4 +1,4 @@
-"""Embeddings of some images, kept round by round for the t-SNE figure."""
+"""Embeddings of some images, saved in each round for the t-SNE figure."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +11,14 @@ from msal_lightning.errors import RunError
 from msal_lightning.io.archives import check_zip
 
 FOLDER = "embeddings"
-"""Of a run directory; one file a round."""
+"""Folder in a run directory; it has one file per round."""
 FILES = (rf"{FOLDER}/[0-9]{{3,}}\.npz",)
-"""Of a run directory, see :mod:`~msal_lightning.io.own_files`."""
+"""Patterns of these files, see :mod:`~msal_lightning.io.own_files`."""
 
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Of a round's model.
+    """Embeddings of a round's model.
 
     Attributes:
         index: (n,) int64, dataset-absolute, ascending.
@@ -32,12 +32,12 @@ class Embeddings:
 
 
 def file_name(round: int) -> str:
-    """Where a run directory has the embeddings of round k."""
+    """Return the path of the embeddings of round k, relative to the run directory."""
     return f"{FOLDER}/{round:03d}.npz"
 
 
 def read_embeddings(folder: Path, round: int) -> Embeddings | None:
-    """What a round kept; None where it kept nothing.
+    """Read the embeddings of a round; None if it saved none.
 
     Args:
         folder: the run directory.

@@ -1,7 +1,7 @@
-"""Dotted names of classes whose modules have moved: a configuration may have either name, and both mean the same.
+"""Dotted names of classes whose modules have moved; in a configuration both names mean the same class.
 
-Whoever reads a configuration puts it through :func:`present` before anything is compared or looked for. Digests are
-made of :func:`former` names, so that those in older files stay valid.
+Every reader of a configuration calls :func:`present` before it compares or looks up anything. Digests use
+:func:`former` names, so digests in older files stay valid.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _DATASETS = {
     "svhn": ("SVHN",),
     "tiny_imagenet": ("TinyImageNet",),
 }
-_MODULES = {  # former to present
+_MODULES = {  # former: present
     "msal_lightning.backbones": "msal_lightning.models.backbones",
     "msal_lightning.data.augment": "msal_lightning.data.augmentation",
     "msal_lightning.module": "msal_lightning.models.classifier",
@@ -32,7 +32,7 @@ _SHORT = {f"msal_lightning.{name}": f"msal_lightning.models.backbones.{name}" fo
 
 
 def present(config: Any) -> Any:
-    """A configuration, or a part of it, with the names of today.
+    """Return a configuration, or a part of it, with present names.
 
     Args:
         config: plain values, nested or flattened.
@@ -41,10 +41,10 @@ def present(config: Any) -> Any:
 
 
 def former(config: Any) -> Any:
-    """A configuration, or a part of it, with the names from before modules moved.
+    """Return a configuration, or a part of it, with the names from before modules moved.
 
     Args:
-        config: plain values, nested or flattened, as :func:`present` gives them.
+        config: plain values, nested or flattened, with present names.
     """
     return _renamed(config, _FORMER_CLASSES, _FORMER_MODULES)
 

@@ -1,4 +1,4 @@
-"""The moves of a round record, done once more."""
+"""Repeat the moves of a round record."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ from msal_lightning.runs.records import RoundRecord
 
 
 def move_as_recorded(data: ActiveDataModule, record: RoundRecord) -> None:
-    """Move the images of a recorded round, as the loop did: labeled, held out and skipped ones, and new classes.
+    """Move the labeled, held-out and skipped images of a recorded round as the loop did, and add new classes.
 
     Args:
-        data: as it was before the round.
-        record: of the round.
+        data: data module in the state before the round.
+        record: record of the round.
 
     Raises:
         ValueError: the record belongs to other images.
@@ -33,12 +33,12 @@ def move_as_recorded(data: ActiveDataModule, record: RoundRecord) -> None:
 
 
 def know_classes(data: ActiveDataModule, names: Sequence[str]) -> None:
-    """Add the classes that a record has beyond those of the data.
+    """Add the classes that a record has and the data lacks.
 
     Raises:
-        ValueError: the data begins with other classes.
+        ValueError: the classes of the data are not the first classes of the record.
     """
     known = len(data.class_names)
     if [*data.class_names] != [*names[:known]]:
-        raise ValueError(f"the classes are {name_some(data.class_names)} and were {name_some(names)}")
+        raise ValueError(f"the classes were {name_some(names)} and are {name_some(data.class_names)} now")
     data.add_classes(names[known:])

@@ -1,4 +1,4 @@
-"""The options of the loop, ``--loop.*``: what each means, and whether it alters the result."""
+"""The options of the loop, ``--loop.*``: their meaning, and whether they affect results."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
@@ -77,4 +77,4 @@ class LoopOptions:
 
 
 FREE_KEYS = tuple(f"loop.{option.name}" for option in fields(LoopOptions) if not option.metadata["alters_result"])
-"""Keys of a configuration that may change between two commands: they alter no result."""
+"""Keys of a configuration that may change between two commands, because they do not affect results."""

@@ -1,7 +1,7 @@
-"""What was asked for and not recorded yet, on disk: ``rounds/initial.asked.json``, ``rounds/003.asked.json``.
+"""Labeling requests that are not recorded yet, on disk: ``rounds/initial.asked.json``, ``rounds/003.asked.json``.
 
-It stays until the record of its round is there, so that a later start goes on without training the round again, and
-so that an answer that was taken over once stays what it was.
+A request stays until its round has a record. Therefore a later start does not train the round again, and accepted
+annotations never change.
 """
 
 import json
@@ -17,21 +17,23 @@ from msal_lightning.io.json_files import read_json
 from msal_lightning.oracles.base import Annotation, LabelingBatch, LabelingTask
 
 INITIAL = "initial"
-_NUMBER = re.compile(r"\d+", re.ASCII)  # of a round
+_NUMBER = re.compile(r"\d+", re.ASCII)  # number of a round
 PENDING_FILES = (r"rounds/(initial|[0-9]{3,})\.asked\.json",)
-"""Of a run directory, see :mod:`~msal_lightning.io.own_files`."""
+"""Patterns of the request files, see :mod:`~msal_lightning.io.own_files`."""
 BATCH_FILES = (r"queries/[^/]+\.(csv|html)", r"queries/label_studio\.json")
-"""What oracles write there; a person may have put labels into them."""
-_NAME = re.compile(r"(initial|round-\d+)(-\w+)*", re.ASCII)  # of files in queries, which must not lead elsewhere
+"""Patterns of the files that oracles write; annotators may have put labels into them."""
+_NAME = re.compile(
+    r"(initial|round-\d+)(-\w+)*", re.ASCII
+)  # a file name in the folder queries, which must not point elsewhere
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """A question and what was answered.
+    """A labeling batch and its annotations.
 
     Attributes:
-        question: its files lie where they lay when it was asked.
-        answers: one an item; None: not answered yet.
+        batch: the batch; its paths are those at the time of the request.
+        answers: one annotation per image; None while labels are missing.
     """
 
     batch: LabelingBatch
@@ -40,13 +42,13 @@ class Exchange:
 
 @dataclass(frozen=True)
 class PendingRequest:
-    """All that was asked to buy the labels of one round.
+    """The labeling requests of one round and the answers received so far.
 
     Attributes:
         name: ``initial`` or ``round-003``.
-        record: of the round as far as it is known without the labels; None for the initial set.
-        exchanges: the question, and those for replacements of skipped images.
-        num_images: training images when the question was asked.
+        record: draft of the round's record, without labels; None for the initial set.
+        exchanges: the first batch, then batches of replacements for skipped images.
+        num_images: number of training images at the time of the request.
     """
 
     name: str
@@ -56,32 +58,32 @@ class PendingRequest:
 
     @property
     def pending(self) -> LabelingBatch | None:
-        """What is waited for."""
+        """The batch that awaits annotations, if any."""
         waiting = [exchange.batch for exchange in self.exchanges if exchange.answers is None]
         return waiting[0] if waiting else None
 
     def ask(self, batch: LabelingBatch) -> "PendingRequest":
-        """With one more question."""
+        """Return the request with one more batch."""
         return replace(self, exchanges=(*self.exchanges, Exchange(batch)))
 
     def answer(self, answers: Sequence[Annotation]) -> "PendingRequest":
-        """With the last question answered."""
+        """Return the request with annotations for the last batch."""
         *before, last = self.exchanges
         return replace(self, exchanges=(*before, replace(last, answers=tuple(answers))))
 
 
 def pending_file(run: Path, name: str) -> Path:
-    """Where it lies in a run directory."""
+    """Return the path of a request file."""
     return run / "rounds" / f"{name.removeprefix('round-')}.asked.json"
 
 
 def write_pending(run: Path, request: PendingRequest) -> None:
-    """Keep it, whole or not at all."""
+    """Write a request atomically."""
     exchanges = [
         {
             "name": exchange.batch.name,
             "class_names": exchange.batch.class_names,
-            # where the images lie is for the data to say: folders move
+            # absolute paths are left out, because folders move
             "items": [{k: v for k, v in asdict(item).items() if k != "file"} for item in exchange.batch.items],
             "answers": None if exchange.answers is None else [asdict(answer) for answer in exchange.answers],
         }
@@ -92,7 +94,7 @@ def write_pending(run: Path, request: PendingRequest) -> None:
 
 
 def read_pending(run: Path, name: str) -> PendingRequest | None:
-    """What is kept of a round, or None.
+    """Read the request of a round; None if there is none.
 
     Args:
         run: the run directory.
@@ -105,25 +107,25 @@ def read_pending(run: Path, name: str) -> PendingRequest | None:
     try:
         body = read_json(file)
         if body["name"] != name:
-            raise ValueError("the name of a round is the name of its file")
+            raise ValueError("the name of a request must match its file name")
         exchanges = tuple(_exchange(run, one) for one in body["exchanges"])
         return PendingRequest(body["name"], body["record"], exchanges, body["num_images"])
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise RunError(
-            f"the file '{file}' is damaged: delete it, and the round is trained again and asks the same"
+            f"the file '{file}' is damaged: delete it, and the run trains the round again and sends the same request"
         ) from None
 
 
 def all_pending(run: Path) -> list[PendingRequest]:
-    """What is kept of all rounds, those of the initial set first.
+    """Read the requests of all rounds; the initial set comes first.
 
     Args:
         run: the run directory.
 
     Raises:
-        RunError: a file of it is damaged.
+        RunError: a request file is damaged.
     """
     names = [file.name.removesuffix(".asked.json") for file in (run / "rounds").glob("*.asked.json")]
     names = [
@@ -134,20 +136,20 @@ def all_pending(run: Path) -> list[PendingRequest]:
 
 
 def pending(run: Path) -> LabelingBatch | None:
-    """What a run waits for, if it does.
+    """Return the batch that a run waits for; None if it waits for none.
 
     Args:
         run: the run directory.
 
     Raises:
-        RunError: a file of it is damaged.
+        RunError: a request file is damaged.
     """
     return next((request.pending for request in all_pending(run) if request.pending), None)
 
 
 def _exchange(run: Path, body: dict[str, Any]) -> Exchange:
     if not _NAME.fullmatch(body["name"]):
-        raise ValueError("the name of a question is the name of a file")
+        raise ValueError("the name of a batch must be a file name")
     items = tuple(LabelingTask(**item, file=Path(item["path"])) for item in body["items"])
     batch = LabelingBatch(body["name"], items, tuple(body["class_names"]), run / "queries")
     answers = None if body["answers"] is None else tuple(Annotation(**answer) for answer in body["answers"])

@@ -1,4 +1,4 @@
-"""Finding runs: what ``figure`` and ``report`` start from."""
+"""Find and read runs, for ``figure`` and ``report``."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ _KINDS: dict[str, tuple[type, str]] = {
     "model.head": (str, "a word"),
     **{f"{key}.class_path": (str, "the name of a class") for key in ("query", "data", "oracle", "model.backbone")},
 }
-"""What the commands that read runs take for granted of a configuration."""
+"""Types of the configuration keys that readers of runs rely on."""
 Setting = tuple[tuple[str, str], ...]
 
 
@@ -35,9 +35,9 @@ class Run:
     """One run directory.
 
     Attributes:
-        folder: as it was given.
-        config: flattened.
-        records: of the finished rounds, in order.
+        folder: the run directory, as given by the caller.
+        config: the flattened configuration.
+        records: records of the finished rounds, in order.
     """
 
     folder: Path
@@ -46,12 +46,12 @@ class Run:
 
     @property
     def dataset(self) -> str:
-        """Name of the data class."""
+        """The name of the data class."""
         return last_word(self.config.get("data.class_path"))
 
     @property
     def setting(self) -> Setting:
-        """What alters a result, but for the seed and keys that are none: runs that share it can be averaged."""
+        """All config keys that affect results, except the seed. Runs with equal settings can be averaged."""
         alone = not self.records or self.records[-1].environment.get("processes", "1") == "1"
         items = sorted(only_where_it_matters(self.config, alone).items())
         return tuple(
@@ -62,13 +62,13 @@ class Run:
 
 
 def say_left_out(folder: Path, error: UserError | OSError) -> None:
-    """Name a damaged run that lies among others, in a line on standard error."""
+    """Report a damaged run among others on standard error."""
     why = str(error) if isinstance(error, UserError) else f"'{folder}' ({error.strerror})"
     say(f"(left out: {why})", file=sys.stderr)
 
 
 def run_folders(path: Path) -> list[Path]:
-    """The run directories in a folder; the folder itself where it is one, or where it has none."""
+    """Return the run directories in a folder; the folder itself if it is a run, or contains none."""
     if (path / "config.yaml").is_file() or not path.is_dir():
         return [path]
     return [file.parent for file in sorted(path.glob("*/config.yaml"))] or [path]
@@ -77,15 +77,15 @@ def run_folders(path: Path) -> list[Path]:
 def read_runs(
     paths: Sequence[Path], say_damaged: Callable[[Path, UserError | OSError], None] = say_left_out
 ) -> list[Run]:
-    """All runs in some folders, each once; those without a finished round too.
+    """Read all runs in some folders, each once, including runs without a finished round.
 
     Args:
         paths: run directories, or folders of them.
-        say_damaged: told of each damaged run in a folder of runs, which is left out.
+        say_damaged: called for each damaged run in a folder of runs; such runs are left out.
 
     Raises:
-        RunError: a folder has no runs, none of them has a finished round, a run that ``paths`` names is damaged, or
-            the runs are on different datasets.
+        RunError: a folder has no runs, no run has a finished round, a run that ``paths`` names is damaged, or the runs
+            use different datasets.
     """
     folders = {file.parent.resolve(): file.parent for path in paths for file in _config_files(path)}
     found = []
@@ -93,7 +93,7 @@ def read_runs(
         try:
             found.append(read_run(folder))
         except (UserError, OSError) as error:
-            if folder in paths or len(folders) == 1:  # the user means this one
+            if folder in paths or len(folders) == 1:  # the user named this run
                 raise
             say_damaged(folder, error)
     configs = aligned([run.config for run in found])
@@ -102,7 +102,7 @@ def read_runs(
     if len(datasets) > 1:
         raise RunError(
             f"expected runs on one dataset, got {' and '.join(datasets)} "
-            f"({' and '.join(str(folder) for folder in datasets.values())}): take them one by one"
+            f"({' and '.join(str(folder) for folder in datasets.values())}): name the runs of one dataset"
         )
     if not any(run.records for run in runs):
         raise RunError(
@@ -112,13 +112,13 @@ def read_runs(
 
 
 def read_run(folder: Path) -> Run:
-    """One run, also without a finished round.
+    """Read one run, which may have no finished round.
 
     Args:
         folder: the run directory.
 
     Raises:
-        RunError: it is none, or its configuration or a record is damaged.
+        RunError: the folder is no run directory, or its configuration or a record is damaged.
     """
     if not (folder / "config.yaml").is_file():
         raise RunError(f"expected '{folder}' to be a run directory, found no config.yaml in it: name one of runs/")
@@ -126,7 +126,7 @@ def read_run(folder: Path) -> Run:
 
 
 def _replayed(folder: str) -> str:
-    """The setting of a run that was replayed, which other seeds share; its folder where it is gone."""
+    """Return the setting of a replayed run, which other seeds share; its path if the run is gone."""
     try:
         return str(read_run(Path(folder)).setting)
     except UserError:

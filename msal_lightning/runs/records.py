@@ -1,4 +1,4 @@
-"""One atomic record for each finished round: the truth of a run, from which all else is derived."""
+"""One record for each finished round, written atomically; all other files of a run are derived from records."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = 4
-"""Of a record; a change that an older version cannot read raises it."""
+"""Format number of a record; a change that older versions cannot read increments it."""
 _LEFT_OUT_WHERE_NONE = ("skipped", "class_names", "held_out", "data", "test_classes", "resolved")
 _ON_DISK = {"queried": "bought", "train_class_counts": "learn_class_counts"}  # keys of the first versions
 
@@ -27,13 +27,13 @@ RECORD_NAME = r"[0-9]{3,}\.json"
 
 @dataclass(frozen=True)
 class LabeledImages:
-    """Labels that came in together, in the order of their rank.
+    """Images that were labeled together, best first.
 
     Attributes:
-        index: dataset-absolute.
-        label: what the oracle said.
-        score: of the query strategy; None where it has none.
-        path: of the files; None for a dataset that is not made of files.
+        index: dataset-absolute indices.
+        label: labels from the oracle.
+        score: scores of the query strategy; None if it has no score.
+        path: paths of the image files; None for a dataset without image files.
     """
 
     index: list[int] = field(default_factory=list)
@@ -48,14 +48,14 @@ class LabeledImages:
 
 @dataclass(frozen=True)
 class PseudoLabels:
-    """Predictions that the next fit trains on as if they were labels.
+    """Predictions that the next fit uses as labels.
 
     Attributes:
-        index: dataset-absolute.
-        label: what the model predicted.
-        wrong: how many of them are wrong; None where nobody knows.
-        threshold: of the uncertainty, below which an image gets one; None in records made before it was kept, or where
-            the strategy has none.
+        index: dataset-absolute indices.
+        label: predicted classes.
+        wrong: number of wrong pseudo-labels; None if unknown.
+        threshold: images with a lower uncertainty get a pseudo-label; None in records of older versions, or if the
+            strategy has no threshold.
     """
 
     index: list[int] = field(default_factory=list)
@@ -70,12 +70,12 @@ class PseudoLabels:
 
 @dataclass(frozen=True)
 class Skipped:
-    """Images that a person was asked about and did not label, in the order of the questions.
+    """Images that annotators skipped, in the order of the requests.
 
     Attributes:
-        index: dataset-absolute.
-        reason: of each: skip or unsure.
-        path: of each, as in the ledger.
+        index: dataset-absolute indices.
+        reason: skip or unsure for each image.
+        path: path of each image, as in the ledger.
     """
 
     index: list[int] = field(default_factory=list)
@@ -92,31 +92,31 @@ class Skipped:
 
 @dataclass(frozen=True)
 class RoundRecord:
-    """What one finished round was; enough to rebuild the split, the curve and the ledger.
+    """The result of one finished round; the split, the curve and the ledger can be rebuilt from all records.
 
     Attributes:
         round: k, from 0.
-        num_labeled: labels that were paid for before this round: its model was trained on all that are not held out.
-        num_pool: images in the pool before the query.
-        num_scored: of these, how many the model looked at: all, or loop.pool_limit, or none for Random.
-        metrics: on the test set; ``accuracy`` is always there.
-        seconds: per phase: fit, test, query.
-        pool_error: share of the pool that the model got wrong (Fig. 3); None where not known.
-        class_counts: labels queried per class by this round's query.
-        queried: by this round's query, trained on from round k+1.
-        initial: the initial set; empty but in round 0.
+        num_labeled: number of labels before this round; the round's model trained on all that are not held out.
+        num_pool: number of images in the pool before the query.
+        num_scored: number of pool images that the model scored: all, loop.pool_limit, or none for Random.
+        metrics: results on the test set; ``accuracy`` is always present.
+        seconds: duration of each phase: fit, test, query.
+        pool_error: error rate on the pool (Fig. 3); None if unknown.
+        class_counts: number of labels per class that this round's query added.
+        queried: images that this round's query selected; models train on them from round k+1.
+        initial: the initial set; empty except in round 0.
         environment: versions and device.
-        train_class_counts: training images per class, in the record of round 0; None where nobody knows.
-        num_test: images of the test set; None in records made before it was kept.
-        pseudo_labels: made by this round's query, trained on in round k+1 only; None where the strategy makes none.
-        skipped: images that left the pool without a label, in round 0 those of the initial set too; None where nobody
-            was asked.
-        class_names: known after this round's query, in the order of their numbers; None where they are as before.
-        held_out: the labels that the run is tested on, in round 0; None where the data has a test set.
-        data: in round 0, digest and number of the training and test images; ``images.jsonl.gz`` has each of them.
-        test_classes: what the test found for each class; None in records made before it was kept.
-        resolved: options that the data found out from its files, in round 0: value ranges, mean and std; None where it
-            is not made of files.
+        train_class_counts: number of training images per class, in the record of round 0; None if unknown.
+        num_test: number of test images; None in records of older versions.
+        pseudo_labels: pseudo-labels of this round's query, used in round k+1 only; None if the strategy makes none.
+        skipped: images that left the pool without a label, in round 0 including those of the initial set; None without
+            annotators.
+        class_names: class names after this round's query, in the order of their numbers; None if unchanged.
+        held_out: labels that the run is tested on, in round 0; None if the data has a test set.
+        data: in round 0, digest and number of the training and test images; ``images.jsonl.gz`` lists each image.
+        test_classes: test results of each class; None in records of older versions.
+        resolved: in round 0, options that were determined from the image files: value ranges, mean and std; None for a
+            dataset without image files.
     """
 
     round: int
@@ -129,37 +129,39 @@ class RoundRecord:
     queried: LabeledImages
     initial: LabeledImages
     environment: dict[str, str]
-    pseudo_labels: PseudoLabels | None = None  # from here on since format 2
+    pseudo_labels: PseudoLabels | None = None  # new in format 2
     num_scored: int | None = None
     train_class_counts: list[int] | None = None
     num_test: int | None = None
-    skipped: Skipped | None = None  # from here on since format 3
+    skipped: Skipped | None = None  # new in format 3
     class_names: list[str] | None = None
     held_out: LabeledImages | None = None
-    data: dict[str, Any] | None = None  # since format 4
+    data: dict[str, Any] | None = None  # new in format 4
     test_classes: ClassResults | None = None
     resolved: dict[str, Any] | None = None
 
     def moves(self) -> "list[tuple[LabeledImages, int]]":
-        """The labeled images that the record holds, each part with its ``labeled_at`` afterwards, in their order."""
+        """Return the record's labeled images in order, each group with its new ``labeled_at``."""
         held_out = [(self.held_out, Place.HELD_OUT.value)] if self.held_out else []
         return [*held_out, (self.initial, 0), (self.queried, self.round + 1)]
 
     @property
     def accuracy(self) -> float:
-        """On the test set."""
+        """The accuracy on the test set."""
         return self.metrics["accuracy"]
 
 
 def aubc(records: list[RoundRecord]) -> float:
-    """Area under the budget curve of a run; NaN for a single round."""
-    from msal_lightning.models.metrics import area_under_budget_curve  # torch, which reading records does without
+    """Return the area under the budget curve of a run; NaN for a single round."""
+    from msal_lightning.models.metrics import (
+        area_under_budget_curve,
+    )  # imports torch, which readers of records do not need
 
     return area_under_budget_curve([r.num_labeled for r in records], [r.accuracy for r in records])
 
 
 def read_records(path: Path) -> list[RoundRecord]:
-    """All finished rounds of a run directory, in order.
+    """Read the records of all finished rounds of a run directory, in order.
 
     Args:
         path: the run directory.
@@ -174,28 +176,28 @@ def read_records(path: Path) -> list[RoundRecord]:
     for k, record in enumerate(records):
         if record.round != k:
             raise RunError(
-                f"expected the record of round {k} in '{path / 'rounds'}', found round {record.round} next: put "
-                f"{k:03d}.json back; or move the later ones to another folder, which keeps their labels, to go on from "
+                f"expected the record of round {k} in '{path / 'rounds'}', found round {record.round} next: restore "
+                f"{k:03d}.json; or move the later records to another folder, which keeps their labels, to resume from "
                 f"round {k}"
             )
     return records
 
 
 def read_record(file: Path) -> RoundRecord:
-    """The record in a file.
+    """Read the record in a file.
 
     Raises:
-        RunError: it is damaged, was changed by hand, or is of a later version.
+        RunError: the record is damaged, was changed by hand, or is from a later version.
     """
     remedy = (
-        "put a copy of it back; or move it and all later ones to another folder, which keeps their labels, and round "
-        f"{int(file.stem)} is done again"
+        "restore a copy of it; or move it and all later records to another folder, which keeps their labels, to repeat "
+        f"round {int(file.stem)}"
     )
     try:
         body = read_json(file)
         version, digest = body.pop("format"), body.pop("digest")
     except PermissionError as error:
-        raise RunError(f"cannot read the record '{file}' ({error.strerror}): give it back to you") from None
+        raise RunError(f"cannot read the record '{file}' ({error.strerror}): make the file readable") from None
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         raise RunError(f"the record '{file}' is damaged: {remedy}") from None
     if version not in (3, FORMAT):
@@ -209,11 +211,11 @@ def read_record(file: Path) -> RoundRecord:
 
 
 def checked_record_of(body: Mapping[str, Any]) -> RoundRecord:
-    """The record of values that may be a stranger's.
+    """Check values that may come from a stranger, and make a record of them.
 
     Raises:
         TypeError: a field has another type, or is missing or unknown.
-        ValueError: parts of it do not fit each other.
+        ValueError: fields do not fit each other.
     """
     record = record_of(body)
     check_types(record)
@@ -228,13 +230,13 @@ def checked_record_of(body: Mapping[str, Any]) -> RoundRecord:
 
 
 def record_body(record: RoundRecord) -> dict[str, Any]:
-    """A record as plain values."""
+    """Return a record as plain values."""
     body = {k: v for k, v in asdict(record).items() if v is not None or k not in _LEFT_OUT_WHERE_NONE}
     return {_ON_DISK.get(name, name): value for name, value in body.items()}
 
 
 def record_of(body: Mapping[str, Any]) -> RoundRecord:
-    """The record of plain values."""
+    """Make a record from plain values."""
     former = {key: name for name, key in _ON_DISK.items()}
     body = {former.get(key, key): value for key, value in body.items()}
     labeled = dict.fromkeys(("queried", "initial", "held_out"), LabeledImages)
@@ -249,11 +251,11 @@ def record_of(body: Mapping[str, Any]) -> RoundRecord:
 
 
 def _int64(values: list[int]) -> "Tensor":
-    import torch  # not above: `status` and `report` read records without it
+    import torch  # imported here, because `status` and `report` read records without torch
 
     return torch.tensor(values, dtype=torch.int64)
 
 
 def digest_of(body: Mapping[str, Any]) -> str:
-    """Eight bytes of BLAKE2s over plain values, in hexadecimal."""
+    """Hash plain values: eight bytes of BLAKE2s, in hexadecimal."""
     return hashlib.blake2s(json.dumps(body, sort_keys=True).encode(), digest_size=8).hexdigest()

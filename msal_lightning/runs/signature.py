@@ -1,7 +1,7 @@
-"""Which run directories are this user's own: a signature in each, with a key that lies outside of all of them.
+"""A signature in each run directory that proves that this user made it; the key lies outside of all runs.
 
-Only somebody who can read the key can have made the signature, so a configuration that names classes of the user's own
-need not be confirmed by ``--trust`` each time. A file that was changed since is a stranger's.
+Only a user who can read the key can make the signature, so a signed configuration may name the user's own classes
+without ``--trust``. A file that was changed afterwards counts as a stranger's.
 """
 
 import contextlib
@@ -22,15 +22,15 @@ from msal_lightning.io.yaml_files import load_yaml, read_bytes
 from msal_lightning.runs.moved_names import present
 
 FILE = "signature"
-"""In a run directory, beside its config.yaml."""
+"""File name in a run directory, beside its config.yaml."""
 _BYTES = 32
 
 
 def key_file() -> Path:
-    """Where the key of this user lies: ``$XDG_CONFIG_HOME/msal_lightning/key``, below ``~/.config`` by default.
+    """Return the path of this user's key: ``$XDG_CONFIG_HOME/msal_lightning/key``, below ``~/.config`` by default.
 
     Raises:
-        OSError: the user has no home.
+        OSError: the user has no home folder.
     """
     folder = os.environ.get("XDG_CONFIG_HOME", "")
     try:
@@ -41,11 +41,11 @@ def key_file() -> Path:
 
 
 def is_own(folder: Path, content: bytes) -> bool:
-    """Whether this user's ``fit`` wrote a configuration.
+    """Return whether this user's ``fit`` wrote a configuration.
 
     Args:
         folder: the run directory.
-        content: of its config.yaml, the bytes that will be parsed.
+        content: bytes of its config.yaml that will be parsed.
     """
     try:
         said = read_regular(folder / FILE, 200).decode("ascii").strip()
@@ -55,17 +55,17 @@ def is_own(folder: Path, content: bytes) -> bool:
 
 
 def sign(folder: Path, config: Mapping[str, Any]) -> str | None:
-    """Sign the configuration of a run directory, if it is the one of this command.
+    """Sign the configuration of a run directory if it equals that of this command.
 
-    A directory that another made and this user goes on with may differ in keys that alter no result, a logger for
-    example. Then it stays unsigned.
+    If this user resumes another user's run, keys that do not affect results may differ, for example a logger. Then the
+    directory stays unsigned.
 
     Args:
         folder: the run directory.
-        config: of this command, resolved.
+        config: resolved configuration of this command.
 
     Returns:
-        Why it could not be signed; None where it is, or must not be.
+        The reason why signing failed; None if it succeeded or the configurations differ.
     """
     try:
         content = read_bytes(folder / "config.yaml")
@@ -80,7 +80,7 @@ def sign(folder: Path, config: Mapping[str, Any]) -> str | None:
 
 
 def _is_same(one: Any, other: Any) -> bool:
-    """Up to numbers, which run nothing, and the place of the run."""
+    """Compare configurations except for numbers, which run no code, and the place of the run."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         keys = {*one, *other} - {"run_dir"}
         return all(_is_same(one.get(key), other.get(key)) for key in keys)
@@ -95,7 +95,7 @@ def _sign(key: bytes, content: bytes) -> str:
 
 
 def _key() -> bytes:
-    """The user's key, made when there is none. Two processes that both make one agree on the first."""
+    """Return the user's key and create it if missing; of two processes that create it, the first one wins."""
     file = key_file()
     if not file.exists():
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ def _key() -> bytes:
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(secrets.token_bytes(_BYTES))
             with contextlib.suppress(FileExistsError):
-                os.link(part, file)  # whole or not at all, and never over another
+                os.link(part, file)  # atomic, and never replaces another key
         finally:
             part.unlink()
     return _read_key(file)
@@ -117,8 +117,8 @@ def _read_key(file: Path) -> bytes:
         status = os.fstat(descriptor)
         foreign = hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & 0o077)
         if not stat.S_ISREG(status.st_mode) or foreign:
-            raise OSError(0, "the key must be a file that you alone can read", str(file))
+            raise OSError(0, "the key must be a file that only you can read", str(file))
         key = stream.read(_BYTES + 1)
     if len(key) != _BYTES:
-        raise OSError(0, f"the key must have {_BYTES} bytes; delete it, and another one is made", str(file))
+        raise OSError(0, f"the key must have {_BYTES} bytes; delete it, and a new one is created", str(file))
     return key

@@ -6,7 +6,7 @@ from msal_lightning.runs.records import RoundRecord
 
 
 def curve_row(record: RoundRecord) -> dict[str, Any]:
-    """One row of ``curve.csv``."""
+    """Return the row of ``curve.csv`` for a round."""
     pseudo = record.pseudo_labels
     return {
         "round": record.round,
@@ -19,7 +19,7 @@ def curve_row(record: RoundRecord) -> dict[str, Any]:
 
 
 def ledger_rows(record: RoundRecord) -> list[dict[str, Any]]:
-    """The rows of ``ledger.csv`` that a round adds."""
+    """Return the rows of ``ledger.csv`` that a round adds."""
     rows = []
     for labeled, trained_from in record.moves():
         scores: list[float] | list[None] = labeled.score or [None] * len(labeled.index)

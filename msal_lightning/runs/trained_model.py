@@ -1,4 +1,4 @@
-"""A model that a run trained, as its checkpoint has it."""
+"""A trained model of a run, read from its checkpoint."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +20,10 @@ class Trained:
     """The model of one round.
 
     Attributes:
-        run: that trained it.
-        file: its checkpoint.
+        run: the run that trained the model.
+        file: the checkpoint.
         round: k.
-        weights: its state dict.
+        weights: the state dict.
     """
 
     run: Run
@@ -33,19 +33,19 @@ class Trained:
 
     @property
     def class_names(self) -> list[str] | None:
-        """All that the run knows by now, in the order of their numbers; None where the data has to be asked."""
+        """All class names that the run knows, in the order of their numbers; None if only the data has them."""
         return next((record.class_names for record in reversed(self.run.records) if record.class_names), None)
 
     @property
     def num_classes(self) -> int:
-        """C of this model: a person may have named more since it was trained."""
+        """C of this model; annotators may have named more classes later."""
         if "head.weight" in self.weights:
             return len(self.weights["head.weight"])
         return len(self.weights["head.0.weight"]) + 1  # the layer below the prototypes
 
     @property
     def labeled_paths(self) -> set[str]:
-        """Files that a person was asked about, skipped ones too; none where the run's data is not made of files."""
+        """Paths of labeled and skipped image files; empty if the run's data has no image files."""
         records = self.run.records
         parts = [
             part for record in records for part in (record.initial, record.queried, record.held_out, record.skipped)
@@ -53,7 +53,7 @@ class Trained:
         return {path for part in parts if part for path in part.path or []}
 
     def labeled_prints(self) -> dict[str, Print]:
-        """What is known of those files, by path; nothing where the run is of a version that kept nothing."""
+        """Fingerprints of these files, by path; empty if the run's version stored none."""
         paths = self.labeled_paths
         try:
             known = read_fingerprint(self.run.folder / FILE)
@@ -62,10 +62,10 @@ class Trained:
             return {}
 
     def restore_labels(self, data: ActiveDataModule) -> None:
-        """Label what the run has labeled, in its own data.
+        """Label the images that the run has labeled, in the run's own data.
 
         Raises:
-            RunError: it is other data.
+            RunError: the data differs.
         """
         if change := changed_images(data, self.run.folder, self.run.records[0], ("train",)):
             raise self._other_images(change)
@@ -78,19 +78,19 @@ class Trained:
 
     def _other_images(self, change: str) -> RunError:
         return RunError(
-            f"expected the images that '{self.run.folder}' was made with, got others ({change}): set data.root to "
-            "their folder"
+            f"expected the images of the run '{self.run.folder}', got others ({change}): set data.root to the folder "
+            "of that run's images"
         )
 
 
 def read_trained(checkpoint: Path) -> Trained:
-    """Read a model; nothing in the file is run.
+    """Read a model; no code in the file is run.
 
     Args:
-        checkpoint: ``RUN_DIR/checkpoints/round-KKK.ckpt``, or a run directory, whose last model is meant.
+        checkpoint: ``RUN_DIR/checkpoints/round-KKK.ckpt``, or a run directory, which stands for its last model.
 
     Raises:
-        RunError: there is none, or it is damaged.
+        RunError: there is no model, or it is damaged.
     """
     file = checkpoint
     if checkpoint.is_dir():
@@ -107,7 +107,7 @@ def read_trained(checkpoint: Path) -> Trained:
     if not (folder / "config.yaml").is_file():
         raise RunError(
             f"expected the model '{file}' in the folder checkpoints of its run, found no '{folder / 'config.yaml'}', "
-            "which says what model it is: give --checkpoint the run directory"
+            "which defines the model: give --checkpoint the run directory"
         )
     try:
         found: dict[str, Any] = load_checked(file)
@@ -116,7 +116,7 @@ def read_trained(checkpoint: Path) -> Trained:
         _ = trained.num_classes
     except UserError:
         raise
-    except Exception as error:  # whatever a damaged or foreign file makes of itself
+    except Exception as error:  # a damaged or foreign file may raise anything
         why = " ".join(str(error).split()) or type(error).__name__
         raise RunError(
             f"cannot read the model '{file}' ({why:.100}): give --checkpoint another round-KKK.ckpt"

@@ -228,7 +228,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(tmp_path, commands):
     assert 1 <= done < 3
     resumed = commands.run(*arguments, cwd=tmp_path)
     assert resumed.returncode == 0
-    assert f"(going on after round {done - 1})" in resumed.stdout
+    assert f"(resuming after round {done - 1})" in resumed.stdout
     assert len(read_records(tmp_path / "out")) == 3
 
 

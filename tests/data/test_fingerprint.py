@@ -163,10 +163,10 @@ def test_a_replay_of_other_images_is_refused_and_of_other_test_images_is_said(re
     where = ["--data.root", str(images / "train"), "--data.test_root", str(images / "test")]
     words = ["replay", "--run", str(run), *where, "--run_dir"]
     assert main([*words, str(resumed / "again")]) == 0
-    assert f"the test images are not those of '{run}' ('cat/9.png' is new)" in capsys.readouterr().out
+    assert f"the test images differ from those of '{run}' ('cat/9.png' is new)" in capsys.readouterr().out
     draw(images / "train" / "cat" / "3.png", 77)
     assert main([*words, str(resumed / "third")]) == 2
-    assert f"the images that '{run}' was made with, got others ('cat/3.png' has" in capsys.readouterr().err
+    assert f"the images of the run '{run}', got others ('cat/3.png' has" in capsys.readouterr().err
 
 
 def test_a_first_model_is_not_taken_over_from_other_images(started, tmp_path, capsys):

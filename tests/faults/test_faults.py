@@ -103,7 +103,7 @@ def test_checkpoint(damage, serve, whole, broken, differences, table, request):
 @pytest.mark.parametrize("damage", [cut, empty, edit], ids=["truncated", "empty", "hand-edited"])
 def test_record(damage, serve, whole, broken, differences, table, request):
     damage(broken / "run" / "rounds" / "001.json")
-    said = refused(serve, broken, "rounds/001.json", "move it and all later ones to another folder")
+    said = refused(serve, broken, "rounds/001.json", "move it and all later records to another folder")
     (broken / "run" / "rounds" / "001.json").rename(broken / "001.json")
     goes_on(serve, broken, whole, differences)
     table(f"{request.node.callspec.id} record", f"exit code 2: {said}")
@@ -140,7 +140,7 @@ def test_full_disk_at_the_model(serve, whole, broken, differences, table):
 
 def test_full_disk_at_the_record(serve, whole, broken, differences, table):
     command = [*COMMAND, "--loop.keep_checkpoints", "none"]
-    words = "cannot write the record of round 2", "File too large", "the same command goes on"
+    words = "cannot write the record of round 2", "File too large", "the same command resumes the run"
     said = refused(serve, broken, *words, command=command, spec={"fsize": 800})
     goes_on(serve, broken, whole, differences)
     table("no room for the record", f"exit code 2: {said}")

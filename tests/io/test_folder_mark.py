@@ -159,7 +159,7 @@ def test_labels_that_a_person_was_asked_for_are_enough(tmp_path):
     request = {"name": "initial", "record": None, "exchanges": [], "num_images": 9}
     lay(tmp_path / "run", {"rounds/initial.asked.json": json.dumps(request), "config.yaml": "seed: 0\n"})
     assert RunDirectory(tmp_path / "run", {"seed": 0}).open() == []
-    with pytest.raises(UserError, match="asks a person for labels"):
+    with pytest.raises(UserError, match="pending labeling request"):
         RunDirectory(tmp_path / "run", {"seed": 1}).open()
 
 

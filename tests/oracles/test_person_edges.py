@@ -256,7 +256,7 @@ def test_labels_that_come_into_the_csv_file_while_it_waits(photos, options, pers
     for more in (f"{first},{truth[first]}\n{second},{truth[second]}\n", f"{other},{truth[other]}\n"):
         file.write_text(f"path,label\n{more}")
         assert main(argv) == 2
-        assert "expected the labels in data.csv that were there" in capsys.readouterr().err
+        assert "labels that data.csv had when the initial set was requested" in capsys.readouterr().err
     file.write_text(f"path,label\n{first},{truth[first]}\n")
     until_done(argv[:-2], run, person)
     assert read_records(run)[-1].num_labeled == 70

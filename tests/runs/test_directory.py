@@ -100,7 +100,7 @@ def test_damaged_records_are_named_and_nothing_is_lost(run, damage):
 def test_a_record_of_a_format_that_was_never_released_is_refused(run):
     file = run.path / "rounds" / "002.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 2}))
-    with pytest.raises(RunError, match=r"in format 4, got 2: .* move it and all later ones to another folder"):
+    with pytest.raises(RunError, match=r"in format 4, got 2: .* move it and all later records to another folder"):
         read_records(run.path)
 
 

@@ -74,7 +74,7 @@ def test_a_fit_goes_on_where_it_was_saved(make_loop, tmp_path, capsys, round, ep
         make_loop("broken", (round, epoch)).run()
     capsys.readouterr()
     records = make_loop("broken").run()
-    said = f"(round {round} goes on after epoch {epoch})"
+    said = f"(round {round} resumes after epoch {epoch})"
     assert (said in capsys.readouterr().out) == (epoch > 0)
     assert same(weights(tmp_path / "broken"), weights(tmp_path / "whole"))
     assert (tmp_path / "broken" / "ledger.csv").read_bytes() == (tmp_path / "whole" / "ledger.csv").read_bytes()
@@ -222,7 +222,7 @@ def test_a_diverged_fit_is_tried_again(make_loop, tmp_path, capsys):
         make_loop("later", (1, 4), model=DivergesOnce, on_nan="retry").run()
     capsys.readouterr()
     make_loop("later", model=DivergesOnce, on_nan="retry").run()
-    assert "goes on after epoch 4" in capsys.readouterr().out  # of the second attempt
+    assert "resumes after epoch 4" in capsys.readouterr().out  # of the second attempt
     assert same(weights(tmp_path / "later"), weights(tmp_path / "whole"))
     usual = make_loop("usual")
     usual.run()
