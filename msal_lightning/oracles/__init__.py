@@ -1,6 +1,6 @@
-"""Who labels the queried images, one small class each: the key ``oracle`` of a configuration.
+"""Oracles label the queried images: the key ``oracle`` of a configuration names one of these classes.
 
-Imported when they are first used, so that commands without a loop start at once.
+Each class is imported on first use, so commands without a loop start at once.
 """
 
 from importlib import import_module
@@ -23,7 +23,7 @@ _HOME = {
     "Simulated": "simulated",
 }
 
-# names of the first versions, in oracles of your own
+# names of earlier versions, for users' own oracles
 _FORMER = {"Answer": "Annotation", "Item": "LabelingTask", "NotYet": "AwaitingLabels", "Question": "LabelingBatch"}
 
 __all__ = [

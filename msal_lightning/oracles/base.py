@@ -1,4 +1,4 @@
-"""The contract between the loop and whoever knows the labels."""
+"""The contract between the loop and an oracle."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LabelingTask:
-    """An image whose label is asked for.
+    """An image to be labeled.
 
     Attributes:
         index: dataset-absolute.
-        path: as in the ledger: relative to data.root.
-        file: where the image lies, absolute.
-        suggested: name of the class that the model predicts; None before there is a model.
-        score: of the strategy; None where it has none.
-        confidence: the largest probability; None before there is a model.
+        path: path relative to data.root, as in the ledger.
+        file: absolute path of the image.
+        suggested: name of the predicted class; None before the first model.
+        score: score of the strategy; None if it has no score.
+        confidence: probability of the predicted class; None before the first model.
         rank: 0 = queried first.
     """
 
@@ -34,13 +34,13 @@ class LabelingTask:
 
 @dataclass(frozen=True)
 class LabelingBatch:
-    """What is asked at once.
+    """The images of one labeling request.
 
     Attributes:
-        name: ``initial``, ``round-003``; ``round-003-2`` for the replacements of skipped images.
-        items: ranks 0, 1, ...
-        class_names: in the order of their numbers.
-        folder: for the files of the question, below the run directory.
+        name: ``initial`` or ``round-003``; ``round-003-2`` for replacements of skipped images.
+        items: tasks with ranks 0, 1, ...
+        class_names: known classes in the order of their numbers.
+        folder: folder for the files of the batch, below the run directory.
     """
 
     name: str
@@ -51,11 +51,11 @@ class LabelingBatch:
 
 @dataclass(frozen=True)
 class Annotation:
-    """What was said about one image.
+    """The label of one image, or the reason why it has none.
 
     Attributes:
-        label: name of its class; None: the image is not to be used.
-        reason: ``skip`` or ``unsure`` where there is no label.
+        label: name of the class; None for an image that cannot be used.
+        reason: ``skip`` or ``unsure`` if there is no label.
     """
 
     label: str | None
@@ -63,15 +63,15 @@ class Annotation:
 
 
 class AwaitingLabels(Exception):  # noqa: N818 - not an error: the run waits
-    """Not all labels are there yet; what is there stays where it is.
+    """Labels are missing; labels that are there already are kept.
 
     Args:
-        count: labels that are missing.
-        where: what a person has to look at: a file, a page.
-        how: what to do there, a sentence.
+        count: number of missing labels.
+        where: place where a person labels: a file or a page.
+        how: instruction for the person, a sentence.
 
     Attributes:
-        record: the round whose labels are missing, as far as it is known; None for the initial set.
+        record: draft of the record of the round whose labels are missing; None for the initial set.
     """
 
     record: Any = None
@@ -84,34 +84,34 @@ class AwaitingLabels(Exception):  # noqa: N818 - not an error: the run waits
 
 
 class Oracle(ABC):
-    """Whoever answers for the labels of the pool. A subclass has one method; its ``__init__`` is its configuration.
+    """Labels images of the pool. A subclass needs the method :meth:`ask`; its ``__init__`` defines its options.
 
     Attributes:
-        needs_annotator: somebody has to look at the images; False: the labels that came with the data are the answers,
-            so that the loop needs no files, no predictions and no waiting.
-        allow_new_classes: an answer may name a class that was not known; the next model has it.
+        needs_annotator: whether somebody must look at the images. If False, the labels that came with the data are
+            used, so the loop needs no files, no predictions and no waiting.
+        allow_new_classes: whether an annotation may name an unknown class, which the next model then has.
     """
 
     needs_annotator: ClassVar[bool] = True
     allow_new_classes: bool = False
 
     def connect(self, data: "ActiveDataModule") -> None:
-        """Called once on every process before the first question, with the images that questions are about.
+        """Prepare for batches of images from ``data``; called once on every process before the first batch.
 
         Raises:
-            UserError: this oracle cannot ask about them.
+            UserError: this oracle cannot handle such images.
         """
 
     @abstractmethod
     def ask(self, batch: LabelingBatch) -> list[Annotation]:
-        """Answers to all items, in their order, on the first process only.
+        """Return one annotation per task, in order; called on the first process only.
 
-        The same question is asked again, also by another process after a kill, until it is answered.
+        The loop calls this method with the same batch until it returns, even from another process after a kill.
 
         Args:
-            batch: what is asked; a folder for its files is there.
+            batch: the images to label; its folder exists.
 
         Raises:
-            AwaitingLabels: some are missing.
-            UserError: an answer is wrong; nothing was taken over.
+            AwaitingLabels: labels are missing.
+            UserError: an annotation is wrong; none was accepted.
         """

@@ -1,4 +1,4 @@
-"""Images about which people disagree: a few on the screen, all in a file."""
+"""Report images on which annotators disagree: a few on the screen, all in a file."""
 
 import csv
 import io
@@ -13,19 +13,19 @@ _SHOWN = 5
 
 
 def words(answer: Annotation | None) -> str:
-    """A class, ``skip`` or ``unsure``; ``no majority`` where votes are missing."""
+    """Return a class, ``skip`` or ``unsure``; ``no majority`` if votes are missing."""
     return "no majority" if answer is None else answer.label or answer.reason
 
 
 def say_disagreements(file: Path, found: Mapping[str, Sequence[str]]) -> str:
-    """Write the images with all that was said about each; what counts stands last.
+    """Write the images with all their labels; the label that counts comes last.
 
     Args:
-        file: a CSV file, path and labels in a line, without a head; what it has from an earlier time stays.
-        found: path to labels.
+        file: a CSV file without a header; each line has a path and labels. Earlier lines stay.
+        found: labels of each path.
 
     Returns:
-        The first few of them, a line each, and where all are.
+        A line for each of the first images, and the name of the file.
 
     Raises:
         OSError: the file cannot be written.
@@ -44,4 +44,4 @@ def say_disagreements(file: Path, found: Mapping[str, Sequence[str]]) -> str:
     write_atomically(file, out.getvalue())
     shown = [f"  '{path}': {', then '.join(labels)}" for path, labels in list(found.items())[:_SHOWN]]
     more = [f"  and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
-    return "\n".join([*shown, *more, f"  all of them: {file}"])
+    return "\n".join([*shown, *more, f"  all are in {file}"])

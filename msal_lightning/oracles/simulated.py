@@ -1,4 +1,4 @@
-"""The oracle of benchmarks."""
+"""The oracle for benchmarks."""
 
 from typing import TYPE_CHECKING, ClassVar
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 class Simulated(Oracle):
-    """The labels are known beforehand: those of the data answer at once, each counted when it is queried.
+    """Reveals the labels that came with the data; each label counts when it is queried.
 
-    The loop buys them from the data itself; :meth:`ask` is for whoever holds a question.
+    The loop takes these labels from the data directly; :meth:`ask` is for callers with a batch.
     """
 
     needs_annotator: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""What a person is shown of the images that a query chose."""
+"""The labeling tasks of the images that a query selected."""
 
 import numpy as np
 
@@ -10,12 +10,12 @@ from msal_lightning.query.shortlist import Selection
 
 
 def make_items(data: ActiveDataModule, selection: Selection, predictor: Predictor | None) -> tuple[LabelingTask, ...]:
-    """The items of a question: each image with the model's most probable class.
+    """Make the tasks of a batch: each image with its predicted class.
 
     Args:
         data: owns the images, which are files.
-        selection: what was chosen, best first.
-        predictor: the model that chose them; None before there is one.
+        selection: the selected images, best first.
+        predictor: the model that selected them; None before the first model.
 
     Raises:
         AnnotationError: two images have the same path.
@@ -24,9 +24,7 @@ def make_items(data: ActiveDataModule, selection: Selection, predictor: Predicto
     paths = data.paths(index) or []
     if len(set(paths)) < len(paths):
         twice = next(path for path in paths if paths.count(path) > 1)
-        raise AnnotationError(
-            f"expected a path of its own for each image, got '{twice}' twice: rename one of the files"
-        )
+        raise AnnotationError(f"expected a different path for each image, got '{twice}' twice: rename one of the files")
     suggested: list[tuple[int, float]] | list[None] = [None] * len(index)
     if predictor is not None and len(index):
         best = predictor.probabilities(data, index).max(dim=1)
@@ -48,5 +46,5 @@ def make_items(data: ActiveDataModule, selection: Selection, predictor: Predicto
 
 
 def shortest(value: float) -> float:
-    """The shortest decimal that is the same float32: 0.974 instead of 0.9739999771118164."""
+    """Return the shortest decimal with the same float32: 0.974 instead of 0.9739999771118164."""
     return float(str(np.float32(value)))

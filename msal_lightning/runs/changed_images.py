@@ -38,5 +38,5 @@ def changed_images(
             return None if same else f"the file with the former images, '{file}', is missing or damaged"
     num_test = len(data.test.label)
     if "test" in parts and num_test and not first.held_out and first.num_test not in (None, num_test):
-        return f"there were {first.num_test:,} test images, and there are {num_test:,} now"
+        return f"there were {first.num_test:,} test images and are {num_test:,} now"
     return None

@@ -160,7 +160,7 @@ def test_read_only_run_directory(serve, whole, tmp_path, differences, table):
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
         assert serve(command, tmp_path) == 2
         said = (tmp_path / "log").read_text().splitlines()[-1]
-        assert "cannot write run_dir 'disk/run' (Read-only file system): set it to a folder of yours" in said
+        assert "cannot write run_dir 'disk/run' (Read-only file system): set it to a folder that you can write" in said
         subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
         goes_on(serve, disk, whole, differences)
     finally:

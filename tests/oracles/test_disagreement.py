@@ -7,7 +7,7 @@ from msal_lightning.oracles.disagreement import say_disagreements, words
 def test_all_that_was_said_stays_in_the_file(tmp_path):
     file = tmp_path / "replaced.csv"
     said = say_disagreements(file, {"a.png": ["cat", "dog"]})
-    assert said.splitlines() == ["  'a.png': cat, then dog", f"  all of them: {file}"]
+    assert said.splitlines() == ["  'a.png': cat, then dog", f"  all are in {file}"]
     say_disagreements(file, {"a.png": ["dog", "owl"], "b, c.png": ["skip", "cat"]})
     assert file.read_text() == 'a.png,cat,dog,owl\n"b, c.png",skip,cat\n'
 

@@ -115,7 +115,7 @@ def test_an_argument_that_is_gone_is_said(finished, capsys):
     assert "old was 3, now None" in capsys.readouterr().err
     assert main([*RUN, str(finished(lambda adam: adam.update(old=3), torch="1.0"))]) == 0
     said = capsys.readouterr().out
-    assert "model.optimizer.init_args.old of this run is no option any more (torch 1.0, now" in said
+    assert "model.optimizer.init_args.old is no option any more (torch 1.0, now" in said
 
 
 def test_a_saved_fit_is_not_thrown_away(finished):

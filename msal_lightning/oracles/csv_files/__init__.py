@@ -1,1 +1,1 @@
-"""People label in CSV files, with a contact sheet to look at."""
+"""Annotation in CSV files, with a contact sheet that shows the images."""

@@ -4,20 +4,20 @@ const $ = (id) => document.getElementById(id);
 const items = data.items;
 const classes = [...data.classes];
 const OUT = Object.assign(Object.create(null), { skip: "not usable", unsure: "cannot tell" });
-// s and u are skip and unsure; more classes than keys: letters go to the field
+// s and u stand for skip and unsure; if there are more classes than keys, letters go to the search field
 const KEYS = [..."1234567890qwertyiopadfghjklzxcvbnm"];
 const keyed = () => classes.length <= KEYS.length;
 const keyOf = new Map();
 
-function giveKeys(names) {  // class 7 has the key 7; the others take what is left
+function giveKeys(names) {  // class 7 gets the key 7; other classes get the free keys
   const free = (key) => KEYS.includes(key) && ![...keyOf.values()].includes(key);
   const rest = names.filter((name) => !free(name.toLowerCase()) || !keyOf.set(name, name.toLowerCase()));
   rest.forEach((name) => keyOf.set(name, KEYS.find(free)));
 }
 
-// ---------------------------------------------------------------- what is kept
+// ---------------------------------------------------------------- saved labels
 
-const labels = new Array(items.length).fill("");  // a class, skip, unsure or nothing
+const labels = new Array(items.length).fill("");  // a class, skip, unsure or blank
 const history = [];
 let current = 0;
 let keeps = true;
@@ -52,13 +52,13 @@ function element(tag, properties = {}, ...children) {
 function picture(item, large = false) {
   if (!item.image) return element("div", { className: "unreadable" }, `cannot be read: ${item.path}`);
   const image = element("img", { alt: "", decoding: "async", className: item.small ? "small" : "" });
-  if (large) image.onerror = () => { image.onerror = null; image.src = item.image; };  // the file is elsewhere by now
+  if (large) image.onerror = () => { image.onerror = null; image.src = item.image; };  // the file may have moved
   else image.loading = "lazy";
   image.src = large ? item.large ?? (item.original ? item.file : item.image) : item.image;
   const frame = element("div", { className: item.ratio < 1 ? "frame tall" : "frame" }, image);
   frame.style.aspectRatio = item.ratio;
-  if (item.seen) {  // what the model sees, in shares of the image
-    const seen = element("div", { className: "seen", title: "what the model sees" });
+  if (item.seen) {  // the part that the model sees, as fractions of the image
+    const seen = element("div", { className: "seen", title: "part that the model sees" });
     ["left", "top", "width", "height"].forEach((side, i) => { seen.style[side] = `${100 * item.seen[i]}%`; });
     frame.append(seen);
   }
@@ -92,7 +92,7 @@ function drawCount() {
   $("done").style.width = `${(100 * done) / items.length}%`;
   $("bar").setAttribute("aria-valuemax", items.length);
   $("bar").setAttribute("aria-valuenow", done);
-  $("count").textContent = `${done} of ${items.length} labeled${keeps ? "" : ", not kept by this browser: download before you leave"}`;
+  $("count").textContent = `${done} of ${items.length} labeled${keeps ? "" : "; this browser does not save labels: download before you leave"}`;
   const blank = items.length - done;
   $("download").textContent = blank ? `Download CSV (${blank} blank)` : "Download CSV";
 }
@@ -143,7 +143,7 @@ function drawCurrent() {
     about.push(element("div", {}, "predicted: ", element("b", {}, item.suggested), `${text}${score}`));
   }
   const path = item.file === undefined ? item.path : element("a", { href: item.file, target: "_blank", rel: "noopener" }, item.path);
-  about.push(element("div", { className: "path", title: "opens the file" }, path));
+  about.push(element("div", { className: "path", title: "open the file" }, path));
   $("about").replaceChildren(...about);
   $("grid").setAttribute("aria-activedescendant", `image-${current}`);
   drawClasses();
@@ -151,14 +151,14 @@ function drawCurrent() {
 
 function drawKeys() {
   const keys = [
-    [["←", "→", "↑", "↓"], "another image"],
-    [["Enter"], "take the prediction"],
+    [["←", "→", "↑", "↓"], "select another image"],
+    [["Enter"], "accept the prediction"],
     [keyed() ? ["s", "-"] : ["-"], "skip: not usable"],
     [keyed() ? ["u", "?"] : ["?"], "unsure: cannot tell"],
     [["Backspace"], "clear"],
     [["Ctrl", "Z"], "undo"],
     [["Space"], "enlarge"],
-    [["/"], data.allowNew ? "type a class, also a new one" : "type a class"],
+    [["/"], data.allowNew ? "type a class, known or new" : "type a class"],
     [["Ctrl", "S"], "download"],
   ];
   $("keys").replaceChildren(...keys.flatMap(([names, what]) => [
@@ -201,7 +201,7 @@ function set(i, label) {
 function answer(label) {
   history.push([current, labels[current]]);
   set(current, label);
-  for (let k = 1; k < items.length; k++) {  // the next blank one, from the start again after the last
+  for (let k = 1; k < items.length; k++) {  // go to the next blank image; after the last one, start over
     const i = (current + k) % items.length;
     if (!labels[i]) { go(i); return filter(); }
   }
@@ -250,7 +250,7 @@ function zoom() {
 
 const quoted = (field) => (/[",\r\n]/.test(field) ? `"${field.replaceAll('"', '""')}"` : field);
 
-// as io/csv_cells.py: an apostrophe before what a spreadsheet would run; a number is no formula
+// same rule as io/csv_cells.py: an apostrophe before text that a spreadsheet would run; a number is no formula
 const isRun = (text) =>
   /^[\s'"\ufeff\u200b\0]*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(text) && !/^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text);
 const guarded = (text) => (isRun(text) ? `'${text}` : text);
@@ -292,7 +292,7 @@ function onKey(event) {
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (key in moves) { event.preventDefault(); return moves[key](); }
   if (!keyed()) {
-    if (event.key.length === 1) $("search").focus();  // the letter goes into the field
+    if (event.key.length === 1) $("search").focus();  // the letter goes into the search field
     return;
   }
   if (key === "s" || key === "u") return answer(key === "s" ? "skip" : "unsure");
@@ -322,9 +322,9 @@ drawCount();
 drawKeys();
 $("how").textContent = data.about;
 $("after").append(
-  "Labels stay in this browser until they are downloaded. Then hand the file over: ",
+  "Labels stay in this browser until you download them. Then import the file: ",
   element("code", {}, `python -m msal_lightning label RUN ${data.file}`),
-  ", or save it in place of the one in ", element("code", {}, data.folder), ".",
+  ", or replace the file in ", element("code", {}, data.folder), ".",
 );
 $("only-blank").addEventListener("change", filter);
 $("download").addEventListener("click", download);

@@ -1,4 +1,4 @@
-"""The contact sheet of a question: its images on one page, to be labeled by keys."""
+"""The contact sheet of a labeling batch: one page with all images, which a person labels by keys."""
 
 import base64
 import hashlib
@@ -20,10 +20,11 @@ from msal_lightning.io.wording import counted
 from msal_lightning.oracles.base import LabelingBatch, LabelingTask
 from msal_lightning.oracles.csv_files.csv_file import COLUMNS
 
-_SIDE = 320  # pixels, of what is shown
-_LARGE = (1600, 640)  # pixels, of what is shown large where a browser cannot show the file; and of thousands of them
+_SIDE = 320  # side of a shown image in pixels
+# Sides of enlarged copies in pixels, of few images and of thousands, for files that browsers cannot show
+_LARGE = (1600, 640)
 _SHOWN = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".webp", ".avif", ".bmp"}
-_SMALL = 64  # pixels of a side up to which an image is kept exactly and enlarged in hard squares
+_SMALL = 64  # images up to this side in pixels are embedded exactly and enlarged without smoothing
 
 
 def write_sheet(
@@ -33,22 +34,24 @@ def write_sheet(
     decoding: Decoding | None = None,
     about: str = "",
 ) -> None:
-    """Write the page of a question, whole or not at all.
+    """Write the page of a batch atomically.
 
-    It works from disk: images are in it, labels are kept in the browser's local storage, and what it hands out is the
-    question's CSV file, filled. An image that cannot be read is shown as its path. The part that the model sees is
-    marked; enlarged, a page shows the file itself, or where a browser cannot a large picture of it.
+    The page works from disk: it embeds the images, keeps labels in the browser's local storage, and offers the batch's
+    CSV file with these labels for download. It shows the path of an unreadable image, and marks the part that the model
+    sees. The enlarged view shows the file itself, or a large copy if a browser cannot show the file.
 
     Args:
-        batch: what is asked.
-        file: the page.
-        allow_new_classes: the page has a field for other classes.
-        decoding: how the model sees the files; None: in colour, the whole of them.
-        about: a line on how the images are read.
+        batch: the images to label.
+        file: path of the page.
+        allow_new_classes: whether the page has a field for new classes.
+        decoding: how the model reads the files; None for whole images in colour.
+        about: a line that describes how the images are read.
     """
     items, how = batch.items, decoding or Decoding(_SIDE, 3, "squash")
 
-    large = max(_LARGE[1], int(_LARGE[0] * min(1.0, 100 / max(1, len(items))) ** 0.5))  # a page that a browser opens
+    large = max(
+        _LARGE[1], int(_LARGE[0] * min(1.0, 100 / max(1, len(items))) ** 0.5)
+    )  # keeps the page small enough for a browser
 
     def one(item: LabelingTask) -> dict[str, Any]:
         return _picture(item, how, file.absolute().parent, large)
@@ -59,7 +62,7 @@ def write_sheet(
         "name": batch.name,
         "file": f"{batch.name}.csv",
         "folder": str(batch.folder),
-        # the browser keeps labels by this key: another run or question must not find them
+        # the browser stores labels under this key, so another run or batch does not find them
         "key": f"{batch.folder.absolute()}:{batch.name}:{hashlib.blake2s(paths, digest_size=8).hexdigest()}",
         "columns": COLUMNS,
         "classes": batch.class_names,
@@ -71,7 +74,7 @@ def write_sheet(
 
 
 def _item(item: LabelingTask, picture: dict[str, Any]) -> dict[str, Any]:
-    """Fields as they stand in the CSV file, and what is shown."""
+    """Return the fields of the CSV file and the data to display."""
     return {
         "path": item.path,
         "cell": guard_path(item.path),
@@ -83,7 +86,7 @@ def _item(item: LabelingTask, picture: dict[str, Any]) -> dict[str, Any]:
 
 
 def _picture(item: LabelingTask, how: Decoding, folder: Path, side: int) -> dict[str, Any]:
-    """An image as data URIs, the way to its file, and the part that the model sees; nothing where it cannot be read."""
+    """Return data URIs, the path and the part that the model sees; nothing for an unreadable image."""
     path = str(item.file)
     try:
         is_shown = item.file.suffix.lower() in _SHOWN and how.is_plain(path)
@@ -121,14 +124,14 @@ def _data_uri(image: Image.Image, exact: bool) -> str:
 def _link(path: str, folder: Path) -> str:
     try:
         relative = os.path.relpath(path, folder).replace(os.sep, "/")
-    except ValueError:  # another drive
+    except ValueError:  # the file is on another drive
         return Path(path).absolute().as_uri()
     return quote(os.fsencode(relative))
 
 
 def _say(how: Decoding, about: str) -> str:
     seen = {
-        "crop": "the model sees the part inside the frame, or all where there is no frame",
+        "crop": "the model sees the part inside the frame, or the whole image if there is no frame",
         "letterbox": "the model sees the whole image, letterboxed",
         "squash": "the model sees the whole image, squashed to a square",
     }[how.fit]

@@ -1,4 +1,4 @@
-"""The CSV file of a question: written with blank labels, checked line by line when it comes back."""
+"""The CSV file of a labeling batch: written with blank labels, checked line by line when it is read."""
 
 import csv
 import io
@@ -17,16 +17,16 @@ from msal_lightning.io.wording import counted
 from msal_lightning.oracles.base import Annotation, LabelingBatch
 
 COLUMNS = ("path", "suggested", "score", "rank", "label")
-_DELIMITERS = (",", ";", "\t")  # of spreadsheets, by country
+_DELIMITERS = (",", ";", "\t")  # spreadsheets use different delimiters by country
 
 
 def write_csv(batch: LabelingBatch, file: Path, answers: Sequence[Annotation | None] = ()) -> None:
-    """Write the file of a question, whole or not at all.
+    """Write the file of a batch atomically.
 
     Args:
-        batch: what is asked.
-        file: the file.
-        answers: what is known already, one an item; blank labels where left out.
+        batch: the images to label.
+        file: path of the file.
+        answers: known annotations, one per image; labels are blank if left out.
     """
     rows = []
     for item, answer in zip(batch.items, answers or [None] * len(batch.items), strict=True):
@@ -36,19 +36,19 @@ def write_csv(batch: LabelingBatch, file: Path, answers: Sequence[Annotation | N
 
 
 def read_answers(batch: LabelingBatch, file: Path, allow_new_classes: bool = False) -> list[Annotation | None]:
-    """Check a filled file, the whole of it.
+    """Read and check a whole file.
 
     Args:
-        batch: what was asked.
-        file: what came back. The columns path and label are enough; a spreadsheet may have changed the delimiter and
-            the order of columns and lines, and added a byte order mark.
-        allow_new_classes: a label may be a class that is not among the question's.
+        batch: the requested images.
+        file: the filled file. Only the columns path and label are needed; a spreadsheet may have changed the delimiter
+            and the order of columns and lines, and added a byte order mark.
+        allow_new_classes: whether labels may name new classes.
 
     Returns:
-        An answer an item, in the order of the question; None where the label is blank.
+        One annotation per image, in the order of the batch; None for a blank label.
 
     Raises:
-        AnnotationError: all bad lines together, a sentence each.
+        AnnotationError: lines are wrong; the message has a sentence for each.
     """
     header, *lines = _table(file)
     column = {name: place for place, name in enumerate(header.fields)}
@@ -59,11 +59,11 @@ def read_answers(batch: LabelingBatch, file: Path, allow_new_classes: bool = Fal
             f"expected the images of {batch.name} in '{file}', got none of them: it belongs to another round or run"
         )
     classes = KnownClasses(batch.class_names, allow_new_classes)
-    first, answers = dict[int, int](), dict[int, Annotation | None]()  # by rank: line, answer
+    first, answers = dict[int, int](), dict[int, Annotation | None]()  # by rank: line, annotation
     wrong = list[str]()
     for line in lines:
         if len(line.fields) != len(header.fields):
-            problem = f"expected {len(header.fields)} fields, as the first line has, got {len(line.fields)}"
+            problem = f"expected {len(header.fields)} fields as in the first line, got {len(line.fields)}"
             wrong.append(f"line {line.number}: {problem}")
             continue
         path = line.fields[column["path"]]
@@ -72,7 +72,7 @@ def read_answers(batch: LabelingBatch, file: Path, allow_new_classes: bool = Fal
             rank = line.fields[column["rank"]] if "rank" in column else ""
             wrong.append(f"line {line.number}: {_no_such_path(path, rank, batch, named)}")
         elif item.rank in first:
-            wrong.append(f"line {line.number}: '{item.path}' stands in line {first[item.rank]} already")
+            wrong.append(f"line {line.number}: '{item.path}' is already in line {first[item.rank]}")
         else:
             first[item.rank] = line.number
             try:
@@ -80,15 +80,15 @@ def read_answers(batch: LabelingBatch, file: Path, allow_new_classes: bool = Fal
             except ValueError as error:
                 wrong.append(f"line {line.number}: {error}")
     missing = [item.path for item in batch.items if item.rank not in first]
-    if missing and not wrong:  # else they may be those of lines that could not be read
+    if missing and not wrong:  # otherwise unreadable lines may be the missing ones
         end = (lines or [header])[-1].number + 1
         wrong = [f"line {end}: expected a line for '{path}', got none" for path in missing]
     if wrong:
         many = counted(len(wrong), "line")
         listed = "".join(f"\n  {sentence}" for sentence in wrong)
         raise AnnotationError(
-            f"{many} of '{file}' cannot be taken over, so nothing was: correct what follows and give the same command "
-            f"again{listed}"
+            f"{many} of '{file}' cannot be accepted, so no label was accepted: correct these lines and run the same "
+            f"command again{listed}"
         )
     return [answers[item.rank] for item in batch.items]
 
@@ -99,7 +99,7 @@ class _Line(NamedTuple):
 
 
 def _table(file: Path) -> list[_Line]:
-    """Lines that are not blank, the first one with the names of the columns."""
+    """Return the lines that are not blank; the first one has the column names."""
     save = "save it as CSV in UTF-8 with the columns path and label"
     try:
         text = read_regular(file, LARGEST_TABLE).decode("utf-8-sig")
@@ -124,7 +124,7 @@ def _table(file: Path) -> list[_Line]:
     names = found[best]
     if twice := sorted({name for name in names if name and names.count(name) > 1}):
         raise AnnotationError(
-            f"expected each column once in the first line of '{file}', got {twice[0]} twice: remove one"
+            f"expected each column once in the first line of '{file}', got {twice[0]} twice: remove one of them"
         )
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_DELIMITERS[best], strict=True)
     lines, end = list[_Line](), 0
@@ -146,24 +146,24 @@ def _fields(line: str, delimiter: str) -> list[str]:
 
 
 def _plain(path: str) -> str:
-    """The same for all ways to write a path that a person or a spreadsheet may have changed it to."""
+    """Normalize a path that a person or a spreadsheet may have rewritten."""
     return unicodedata.normalize("NFC", path).removeprefix("./")
 
 
 def _no_such_path(path: str, rank: str, batch: LabelingBatch, named: set[str]) -> str:
-    """Why a path is refused, by the rank that its line still has."""
+    """Return why a path is wrong, using the rank in its line."""
     place = int(rank) if rank.strip().isascii() and rank.strip().isdecimal() else -1
     if 0 <= place < len(batch.items) and _plain(request := batch.items[place].path) not in named:
-        return f"the path '{path}' was '{request}' when it was asked: change it back"
-    return f"'{path}' was not asked in {batch.name}: remove the line"
+        return f"the path '{path}' was '{request}' in the labeling request: change it back"
+    return f"'{path}' is not in the labeling request {batch.name}: remove the line"
 
 
 class KnownClasses:
-    """Turns what stands in the column label into answers.
+    """Turns fields of the column label into annotations.
 
     Args:
-        names: of the known classes.
-        allow_new: other classes may come in.
+        names: names of the known classes.
+        allow_new: whether new classes are allowed.
     """
 
     def __init__(self, names: Sequence[str], allow_new: bool) -> None:
@@ -171,10 +171,10 @@ class KnownClasses:
         self._by_text = {_text(name): name for name in names}
 
     def answer(self, field: str) -> Annotation | None:
-        """None where the field is blank.
+        """Return the annotation in a field; None if the field is blank.
 
         Raises:
-            ValueError: what is wrong with it.
+            ValueError: the field is wrong; the message says how.
         """
         text = _text(unguard(field))
         if not text:

@@ -1,4 +1,4 @@
-"""A person who fills in CSV files."""
+"""The oracle of a person who fills in CSV files."""
 
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class Files(Oracle):
-    """Each question is a CSV file with a blank column label, and a contact sheet, in the folder queries of the run.
+    """Writes each batch as a CSV file with a blank column label and as a contact sheet, in the run's folder queries.
 
     Args:
-        allow_new_classes: labels may name classes that were not known; the next model has them.
+        allow_new_classes: labels may name new classes, which the next model then has.
     """
 
     def __init__(self, allow_new_classes: bool = False) -> None:
@@ -30,22 +30,22 @@ class Files(Oracle):
         self._data = data
 
     def ask(self, batch: LabelingBatch) -> list[Annotation]:
-        """Write the files where they are not there yet, and read what was filled in.
+        """Write the files if they are missing, and read the labels.
 
         Raises:
             AwaitingLabels: labels are blank.
-            AnnotationError: bad lines, all together.
+            AnnotationError: lines of the file are wrong.
         """
         file = batch.folder / f"{batch.name}.csv"
         sheet = file.with_suffix(".html")
         if not sheet.exists():
             read_as = (self._data.decoding, self._data.describe()) if self._data else (None, "")
             write_sheet(batch, sheet, self.allow_new_classes, *read_as)
-        if not file.exists():  # never overwritten: a person may have typed into it
+        if not file.exists():  # never overwritten, because a person may have filled it in
             write_csv(batch, file)
         answers = read_answers(batch, file, self.allow_new_classes)
         given = [answer for answer in answers if answer is not None]
         if missing := len(answers) - len(given):
-            how = f"fill in the column label, or open {sheet.name} beside it; then give the same command again"
+            how = f"fill in the column label, or open {sheet.name} beside it; then run the same command again"
             raise AwaitingLabels(missing, str(file), how)
         return given

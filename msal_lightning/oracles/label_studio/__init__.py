@@ -1,1 +1,1 @@
-"""People label in Label Studio, a page in the browser for one or many annotators."""
+"""Annotation in Label Studio, a web page for one or many annotators."""

@@ -1,4 +1,4 @@
-"""What annotators see in Label Studio for an image, and what their annotations say."""
+"""The annotators' page in Label Studio, and the meaning of their annotations."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,19 +8,22 @@ from msal_lightning.data.places import SKIP, UNSURE
 from msal_lightning.errors import AnnotationError
 
 CONTROL, IMAGE, NEW_CONTROL = "label", "image", "new_class"
-REASON_OF = {f"({SKIP})": SKIP, f"({UNSURE})": UNSURE}  # choice: reason; a class may be called skip
+REASON_OF = {
+    f"({SKIP})": SKIP,
+    f"({UNSURE})": UNSURE,
+}  # choice: reason; the parentheses distinguish it from a class named skip
 NEW = "(new class)"
 
 
 def labeling_config(class_names: Sequence[str], allow_new_classes: bool = False) -> str:
-    """XML of the page: the image, a choice for each class, one to skip and one for unsure.
+    """Return the XML of the page: the image, one choice for each class, one to skip, one for unsure.
 
     Args:
-        class_names: in the order of the choices.
-        allow_new_classes: a further choice opens a text field.
+        class_names: classes in the order of the choices.
+        allow_new_classes: add a choice that opens a text field.
 
     Raises:
-        AnnotationError: a class name cannot stand there.
+        AnnotationError: a class name cannot be used there.
     """
     view = ElementTree.Element("View")
     ElementTree.SubElement(view, "Image", name=IMAGE, value=f"${IMAGE}")
@@ -35,18 +38,18 @@ def labeling_config(class_names: Sequence[str], allow_new_classes: bool = False)
 
 
 def completed_config(present: str, class_names: Sequence[str], allow_new_classes: bool = False) -> str:
-    """The page of a project that exists, with the choices that it lacks; what a person changed in it stays.
+    """Add missing choices to the page of an existing project; manual changes stay.
 
     Args:
-        present: XML of the page as it is.
-        class_names: classes that must be there.
-        allow_new_classes: whether a text field must be there.
+        present: XML of the existing page.
+        class_names: classes that the page must offer.
+        allow_new_classes: whether the page must have a text field.
 
     Returns:
-        ``present`` itself where nothing is missing.
+        XML of the completed page; ``present`` itself if nothing is missing.
 
     Raises:
-        AnnotationError: it is a page for something else.
+        AnnotationError: the page is not for labeling images with classes.
     """
     try:
         view = ElementTree.fromstring(present or "<View/>")
@@ -59,8 +62,8 @@ def completed_config(present: str, class_names: Sequence[str], allow_new_classes
     if control is None or image is None:
         raise AnnotationError(
             f"expected the project of oracle.project to have <Choices name='{CONTROL}'> and an <Image> with "
-            f"value='${IMAGE}' in its labeling configuration, got another one: set oracle.project to a title that is "
-            "not taken, and the project is made"
+            f"value='${IMAGE}' in its labeling configuration, got another configuration: set oracle.project to an "
+            "unused title, and the project is created"
         )
     there = {node.get("value") for node in control.iter("Choice")}
     missing = [name for name in _choices(class_names, allow_new_classes) if name not in there]
@@ -79,11 +82,12 @@ def _choices(class_names: Sequence[str], allow_new_classes: bool) -> list[str]:
     for name in class_names:
         if name in own:
             raise AnnotationError(
-                f"expected no class with the name '{name}', which Label Studio's page needs: rename it"
+                f"expected no class with the name '{name}', which Label Studio's page needs: rename the class"
             )
         if any((ord(letter) < 32 and letter not in "\t\n\r") or ord(letter) in (0xFFFE, 0xFFFF) for letter in name):
             raise AnnotationError(
-                f"expected class names without control characters, got {name!r}, which XML cannot hold: rename it"
+                f"expected class names without control characters, got {name!r}, which XML cannot hold: rename the "
+                "class"
             )
     return [*class_names, *(own if allow_new_classes else REASON_OF)]
 
@@ -102,19 +106,19 @@ def _add_text_field(view: ElementTree.Element) -> None:
 
 
 def prediction(class_name: str, confidence: float | None, version: str) -> dict[str, Any]:
-    """What the model says about an image, in Label Studio's format; annotators see it chosen already."""
+    """Return the model's prediction in Label Studio's format; annotators see it preselected."""
     result = {"from_name": CONTROL, "to_name": IMAGE, "type": "choices", "value": {"choices": [class_name]}}
     return {"model_version": version, "score": confidence, "result": [result]}
 
 
 def vote(annotation: Mapping[str, Any]) -> tuple[str, bool] | None:
-    """What one submitted annotation says.
+    """Read one submitted annotation.
 
     Args:
-        annotation: as the server gives it.
+        annotation: annotation in the server's format.
 
     Returns:
-        Choice or new class, and whether it is a new class; None where it says nothing.
+        The choice or new class, and whether it is a new class; None for an empty annotation.
     """
     if annotation.get("was_cancelled"):  # Label Studio's own button
         return f"({SKIP})", False

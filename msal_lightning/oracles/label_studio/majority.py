@@ -1,4 +1,4 @@
-"""When several annotators label an image, what counts."""
+"""The majority vote of several annotators."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,15 +8,15 @@ from msal_lightning.oracles.base import Annotation
 
 
 def majority(votes: Sequence[Annotation], annotators: int) -> Annotation | None:
-    """The answer that more than half of the annotators gave.
+    """Return the label that more than half of the annotators gave.
 
     Args:
-        votes: one an annotator; to skip an image is a vote like a class.
-        annotators: votes that an image needs.
+        votes: one per annotator; skip and unsure are votes like a class.
+        annotators: number of votes that an image needs.
 
     Returns:
-        None while votes are missing; ``unsure`` when all are in and no answer has more than half of them: nobody would
-        be asked again, so to wait would be for ever.
+        None while votes are missing; ``unsure`` if all votes are in without a majority, because no further vote would
+        come.
     """
     if len(votes) < annotators:
         return None

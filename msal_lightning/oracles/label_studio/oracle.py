@@ -1,4 +1,4 @@
-"""People label in Label Studio: images become tasks, and what its annotators submit are the labels."""
+"""The oracle of Label Studio: images become tasks, and submitted annotations become labels."""
 
 import json
 import time
@@ -26,30 +26,30 @@ from msal_lightning.oracles.label_studio.server import TOKEN, AwayError, Server,
 if TYPE_CHECKING:
     from msal_lightning.data.base import ActiveDataModule
 
-_STATE = "label_studio.json"  # beside the files of the questions
-_VERSION = "msal_lightning"  # of the predictions
-_AT_ONCE = 50  # images in a request: a request that fails is short to repeat
-_PAUSES = (1, 3)  # seconds before a second and a third try
-_LISTED_WITHIN = 60  # seconds; a server with workers takes tasks in later
+_STATE = "label_studio.json"  # file name in the folder queries
+_VERSION = "msal_lightning"  # model version of the predictions
+_AT_ONCE = 50  # images per request, so a failed request is short to repeat
+_PAUSES = (1, 3)  # seconds before the second and the third try
+_LISTED_WITHIN = 60  # seconds; a server with workers imports tasks later
 
 
 class LabelStudio(Oracle):
-    """The queried images become tasks of a Label Studio project; what its annotators submit are the labels.
+    """Adds queried images as tasks to a Label Studio project; submitted annotations become labels.
 
-    Each task holds score, rank and prediction, for sorting; a task is known by run, question and path, so asking again
-    adds nothing twice. The access token comes from the environment variable ``LABEL_STUDIO_API_KEY`` and goes nowhere
-    but to the server.
+    Each task has score, rank and prediction, for sorting. Run, batch and path identify a task, so a repeated request
+    adds no duplicates. The access token comes from the environment variable ``LABEL_STUDIO_API_KEY`` and is sent only
+    to the server.
 
     Args:
-        url: of the server.
-        project: its title; made where there is none.
-        annotators: people who have to label an image before it counts, by :func:`~.majority.majority`.
-        allow_new_classes: the page has a text field for a class that is not known.
-        image_url: where the images are served, with ``{path}`` in it, as ``https://files.example.com/{path}``; None
+        url: address of the server.
+        project: title of the project; created if missing.
+        annotators: number of people who label each image; the majority counts, see :func:`~.majority.majority`.
+        allow_new_classes: the page has a text field for new classes.
+        image_url: address of the images with ``{path}`` in it, for example ``https://files.example.com/{path}``; None
             uploads them to Label Studio.
 
     Raises:
-        AnnotationError: an option out of range.
+        AnnotationError: an option is out of range.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class LabelStudio(Oracle):
             raise AnnotationError(
                 f"expected oracle.url without a user, password or query: set a token in {TOKEN} instead"
             )
-        if not 3 <= len(project.strip()) <= 50:  # Label Studio's own bounds
+        if not 3 <= len(project.strip()) <= 50:  # limits of Label Studio
             raise AnnotationError(
                 f"expected oracle.project to have 3 to 50 letters, got '{project}': choose another title"
             )
@@ -88,7 +88,7 @@ class LabelStudio(Oracle):
                 "oracle.image_url"
             )
         self._data = data
-        read_token()  # before hours of training, not after
+        read_token()  # fails before hours of training, not after
         if find_spec("label_studio_sdk") is None:
             raise AnnotationError(
                 "--oracle LabelStudio needs the SDK of Label Studio, which is not installed: run "
@@ -107,16 +107,14 @@ class LabelStudio(Oracle):
                 return self._ask(batch, state)
             except AwayError as error:
                 if pause is not None:
-                    time.sleep(pause)  # all of it again: what the server has already is not pushed a second time
+                    time.sleep(pause)  # repeats all steps; tasks that the server already has are not sent again
                     continue
                 if batch.name in state.pushed:
                     where = f"{self.url}, which does not answer ({error})"
-                    raise AwaitingLabels(
-                        len(batch.items), where, "start it; then give the same command again"
-                    ) from None
+                    raise AwaitingLabels(len(batch.items), where, "start it; then run the same command again") from None
                 raise AnnotationError(
                     f"expected Label Studio at oracle.url {self.url}, got no answer ({error}): start it with "
-                    "`label-studio start` and give the same command again"
+                    "`label-studio start` and run the same command again"
                 ) from None
         raise AssertionError
 
@@ -131,14 +129,14 @@ class LabelStudio(Oracle):
         answers = self._read(batch, [tasks[item.path] for item in batch.items], where)
         ready = [answer for answer in answers if answer is not None]
         if len(ready) < len(answers):
-            how = "submit an annotation for each task there; then give the same command again"
+            how = "submit an annotation for each task there; then run the same command again"
             raise AwaitingLabels(len(answers) - len(ready), where, how)
         return ready
 
     def _push(
         self, server: "Server", project: int, batch: LabelingBatch, items: Sequence[LabelingTask], state: "_State"
     ) -> dict[str, list[Any]]:
-        """Make the tasks of these items; they may be there already when a request before was cut off."""
+        """Create tasks for these images; the server may have some already after an interrupted request."""
         for start in range(0, len(items), _AT_ONCE):
             part = items[start : start + _AT_ONCE]
             if self.image_url is None:
@@ -158,11 +156,11 @@ class LabelStudio(Oracle):
             time.sleep(1)
 
     def _read(self, batch: LabelingBatch, tasks: list[list[Any]], where: str) -> list[Annotation | None]:
-        """An answer an item, None where votes are missing.
+        """Return one annotation per image; None while votes are missing.
 
         Args:
-            batch: what was asked.
-            tasks: of each item; more than one where a request was cut off at the wrong instant.
+            batch: the requested images.
+            tasks: server tasks of each image; an interrupted request may have created duplicates.
             where: page of the project.
         """
         classes = KnownClasses(batch.class_names, self.allow_new_classes)
@@ -191,8 +189,8 @@ class LabelStudio(Oracle):
             many = "1 annotation" if len(wrong) == 1 else f"{len(wrong)} annotations"
             listed = "".join(f"\n  {sentence}" for sentence in wrong)
             raise AnnotationError(
-                f"{many} of {batch.name} cannot be taken over, so nothing was: correct what follows in Label Studio "
-                f"and give the same command again{listed}"
+                f"{many} of {batch.name} cannot be accepted, so no label was accepted: correct these annotations in "
+                f"Label Studio and run the same command again{listed}"
             )
         if split and None not in answers:
             self._say_split(batch, split)
@@ -204,13 +202,13 @@ class LabelStudio(Oracle):
             listed = say_disagreements(file, split)
         except OSError as error:
             raise AnnotationError(
-                f"cannot write '{file}' ({error.strerror}): make room or give it back to you"
+                f"cannot write '{file}' ({error.strerror}): free disk space or make the file writable"
             ) from None
         say(f"annotators disagree about {len(split)} of {len(batch.items)} images of {batch.name}:\n{listed}")
 
 
 def _task(item: LabelingTask, image: str, batch: LabelingBatch, run: str) -> dict[str, Any]:
-    """In Label Studio's format; what is in ``data`` becomes columns that annotators can sort and filter by."""
+    """Return a task in Label Studio's format; the fields of ``data`` become columns to sort and filter by."""
     known = {"score": item.score, "confidence": item.confidence, "suggested": item.suggested}
     data = {"image": image, "question": batch.name, "rank": item.rank, "path": item.path, "run": run}
     predictions = [] if item.suggested is None else [prediction(item.suggested, item.confidence, _VERSION)]
@@ -221,7 +219,7 @@ def _task(item: LabelingTask, image: str, batch: LabelingBatch, run: str) -> dic
 
 
 def _latest(tasks: Sequence[Any]) -> list[dict[str, Any]]:
-    """The newest submitted annotation of each annotator; drafts are kept elsewhere and do not count."""
+    """Return the newest submitted annotation of each annotator; drafts are not among them."""
     newest = dict[Any, dict[str, Any]]()
     for task in tasks:
         for entry in task.annotations or []:
@@ -235,7 +233,7 @@ def _latest(tasks: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 class _State:
-    """What the run remembers of the server: its own name there, and which questions are there as a whole."""
+    """The run's notes about the server: its own name there, and the batches that are completely sent."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -243,7 +241,7 @@ class _State:
         self.run: str = content.get("run") or uuid.uuid4().hex[:12]
         self.pushed: list[str] = content.get("pushed", [])
         if not content:
-            self._write()  # before the first task has that name
+            self._write()  # on disk before any task uses this name
 
     def add(self, batch: str) -> None:
         if batch not in self.pushed:

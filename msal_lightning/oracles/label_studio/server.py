@@ -1,4 +1,4 @@
-"""The server of Label Studio: requests, what its answers mean, and the token that goes with them."""
+"""The server of Label Studio: requests, responses and the access token."""
 
 import io
 import json
@@ -21,38 +21,39 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 TOKEN = "LABEL_STUDIO_API_KEY"
-_SHOWN = {".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp"}  # by every browser, and taken by the server
-_WHOLE = 2**16  # pixels: a JPEG is not decoded at less
-_AWAY = {408, 425, 429, 500, 502, 503, 504}  # what a server or its proxy says for a while only
+_SHOWN = {".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp"}  # formats that every browser shows and the server accepts
+_WHOLE = 2**16  # pixels; larger than any image, so that a JPEG is decoded at full size
+_AWAY = {408, 425, 429, 500, 502, 503, 504}  # temporary status codes of a server or its proxy
 
 
 class AwayError(Exception):
-    """The server does not answer, for now."""
+    """The server does not respond at the moment."""
 
 
 def read_token() -> str:
-    """The access token, from the environment.
+    """Read the access token from the environment.
 
     Raises:
-        AnnotationError: it is not set, or is no token.
+        AnnotationError: the token is missing or malformed.
     """
     token = os.environ.get(TOKEN, "").strip()
     if not token:
         raise AnnotationError(
-            f"expected the environment variable {TOKEN} to hold an access token of Label Studio, it is not set: take "
-            "one from 'Account & Settings' there"
+            f"expected the environment variable {TOKEN} to hold an access token of Label Studio, but it is not set: "
+            "copy the token from 'Account & Settings' there"
         )
-    if not re.fullmatch(r"[\x21-\x7e]+", token):  # httpx would show it in its complaint
+    if not re.fullmatch(r"[\x21-\x7e]+", token):  # httpx would show the token in its error
         raise AnnotationError(
-            f"expected one word in the environment variable {TOKEN}, got spaces or other signs: set it anew"
+            f"expected one word in the environment variable {TOKEN}, got spaces or other characters: set it again"
         )
     return token
 
 
 class Server:
-    """The requests to Label Studio, through its SDK.
+    """Sends requests to Label Studio through its SDK.
 
-    Every failure is an :class:`AwayError` (try again) or a :class:`UserError`; neither holds a request and its token.
+    Every failure is an :class:`AwayError` (try again) or a :class:`UserError`; neither contains the request with its
+    token.
     """
 
     def __init__(self, url: str) -> None:
@@ -62,7 +63,7 @@ class Server:
         import httpx
         from label_studio_sdk import client
 
-        sdk: Any = client  # its own constructor has no types
+        sdk: Any = client  # the SDK's constructor has no types
         self._http = httpx.Client(timeout=60, follow_redirects=True)
         self._client: Any = self._try(
             lambda: sdk.LabelStudio(base_url=self._url, api_key=read_token(), httpx_client=self._http)
@@ -73,7 +74,7 @@ class Server:
         self._http.close()
 
     def project(self, title: str, class_names: Sequence[str], allow_new_classes: bool, annotators: int) -> int:
-        """Number of the project with this title and a page that has the classes; made where there is none."""
+        """Return the number of the project with this title; create or complete it if needed."""
         found = self._try(lambda: [project for project in self._client.projects.list() if project.title == title])
         if not found:
             made = self._try(
@@ -84,7 +85,7 @@ class Server:
                     maximum_annotations=annotators,
                     show_skip_button=True,
                     show_collab_predictions=True,
-                    request_options={"max_retries": 0},  # a second one would be made
+                    request_options={"max_retries": 0},  # a retry would create a second project
                 )
             )
             return int(made.id)
@@ -92,14 +93,14 @@ class Server:
         present = project.label_config or ""
         config = completed_config(present, class_names, allow_new_classes)
         changes: dict[str, Any] = {} if config == present else {"label_config": config}
-        if (project.maximum_annotations or 1) < annotators:  # else the server would stop to ask too early
+        if (project.maximum_annotations or 1) < annotators:  # otherwise the server would hide the task too early
             changes["maximum_annotations"] = annotators
         if changes:
             self._try(lambda: self._client.projects.update(project.id, **changes))
         return int(project.id)
 
     def tasks(self, project: int, run: str, batch: str) -> dict[str, list[Any]]:
-        """The tasks of a question with their annotations, by path, oldest first."""
+        """Return the tasks of a batch with their annotations, by path, oldest first."""
         wanted = {"run": run, "question": batch}
         items = [
             {"filter": f"filter:tasks:data.{key}", "operator": "equal", "type": "String", "value": value}
@@ -115,15 +116,15 @@ class Server:
         return {path: sorted(same, key=lambda task: task.id) for path, same in tasks.items()}
 
     def upload(self, project: int, items: Sequence[LabelingTask], decoding: "Decoding | None" = None) -> list[str]:
-        """Send image files; the SDK has no method for it, so the request is our own, with the SDK's authorization.
+        """Upload image files with the SDK's authorization; the SDK itself has no method for uploads.
 
         Args:
-            project: its number on the server.
-            items: of the question.
-            decoding: how files that a browser does not show are made to be seen; None: in colour.
+            project: number of the project on the server.
+            items: tasks of the batch.
+            decoding: how to convert files that a browser cannot show; None for colour.
 
         Returns:
-            Their addresses on the server, in the order of the items.
+            Addresses of the images on the server, in order.
         """
         images = zip(items, _images(items, decoding), strict=True)
         files = {str(item.rank): (f"{item.rank:06d}{suffix}", content) for item, (suffix, content) in images}
@@ -138,10 +139,10 @@ class Server:
             if response.status_code >= 300:
                 raise self._refusal(response.status_code, _json(response.text))
             ids = response.json().get("file_upload_ids")
-            if ids is None:  # the Enterprise edition takes files in later, without telling their names
+            if ids is None:  # the Enterprise edition imports files later and does not return their names
                 raise AnnotationError(
-                    f"expected {self._url} to take image files, which this edition of Label Studio does not: serve the "
-                    "images elsewhere and set oracle.image_url"
+                    f"expected {self._url} to accept image uploads, but this edition of Label Studio does not: serve "
+                    "the images elsewhere and set oracle.image_url"
                 )
             named = {file.id: file.file for file in self._client.files.list(project, ids=json.dumps(ids))}
             return [named[number] for number in ids]
@@ -150,15 +151,15 @@ class Server:
         return [f"/data/{stored[files[str(item.rank)][0]]}" for item in items]
 
     def add_tasks(self, project: int, tasks: list[dict[str, Any]]) -> None:
-        """Make tasks; called for those that :meth:`tasks` does not have."""
-        options: Any = {"max_retries": 0}  # the SDK would send them again without looking what has arrived
+        """Create tasks; call it only for images that :meth:`tasks` does not list."""
+        options: Any = {"max_retries": 0}  # an SDK retry would not check which tasks have arrived
         self._try(lambda: self._client.projects.import_tasks(project, request=tasks, request_options=options))
 
     def _try(self, request: Callable[[], _T]) -> _T:
         from httpx import TransportError
         from label_studio_sdk.core.api_error import ApiError
 
-        # from None: what is below has the headers of the request, and those have the token
+        # from None: the cause holds the request's headers, and these hold the token
         try:
             return request()
         except TransportError as error:
@@ -180,10 +181,10 @@ class Server:
         said = " ".join(said.replace(read_token(), "***").split())[:300]
         if status in (401, 403):
             return AnnotationError(
-                f"expected an access token for {self._url} in the environment variable {TOKEN}, the server refuses the "
-                f"one that is there ({said}): take another one from 'Account & Settings' there"
+                f"expected an access token for {self._url} in the environment variable {TOKEN}, but the server rejects "
+                f"it ({said}): copy another token from 'Account & Settings' there"
             )
-        return AnnotationError(f"Label Studio at {self._url} refuses a request ({said}): mend it there")
+        return AnnotationError(f"Label Studio at {self._url} rejects a request ({said}): fix the cause there")
 
 
 def _json(text: str) -> Any:
@@ -194,7 +195,7 @@ def _json(text: str) -> Any:
 
 
 def _images(items: Sequence[LabelingTask], decoding: "Decoding | None") -> Iterator[tuple[str, bytes]]:
-    """Suffix and content of each image as a browser can show it: as it lies on disk, or as PNG."""
+    """Yield suffix and content of each image in a form that browsers show: the file itself, or a PNG."""
     from msal_lightning.data.decoding import Decoding
     from msal_lightning.data.formats import UNREADABLE
 

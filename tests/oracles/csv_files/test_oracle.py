@@ -202,7 +202,7 @@ BROKEN = {
     "class in capitals": (lambda t: edit(t, 3, lambda s: s + "SKIP"), "did you mean skip"),
     "unknown path": (lambda t: "\n".join([*t, "nowhere.png,,,,1"]), "'nowhere.png' was not asked in initial"),
     "changed path": (lambda t: edit(t, 4, lambda s: "x" + s), "was '"),
-    "path twice": (lambda t: "\n".join([*t, t[1]]), "stands in line 2 already"),
+    "path twice": (lambda t: "\n".join([*t, t[1]]), "is already in line 2"),
     "missing line": (lambda t: "\n".join(t[:-1]), "expected a line for"),
     "wrong columns": (lambda t: "\n".join(["file,class", *t[1:]]), "expected the columns path and label"),
     "no header": (lambda t: "\n".join(t[1:]), "expected the columns path and label"),
@@ -268,6 +268,6 @@ def test_what_is_no_file_is_a_sentence(argument, waiting, tmp_path, capsys):
     run, _ = waiting
     (tmp_path / "folder").mkdir()
     assert main(["label", str(run), str(tmp_path / argument)]) == 2
-    assert "give a CSV file with path and label" in capsys.readouterr().err
+    assert "give a CSV file with the columns path and label" in capsys.readouterr().err
     assert main(["label", str(tmp_path), "x.csv"]) == 2
     assert "to be a run directory" in capsys.readouterr().err

@@ -48,7 +48,7 @@ def test_the_sdk_of_label_studio_takes_the_page_and_the_prediction():
 
 @pytest.mark.parametrize("name", ["(skip)", "(unsure)", "(new class)", "a\x01b", "a\x00"])
 def test_names_that_cannot_stand_there_are_refused(name):
-    with pytest.raises(UserError, match="rename it"):
+    with pytest.raises(UserError, match="rename the class"):
         labeling_config(["cat", name])
 
 

@@ -160,8 +160,8 @@ def test_a_server_that_is_down(batch):
 @pytest.mark.parametrize(
     ("status", "body", "kind", "sentence"),
     [
-        (401, json.dumps({"detail": f"Invalid token {TOKEN}."}), "application/json", "refuses the one that is there"),
-        (403, json.dumps({"detail": "no"}), "application/json", "refuses the one that is there"),
+        (401, json.dumps({"detail": f"Invalid token {TOKEN}."}), "application/json", "the server rejects it"),
+        (403, json.dumps({"detail": "no"}), "application/json", "the server rejects it"),
         (200, "<html>Welcome to nginx</html>", "text/html", "got something else"),
         (404, "<html>nothing here</html>", "text/html", "got something else"),
         (400, json.dumps({"validation_errors": {"title": [TOKEN]}}), "application/json", "HTTP 400"),

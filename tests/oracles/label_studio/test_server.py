@@ -339,7 +339,7 @@ def test_a_personal_access_token(server, ask_about, monkeypatch, tmp_path):
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", personal)
     waits(LabelStudio("personal", url=server.url), ask_about("initial", 2), 2)
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", wrong := "0" * 40)
-    with pytest.raises(UserError, match="refuses the one that is there") as error:
+    with pytest.raises(UserError, match="the server rejects it") as error:
         LabelStudio("personal", url=server.url).ask(ask_about("round-000", 2))
     assert wrong not in str(error.value)
     assert not [f for f in tmp_path.rglob("*.json") if personal in f.read_text()]
