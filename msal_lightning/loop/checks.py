@@ -78,9 +78,9 @@ class ModelCheck:
 
     Args:
         new_model: makes a model.
-        data: set up.
-        strategy: of the queries.
-        max_epochs: of each fit, if there is a limit.
+        data: data module after ``setup``.
+        strategy: the query strategy.
+        max_epochs: epochs of each fit; None without a limit.
 
     Attributes:
         head: name of the model's head; None until the classes are known.
@@ -103,8 +103,9 @@ class ModelCheck:
         """Check the model before anything is labeled.
 
         Args:
-            names_classes: the labels still have to name the classes; :meth:`with_classes` follows then.
-            queries: the strategy selects images.
+            names_classes: whether the classes are unknown until labels name them;
+                :meth:`with_classes` must follow then.
+            queries: whether the strategy selects images.
         """
         if names_classes:
             self.without_classes()
@@ -125,10 +126,10 @@ class ModelCheck:
             try_model(model, self._data.images.shape[1:], self._max_epochs)
 
     def with_classes(self, queries: bool = True) -> None:
-        """Check everything, once the classes are known.
+        """Check everything as soon as the classes are known.
 
         Args:
-            queries: the strategy selects images.
+            queries: whether the strategy selects images.
 
         Raises:
             ConfigError: the model cannot be trained, or does not fit the strategy.

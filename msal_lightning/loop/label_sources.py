@@ -42,8 +42,8 @@ class LabelSource(ABC):
         title: how images are selected, for the first line of the run.
 
     Attributes:
-        queries: the strategy selects images.
-        keeps_model: the model of a round must be saved before its labels are there.
+        queries: whether the strategy selects images.
+        keeps_model: whether the model of a round must be saved before its labels are there.
     """
 
     keeps_model = False

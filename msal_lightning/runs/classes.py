@@ -149,7 +149,7 @@ def accuracy_scope(runs: Iterable[Sequence["RoundRecord"]]) -> str:
 
 
 def accuracy_name(records: Sequence["RoundRecord"]) -> str:
-    """``final accuracy``, or of how many classes it is the accuracy where the test set lacks some."""
+    """Return ``final accuracy``, or :attr:`MissingClasses.scope` if the test set lacks classes."""
     return accuracy_scope([records]) or "final accuracy"
 
 

@@ -113,7 +113,7 @@ def test_overwrite_sets_a_persons_work_aside(photos, options, person, tmp_path, 
     person(run / "queries/initial.csv")
     typed = (run / "queries/initial.csv").read_bytes()
     assert main([*argv, "--loop.initial_size", "31"]) == 2
-    assert "asks a person for labels with another configuration" in capsys.readouterr().err
+    assert "has a pending labeling request of another configuration" in capsys.readouterr().err
     assert (run / "queries/initial.csv").read_bytes() == typed
     assert main([*argv, "--overwrite"]) == 0
     assert (run / "queries-1/initial.csv").read_bytes() == typed

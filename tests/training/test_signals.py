@@ -98,7 +98,7 @@ def test_slurm_requeues_the_job_and_its_next_start_goes_on(tmp_path, commands):
 
     second = commands.run(*command, cwd=tmp_path, **slurm, SLURM_RESTART_COUNT="1")  # --overwrite counts once only
     assert second.returncode == 0, second.stderr
-    assert "goes on after epoch" in second.stdout
+    assert "resumes after epoch" in second.stdout
     assert not list((tmp_path / "out").glob("hpc_ckpt_*.ckpt"))
     assert commands.run(*command, "--run_dir", "whole", cwd=tmp_path).returncode == 0
     assert (tmp_path / "out" / "ledger.csv").read_bytes() == (tmp_path / "whole" / "ledger.csv").read_bytes()

@@ -109,7 +109,9 @@ def _table(file: Path) -> list[_Line]:
         ) from None
     except (OSError, TooLargeError) as error:
         why = getattr(error, "strerror", None) or error
-        raise AnnotationError(f"cannot read '{file}' ({why}): give a CSV file with path and label") from None
+        raise AnnotationError(
+            f"cannot read '{file}' ({why}): give a CSV file with the columns path and label"
+        ) from None
     if "\0" in text:
         raise AnnotationError(f"expected text in '{file}', got NUL bytes: {save}")
     first = next(iter(text.lstrip().splitlines()), "")

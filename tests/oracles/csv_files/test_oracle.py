@@ -200,7 +200,10 @@ def path_of(line):
 BROKEN = {
     "unknown class": (lambda t: edit(t, 3, lambda s: s + "horse"), "line 3: the class 'horse' is not known"),
     "class in capitals": (lambda t: edit(t, 3, lambda s: s + "SKIP"), "did you mean skip"),
-    "unknown path": (lambda t: "\n".join([*t, "nowhere.png,,,,1"]), "'nowhere.png' was not asked in initial"),
+    "unknown path": (
+        lambda t: "\n".join([*t, "nowhere.png,,,,1"]),
+        "'nowhere.png' is not in the labeling request initial",
+    ),
     "changed path": (lambda t: edit(t, 4, lambda s: "x" + s), "was '"),
     "path twice": (lambda t: "\n".join([*t, t[1]]), "is already in line 2"),
     "missing line": (lambda t: "\n".join(t[:-1]), "expected a line for"),
