@@ -269,9 +269,7 @@ def test_a_replay_on_another_dataset_is_refused(make_loop, tmp_path):
     make_loop("first").run()
     loop = make_loop("again", replay=str(tmp_path / "first"))
     loop.data.hidden_labels._HiddenLabels__labels += 1
-    with pytest.raises(
-        UserError, match=r"first' was made with, got others \(the label of train image 0 is another one\)"
-    ):
+    with pytest.raises(UserError, match=r"first', got others \(the label of train image 0 is another one\)"):
         loop.run()
 
 
