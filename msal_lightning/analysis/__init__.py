@@ -1,1 +1,1 @@
-"""What is computed and drawn from the records of runs."""
+"""Statistics, reports and figures from the records of runs."""

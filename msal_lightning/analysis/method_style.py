@@ -1,4 +1,4 @@
-"""Colour and dashes of a method, the same in every figure and page, whichever other methods stand beside it."""
+"""Colour and dashes of a method, which are the same in every figure and page, beside any other methods."""
 
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -11,7 +11,7 @@ DASHES = (
 )
 """Lengths of strokes and gaps, in pixels of the page. The first five are those of known methods."""
 _USUAL = 5
-# The place gives colour and dashes, 35 different pairs; variants and other methods take further dashes.
+# The position gives one of 35 pairs of colour and dashes; variants and other methods use further dashes.
 _KNOWN = (
     *("MSAL-D", "MSAL", "Margin", "Entropy", "LeastConf", "BADGE", "KCenter"),
     *("Margin(MSAL)", "Entropy(MSAL)", "LeastConf(MSAL)", "BALD", "CEAL(Entropy)", "DBAL", "KMeans"),
@@ -26,8 +26,8 @@ class MethodStyle:
     """How a method's curve looks.
 
     Attributes:
-        colour: place in COLOURS.
-        dash: place in DASHES.
+        colour: index into COLOURS.
+        dash: index into DASHES.
     """
 
     colour: int
@@ -35,7 +35,7 @@ class MethodStyle:
 
 
 def method_style(name: str) -> MethodStyle:
-    """From the name alone; a variant has the colour of its method.
+    """Derive the style from the name alone; a variant has the colour of its method.
 
     Args:
         name: as the tables and figures write it: ``MSAL-D``, or ``MSAL-D, beta=10`` for a variant.

@@ -1,4 +1,4 @@
-"""How far a run is, what it waits for, and what more labels may add."""
+"""The status of a run: its progress, the labels it waits for, and the expected gain from more labels."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from msal_lightning.runs.pending import INITIAL, PendingRequest, all_pending, pe
 from msal_lightning.runs.reading import Run, read_run, read_runs
 from msal_lightning.runs.records import RoundRecord, checked_record_of
 
-_MORE = 100  # labels, of the estimate
+_MORE = 100  # number of labels whose gain is estimated
 _Reader = Callable[[tuple[Path, ...]], Sequence[Run]]
 
 
@@ -27,10 +27,10 @@ class Round:
     """A point of the curve.
 
     Attributes:
-        round: k.
-        labels: paid for before it.
-        accuracy: with its interval where the number of test images is known.
-        seconds: of the whole round.
+        round: number of the round.
+        labels: number of labels in the round.
+        accuracy: accuracy, with its interval if the number of test images is known.
+        seconds: seconds of the whole round.
     """
 
     round: int
@@ -41,14 +41,14 @@ class Round:
 
 @dataclass(frozen=True)
 class Waiting:
-    """What a person has to label before the run goes on.
+    """The labels that a person has to give before the run resumes.
 
     Attributes:
-        question: its name.
-        labels: that were asked for.
-        blank: of them; those that were not filled in.
-        file: the CSV file of the question; None where the oracle has none.
-        mistake: why the file as it is would be refused.
+        question: name of the labeling request.
+        labels: number of requested labels.
+        blank: number of requested labels that are still missing.
+        file: CSV file of the request; None if the oracle has none.
+        mistake: error in the present file; None if it has none.
     """
 
     question: str
@@ -60,26 +60,26 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Status:
-    """All that is shown of a run.
+    """Everything that ``status`` shows of a run.
 
     Attributes:
-        run: its folder.
-        method: as in the paper's tables.
-        dataset: its class.
-        seed: of the run.
-        rounds: in all; None where the configuration does not say.
-        tested: the rounds whose model is tested; the labels that the last one asks for may still be missing.
-        budget: labels in all; None as ``rounds``.
-        initial: labels of the initial set, those held out left out.
-        queried: labels beyond it.
-        held_out: labels to test on, the data having no test set.
-        skipped: images that a person took out.
-        waiting: for a person; None where nobody is asked.
+        run: folder of the run.
+        method: name as in the paper's tables.
+        dataset: name of the data class.
+        seed: seed of the run.
+        rounds: total number of rounds; None if the configuration does not define it.
+        tested: rounds whose model is tested; the labels that the last one requests may still be missing.
+        budget: total number of labels; None if the configuration does not define it.
+        initial: number of labels in the initial set, without held-out ones.
+        queried: number of queried labels.
+        held_out: number of labels that serve as the test set, if the data has none.
+        skipped: number of images that the annotator skipped.
+        waiting: the pending labeling request; None if there is none.
         busy: the process that writes into the run right now.
-        gain: what more labels may add.
-        random: comparison with Random beside it.
-        warnings: classes that the last tested round could not test or learn, a sentence each.
-        classes: of the last tested round, the worst first; none where its record has no numbers by class.
+        gain: expected gain in accuracy from more labels.
+        random: comparison with runs of Random.
+        warnings: one sentence per set of classes that the last tested round could not test or train on.
+        classes: classes of the last tested round, the worst first; empty if its record has no numbers by class.
     """
 
     run: str
@@ -102,20 +102,20 @@ class Status:
 
 
 def read_quietly(paths: tuple[Path, ...]) -> list[Run]:
-    """Runs to compare with: a damaged one is shown where it is looked at."""
+    """Read runs to compare with, without notes on damaged ones; ``status`` of the damaged run shows its error."""
     return read_runs(paths, lambda *_: None)
 
 
 def look(folder: Path, against: Sequence[Path] = (), read: _Reader = read_quietly) -> Status:
-    """Read a run; nothing is written.
+    """Read the status of a run, without writing anything.
 
     Args:
         folder: the run directory.
-        against: see :func:`status`.
+        against: runs of Random, or folders of such runs; by default those beside the run.
         read: reads the runs to compare with.
 
     Raises:
-        RunError: see :func:`status`.
+        RunError: the folder is no run directory, or a file in it is damaged.
     """
     run = read_run(folder)
     config = run.config
@@ -159,11 +159,11 @@ def look(folder: Path, against: Sequence[Path] = (), read: _Reader = read_quietl
 
 
 def outlook(folder: Path, records: Sequence[RoundRecord]) -> list[str]:
-    """How sure the accuracy of a finished run is, and what more labels may add: a sentence each.
+    """Return sentences on the confidence interval of a finished run and on the expected gain from more labels.
 
     Args:
         folder: the run directory.
-        records: of all rounds.
+        records: records of all rounds.
     """
     found = look(folder)
     lines = conclusions(found)
@@ -175,18 +175,18 @@ def outlook(folder: Path, records: Sequence[RoundRecord]) -> list[str]:
 
 
 def conclusions(status: Status) -> list[str]:
-    """What the curve says about the labels to come, a sentence each."""
+    """Return sentences on the expected gain from more labels and on the comparison with Random."""
     lines = []
     if status.tested and not isinstance(status.tested[-1].accuracy, Estimate):
-        lines.append("no intervals: the records were made before they held the number of test images")
+        lines.append("no intervals: the records do not hold the number of test images")
     if status.gain:
         value, low, high = (100 * part for part in (status.gain.value, status.gain.low, status.gain.high))
-        unsure = "" if low > 0 or high < 0 else ": too uncertain to tell from nothing"
+        unsure = "" if low > 0 or high < 0 else ": too uncertain to tell from zero"
         lines.append(
             f"the next {_MORE} labels may add {value:+.1f} points of accuracy ({low:+.1f} to {high:+.1f}){unsure}"
         )
     elif status.tested:
-        lines.append(f"what the next {_MORE} labels would add can be said from three rounds on")
+        lines.append(f"the gain from the next {_MORE} labels can be estimated from three rounds on")
     if status.random:
         lines.append(_against(status.random))
     return lines
@@ -204,8 +204,8 @@ def _record(request: PendingRequest, folder: Path) -> RoundRecord:
         return checked_record_of(request.record or {})
     except (TypeError, ValueError, KeyError, AttributeError):
         raise RunError(
-            f"the file '{pending_file(folder, request.name)}' is damaged: delete it, and the round is trained again "
-            "and asks the same"
+            f"the file '{pending_file(folder, request.name)}' is damaged: delete it, and `fit` trains the round again "
+            "and requests the same labels"
         ) from None
 
 
@@ -226,7 +226,7 @@ def _waiting(question: LabelingBatch, allow_new_classes: bool) -> Waiting:
 
 
 def _random(run: Run, against: Sequence[Path], read: _Reader) -> Comparison | None:
-    """Against runs of Random that share all but the query, the oracle and the seed; each seed with its own."""
+    """Compare with runs of Random that differ in query, oracle and seed only, each seed with its own."""
     if last_word(run.config.get("query.class_path")) == "Random":
         return None
     try:
@@ -234,8 +234,8 @@ def _random(run: Run, against: Sequence[Path], read: _Reader) -> Comparison | No
     except UserError:
         if against:
             raise
-        return None  # what lies beside a run is nobody's mistake
-    # as it is read beside the others, which another version may have made
+        return None  # a fault beside the run is not the user's mistake
+    # read together with the others, which another version may have made
     run = next((other for other in others if other.folder.resolve() == run.folder.resolve()), run)
     mine, of_random = [run], []
     for other in others:

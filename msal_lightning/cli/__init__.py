@@ -1,1 +1,1 @@
-"""The command line: ``main.py`` knows all commands, one file a command does the work."""
+"""The command line: ``main.py`` lists the commands, and each command has its own file."""

@@ -1,4 +1,4 @@
-"""``check-strategy``: the conformance suite on one strategy, as a table."""
+"""``check-strategy``: run the conformance tests on one strategy and print a table."""
 
 import argparse
 
@@ -18,7 +18,7 @@ from msal_lightning.strategies import Strategy
 
 _PROG = f"{PROGRAM} check-strategy"
 _DESCRIPTION = f"""\
-Check that a query strategy keeps to the contract, on small synthetic pools. Exit code 1 when a check fails.
+Check on small synthetic pools that a query strategy follows the contract. The exit code is 1 if a check fails.
 
 examples:
   {_PROG} BADGE
@@ -31,7 +31,7 @@ _STYLE = {"passed": "green", "failed": "bold red", "n/a": "dim"}
 
 
 def check(argv: list[str]) -> int:
-    """Run the suite and print what it found.
+    """Run the conformance tests and print their results.
 
     Args:
         argv: name or dotted path of the strategy, then its options as in ``fit``.

@@ -1,4 +1,4 @@
-"""``datasets``: what there is, what is on disk; ``prepare`` fetches one, ``show`` draws some of its images."""
+"""``datasets prepare`` fetches and checks a dataset; ``datasets show`` draws some of its images."""
 
 import time
 
@@ -24,18 +24,18 @@ _EACH = 8  # images of a class
 
 
 def prepare(argv: list[str]) -> None:
-    """Fetch and read a dataset, then say what it holds.
+    """Fetch and read a dataset, then print its sizes.
 
     Args:
-        argv: its name and options as in ``fit``.
+        argv: the dataset's name, then its options as in ``fit``.
 
     Raises:
-        ConfigError: it cannot be had.
+        ConfigError: the dataset cannot be fetched or read.
     """
     start = time.perf_counter()
-    parser = _parser("prepare", "Fetch, verify and read a dataset, so that the first run need not.")
+    parser = _parser("prepare", "Fetch, verify and read a dataset before the first run.")
     data, learn, test = _read(parser.parse_known_args(argv)[1])
-    for what, images in (("learn", learn), ("test", test)):
+    for what, images in (("train", learn), ("test", test)):
         counts = torch.bincount(images.label, minlength=data.num_classes)
         _, channels, height, width = images.image.shape
         say(
@@ -49,12 +49,12 @@ def show(argv: list[str]) -> None:
     """Draw some images of each class.
 
     Args:
-        argv: the dataset's name and options as in ``fit``, and ``--out``.
+        argv: the dataset's name, then its options as in ``fit``, and ``--out``.
 
     Raises:
-        ConfigError: the dataset cannot be had, or the picture cannot be written.
+        ConfigError: the dataset cannot be fetched or read, or the picture cannot be written.
     """
-    parser = _parser("show", "Draw some images of each class, to see that labels and colours are right.")
+    parser = _parser("show", "Draw some images of each class, to check labels and colours.")
     parser.add_argument("--out", metavar="FILE", type=expand, help="the picture: png, svg or pdf (default: NAME.png)")
     options, rest = parser.parse_known_args(argv)
     data, learn, _ = _read(rest)
@@ -70,12 +70,12 @@ def show(argv: list[str]) -> None:
 
 
 def contact_sheet(images: ImageSet, class_names: tuple[str, ...], title: str) -> Figure:
-    """One row a class: its name and its first images.
+    """Draw one row per class: its name and its first images.
 
     Args:
-        images: with true labels.
+        images: images with true labels.
         class_names: C names.
-        title: above it.
+        title: title of the figure.
     """
     shown = class_names[:_CLASSES]
     figure, grid = plt.subplots(

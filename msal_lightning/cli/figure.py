@@ -1,9 +1,9 @@
-"""What the command ``figure`` does. Nothing heavy is imported before the words are understood."""
+"""The command ``figure``. It imports heavy modules only after it has parsed its options."""
 
 import argparse
 from typing import Any
 
-from msal_lightning.config.command_parser import PROGRAM, CommandParser
+from msal_lightning.config.command_parser import PROGRAM, RUNS_HELP, CommandParser
 from msal_lightning.config.paths import expand
 
 PROG = f"{PROGRAM} figure"
@@ -12,7 +12,7 @@ KINDS = {
     "tsne": "embeddings of the pool and of the queried images, round by round (Fig. 2)",
     "pool-error": "error rate on the pool, round by round (Fig. 3)",
     "query-size": "AUBC and final accuracy over loop.query_size (Fig. 5)",
-    "confusion": "which classes the model of a round takes for which, on the test set of one run",
+    "confusion": "the confusion matrix of one round, on the test set of one run",
     "contact-sheet": "the images that each strategy queried",
 }
 
@@ -21,10 +21,10 @@ def figure(argv: list[str]) -> None:
     """Draw one figure.
 
     Args:
-        argv: its kind, run directories, and options.
+        argv: the figure's kind, run directories, and options.
 
     Raises:
-        UserError: words that don't fit, or runs that the figure cannot be drawn of.
+        UserError: an option is wrong, or the figure cannot be drawn from these runs.
     """
     options = _parser().parse_args(argv)
     out = options.out or f"{options.kind}.png"
@@ -55,7 +55,7 @@ def figure(argv: list[str]) -> None:
 
 
 class _Kind(CommandParser):
-    """The options of one kind of figure; argparse would pass unknown ones on to the parser of ``figure``."""
+    """The options of one kind of figure. It refuses unknown ones, which argparse would pass on to ``figure``."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         options, rest = super().parse_known_args(args, namespace)
@@ -67,7 +67,8 @@ class _Kind(CommandParser):
 def _parser() -> CommandParser:
     parser = CommandParser(
         PROG,
-        description="Draw a figure of the paper, or one that it lacks. `figure KIND --help` shows its options.",
+        description="Draw a figure of the paper, a confusion matrix, or the queried images. `figure KIND --help` shows "
+        "the options of a figure.",
         examples=[
             f"{PROG} budget runs --out curves.pdf",
             f"{PROG} tsne runs/mine --rounds 0,5,10",
@@ -77,20 +78,20 @@ def _parser() -> CommandParser:
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND", parser_class=_Kind)
     for name, text in KINDS.items():
         kind = kinds.add_parser(name, help=text, description=f"Draw {text}.")
-        kind.add_argument("runs", nargs="+", metavar="RUNS", type=expand, help="run directories, or folders of them")
+        kind.add_argument("runs", nargs="+", metavar="RUNS", type=expand, help=RUNS_HELP)
         kind.add_argument(
             "--out", metavar="FILE", type=expand, help=f"the picture: png, svg or pdf (default: {name}.png)"
         )
         if name == "confusion":
-            kind.add_argument("--round", type=int, metavar="K", help="which round (default: the last finished one)")
+            kind.add_argument("--round", type=int, metavar="K", help="round to draw (default: the last finished one)")
         if name in ("tsne", "contact-sheet"):
-            kind.add_argument("--rounds", type=_rounds, metavar="K,K", help="which rounds (default: evenly spread)")
+            kind.add_argument("--rounds", type=_rounds, metavar="K,K", help="rounds to draw (default: evenly spread)")
         if name == "tsne":
-            points = "images of the pool in each row, all its rounds together (default: %(default)s)"
+            points = "number of pool images in each row, all its rounds together (default: %(default)s)"
             kind.add_argument("--points", type=_positive, default=1500, metavar="N", help=points)
         if name == "contact-sheet":
             kind.add_argument(
-                "--images", type=_positive, default=10, metavar="N", help="images of each round (default: %(default)s)"
+                "--images", type=_positive, default=10, metavar="N", help="images per round (default: %(default)s)"
             )
             kind.add_argument(
                 "--root", metavar="FOLDER", type=expand, help="folder of the images (default: data.root of the runs)"
@@ -100,7 +101,7 @@ def _parser() -> CommandParser:
                 action="append",
                 default=[],
                 metavar="DOTTED.PATH",
-                help="a class of others that the runs' configurations may name; may be repeated",
+                help="a third-party class that the runs' configurations may name; may be repeated",
             )
     return parser
 

@@ -29,9 +29,9 @@ from msal_lightning.training.callback_rules import check_callbacks
 from msal_lightning.training.lightning_noise import quiet_lightning
 from msal_lightning.training.precision import choose_precision
 
-# A replay has them from the run whose labels it takes
+# A replay takes these keys from the run whose labels it uses
 _REPLAYED = ("query", "oracle", *(f"loop.{key}" for key in ("initial_size", "query_size", "query_budget", "held_out")))
-# What a replay takes over: what decides its result, and no place to write to
+# A replay takes over the keys that affect its result, but no output paths
 _TAKEN_OVER = ("seed", "loop", "query", "data", "model", "trainer")
 _TAKEN_OVER_OF_ONES_OWN = ("logger", "oracle", "wandb_images")
 
@@ -41,10 +41,10 @@ def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
 
     Args:
         argv: options of the command.
-        base: a configuration below them, checked where it may be a stranger's.
+        base: configuration that the options override, already checked if it may be a stranger's.
 
     Raises:
-        ConfigError: anything that the user can mend.
+        ConfigError: a mistake that the user can correct.
     """
     parser = build_parser()
     config = parse(parser, argv, base=base)
@@ -59,7 +59,7 @@ def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
         own = instantiate(parser, config, "trainer").trainer.as_dict()  # fresh callbacks each time
         theirs = own.pop("callbacks") or []
         theirs = theirs if isinstance(theirs, list) else [theirs]
-        check_callbacks(theirs)  # before the Trainer, whose own words say less
+        check_callbacks(theirs)  # before the Trainer, whose own messages say less
         callbacks = [*theirs, *callbacks]
         trainer = Trainer(**{**own, **settings, "callbacks": callbacks})
         if own["precision"] == "16-mixed" and trainer.strategy.root_device.type == "cpu":
@@ -92,7 +92,7 @@ def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
 
 
 def _run_directory(parser: ArgumentParser, config: Namespace, part: Namespace) -> RunDirectory:
-    """The run directory of a configuration; chooses ``trainer.precision`` where that is auto."""
+    """Make the run directory of a configuration, and choose ``trainer.precision`` if it is auto."""
     replayed = "-replay" if config.loop.replay else ""
     name = f"{part.data.name}-{part.query.name}-{config.model.head}-seed{config.seed}{replayed}"
     path = Path(config.run_dir or Path("runs") / name)
@@ -105,20 +105,21 @@ def _run_directory(parser: ArgumentParser, config: Namespace, part: Namespace) -
 
 
 def replay(argv: list[str]) -> None:
-    """``fit`` with the configuration of a run and its labels.
+    """Run ``fit`` with the configuration and the labels of an existing run.
 
     Args:
         argv: ``--run DIR`` and options of ``fit``.
 
     Raises:
-        ConfigError: as :func:`fit`, or no run there.
+        ConfigError: see :func:`fit`, or ``--run`` is no run directory.
     """
     prog = f"{PROGRAM} replay"
     parser = CommandParser(
         prog,
         usage=f"{prog} --run DIR [any option of fit]",
-        description="Train another model, or one with another seed, on the labels that a run queried, without a query. "
-        "All options of fit are allowed, but for those that choose images: --query, --oracle and the sizes in --loop.",
+        description="Train another model, or the same model with another seed, on the labels that a run queried. No "
+        "query is made. All options of fit are allowed except those that choose images: --query, --oracle and the "
+        "sizes in --loop.",
         examples=[
             f"{prog} --run runs/mine --model.head linear",
             f"{prog} --run runs/mine --seed 1 --run_dir runs/seed1",
@@ -148,7 +149,7 @@ def replay(argv: list[str]) -> None:
 
 
 def _is_paid_for(first: RoundRecord) -> bool:
-    """Whether people label this run, who want to know what more labels would add."""
+    """Whether people label this run. They want to know the expected gain from more labels."""
     return bool(first.held_out) or first.skipped is not None
 
 

@@ -1,4 +1,4 @@
-"""What the command ``label`` does: take over a filled CSV file."""
+"""The command ``label``: copy the labels of a filled CSV file into a run."""
 
 from contextlib import closing
 from pathlib import Path
@@ -16,16 +16,16 @@ from msal_lightning.runs.reading import read_run
 
 
 def label(run: Path, file: Path) -> None:
-    """Check a filled file, the whole of it, and put its labels into the one that the run waits for.
+    """Check a whole filled file, then copy its labels into the file that the run waits for.
 
-    What is blank in it stays as it was; the run itself goes on with the same ``fit`` as before.
+    Blank lines leave the run's file as it is. The same ``fit`` command resumes the run.
 
     Args:
         run: the run directory.
-        file: what the contact sheet revealed, or a copy of the run's own file that was filled in.
+        file: the file that the contact sheet saved, or a filled copy of the run's own file.
 
     Raises:
-        ConfigError: the run waits for no labels, a process writes into it, or lines are bad; nothing is written then.
+        ConfigError: the run waits for no labels, a process writes into it, or a line is wrong. Nothing is written then.
     """
     config = read_run(run).config
     if not is_run(run):
@@ -37,15 +37,15 @@ def label(run: Path, file: Path) -> None:
         batch = pending(run)
         if batch is None:
             raise ConfigError(
-                f"the run '{run}' waits for no labels: run `fit` with the options that made it, and it asks"
+                f"the run '{run}' waits for no labels: run its `fit` command, which requests the next ones"
             )
         ours = batch.folder / f"{batch.name}.csv"
         if not ours.exists():
             raise ConfigError(
-                f"expected '{ours}', for which a run with oracle Files waits, found none: `fit` writes it again"
+                f"expected '{ours}', the file that oracle Files writes, found none: `fit` writes it again"
             )
         if not ours.resolve().is_relative_to(run.resolve()):
-            raise ConfigError(f"expected '{ours}' in the run directory, found a link out of it: remove the link")
+            raise ConfigError(f"expected '{ours}' in the run directory, found a link to another place: remove it")
         allow_new = bool(config.get("oracle.init_args.allow_new_classes"))
         given = read_answers(batch, file, allow_new)
         before = read_answers(batch, ours, allow_new)
@@ -57,25 +57,25 @@ def label(run: Path, file: Path) -> None:
         }
         try:
             remove_parts(run, BATCH_FILES)
-            # first: a label that counts no more must not be lost
+            # first, so that no replaced label is lost
             listed = say_disagreements(ours.with_name(f"{batch.name}-replaced.csv"), changed) if changed else ""
             write_csv(batch, ours, answers)
         except OSError as error:
             raise ConfigError(f"cannot write '{ours}' ({error.strerror}): make room or give it back to you") from None
     missing = answers.count(None)
-    instead = f" ({len(changed)} of them instead of other ones)" if changed else ""
+    replaced = f" ({counted(len(changed), 'former label')} replaced)" if changed else ""
     then = (
         f"{missing} {'is' if missing == 1 else 'are'} still missing"
         if missing
-        else "all are there: the run goes on with the same `fit`"
+        else "all are there: the same `fit` command resumes the run"
     )
-    say(f"{len(given) - given.count(None)} of {counted(len(given), 'label')} taken over into {ours}{instead}; {then}")
+    say(f"{len(given) - given.count(None)} of {counted(len(given), 'label')} copied into {ours}{replaced}; {then}")
     if listed:
         say(listed)
 
 
 def _only_writer(run: Path) -> DirectoryLock:
-    """Neither a ``fit`` that reads the file nor another ``label`` may be at it in between."""
+    """Lock the run, so that no ``fit`` reads and no other ``label`` writes the file meanwhile."""
     lock = DirectoryLock(run / "lock")
     try:
         lock.acquire()

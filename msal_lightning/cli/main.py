@@ -15,7 +15,7 @@ from msal_lightning.io.terminal import say
 
 
 def _fit(argv: list[str]) -> None:
-    """Run an active-learning loop, or go on with one that was interrupted."""
+    """Run an active-learning loop, or resume an interrupted one."""
     from msal_lightning.cli.fit import fit
 
     fit(argv)
@@ -29,7 +29,7 @@ def _replay(argv: list[str]) -> None:
 
 
 def _sweep(argv: list[str]) -> int:
-    """Run many fits: a grid of options, or the cells of the paper's tables; goes on where it was interrupted."""
+    """Run many fits: a grid of options, or cells of the paper's tables; or resume an interrupted sweep."""
     from msal_lightning.cli.sweep import sweep
 
     return sweep(argv)
@@ -43,7 +43,7 @@ def _query(argv: list[str]) -> None:
 
 
 def _label(argv: list[str]) -> None:
-    """Take over a filled CSV file that a run waits for; the whole file is checked first."""
+    """Check a filled CSV file, and copy its labels into the run that waits for them."""
     from msal_lightning.config.command_parser import PROGRAM, CommandParser
     from msal_lightning.config.paths import a_path
 
@@ -62,8 +62,8 @@ def _label(argv: list[str]) -> None:
 
 
 def _status(argv: list[str]) -> None:
-    """Show how far runs are, what they wait for, and what more labels may add."""
-    from msal_lightning.config.command_parser import PROGRAM, CommandParser
+    """Show how far runs are, which labels they wait for, and the expected gain from more labels."""
+    from msal_lightning.config.command_parser import PROGRAM, RUNS_HELP, CommandParser
     from msal_lightning.config.paths import expand
 
     parser = CommandParser(
@@ -76,14 +76,14 @@ def _status(argv: list[str]) -> None:
             f"{PROGRAM} status runs/mine --json",
         ],
     )
-    parser.add_argument("runs", nargs="+", metavar="RUNS", type=expand, help="run directories, or folders of them")
+    parser.add_argument("runs", nargs="+", metavar="RUNS", type=expand, help=RUNS_HELP)
     parser.add_argument(
         "--against",
         nargs="+",
         default=[],
         metavar="RUNS",
         type=expand,
-        help="runs of Random to compare with (default: those in the same folder)",
+        help="runs of Random to compare with (default: those beside each run)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, for other programs to read")
     options = parser.parse_args(argv)
@@ -94,8 +94,8 @@ def _status(argv: list[str]) -> None:
 
 
 def _plot(argv: list[str]) -> None:
-    """Draw test accuracy over labels, the short form of `figure budget`."""
-    from msal_lightning.config.command_parser import PROGRAM, CommandParser
+    """Draw test accuracy over labels; short for `figure budget`."""
+    from msal_lightning.config.command_parser import PROGRAM, RUNS_HELP, CommandParser
     from msal_lightning.config.paths import expand
 
     parser = CommandParser(
@@ -103,7 +103,7 @@ def _plot(argv: list[str]) -> None:
         description=_plot.__doc__,
         examples=[f"{PROGRAM} plot runs", f"{PROGRAM} plot runs/a runs/b --out curves.pdf"],
     )
-    parser.add_argument("runs", nargs="+", metavar="RUNS", type=expand, help="run directories, or folders of them")
+    parser.add_argument("runs", nargs="+", metavar="RUNS", type=expand, help=RUNS_HELP)
     parser.add_argument(
         "--out",
         metavar="FILE",
@@ -119,15 +119,15 @@ def _plot(argv: list[str]) -> None:
 
 
 def _figure(argv: list[str]) -> None:
-    """Draw a figure of the paper, or what each strategy chose: `figure KIND RUNS...`."""
+    """Draw a figure of the paper, a confusion matrix, or the queried images: `figure KIND RUNS...`."""
     from msal_lightning.cli.figure import figure
 
     figure(argv)
 
 
 def _report(argv: list[str]) -> None:
-    """Compare runs: table over seeds beside the paper's numbers, paired tests, and a page to look at."""
-    from msal_lightning.config.command_parser import PROGRAM, CommandParser
+    """Compare runs: a table over seeds beside the paper's numbers, paired tests, and an HTML page."""
+    from msal_lightning.config.command_parser import PROGRAM, RUNS_HELP, CommandParser
     from msal_lightning.config.paths import expand
 
     parser = CommandParser(
@@ -140,7 +140,7 @@ def _report(argv: list[str]) -> None:
         nargs="+",
         metavar="RUNS",
         type=expand,
-        help="run directories, or folders of them; they may differ in query, head and seed",
+        help=f"{RUNS_HELP}; the runs may differ in query, head and seed",
     )
     parser.add_argument(
         "--out",
@@ -149,7 +149,7 @@ def _report(argv: list[str]) -> None:
         default="report",
         help="folder for report.md, .csv, .tex and .html (default: %(default)s)",
     )
-    parser.add_argument("--logger", choices=["wandb"], help="log page, tables and files to Weights & Biases too")
+    parser.add_argument("--logger", choices=["wandb"], help="also log page, tables and files to Weights & Biases")
     options = parser.parse_args(argv)
 
     from msal_lightning.cli.report import report
@@ -158,7 +158,7 @@ def _report(argv: list[str]) -> None:
 
 
 def _check_strategy(argv: list[str]) -> int:
-    """Check that a strategy keeps to the contract; your own too, by its dotted path."""
+    """Check that a strategy follows the contract, also your own by its dotted path."""
     from msal_lightning.cli.check_strategy import check
 
     return check(argv)
@@ -192,13 +192,12 @@ def _datasets(argv: list[str]) -> None:
         prog,
         usage=f"{prog} [--root FOLDER]\n       {prog} prepare NAME [--data.KEY VALUE ...]\n"
         f"       {prog} show NAME [--out FILE] [--data.KEY VALUE ...]",
-        description="List the datasets, and whether their files are in FOLDER. `prepare` fetches, verifies and reads "
-        "one, so that the first run need not. `show` draws some images of each class, to see that labels and colours "
-        "are right.",
+        description="List the datasets, and whether their files are in FOLDER. `prepare` fetches, verifies and reads a "
+        "dataset before the first run. `show` draws some images of each class, to check labels and colours.",
         examples=[prog, f"{prog} prepare MNIST", f"{prog} show CIFAR10 --out cifar10.png"],
     )
     parser.add_argument(
-        "--root", metavar="FOLDER", type=expand, default="data", help="where the files are (default: %(default)s)"
+        "--root", metavar="FOLDER", type=expand, default="data", help="folder of the files (default: %(default)s)"
     )
     options, rest = parser.parse_known_args(argv)
     if rest and not rest[0].startswith("-"):
@@ -225,18 +224,18 @@ COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
 }
 
 
-_OF_ONES_OWN = ("fit", "sweep", "check-strategy")  # what they read is the user's own word
+_OF_ONES_OWN = ("fit", "sweep", "check-strategy")  # they read the user's own words only
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        argv: the words behind the program's name; those of the process by default.
+        argv: the words after the program's name; by default those of the process.
 
     Returns:
-        Exit code: 0, 1 for a check that failed and for a bug, 2 for a mistake that the user can mend, 130 after Ctrl-C,
-        141 where nobody reads what is printed, 143 after SIGTERM.
+        Exit code: 0; 1 for a failed check or a bug; 2 for a mistake that the user can correct; 130 after Ctrl-C; 141 if
+        the reader of the output has closed the pipe; 143 after SIGTERM.
     """
     make_output_safe()
     argv = sys.argv[1:] if argv is None else argv
@@ -253,12 +252,12 @@ def main(argv: list[str] | None = None) -> int:
         if not error.reported:
             _say_error(str(error))
         return 2
-    except BrokenPipeError:  # `| head` has read enough; what Python still wants to write goes nowhere
+    except BrokenPipeError:  # `| head` has read enough; the rest of the output goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except KeyboardInterrupt as interrupt:  # signals.Stopped among them, which knows more
+    except KeyboardInterrupt as interrupt:  # including signals.Stopped, whose text says more
         what = str(interrupt) or "interrupted"
-        say(f"{what}: the same command goes on from there", file=sys.stderr)
+        say(f"{what}: the same command resumes from there", file=sys.stderr)
         return 128 + int(getattr(interrupt, "signum", 2))
     except Exception as error:
         sentence = disk_sentence(error) if isinstance(error, OSError) else None
@@ -277,7 +276,7 @@ def _check_current_folder() -> None:
     try:
         Path.cwd()
     except OSError:
-        raise UserError("the current folder is gone: change into one that is there, `cd ~` for example") from None
+        raise UserError("the current folder is gone: change into an existing one, `cd ~` for example") from None
 
 
 def console() -> None:
@@ -287,10 +286,10 @@ def console() -> None:
 
 
 def _find_modules_in_start_folder(command: list[str]) -> None:
-    """Find a strategy of your own in the current folder, whatever folder the parser changes into.
+    """Let imports find your own strategy in the current folder, even after the parser has changed folders.
 
-    It is the last place to look in where a command reads run directories: the current folder may be a stranger's, and
-    a file ``sklearn.py`` in it must not stand in for the library.
+    Commands that read run directories search this folder last: it may be a stranger's, and a file ``sklearn.py`` in it
+    must not replace the library.
     """
     if sys.flags.safe_path:
         return

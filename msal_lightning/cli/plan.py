@@ -27,17 +27,17 @@ _STEPS = 5
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run consists of.
+    """The size of a run.
 
     Attributes:
-        label_counts: labels paid for before each round.
+        label_counts: number of labels before each round, including held-out ones.
         steps: optimizer steps of each round, on each process.
-        scored: images that each round's query runs the model on, pool and labeled set together.
-        tested: images of each round's test.
-        parameters: of the model.
-        image_bytes: memory of the training images and to test on.
-        models_kept: of finished rounds, by loop.keep_checkpoints.
-        warnings: what one may not have meant, a sentence each.
+        scored: images in each round's pool pass, pool and labeled set together.
+        tested: images in each round's test.
+        parameters: number of parameters of the model.
+        image_bytes: memory of the training and test images, in bytes.
+        models_kept: number of models kept after the run, by loop.keep_checkpoints.
+        warnings: one sentence for each setting that the user may not have intended.
     """
 
     label_counts: list[int]
@@ -52,11 +52,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Speed:
-    """Measured on this machine.
+    """The speed measured on this machine.
 
     Attributes:
-        step: seconds of an optimizer step on a full batch.
-        image: seconds of an image in a pool pass.
+        step: seconds per optimizer step on a full batch.
+        image: seconds per image in a pool pass.
     """
 
     step: float
@@ -64,20 +64,20 @@ class Speed:
 
 
 def make_plan(loop: ActiveLoop, max_epochs: int | None, max_steps: int = -1) -> Plan:
-    """Work out what a run will do; nothing is trained.
+    """Compute the size of a run without training.
 
     Args:
         loop: the run.
-        max_epochs: of each fit, or None.
-        max_steps: of each fit, or -1.
+        max_epochs: epochs of each fit, or None.
+        max_steps: optimizer steps of each fit, or -1.
 
     Raises:
         ConfigError: a person has not named two classes yet.
     """
     if loop.data.num_classes < 2:
         raise ConfigError(
-            f"expected at least two classes to plan with, got {loop.data.num_classes}, since a person names them: name "
-            "them in data.classes"
+            f"expected at least two classes to plan with, got {loop.data.num_classes}, because a person names them "
+            "later: set data.classes"
         )
     counts, data, strategy, options = loop.labels.label_counts, loop.data, loop.strategy, loop.options
     held_out = loop.labels.held_out
@@ -116,7 +116,7 @@ def _warnings(loop: ActiveLoop) -> Iterator[str]:
     queried = [after - before for before, after in itertools.pairwise(counts)]
     trained = [n - loop.labels.held_out for n in counts]
     if trained[0] < data.num_classes:
-        yield f"the initial set has {counted(trained[0], 'label')} for {data.num_classes} classes: some have none"
+        yield f"the initial set has {counted(trained[0], 'label')} for {data.num_classes} classes: some have no label"
     if odd := sum(n % data.batch_size == 1 and n > 1 for n in trained):
         yield (
             f"in {counted(odd, 'round')} a last batch of one image joins the batch before it: BatchNorm cannot "
@@ -126,15 +126,15 @@ def _warnings(loop: ActiveLoop) -> Iterator[str]:
         yield (
             f"loop.query_size {queried[0]} is no multiple of {data.num_classes} classes: "
             f"{queried[0] % data.num_classes} "
-            "labels a round go to the images closest to any prototype"
+            "labels per round go to the images closest to any prototype"
         )
     if len(set(queried)) > 1:
-        yield f"loop.query_size {queried[0]} does not divide the budget: the last query buys {queried[-1]}"
+        yield f"loop.query_size {queried[0]} does not divide the budget: the last query selects {queried[-1]}"
     thresholds = [loop.strategy.pseudo_label_threshold(round) for round in range(len(queried))]
     if without := [round for round, threshold in enumerate(thresholds) if threshold == 0]:
         yield (
             f"query {loop.strategy.name} makes no pseudo-labels in {len(without)} of {len(queried)} queries, from "
-            f"round {without[0]} on, where its threshold is 0: query.decay span lets it fall over the whole run"
+            f"round {without[0]} on, because its threshold is 0: query.decay span lets it fall over the whole run"
         )
     for n in queried[:1]:
         size = loop.strategy.shortlist_size(n)
@@ -144,7 +144,7 @@ def _warnings(loop: ActiveLoop) -> Iterator[str]:
 
 
 def measure(loop: ActiveLoop) -> Speed:
-    """Train a few steps and score a few batches, in a folder that is thrown away."""
+    """Train a few steps and score a few batches, in a temporary folder."""
     data = loop.data
     stopwatch = _Stopwatch()
     with isolate_rng(), quiet_lightning(), tempfile.TemporaryDirectory() as folder:
@@ -153,7 +153,7 @@ def measure(loop: ActiveLoop) -> Speed:
         data.reset(loop.options.seed)
         # as many as in the last round, so that batches are full
         index = data.initial_order()[: loop.labels.label_counts[-1]]
-        data.split.restore(index, torch.zeros_like(index), 0)  # whatever their labels are
+        data.split.restore(index, torch.zeros_like(index), 0)  # the labels do not matter
         settings: dict[str, Any] = {
             "logger": False,
             "enable_checkpointing": False,
@@ -172,7 +172,7 @@ def measure(loop: ActiveLoop) -> Speed:
 
 
 def show(title: str, plan: Plan, speed: Speed) -> None:
-    """Print a plan, and how long it takes at a measured speed."""
+    """Print a plan and the time that it takes at a measured speed."""
     say(title)
     counts = [f"{n:,}" for n in plan.label_counts]
     shown = counts if len(counts) <= 6 else [*counts[:3], "…", counts[-1]]
@@ -214,7 +214,7 @@ def _duration(seconds: float) -> str:
 
 
 class _Stopwatch(Callback):
-    """When steps and batches ended, and of how many images they were; the first entry is the start."""
+    """Records the end of each step or batch and its number of images; the first entry is the start."""
 
     def __init__(self) -> None:
         self.steps: list[tuple[float, int]] = []
@@ -244,6 +244,6 @@ class _Stopwatch(Callback):
 
 
 def _each(entries: list[tuple[float, int]]) -> float:
-    """Seconds of one, after the warm-up where there are enough."""
+    """Seconds per step or image, without the warm-up if there are enough entries."""
     counted = entries[_WARM_UP:] if len(entries) > 2 * _WARM_UP else entries
     return (counted[-1][0] - counted[0][0]) / max(1, sum(count for _, count in counted[1:]))

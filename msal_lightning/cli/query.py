@@ -1,4 +1,4 @@
-"""``query``: which images of a folder to label, by a trained model, once and without a loop."""
+"""``query``: choose images of a folder to label, once, with a trained model and without a loop."""
 
 import argparse
 import io
@@ -52,18 +52,18 @@ _PASSED_ON = ("--query.", "--data.", "--seed", "--trainer.accelerator", "--train
 
 
 def query(argv: list[str]) -> None:
-    """Score all images below a folder, choose some, and write what a person needs to label them.
+    """Score all images below a folder, choose some, and write a CSV file and a page to label them.
 
     Args:
         argv: options of the command; those of the strategy are as in ``fit``.
 
     Raises:
-        ConfigError: anything that the user can mend.
+        ConfigError: a mistake that the user can correct.
     """
     options, rest = _parse(argv)
     table, page = options.out / f"{NAME}.csv", options.out / f"{NAME}.html"
     if table.exists():
-        raise ConfigError(f"'{table}' is there already and may have labels in it: set --out to another folder")
+        raise ConfigError(f"'{table}' exists already and may contain labels: set --out to another folder")
     try:
         check_folder(options.out, "query", "--out")
     except OSError as error:
@@ -92,7 +92,7 @@ def query(argv: list[str]) -> None:
         claim_folder(options.out, "query", "--out")
         remove_parts(options.out, [rf"{NAME}\.(csv|html)", re.escape(MARK)])
         write_sheet(batch, page, decoding=data.decoding, about=data.describe())
-        write_csv(batch, table)  # last: it is what says that the query was done
+        write_csv(batch, table)  # last, since this file marks the query as done
     except OSError as error:
         raise _cannot_write(options.out, error) from None
     say(
@@ -110,13 +110,13 @@ def _cannot_write(out: Path, error: OSError) -> ConfigError:
 
 
 def _parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """The options of this command, and those that ``fit`` knows how to read."""
+    """Return the options of this command, and the words that ``fit`` can parse."""
     parser = CommandParser(
         PROG,
-        description="Choose images of a folder to label, with a trained model. The command writes query.csv, with a "
-        "blank column label, and query.html, a page to label them by keys. Images that the run has labels of are left "
-        "out.\n\nOptions as in fit: --seed, --trainer.accelerator, --trainer.precision, and of the run's own data "
-        "--data.root and --data.eval_batch_size.",
+        description="Choose images of a folder to label, with a trained model. The command writes query.csv, with an "
+        "empty column label, and query.html, a page to label the images with keys. It leaves out images that the run "
+        "has labels of.\n\nThese options work as in fit: --seed, --trainer.accelerator, --trainer.precision, and for "
+        "the run's own data --data.root and --data.eval_batch_size.",
         examples=[
             f"{PROG} --checkpoint runs/mine --images photos --n 100",
             f"{PROG} --checkpoint runs/mine/checkpoints/round-003.ckpt --images photos --n 100 --query MSALD "
@@ -124,19 +124,19 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
         ],
     )
     add = parser.add_argument
-    add("--checkpoint", required=True, type=a_path, metavar="PATH", help="a run directory, or the model of one round")
-    add("--images", required=True, type=a_path, metavar="FOLDER", help="folder of images, with all folders below it")
+    add("--checkpoint", required=True, type=a_path, metavar="PATH", help="a run directory, or a checkpoint in it")
+    add("--images", required=True, type=a_path, metavar="FOLDER", help="folder of images; its subfolders count too")
     add("--n", required=True, type=int, help="how many images to choose")
-    add("--query", metavar="NAME", help="the strategy, with --query.OPTION as in fit (default: that of the run)")
+    add("--query", metavar="NAME", help="the strategy, with --query.OPTION as in fit (default: the run's own)")
     add(
         "--out",
         type=a_path,
         metavar="FOLDER",
         default=Path(NAME),
-        help="folder of the two files (default: %(default)s)",
+        help="folder for the two files (default: %(default)s)",
     )
     add("--trust", action="append", default=[], metavar="DOTTED.PATH", help=TRUST_HELP)
-    add("--on_error", choices=["raise", "skip"], default="raise", help="what to do with images that cannot be read")
+    add("--on_error", choices=["raise", "skip"], default="raise", help="refuse unreadable images, or skip them")
     options, rest = parser.parse_known_args(argv)
     expects_value = False
     for word in rest:
@@ -153,9 +153,9 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
 def _rebuild(
     trained: Trained, chosen: str | None, rest: list[str], trusted: list[str]
 ) -> tuple[Namespace, Strategy, ActiveDataModule, MSALClassifier, bool]:
-    """Configuration, strategy, the run's own data (not read yet), the model, and whether its folder may be written."""
+    """Return configuration, strategy, the run's data (not read yet), model, and whether its folder may be written."""
     parser = build_parser()
-    # the trainer is made here: it may be another machine; the optimizer and the first weights are of no use any more
+    # the trainer is new, since this may be another machine; optimizer and initial weights are not needed
     found = read_config(trained.run.folder, _READ, trusted, leave_out=_UNUSED)
     words = ["--trainer.max_epochs", "1", *(["--query", chosen] if chosen else []), *rest]
     config = parse(parser, words, base=found.values)
@@ -167,15 +167,15 @@ def _rebuild(
         model = MSALClassifier(trained.num_classes, part.data.in_channels, **part.model)
     if part.query.needs_prototypes and model.head_name != "prototype":
         raise ConfigError(
-            f"query {part.query.name} needs prototypes, the model in '{trained.file}' has a {model.head_name} head: "
-            "set --query to Margin, Entropy or another one without"
+            f"query {part.query.name} needs prototypes, but the model in '{trained.file}' has a {model.head_name} "
+            "head: set --query to a strategy without prototypes, Margin for example"
         )
     try:
         model.load_state_dict(trained.weights)
     except RuntimeError:
         raise ConfigError(
-            f"expected '{trained.file}' to be a model of '{trained.run.folder / 'config.yaml'}', got one of other "
-            "layers: give --checkpoint a file of the same run"
+            f"expected '{trained.file}' to be a model of '{trained.run.folder / 'config.yaml'}', got one with other "
+            "layers: set --checkpoint to a file of the same run"
         ) from None
     is_ours = found.own or any(word.startswith("--data.root") for word in rest)
     return config, part.query, part.data, model, is_ours
@@ -184,7 +184,7 @@ def _rebuild(
 def _read_images(
     folder: Path, on_error: Literal["raise", "skip"], trained: Trained, own: ActiveDataModule, strategy: Strategy
 ) -> "Candidates":
-    """The images to choose among, and where the strategy wants it the run's labeled ones."""
+    """Read the images to choose from, and the run's labeled images if the strategy needs them."""
     size = own.size if isinstance(own, ImageFolder) else None
     names = trained.class_names
     memory, workers = (own.memory, own.workers) if isinstance(own, ImageFolder) else ("auto", None)
@@ -194,8 +194,8 @@ def _read_images(
             trained.restore_labels(own)
         except UserError as error:
             raise ConfigError(
-                f"query {strategy.name} compares with the images that '{trained.run.folder}' has labels of, which are "
-                f"not there ({error}): or set --query to a strategy that does without, Margin for example"
+                f"query {strategy.name} needs the labeled images of '{trained.run.folder}', which cannot be read "
+                f"({error}): or set --query to a strategy that does not need them, Margin for example"
             ) from None
     elif names is None or size is None:
         _read_own(own)
@@ -216,19 +216,17 @@ def _read_images(
     labeled = _labeled_before(data, Path(own.root), trained) if isinstance(own, ImageFolder) else []
     data.split.leave_out(torch.tensor(labeled, dtype=torch.int64))
     if labeled:
-        were, are = ("was", "is") if len(labeled) == 1 else ("were", "are")
-        images = counted(len(labeled), "image")
-        say(f"({images} {were} asked about in '{trained.run.folder}' already and {are} left out)")
+        say(f"(left out {counted(len(labeled), 'image')} that '{trained.run.folder}' has queried before)")
     if not len(data.pool):
         raise ConfigError(f"expected images without labels below --images '{folder}', found none: add some")
     return data
 
 
 def _labeled_before(data: "Candidates", root: Path, trained: Trained) -> list[int]:
-    """Indices of images that the run has labels of: by their paths below its folder, else by their content.
+    """Return the indices of images that the run has labels of, matched by path below its folder, else by content.
 
     Raises:
-        ConfigError: its folder is not there, and the run is of a version that kept nothing of the content.
+        ConfigError: the run's folder is missing, and the run has no content fingerprints (former versions).
     """
     paths, known = trained.labeled_paths, trained.labeled_prints()
     there = {path for path in paths if (root / path).is_file()}
@@ -241,17 +239,17 @@ def _labeled_before(data: "Candidates", root: Path, trained: Trained) -> list[in
         found |= {*find_by_content(files, [image for path, image in known.items() if path in missing])}
     elif missing and not there and data.may_have(missing):
         raise ConfigError(
-            f"cannot tell which images in --images '{data.root}' the run '{trained.run.folder}' has labels of: its own "
-            f"are not below data.root '{root}': set --data.root to their folder"
+            f"cannot tell which images in --images '{data.root}' the run '{trained.run.folder}' has labels of, because "
+            f"its own images are not below data.root '{root}': set --data.root to their folder"
         )
     return sorted(found)
 
 
 def _read_own(own: ActiveDataModule) -> None:
-    """Read the run's own data: a folder of images is only listed."""
+    """Read the run's own data; a folder of images is only listed."""
     if isinstance(own, ImageFolder):
         own.memory = False
-        with redirect_stdout(io.StringIO()):  # what it says about memory is about other images
+        with redirect_stdout(io.StringIO()):  # its notes on memory concern other images
             own.setup()
     else:
         own.prepare_data()
@@ -259,13 +257,13 @@ def _read_own(own: ActiveDataModule) -> None:
 
 
 class Candidates(ImageFolder):
-    """A folder of images without labels to choose among, seen as a model saw those that it was trained on.
+    """A folder of unlabeled images, decoded and normalized like the images that the model was trained on.
 
     Args:
-        folder: of the images.
-        own: what the model was trained on; its labeled set is the one that strategies compare with.
-        classes: names, as many as the model knows.
-        size: pixels of a side.
+        folder: folder of the images.
+        own: data that the model was trained on; strategies compare with its labeled set.
+        classes: one name per class of the model.
+        size: side length in pixels.
         in_memory: see :class:`ImageFolder`.
         num_workers: see :class:`ImageFolder`.
         on_error: see :class:`ImageFolder`.
@@ -300,7 +298,7 @@ class Candidates(ImageFolder):
         self.decoding = own.decoding  # with the value range that the run found
 
     def predict_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
-        """The folder, and where the strategy wants it the labeled set of the run."""
+        """Load the folder, and the labeled set of the run if the strategy needs it."""
         loaders = super().predict_dataloader()
         if isinstance(loaders, list):
             self._own.predict_labeled = True
@@ -310,11 +308,11 @@ class Candidates(ImageFolder):
         return loaders
 
     def also_in(self, root: Path, paths: set[str]) -> list[int]:
-        """Indices of images that another folder's ledger names.
+        """Return the indices of images that another folder's ledger names.
 
         Args:
-            root: of the other folder.
-            paths: from there, as the ledger writes them.
+            root: the other folder.
+            paths: paths below ``root``, as the ledger writes them.
         """
         if not paths:
             return []
@@ -324,7 +322,7 @@ class Candidates(ImageFolder):
         return [index for index, is_named in enumerate(named) if is_named]
 
     def may_have(self, paths: set[str]) -> bool:
-        """Whether a file has the name of one of some others: a folder without is another one."""
+        """Whether any file has the name of one of these; if not, the folder holds other images."""
         names = {os.path.basename(path) for path in paths}  # noqa: PTH119 - as the ledger writes them
         return any(file.name in names for file in self.locations(torch.arange(len(self.labeled_at))))
 

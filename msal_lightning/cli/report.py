@@ -1,4 +1,4 @@
-"""What the command ``report`` does."""
+"""The command ``report``."""
 
 import re
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ def report(runs: Sequence[str], out: str = "report", logger: str | None = None) 
     """Compare runs in the terminal, and write ``report.md``, ``.csv``, ``.tex`` and ``.html``.
 
     Args:
-        runs: run directories, or folders of them.
+        runs: run directories, or folders of run directories.
         out: folder of the four files.
-        logger: wandb: log all of it there too.
+        logger: ``wandb`` also logs the report to Weights & Biases.
 
     Raises:
-        ConfigError: the runs cannot be compared, or the files not be written, or W&B cannot start.
+        ConfigError: the runs cannot be compared, the files cannot be written, or W&B cannot start.
     """
     try:
         check_folder(Path(out), "report", "--out", _made_before)
@@ -51,7 +51,7 @@ def report(runs: Sequence[str], out: str = "report", logger: str | None = None) 
 
 
 def _made_before(folder: Path) -> bool:
-    """Whether a folder is a report from before there were marks: its four files and nothing else."""
+    """Whether a folder is a report of a version that set no marks: its four files and nothing else."""
     names = {entry.name for entry in folder.iterdir()}
     if names != {"report.md", "report.csv", "report.tex", "report.html"}:
         return False

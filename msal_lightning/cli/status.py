@@ -1,4 +1,4 @@
-"""What the command ``status`` prints."""
+"""The output of the command ``status``."""
 
 import json
 from collections.abc import Sequence
@@ -22,21 +22,21 @@ from msal_lightning.io.wording import counted
 from msal_lightning.runs.classes import ClassRow
 from msal_lightning.runs.reading import run_folders, say_left_out
 
-_BAR = 20  # letters: the table fits into 80
+_BAR = 20  # characters, so that the table fits into 80 columns
 _SHOWN_CLASSES = 12
 
 
 def status(runs: Sequence[str], against: Sequence[str] = (), as_json: bool = False) -> None:
-    """Show runs one below the other.
+    """Print the status of runs, one below the other.
 
     Args:
-        runs: run directories, or folders of them.
-        against: runs of Random, or folders of them; those beside each run by default.
-        as_json: for machines: one JSON list.
+        runs: run directories, or folders of run directories.
+        against: runs of Random, or folders of such runs; by default those beside each run.
+        as_json: print one JSON list instead.
 
     Raises:
-        UserError: a folder is no run directory, or a file in it is damaged; all other runs are shown before. A damaged
-            run in a folder of runs costs a line.
+        UserError: a named folder is no run directory, or a file in it is damaged; all other runs are printed before. A
+            damaged run in a folder of runs only gets a note.
     """
     found, mistakes = _look_at_all([Path(run) for run in runs], [Path(other) for other in against])
     if as_json and found:
@@ -51,7 +51,7 @@ def status(runs: Sequence[str], against: Sequence[str] = (), as_json: bool = Fal
 
 
 def _look_at_all(paths: Sequence[Path], against: Sequence[Path]) -> tuple[list[Status], list[UserError | OSError]]:
-    """All runs that can be read, and what is wrong with the runs that were named."""
+    """Return all runs that can be read, and the errors of runs that the user named."""
     read = cache(read_quietly)  # the same runs lie beside each run of a folder
     found: list[Status] = []
     mistakes: list[UserError | OSError] = []
@@ -66,23 +66,21 @@ def _look_at_all(paths: Sequence[Path], against: Sequence[Path]) -> tuple[list[S
                 else:
                     say_left_out(folder, error)
     if not found and not mistakes:
-        mistakes.append(
-            UserError(f"expected a run in {', '.join(map(str, paths))}, found damaged ones only: see above")
-        )
+        mistakes.append(UserError(f"expected a readable run in {', '.join(map(str, paths))}, found damaged ones only"))
     return found, mistakes
 
 
 def show(status: Status, console: Console) -> None:
-    """A head line, the curve as bars, and what follows from it.
+    """Print a head line, the curve as bars, and the conclusions.
 
     Args:
-        status: of a run.
-        console: where to.
+        status: status of a run.
+        console: the output.
     """
     console.print(Text(f"{status.run}: {status.method} on {status.dataset}, seed {status.seed}", style="bold"))
     rounds = _of(len(status.tested), status.rounds, "round")
     budget = _of(status.initial + status.queried + status.held_out, status.budget, "label")
-    held_out = f", {status.held_out:,} held out to test on" if status.held_out else ""
+    held_out = f", {status.held_out:,} held out for the test" if status.held_out else ""
     skipped = f", {status.skipped} skipped" if status.skipped else ""
     console.print(
         f"{rounds}, {budget} ({status.initial:,} initial, {status.queried:,} queried{held_out}{skipped})",
@@ -96,7 +94,7 @@ def show(status: Status, console: Console) -> None:
         console.print(
             f"waiting for {waiting.blank} of {counted(waiting.labels, 'label')} in {where}"
             if waiting.blank or waiting.mistake
-            else f"{labels} in {where}: the run goes on with the same `fit`",
+            else f"{labels} in {where}: the same `fit` command resumes the run",
             markup=False,
         )
         if waiting.mistake:
@@ -146,7 +144,7 @@ def _by_class(classes: Sequence[ClassRow], round: int) -> Table:
         f" ({left_out:,} more in per_class.csv)" if left_out else ""
     )
     table.add_column("class", overflow="ellipsis", max_width=20)
-    has_train = any(row.train is not None for row in classes)  # nobody knows it where a person labels
+    has_train = any(row.train is not None for row in classes)  # unknown if a person labels
     for name in ("test", *(["train"] if has_train else []), "labeled", "precision", "recall", "F1", "AUROC"):
         table.add_column(name, justify="right")
     for row in shown:
@@ -158,5 +156,5 @@ def _by_class(classes: Sequence[ClassRow], round: int) -> Table:
 
 
 def _count(number: int) -> Text:
-    """A number of images that a class needs."""
+    """Format a number of images; every class needs some."""
     return Text(f"{number:,}") if number else Text("none", style="bold red")

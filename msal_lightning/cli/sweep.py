@@ -21,16 +21,16 @@ PROG = f"{PROGRAM} sweep"
 
 
 def sweep(argv: list[str]) -> int:
-    """Expand, then run what is not done.
+    """Expand the grid, then run all unfinished cells.
 
     Args:
         argv: names of experiments, options of the sweep, and any option of ``fit`` with one or several values.
 
     Returns:
-        Exit code: 0, or 1 where a cell failed.
+        Exit code: 0, or 1 if a cell failed.
 
     Raises:
-        ConfigError: anything that the user can mend.
+        ConfigError: a mistake that the user can correct.
     """
     words = next((k for k, word in enumerate(argv) if word.startswith("-")), len(argv))
     experiments, options = argv[:words], _read(argv[words:])
@@ -82,7 +82,7 @@ def _run(wanted: Sequence[Cell], out: Path, options: argparse.Namespace) -> int:
 
 
 def _made_before(out: Path) -> bool:
-    """Whether a folder is a sweep from before there were marks, by its list of cells, or has run directories only."""
+    """Whether a folder is a sweep of a version that set no marks: it has a list of cells, or run directories only."""
     if all(is_run(entry) for entry in out.iterdir()):
         return True
     try:
@@ -117,19 +117,19 @@ def _parameters(text: str) -> dict[str, Any]:
 
 
 def _merge(file: Options, line: Options) -> Options:
-    """What the command line says of a key replaces what the file says."""
+    """Merge two grids; a key on the command line replaces the file's."""
     said = {key for key, _ in line}
     return [*((key, values) for key, values in file if key not in said), *line]
 
 
 def _read(argv: list[str]) -> argparse.Namespace:
-    """The options of the sweep; those of fit are left in ``rest``."""
+    """Parse the options of the sweep; ``rest`` holds those of fit."""
     parser = CommandParser(
         PROG,
         usage=f"{PROG} [EXPERIMENT ...] [--KEY VALUE[,VALUE ...] ...]",
         description="Run many fits: all combinations of the values that are separated by commas, or the paper's "
-        f"experiments ({', '.join(EXPERIMENTS)}). --KEY is any option of fit. The same command resumes a sweep that "
-        "was interrupted.",
+        f"experiments ({', '.join(EXPERIMENTS)}). --KEY is any option of fit. The same command resumes an interrupted "
+        "sweep.",
         examples=[
             f"{PROG} --config digits --query Random,Entropy,MSALD --seed 0,1,2 --jobs 2",
             f"{PROG} table2 --config fashion_mnist --only Random,Entropy,MSAL-D --loop.query_budget 1000",
@@ -138,17 +138,17 @@ def _read(argv: list[str]) -> argparse.Namespace:
         ],
     )
     add = parser.add_argument
-    add("--out", metavar="FOLDER", type=expand, help="folder of the run directories (default: runs/sweep-NAME)")
+    add("--out", metavar="FOLDER", type=expand, help="folder for the run directories (default: runs/sweep-NAME)")
     add("--grid", metavar="FILE", type=expand, help="a YAML file that maps options of fit to lists of values")
-    add("--only", metavar="ROW,ROW", help="rows of the paper's experiments to keep: Random,MSAL-D")
-    add("--list", action="store_true", help="show the cells and run nothing")
-    add("--executor", choices=("local", "ray", "slurm"), default="local", help="where the cells run (default: local)")
+    add("--only", metavar="ROW,ROW", help="rows of the paper's experiments to keep, Random,MSAL-D for example")
+    add("--list", action="store_true", help="print the cells and run nothing")
+    add("--executor", choices=("local", "ray", "slurm"), default="local", help="runs the cells (default: local)")
     add(
         "--jobs", type=int, default=1, metavar="N", help="local: fits at a time; they share cores and GPUs (default: 1)"
     )
-    add("--cpus", type=int, default=1, metavar="N", help="ray, slurm: cores of each fit (default: 1)")
-    add("--gpus", type=float, default=0, metavar="N", help="ray, slurm: GPUs of each fit; ray takes parts (default: 0)")
-    add("--slurm", default="{}", metavar="JSON", help='slurm: more parameters of submitit: {"timeout_min": 600}')
+    add("--cpus", type=int, default=1, metavar="N", help="ray, slurm: cores per fit (default: 1)")
+    add("--gpus", type=float, default=0, metavar="N", help="ray, slurm: GPUs per fit; ray takes fractions (default: 0)")
+    add("--slurm", default="{}", metavar="JSON", help='slurm: more parameters of submitit, like {"timeout_min": 600}')
     options, rest = parser.parse_known_args(argv)
     options.rest = rest
     options.known = [option.lstrip("-") for option in parser.options()]

@@ -10,14 +10,14 @@ from pathlib import Path
 from msal_lightning.cli.main import main
 from msal_lightning.io.lock import DirectoryLock
 
-_PATIENCE = 30.0  # seconds for a process of a sweep that was killed to be gone
+_PATIENCE = 30.0  # seconds until the processes of a killed sweep have ended
 
 
 def end_with_sweep() -> None:
-    """End at once when the other end of standard input is closed, however the sweep ended.
+    """End this process at once when the sweep closes standard input, however the sweep ends.
 
-    A killed fit loses nothing that is recorded; one that went on would hold the lock of its run directory against the
-    sweep that is started again.
+    A killed fit loses nothing that is recorded. A fit that kept running would hold the lock of its run directory, and
+    the restarted sweep could not run the cell.
     """
 
     def wait() -> None:
@@ -29,7 +29,7 @@ def end_with_sweep() -> None:
 
 
 def wait_for_lock(run_dir: Path, patience: float = _PATIENCE) -> None:
-    """Wait for a former process of the same cell; what still holds the lock then is refused by ``fit``."""
+    """Wait until a former process of the same cell releases the lock; after that time ``fit`` refuses to start."""
     lock = DirectoryLock(run_dir / "lock")
     until = time.monotonic() + patience
     while lock.holder() and time.monotonic() < until:
@@ -38,6 +38,6 @@ def wait_for_lock(run_dir: Path, patience: float = _PATIENCE) -> None:
 
 if __name__ == "__main__":
     end_with_sweep()
-    if "--run_dir" in sys.argv and "LOCAL_RANK" not in os.environ:  # rank 0 has it while it starts the others
+    if "--run_dir" in sys.argv and "LOCAL_RANK" not in os.environ:  # rank 0 holds the lock while it starts the others
         wait_for_lock(Path(sys.argv[sys.argv.index("--run_dir") + 1]))
     sys.exit(main(sys.argv[1:]))

@@ -1,1 +1,1 @@
-"""Configurations and command lines: reading them, and saying what is wrong with them."""
+"""Read configurations and command lines, and explain mistakes in them."""

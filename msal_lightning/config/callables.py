@@ -1,4 +1,4 @@
-"""What is called while a model is made is checked for what it is before it is called."""
+"""Checks the callables that make a model, before they are called."""
 
 from typing import Any
 
@@ -18,13 +18,13 @@ _MADE = {
 
 
 def check_callables(config: Namespace) -> None:
-    """Refuse a callable that does not make what its key stands for; ``timeit.timeit`` is no optimizer.
+    """Refuse a callable that does not make an object of its key's kind; ``timeit.timeit`` makes no optimizer.
 
     Args:
-        config: parsed, nothing of it instantiated.
+        config: parsed configuration, not instantiated.
 
     Raises:
-        ConfigError: the key, what it should make, and what it names.
+        ConfigError: a callable makes another object; the message names the key and the expected kind.
     """
     for key, (base, what) in _MADE.items():
         value = config.get(key)

@@ -1,4 +1,4 @@
-"""What the package has to offer, read from its source files without importing torch."""
+"""Lists the strategies and datasets from the package's source files, without importing torch."""
 
 import ast
 from functools import cache
@@ -11,10 +11,10 @@ PACKAGE = Path(__file__).parent.parent
 
 
 def classes(folder: str, root: str) -> dict[str, str]:
-    """All concrete classes below a base class, with the first line of their docstrings.
+    """Return all concrete subclasses of a class, with the first line of their docstrings.
 
     Args:
-        folder: of the package, ``strategies`` or ``datasets``.
+        folder: folder of the package, ``strategies`` or ``datasets``.
         root: name of the base class, ``Strategy`` for example.
 
     Returns:
@@ -49,7 +49,7 @@ def datasets(root: str) -> None:
     """List the datasets (--data NAME).
 
     Args:
-        root: where their files may lie.
+        root: folder of their files.
     """
     rows = {}
     for name, sentence in classes("datasets", "ActiveDataModule").items():
@@ -60,12 +60,12 @@ def datasets(root: str) -> None:
 
 
 def literal(folder: str, name: str, attribute: str) -> Any:
-    """The value of a class attribute that is written as a literal, in the class or its parents; None without.
+    """Return a class attribute that is a literal in the source of the class or a parent; None if there is none.
 
     Args:
-        folder: of the package.
-        name: of the class.
-        attribute: of the class.
+        folder: folder of the package.
+        name: name of the class.
+        attribute: name of the attribute.
     """
     nodes = _class_nodes(folder)
     while name in nodes:
@@ -80,13 +80,13 @@ def literal(folder: str, name: str, attribute: str) -> Any:
 
 @cache
 def _class_nodes(folder: str) -> dict[str, ast.ClassDef]:
-    """The classes in a folder of the package, by name."""
+    """Return the classes in a folder of the package, by name."""
     trees = (ast.parse(file.read_text(encoding="utf-8")) for file in sorted((PACKAGE / folder).glob("*.py")))
     return {node.name: node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)}
 
 
 def _methods(node: ast.ClassDef) -> dict[str, bool]:
-    """Names of its methods, each with whether it is abstract."""
+    """Return the names of the methods, each with whether it is abstract."""
     return {
         item.name: any(isinstance(d, ast.Name) and d.id == "abstractmethod" for d in item.decorator_list)
         for item in node.body

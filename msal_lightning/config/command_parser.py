@@ -9,6 +9,7 @@ from msal_lightning.errors import ConfigError
 from msal_lightning.io.suggestions import did_you_mean
 
 PROGRAM = "python -m msal_lightning"
+RUNS_HELP = "run directories, or folders of run directories"
 _EXAMPLES = "examples:\n"
 _KINDS = {"int": "an integer", "float": "a number"}
 
@@ -17,9 +18,9 @@ class CommandParser(argparse.ArgumentParser):
     """The options of one command.
 
     Args:
-        prog: how the command is called.
+        prog: the command as a user types it.
         examples: complete commands, shown below the options.
-        settings: of ``argparse.ArgumentParser``.
+        settings: further arguments of ``argparse.ArgumentParser``.
     """
 
     def __init__(self, prog: str, *, examples: Sequence[str] = (), **settings: Any) -> None:
@@ -44,7 +45,7 @@ class CommandParser(argparse.ArgumentParser):
         return options
 
     def refuse(self, word: str) -> NoReturn:
-        """Say that a word has no place here.
+        """Refuse a word that the command does not accept.
 
         Raises:
             ConfigError: always.
@@ -56,7 +57,7 @@ class CommandParser(argparse.ArgumentParser):
         raise ConfigError(f"expected no further word, got '{word}': see `{self.prog} --help`")
 
     def error(self, message: str) -> NoReturn:
-        """Put a message of argparse as one sentence.
+        """Raise a message of argparse as one sentence.
 
         Raises:
             ConfigError: always.
@@ -81,7 +82,7 @@ class CommandParser(argparse.ArgumentParser):
 
 
 def sentence(message: str) -> str:
-    """Put a message of argparse on one option, ``argument --jobs: invalid int value: 'x'``, as other ones are put."""
+    """Rewrite argparse's message on one option, ``argument --jobs: invalid int value: 'x'``, in our style."""
     found = re.match(r"argument ([^:]+): (.+)", message, re.DOTALL)
     if not found:
         return message
@@ -94,12 +95,12 @@ def sentence(message: str) -> str:
     if value := re.match(r"ignored explicit argument '(.*)'", problem):
         return f"expected {name} alone, got the value '{value[1]}'"
     if re.fullmatch(r"expected (one|at least one|\d+) arguments?", problem):
-        return f"expected a value behind {name}, got none"
+        return f"expected a value after {name}, got none"
     return f"{name}: {problem}"
 
 
 class _Formatter(argparse.HelpFormatter):
-    """Text is wrapped to the terminal's width, but examples stay as they are written."""
+    """Wraps text to the terminal's width and leaves examples as written."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         paragraphs = text.split("\n\n")

@@ -1,4 +1,4 @@
-"""The parser's error messages, put as one sentence: what was expected, what was got, and the remedy."""
+"""Rewrites the parser's error messages as one sentence: the expected value, the given value, and the remedy."""
 
 import importlib
 import inspect
@@ -13,7 +13,7 @@ from msal_lightning.io.suggestions import did_you_mean
 from msal_lightning.models.backbones import Backbone
 from msal_lightning.strategies import ScoreStrategy, Strategy
 
-# The base class behind a key, to suggest names from
+# The base class of a key, for suggestions of names
 _BASES: dict[str, type] = {
     "query": Strategy,
     "uncertainty": ScoreStrategy,
@@ -35,7 +35,7 @@ def explain(message: str, keys: Iterable[str]) -> str:
 
     Args:
         message: several lines, the innermost cause last.
-        keys: that the parser knows, dotted, to suggest from.
+        keys: dotted keys that the parser knows, for suggestions.
     """
     key = ".".join(re.findall(r'Parser key "([\w.]+)"', message))
     known = sorted(keys)
@@ -76,7 +76,7 @@ def explain(message: str, keys: Iterable[str]) -> str:
     if found := re.search(r"instantiatable class, but ([\w.]+) is abstract", message):
         last = key.rpartition(".")[2]
         names = concrete_names(_BASES[last]) if last in _BASES else []
-        return f"expected {key} to name a class that can be made, got '{found[1]}', which is abstract{_choice(names)}"
+        return f"expected {key} to name a concrete class, got '{found[1]}', which is abstract{_choice(names)}"
     if found := re.search(r"class_path '([\w.]+)':\s+(No module named \S+|.*has no attribute.*)", message):
         return (
             f"cannot import {key} '{found[1]}' ({found[2]}): run from the folder that holds the module, or install it"
@@ -86,7 +86,7 @@ def explain(message: str, keys: Iterable[str]) -> str:
     if "Expected a <class 'list'>" in message:
         return f"expected {key} to be a list, '[first, second]', got '{_got(message, 0)}'"
     if found := re.search(r"Errors:\s+- (.+)\s+- Expected a <class 'NoneType'>", message):
-        return found[1]  # raised by a constructor, which says it in one sentence
+        return found[1]  # raised by a constructor, whose message is one sentence already
     return " ".join(message.split())
 
 
@@ -95,7 +95,7 @@ def _choice(known: list[str]) -> str:
 
 
 def _of_shape(message: str, key: str, known: list[str]) -> str:
-    """Explain values of another shape than their key has: a number for a section, a list for a class."""
+    """Explain values of the wrong shape: a number for a section, a list for a class."""
     last = key.rpartition(".")[2]
     what = _WHAT.get(last, "class")
     if found := re.search(r"Unable to load config '(.*)'", message):
@@ -122,7 +122,7 @@ def _of_shape(message: str, key: str, known: list[str]) -> str:
     if found := re.search(r"File does not exist: '(.+)'", message):
         return f"expected {key} to name a file, found no '{found[1]}'"
     if found := re.search(r"Timer\(duration='(.*)'\)", message):
-        return (  # a duration that could be read is refused too
+        return (  # a valid duration is refused too
             f"expected trainer.max_time, and a Timer among trainer.callbacks, to be left out, got '{found[1]}': set "
             "trainer.max_epochs or trainer.max_steps"
         )
@@ -139,7 +139,7 @@ def _no_option(key: str, class_path: str, option: str) -> str:
 
 
 def _got(message: str, which: int = -1) -> str:
-    """The value that was given, as YAML would write it."""
+    """Return the given value as YAML would write it."""
     found = re.findall(r"(?:Got value|Given value): (.+?)(?:\. Got value.*)?$", message, flags=re.MULTILINE)
     value: str = found[which] if found else "?"
     if nested := re.match(r"NestedArg\(key='.*', val='?(.*?)'?\)$", value):
@@ -157,7 +157,7 @@ def _near_key(key: str, known: list[str], prefix: str = "") -> str:
 
 
 def concrete_names(base: type) -> list[str]:
-    """Names of the classes below a base class that can be made and come with the same package as it."""
+    """Return the names of the concrete subclasses of a class in its own package."""
     package = base.__module__.partition(".")[0]
 
     def below(cls: type) -> set[type]:
@@ -172,5 +172,5 @@ def _options(class_path: str) -> list[str]:
     module, _, name = class_path.rpartition(".")
     try:
         return list(inspect.signature(getattr(importlib.import_module(module), name)).parameters)
-    except ValueError:  # a class of C, as torch.Tensor
+    except ValueError:  # a class written in C, torch.Tensor for example
         return []

@@ -1,4 +1,4 @@
-"""Finding a configuration by its bare name."""
+"""Find a configuration by its bare name."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from msal_lightning.io.yaml_files import read_yaml
 
 
 def shipped_folder() -> Path:
-    """The configurations that come with the package: in the wheel, or in the checkout of an editable install."""
+    """Return the folder of the shipped configurations: in the wheel, or in the checkout of an editable install."""
     package = Path(__file__).parent.parent
     inside = package / "configs"
     return inside if inside.is_dir() else package.parent / "configs"
@@ -24,13 +24,13 @@ def shipped_names() -> list[str]:
 
 
 def find_config(name: str) -> Path:
-    """The file behind ``--config NAME``: in the current folder, in ``configs/``, then the shipped ones.
+    """Find the file of ``--config NAME`` in the current folder, in ``configs/``, or among the shipped ones.
 
     Args:
         name: a path or bare name, with or without ``.yaml``.
 
     Raises:
-        ConfigError: there is none, with near matches, or it is no readable YAML.
+        ConfigError: there is no such file (the message suggests similar names), or it is no readable YAML.
     """
     name = expand(name)
     folders = (Path(), Path("configs"), shipped_folder())
@@ -47,7 +47,7 @@ def find_config(name: str) -> Path:
 
 
 def resolve_configs(argv: list[str]) -> list[str]:
-    """Replace the names behind ``--config`` and ``-c`` by paths."""
+    """Replace the names after ``--config`` and ``-c`` by paths."""
     resolved: list[str] = []
     for argument in argv:
         if resolved and resolved[-1] in ("--config", "-c"):

@@ -1,4 +1,4 @@
-"""Lets the parser read classes in YAML by the names from before their modules moved."""
+"""Lets the parser accept former class paths in YAML, from before their modules moved."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ _load_yaml = get_loader("yaml")
 
 
 def read_former_names() -> None:
-    """Make all parsers of this process do so."""
+    """Make all parsers of this process accept former class paths."""
     set_loader("yaml", _load, (yaml.YAMLError,))
 
 

@@ -1,6 +1,6 @@
-"""``null`` for an option that has no meaning without a value.
+"""Refuses ``null`` for an option that needs a value.
 
-jsonargparse lets it through in the options of a class, and its constructor then compares ``None`` with numbers.
+jsonargparse accepts ``null`` in the options of a class, whose constructor then compares ``None`` with numbers.
 """
 
 import importlib
@@ -13,14 +13,14 @@ from msal_lightning.errors import ConfigError
 
 
 def check_nulls(config: Any, key: str = "") -> None:
-    """Refuse ``null`` where the class has a default and its annotation knows no ``None``.
+    """Refuse ``null`` for an option that has another default and whose annotation excludes ``None``.
 
     Args:
         config: a namespace or mapping of a configuration, or a part of it.
-        key: of the part, dotted.
+        key: dotted key of the part.
 
     Raises:
-        ConfigError: naming the key and its default.
+        ConfigError: an option is ``null``; the message names its key and its default.
     """
     if isinstance(config, list):
         for one in config:
@@ -45,7 +45,7 @@ def _check_options(class_path: str, options: Any, key: str) -> None:
     module, _, name = class_path.rpartition(".")
     try:
         parameters = inspect.signature(getattr(importlib.import_module(module), name)).parameters
-    except (ImportError, AttributeError, ValueError, TypeError):  # said elsewhere
+    except (ImportError, AttributeError, ValueError, TypeError):  # reported elsewhere
         return
     for name in nulls:
         parameter = parameters.get(name)

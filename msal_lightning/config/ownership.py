@@ -19,7 +19,7 @@ from msal_lightning.data import ActiveDataModule, Augmentation
 from msal_lightning.models.backbones import Backbone
 from msal_lightning.strategies import Strategy
 
-# Beginning of the path, of the name that is written and of the one that is meant, to the bases that it may have
+# Start of a dotted path, both as written and as defined, to the base classes that the class may have
 _OWNERS: dict[str, tuple[type, ...]] = {
     "msal_lightning.": (Strategy, ActiveDataModule, Backbone, Augmentation, Callback),
     "torch.optim.": (Optimizer, LRScheduler),
@@ -41,21 +41,21 @@ _PLAIN = (str, int, float, bool, NoneType, Path, bytes)
 
 
 def is_dotted(text: str) -> bool:
-    """Whether a text could be the path of something to import."""
+    """Whether a text could be a dotted import path."""
     return _DOTTED.fullmatch(text) is not None
 
 
 def find_owned(path: str) -> Any | None:
-    """The class or function behind a dotted path, if it is ours, an optimizer, a schedule, or Lightning's.
+    """Return the class or function behind a dotted path if it is ours, an optimizer, a schedule, or Lightning's.
 
-    Where it is defined counts, not where it is found: ``torch.optim.sgd.torch.os.system`` is none of torch.optim's.
-    Nothing but modules of the owners is imported to find out.
+    The defining module counts, not the path: ``torch.optim.sgd.torch.os.system`` does not belong to torch.optim. Only
+    modules of the owners are imported.
 
     Args:
-        path: dotted.
+        path: dotted path.
 
     Returns:
-        The object; None where it is another's, or another kind of thing.
+        The object; None if it belongs to another package or is of another kind.
     """
     parts = path.split(".")
     if not is_dotted(path) or any(part.startswith("__") for part in parts) or not path.startswith(tuple(_OWNERS)):
@@ -64,7 +64,7 @@ def find_owned(path: str) -> Any | None:
     if not (inspect.isclass(found) or inspect.isfunction(found)):
         return None
     home = sys.modules.get(found.__module__)
-    if _walk_from(home, found.__qualname__.split(".")) is not found:  # it says that it is from elsewhere
+    if _walk_from(home, found.__qualname__.split(".")) is not found:  # it claims another origin
         return None
     owner = next((owner for owner in _OWNERS if f"{found.__module__}.".startswith(owner)), None)
     if owner is None:
@@ -74,13 +74,13 @@ def find_owned(path: str) -> Any | None:
 
 
 def find_by_name(name: str) -> str | None:
-    """The dotted path of a class that is named without one."""
+    """Return the dotted path of a class that is named without it; None for an unknown name."""
     paths = (f"{home}.{name}" for home in _HOMES)
     return next((path for path in paths if find_owned(path) is not None), None)
 
 
 def makes(found: Any, bases: type | tuple[type, ...]) -> bool:
-    """Whether calling it gives an object of one of the classes: it is a subclass, or a function that says so."""
+    """Whether a call makes an object of these classes: by a subclass, or a function with such a return annotation."""
     made = found
     if not inspect.isclass(found):
         try:
@@ -91,7 +91,7 @@ def makes(found: Any, bases: type | tuple[type, ...]) -> bool:
 
 
 def plain_options(found: Callable[..., Any]) -> frozenset[str]:
-    """Parameters that take text, numbers or lists of them, so that nothing is imported for their values."""
+    """Return the parameters that take text, numbers or lists of these: their values need no import."""
     maker = found.__init__ if inspect.isclass(found) else found
     try:
         hints: Mapping[str, Any] = typing.get_type_hints(maker)
@@ -116,7 +116,7 @@ def _walk(parts: list[str]) -> Any | None:
             module = import_module(".".join(parts[:end]))
         except ModuleNotFoundError:
             continue
-        except Exception:  # a module that needs a library that is not there
+        except Exception:  # a module that needs a missing library
             return None
         return _walk_from(module, parts[end:])
     return None

@@ -47,7 +47,7 @@ examples:
   {PROG} --config cifar100 --plan                 rounds, steps, memory and time, without running it
   {PROG} --config my.yaml --print_config          the resolved configuration, without running it
 """
-# What the loop gives each Trainer itself, or what would make a round silently incomplete
+# Trainer arguments that the loop sets itself, or that would make a round silently incomplete
 _LOOP_OWNS = {
     "logger",
     "default_root_dir",
@@ -66,20 +66,20 @@ _LOOP_OWNS = {
 }
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 _TRAINER_HELP = {
-    "precision": "of each fit and pool pass; auto: bf16-mixed where the device computes in it, else 32-true; scores "
-    "stay in float32",
+    "precision": "precision of each fit and pool pass; auto chooses bf16-mixed if the device supports it, else "
+    "32-true; scores stay in float32",
     "max_epochs": "epochs of each round's fit",
     "accelerator": "cpu, gpu, mps, or auto",
-    "devices": "processes that share each fit, test and pool pass; they share each batch",
+    "devices": "number of processes that share each fit, test and pool pass, batch by batch",
     "strategy": "auto, or ddp on several devices",
-    "callbacks": "your own, made anew for each round",
-    "gradient_clip_val": "largest norm of the gradient",
-    "deterministic": "refuse operations that differ between runs, on GPUs",
+    "callbacks": "your own callbacks, made anew for each round",
+    "gradient_clip_val": "maximum norm of the gradient",
+    "deterministic": "refuse GPU operations whose results differ between runs",
 }
 
 
 def build_parser() -> ArgumentParser:
-    """The options of ``fit``, read off the signatures of the classes that they configure."""
+    """Build the options of ``fit`` from the signatures of the classes that they configure."""
     drop_options_of_another_class()
     read_former_names()
     parser = ArgumentParser(
@@ -95,28 +95,28 @@ def build_parser() -> ArgumentParser:
         "--config",
         action=ActionConfigFile,
         help="a YAML file, or the bare name of one in the current folder, in configs/ or among the shipped ones; "
-        "may be repeated, later ones win",
+        "may be repeated, the last value of a key counts",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of every random draw")
+    parser.add_argument("--seed", type=int, default=0, help="seed of every random draw")
     parser.add_argument(
         "--run_dir",
         type=str | None,
         default=None,
-        help="where the results go; runs/DATA-QUERY-HEAD-seedSEED by default",
+        help="folder for the results; runs/DATA-QUERY-HEAD-seedSEED by default",
     )
-    parser.add_argument("--overwrite", action="store_true", help="throw away what an earlier run left there")
-    parser.add_argument("--plan", action="store_true", help="say what would be done and about how long; train nothing")
+    parser.add_argument("--overwrite", action="store_true", help="delete the earlier run in run_dir first")
+    parser.add_argument("--plan", action="store_true", help="print rounds, steps, memory and time; train nothing")
     parser.add_argument(
         "--logger",
         type=Literal["csv", "wandb"] | Logger,
         default="csv",
-        help="csv: files only; wandb: Weights & Biases; or the class_path of any logger of Lightning",
+        help="csv: files only; wandb: Weights & Biases; or the class_path of any Lightning logger",
     )
     parser.add_argument(
         "--wandb_images",
         type=int,
         default=32,
-        help="images of each query that W&B gets, with score, prediction and label; 0: none leaves the machine",
+        help="number of images per query sent to W&B, with score, prediction and label; 0: no image leaves the machine",
     )
     parser.add_class_arguments(LoopOptions, "loop", skip={"seed"}, instantiate=False)
     parser.add_subclass_arguments(Strategy, "query", required=True)
@@ -134,16 +134,16 @@ def build_parser() -> ArgumentParser:
 def parse(
     parser: ArgumentParser, argv: list[str], known: Sequence[str] = (), base: Mapping[str, Any] | None = None
 ) -> Namespace:
-    """The resolved configuration.
+    """Return the resolved configuration.
 
     Args:
         parser: see :func:`build_parser`.
         argv: options of ``fit``.
-        known: options of the command that calls, to suggest from.
-        base: plain values that the options change, instead of a file.
+        known: options of the calling command, for suggestions.
+        base: plain values that the options override, in place of a file.
 
     Raises:
-        ConfigError: what is wrong, in one sentence.
+        ConfigError: an option is unknown, or a value does not fit.
     """
     try:
         words = [*_as_options(base), *resolve_configs(argv)]
@@ -164,7 +164,7 @@ def parse(
 
 
 def _as_options(base: Mapping[str, Any] | None) -> list[str]:
-    """Values as the text of a configuration, so that no file is looked for beside a stranger's."""
+    """Pass values as the text of a configuration, so that the parser opens no other file of a stranger."""
     if base is None:
         return []
     no_file_name = "#" * 5000  # longer than a path may be
@@ -172,7 +172,7 @@ def _as_options(base: Mapping[str, Any] | None) -> list[str]:
 
 
 def resolve(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
-    """What a run directory keeps of a configuration: all that repeats the run, as plain YAML values."""
+    """Return what a run directory keeps of a configuration: everything that repeats the run, as YAML values."""
     try:
         resolved: dict[str, Any] = present(yaml.safe_load(parser.dump(config)))
     except ValueError as error:  # Lightning's Timer, for example, whose interval has a default that is no plain value
@@ -182,20 +182,20 @@ def resolve(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
             "expected values that can be written to config.yaml, got another one "
             f"({found[1] if found else f'{said:.200}'}): leave its class out"
         ) from error
-    # it must not erase the run; and a model of others may not be there any more
+    # a repetition must not erase the run, and the shared model of round 0 may be gone by then
     del resolved["overwrite"], resolved["plan"]
     resolved["loop"].pop("first_fit", None)
     data = resolved["data"].get("init_args") or {}
     for key, default in {"value_range": "auto", "bands": None, "fit": "crop"}.items():
-        if key in data and data[key] == default:  # runs of before there was such a key are the same ones
+        if key in data and data[key] == default:  # a run made before the key existed is the same run
             del data[key]
-    if not resolved["loop"].get("held_out"):  # likewise
+    if not resolved["loop"].get("held_out"):  # held_out came later too
         resolved["loop"].pop("held_out", None)
     return resolved
 
 
 def instantiate(parser: ArgumentParser, config: Namespace, *groups: str) -> Namespace:
-    """Fresh objects of some groups of a configuration."""
+    """Make new objects from some groups of a configuration."""
     chosen = Namespace(**{group: config[group] for group in groups})  # type: ignore[no-untyped-call]
     objects: Namespace = parser.instantiate(chosen.clone())
     return objects
@@ -203,7 +203,7 @@ def instantiate(parser: ArgumentParser, config: Namespace, *groups: str) -> Name
 
 @contextmanager
 def as_user_error() -> Iterator[None]:
-    """Turn what constructors of ours and of Lightning say about their arguments into a user's error."""
+    """Convert argument errors raised by constructors into ConfigError."""
     try:
         yield
     except (ValueError, TypeError, MisconfigurationException, ArgumentError) as error:
@@ -215,7 +215,7 @@ def _keys(parser: ArgumentParser) -> list[str]:
 
 
 class _Formatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """The examples as they are written; plain defaults, but no types and none of the classes that torch offers."""
+    """Keeps examples as written, and shows plain defaults but neither types nor lists of torch's classes."""
 
     def _get_help_string(self, action: argparse.Action) -> str:
         plain = isinstance(action.default, int | float | str) and not isinstance(action.default, bool)
@@ -224,11 +224,11 @@ class _Formatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
 
 
 def _shorten_help(parser: ArgumentParser) -> None:
-    """Short titles, and of Trainer's 40 arguments the few that a loop usually sets; all are accepted."""
+    """Set short titles, and show the few of Trainer's 40 arguments that a loop usually sets; all are accepted."""
     titles = {
         "loop": "loop: how much is labeled, and when",
-        "query": "query: what chooses the images (--query.help NAME shows its options)",
-        "oracle": "oracle: who labels what is queried (--oracle.help NAME shows its options)",
+        "query": "query: the strategy that chooses images (--query.help NAME shows its options)",
+        "oracle": "oracle: the source of labels (--oracle.help NAME shows its options)",
         "data": "data: the images (--data.help NAME shows its options)",
         "model": "model: backbone, head and optimizer (--model.backbone.help NAME shows its options)",
         "trainer": "trainer: any argument of lightning.pytorch.Trainer, for example",

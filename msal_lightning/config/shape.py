@@ -14,14 +14,14 @@ _OF_A_CLASS = ("class_path", "init_args", "dict_kwargs")
 
 
 def check_shape(content: Mapping[Any, Any], where: str) -> None:
-    """Refuse sections that are no mappings and classes that are written otherwise.
+    """Refuse sections that are no mappings, and classes in another form.
 
     Args:
-        content: of a YAML file.
+        content: content of a YAML file.
         where: its path, for the message.
 
     Raises:
-        ConfigError: naming the key.
+        ConfigError: a value has the wrong shape; the message names the key.
     """
     for section in _SECTIONS:
         if section in content and not isinstance(content[section], Mapping):

@@ -1,6 +1,6 @@
-"""A run directory may be a stranger's: what its configuration may name, and what of it a reading command takes over.
+"""Read the configuration of a run directory that may be a stranger's: check its class names and paths.
 
-All of it happens on plain YAML values, before any class is looked for. See docs/security.md.
+All checks work on plain YAML values, before any class is imported. See docs/security.md.
 """
 
 import re
@@ -17,7 +17,7 @@ from msal_lightning.io.yaml_files import load_yaml, read_bytes
 from msal_lightning.runs.moved_names import present
 from msal_lightning.runs.signature import is_own
 
-TRUST_HELP = "a class of others that the run's configuration may name; may be repeated"
+TRUST_HELP = "a third-party class that the run's configuration may name; may be repeated"
 _CLASS_KEYS = {"class_path", "init_args", "dict_kwargs"}
 _GROUPS = ("loop", "model", "trainer")  # a string there would be the name of another file
 _NAMED = ("query", "data", "model.backbone", "model.optimizer", "model.lr_scheduler")
@@ -27,12 +27,12 @@ _KEY = re.compile(r"(?!__)[A-Za-z_]\w*", re.ASCII)
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Some parts of the configuration of a run directory, safe to be parsed.
+    """Parts of a run's configuration that are safe to parse.
 
     Attributes:
-        values: plain.
-        own: this user's ``fit`` made it.
-        left_out: keys that a stranger's configuration does not decide.
+        values: plain YAML values.
+        own: whether this user's ``fit`` made the run.
+        left_out: keys that are ignored in a stranger's configuration.
     """
 
     values: dict[str, Any]
@@ -47,17 +47,17 @@ def read_config(
     of_ones_own: Sequence[str] = (),
     leave_out: Sequence[str] = (),
 ) -> RunConfig:
-    """Read what a command takes over from a run.
+    """Read the keys that a command takes from a run's configuration.
 
     Args:
         folder: the run directory.
         parts: top-level keys that the command needs.
         trusted: dotted paths that the user has named.
-        of_ones_own: keys that it takes over too where this user's ``fit`` made the run.
-        leave_out: dotted keys below them that it has no use for.
+        of_ones_own: further keys to take if this user's ``fit`` made the run.
+        leave_out: dotted keys that the command does not use.
 
     Raises:
-        ConfigError: it is damaged, or a stranger's that names something that nobody trusts.
+        ConfigError: the configuration is damaged, or it is a stranger's and names an untrusted class or path.
     """
     file = folder / "config.yaml"
     try:
@@ -70,7 +70,7 @@ def read_config(
         raise ConfigError(f"the configuration '{file}' is damaged (no keys like seed and data): choose another run")
     own = is_own(folder, content)
     taken = {key: values[key] for key in (*parts, *(of_ones_own if own else ())) if key in values}
-    for key in ("loop.replay", "loop.first_fit", *leave_out):  # of loop: other files, for another command
+    for key in ("loop.replay", "loop.first_fit", *leave_out):  # these name files of other runs
         _remove(taken, key.split("."))
     if own:
         return RunConfig(taken, True)
@@ -90,7 +90,7 @@ def _is_usual(value: Mapping[str, Any]) -> bool:
 
 
 class _Check:
-    """Goes through a stranger's configuration; gives it back with all classes written out."""
+    """Checks a stranger's configuration and returns it with full class paths."""
 
     def __init__(self, folder: Path, file: Path, trusted: Sequence[str]) -> None:
         self._folder, self._file, self._trusted = folder, file, trusted
@@ -112,7 +112,7 @@ class _Check:
             return value
         if not plain:
             return self._name(value, key)
-        if not key.startswith("data."):  # data are only read, wherever they are
+        if not key.startswith("data."):  # data may lie anywhere, since they are only read
             self._inside(value, key)
         return value
 
@@ -175,13 +175,13 @@ class _Check:
                 "does"
             )
         raise ConfigError(
-            f"'{self._file}' was not made by your `fit`, and has {str(got)[:80]!r} in {key}, where it must not lead "
-            f"elsewhere ({expected or 'expected the name of a class'}): choose another run"
+            f"'{self._file}' was not made by your `fit`, and has {str(got)[:80]!r} in {key}, which is not allowed "
+            f"there ({expected or 'expected the name of a class'}): choose another run"
         )
 
 
 def _import(path: str) -> Any:
-    """What the user trusts; None where it cannot be had, which the parser will say."""
+    """Import a trusted name; None if that fails, which the parser reports later."""
     from importlib import import_module
 
     module, _, name = path.rpartition(".")

@@ -1,16 +1,16 @@
-"""``did you mean``: the known words that are near to what was written."""
+"""``did you mean``: known words that resemble a wrong one."""
 
 import difflib
 from collections.abc import Iterable
 
 
 def near(word: str, known: Iterable[str], most: int = 2) -> list[str]:
-    """Return the known words that look like a word, whatever the case of their letters.
+    """Return the known words that resemble a word, ignoring case.
 
     Args:
         word: what was written.
         known: what could have been meant.
-        most: how many to return.
+        most: largest number to return.
     """
     by_lower = {name.lower(): name for name in known}
     return [by_lower[name] for name in difflib.get_close_matches(word.lower(), by_lower, n=most, cutoff=0.6)]

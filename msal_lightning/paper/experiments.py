@@ -1,4 +1,4 @@
-"""The paper's tables and ablations as plain data: what ``fit`` gets for each of their cells.
+"""The paper's tables and ablations as plain data: the options of ``fit`` for each cell.
 
 A row belongs to its proper head: linear for the classical strategies, prototype for those of the paper. Names are the
 paper's, without markup and without the group (Unc, Div, Cmb, Ours) that stands before some of them in Table 2.
@@ -11,7 +11,7 @@ LINEAR = ("--model.head", "linear")
 PROTOTYPE = ("--model.head", "prototype")
 DROPOUT = ("--query.mc_samples", "10")  # passes; ours, as the other dropout strategies have by default
 
-# all labels, one fit, no query; the paper does not name its head: ours is the baselines'
+# all labels, one fit, no query; the paper does not name the head: we take that of the baselines
 FULL: Rows = {"Full": ("--query", "Random", *LINEAR, "--loop.initial_size", "all")}
 RANDOM: Rows = {"Random": ("--query", "Random", *LINEAR)}
 LEAST_CONF: Rows = {"LeastConf": ("--query", "LeastConfidence", *LINEAR)}
@@ -69,7 +69,7 @@ TABLE5: Rows = {
 
 
 def _msald(option: str, values: tuple[int, ...]) -> Rows:
-    """MSAL-D once for each value of an option, each a row of its own."""
+    """Return one row of MSAL-D for each value of an option."""
     name = option.rpartition(".")[2]
     return {f"{name}={value}": ("--query", "MSALD", *PROTOTYPE, f"--{option}", str(value)) for value in values}
 
@@ -78,7 +78,7 @@ _BETA_SMALL = _msald("query.beta", (5, 10, 20, 25, 30))
 _DATASETS = ("mnist", "svhn", "cifar10", "cifar100", "tiny_imagenet")
 
 Column = tuple[str, ...]
-"""A column of a table: a configuration and options that go with it."""
+"""A column of a table: a configuration and its further options."""
 
 EXPERIMENTS: dict[str, dict[Column, Rows]] = {
     "table2": {
@@ -111,11 +111,12 @@ SEEDS = ("0", "1", "2")
 
 
 def experiment(name: str, configs: tuple[str, ...]) -> dict[Column, Rows]:
-    """Columns of an experiment, on other configurations than the paper's where some are given.
+    """Return the columns of an experiment, on the given configurations or on the paper's.
 
     Args:
-        name: of the experiment.
-        configs: each gets the rows, and what else the columns set (the imbalance of Table 5); none: the paper's own.
+        name: name of the experiment.
+        configs: each gets the rows and the further options of the columns (the imbalance of Table 5); empty for the
+            paper's own.
     """
     columns = EXPERIMENTS[name]
     if not configs:

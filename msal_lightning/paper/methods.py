@@ -16,18 +16,18 @@ _INSIDE = {
 
 
 def method_name(config: Mapping[str, Any]) -> str:
-    """The row of the paper's Tables 2 to 5 that a configuration is.
+    """Return the row of the paper's Tables 2 to 5 that a configuration belongs to.
 
     Table 3 is head × strategy: an uncertainty X on the linear head is ``X``, on the prototype head ``X(MSAL)``, inside
-    MSALD ``X(MSAL-D)``. Other strategies that need no prototypes say so where they stand on them, since the paper's row
-    of that name has a linear head: ``KMeans, prototype head``. ``loop.initial_size: all`` is ``Full``. What the paper
-    has not goes by its class.
+    MSALD ``X(MSAL-D)``. The paper's rows of other strategies without prototypes have a linear head, so their names on
+    the prototype head say so: ``KMeans, prototype head``. ``loop.initial_size: all`` is ``Full``. A strategy that the
+    paper lacks goes by its class name.
 
     Args:
-        config: of a run, flattened: ``query.class_path``, ``model.head``, ...
+        config: flattened configuration of a run: ``query.class_path``, ``model.head``, ...
 
     Returns:
-        A name without the options that it does not need; two configurations may share it.
+        A name without further options; several configurations may share it.
     """
     on_prototypes = config.get("model.head") == "prototype"
     if config.get("loop.initial_size") == "all":
@@ -64,5 +64,5 @@ def _class(config: Mapping[str, Any], key: str) -> str:
 
 
 def last_word(class_path: str | None) -> str:
-    """``Entropy`` of ``msal_lightning.strategies.Entropy``; empty for none."""
+    """Return ``Entropy`` for ``msal_lightning.strategies.Entropy``, and an empty text for None."""
     return (class_path or "").rpartition(".")[2]

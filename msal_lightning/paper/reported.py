@@ -2,7 +2,7 @@
 
 ``paper.csv`` has them as they are printed, under the names of :func:`~msal_lightning.paper.methods.method_name` (BADGE
 and DBAL without "(KMeans++)" and "(KMeans)", "Ours(MSAL)" as MSAL). Tables 2 and 3 disagree on CIFAR-10 for Random and
-Margin, so each cell belongs to its table. A dagger marks what the paper itself took from Zhan et al.
+Margin, so each cell belongs to its table. A dagger marks numbers that the paper took from Zhan et al.
 """
 
 import csv
@@ -17,17 +17,17 @@ LABELS = {
     "CIFAR100": (1000, 41_000),
     "TinyImageNet": (1000, 41_000),
 }
-"""Labels of the first and of the last round in Table 1. Table 5's are not given."""
+"""Number of labels in the first and the last round, from Table 1. The paper does not give them for Table 5."""
 
 
 @dataclass(frozen=True)
 class Reported:
-    """One cell.
+    """One cell of a table.
 
     Attributes:
-        table: 2 to 5.
+        table: number of the table, 2 to 5.
         printed: accuracy or area, with the digits that the paper gives.
-        dagger: taken by the paper from the survey of Zhan et al.
+        dagger: whether the paper took it from the survey of Zhan et al.
     """
 
     table: int
@@ -52,21 +52,21 @@ def _cells() -> dict[tuple[str, float | None, str, str], list[Reported]]:
 
 
 def reported(dataset: str, imbalance: float | None, method: str, metric: str) -> list[Reported]:
-    """What the paper reports, the cells of later tables only where they differ from earlier ones.
+    """Return the cells that the paper reports; those of later tables only if they differ from earlier ones.
 
     Args:
         dataset: name of the data class.
-        imbalance: of the long-tailed version (Table 5); None for the whole dataset.
+        imbalance: imbalance of the long-tailed version (Table 5); None for the whole dataset.
         method: the paper's row.
         metric: AUBC or F-acc.
 
     Returns:
-        No cell, one, or more where tables disagree.
+        No cell, one, or several if tables disagree.
     """
     cells = _cells().get((dataset, imbalance, method, metric), [])
     return list({cell.value: cell for cell in reversed(cells)}.values())[::-1]
 
 
 def has_dataset(dataset: str, imbalance: float | None) -> bool:
-    """Whether any table has it."""
+    """Whether any table has the dataset."""
     return any(key[:2] == (dataset, imbalance) for key in _cells())

@@ -1,4 +1,4 @@
-"""What a person sees of a sweep: a table that lives in a terminal, a line for each cell that ends elsewhere."""
+"""Shows a sweep: as a live table in a terminal, else as one line for each cell that ends."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -26,10 +26,10 @@ _AROUND = 6  # lines of the terminal that are not cells: head, counts, notes
 
 
 class SweepDisplay:
-    """Prints the sweep.
+    """Prints the progress of a sweep.
 
     Args:
-        console: rich's own by default.
+        console: the output, by default rich's own console.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -40,7 +40,7 @@ class SweepDisplay:
 
     @contextmanager
     def live(self, cells: Sequence[Progress]) -> Iterator[None]:
-        """Show the table while this is entered, and leave its last state on the screen."""
+        """Show the table inside the ``with`` block, and leave its last state on the screen."""
         before = sum(cell.before for cell in cells)
         if before:
             self.say(f"{before} of {counted(len(cells), 'cell')} {'is' if before == 1 else 'are'} done already")
@@ -59,7 +59,7 @@ class SweepDisplay:
             self._live.update(self.table(cells, self._console.height - _AROUND), refresh=True)
 
     def ended(self, cell: Progress, cells: Sequence[Progress]) -> None:
-        """A cell is done, or failed."""
+        """Report a cell that is done or has failed."""
         self._ended.append(cell)
         if self._live is not None:
             return
@@ -73,18 +73,18 @@ class SweepDisplay:
             )
 
     def stopping(self, signal: str, running: int, again: bool) -> None:
-        """A signal asked for the end."""
+        """Report a signal that ends the sweep."""
         cells = counted(running, "cell")
         self._note = (
             f"{signal}: stopping {cells} at once"
             if again
-            else f"{signal}: waiting for {cells} to stop after the current batch; once more stops at once"
+            else f"{signal}: waiting for {cells} to stop after the current batch; a second signal stops at once"
         )
         if self._live is None:
             self.say(self._note)
 
     def finish(self, cells: int, failed: Sequence[Progress], out: str) -> None:
-        """The result, and what failed with its log."""
+        """Print the result, and each failed cell with its log."""
         if not failed:
             done = "the cell is" if cells == 1 else f"all {cells:,} cells are"
             self.say(f"{done} done, in {out}; see `python -m msal_lightning report {out}`", style="bold")
@@ -95,15 +95,15 @@ class SweepDisplay:
             self.say(f"    log: {cell.job.log}", style="dim")
 
     def say(self, text: str, style: str | None = None) -> None:
-        """One line."""
+        """Print one line."""
         self._console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
     def table(self, cells: Sequence[Progress], height: int) -> Group:
-        """All cells, or those that run, failed or ended last where they are more than fit on the screen.
+        """Build a table of all cells; if the screen is too small, of those that run, failed or ended last.
 
         Args:
-            cells: in the order of the sweep.
-            height: lines that there are for them.
+            cells: all cells in the order of the sweep.
+            height: number of lines for the cells.
         """
         shown = self._window(cells, max(3, height))
         table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)

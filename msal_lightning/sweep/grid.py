@@ -1,4 +1,4 @@
-"""From a command line with several values to cells: one ordinary ``fit`` each."""
+"""Expands a command line with several values into cells; each cell is one ordinary ``fit``."""
 
 import itertools
 import json
@@ -16,7 +16,7 @@ from msal_lightning.io.yaml_files import read_yaml
 from msal_lightning.paper.experiments import EXPERIMENTS, SEEDS, Rows, experiment
 
 Options = list[tuple[str, list[str]]]
-"""Key of an option, without dashes, to its values; more than one make an axis. A key may come twice (``config``)."""
+"""Key of an option, without dashes, and its values; several values make an axis. ``config`` may come twice."""
 
 _OURS = {
     "run_dir": "each cell has one of its own below --out",
@@ -32,9 +32,9 @@ class Cell:
     """One fit of a sweep.
 
     Attributes:
-        name: readable, unique in the sweep; also that of its run directory.
-        row: the paper's name of the row it belongs to; empty outside of the named experiments.
-        arguments: of ``fit``, without run_dir.
+        name: readable name, unique in the sweep; also the name of its run directory.
+        row: the paper's name of its row; empty outside the named experiments.
+        arguments: arguments of ``fit``, without run_dir.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Cell:
 
 
 def read_options(argv: Sequence[str]) -> Options:
-    """Options of ``fit`` on the command line of a sweep.
+    """Read options of ``fit`` from the command line of a sweep.
 
     Args:
         argv: ``--key value`` and ``--key=value``; commas outside of brackets and quotes separate the values of an axis.
@@ -67,10 +67,10 @@ def read_options(argv: Sequence[str]) -> Options:
 
 
 def read_grid(path: str) -> Options:
-    """The YAML form of a grid: a mapping of options to a value or a list of values.
+    """Read a grid from YAML: a mapping of options to a value or a list of values.
 
     Raises:
-        ConfigError: no such file, or something else in it.
+        ConfigError: the file cannot be read, or its content has another form.
     """
     try:
         content = read_yaml(Path(path))
@@ -107,12 +107,12 @@ def split(text: str) -> list[str]:
 
 
 def cells(experiments: Sequence[str], options: Options, only: Sequence[str] = ()) -> list[Cell]:
-    """All combinations, in the order in which they are given; the seed changes fastest.
+    """Return all combinations in the given order; the seed changes fastest.
 
     Args:
-        experiments: names of the paper's; none: the options alone.
-        options: the grid; they win over what the experiments set.
-        only: rows of the experiments to keep; none: all.
+        experiments: names of the paper's experiments; empty for the options alone.
+        options: the grid; it overrides the settings of the experiments.
+        only: rows of the experiments to keep; empty for all.
 
     Raises:
         ConfigError: an unknown experiment or row.
@@ -135,7 +135,7 @@ def cells(experiments: Sequence[str], options: Options, only: Sequence[str] = ()
 
 
 def name_of(experiments: Sequence[str], options: Options) -> str:
-    """Of the sweep, the same for the same command."""
+    """Return the name of the sweep, which is the same for the same command."""
     configs = [_stem(value) for key, values in options if key == "config" for value in values]
     axes = (
         []
@@ -149,7 +149,7 @@ def _experiment_cells(experiments: Sequence[str], options: Options, only: Sequen
     named = [values for key, values in options if key == "config"]
     if len(named) > 1:
         raise ConfigError(
-            f"expected one --config for {' and '.join(experiments)}, with commas between several, got two"
+            f"expected --config once for {' and '.join(experiments)}, with several names separated by commas, got two"
         )
     configs = tuple(named[0]) if named else ()
     options = [(key, values) for key, values in options if key != "config"]
@@ -184,7 +184,7 @@ def _words(chosen: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _name_parts(options: Options, chosen: Sequence[tuple[str, str]]) -> list[str]:
-    """Of the name: the value on each axis, and the seed."""
+    """Return parts of a cell's name: the value on each axis, and the seed."""
     parts = []
     for (key, values), (_, value) in zip(options, chosen, strict=True):
         if key == "seed":
@@ -196,7 +196,7 @@ def _name_parts(options: Options, chosen: Sequence[tuple[str, str]]) -> list[str
 
 
 def _column_labels(columns: list[tuple[str, ...]]) -> dict[tuple[str, ...], list[str]]:
-    """Configuration, and the first of the other settings where columns differ in them (imbalance=0.1)."""
+    """Return configuration and first further option (imbalance=0.1), which is left out if all columns share it."""
     several = len({options for _, *rest in columns for options in [tuple(rest)]}) > 1
     return {
         column: [_stem(column[0]), *([f"{column[1].rpartition('.')[2]}={column[2]}"] if several else [])]
@@ -224,7 +224,7 @@ def _axis(key: str, values: list[str]) -> list[str]:
     if key in _OURS:
         raise ConfigError(f"--{key} has no place in a sweep: {_OURS[key]}")
     if not values or "" in values:
-        raise ConfigError(f"expected --{key} to have a value, or several with commas between, got an empty one")
+        raise ConfigError(f"expected --{key} to have a value, or several separated by commas, got an empty one")
     if twice := [value for value in values if values.count(value) > 1]:
         raise ConfigError(f"expected the values of --{key} to differ, got '{twice[0]}' twice: leave one out")
     return values
@@ -251,5 +251,5 @@ def _known(word: str) -> str:
 
 
 def plain(cell: Cell) -> Mapping[str, Any]:
-    """For ``sweep.json``."""
+    """Return a cell as plain data for ``sweep.json``."""
     return {"name": cell.name, "row": cell.row, "arguments": list(cell.arguments)}

@@ -1,4 +1,4 @@
-"""What each cell will do, found out before the first one starts."""
+"""Resolves the configuration of every cell before the first one starts."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -22,14 +22,14 @@ from msal_lightning.training.precision import choose_precision
 
 @dataclass(frozen=True)
 class Job:
-    """A cell with its place.
+    """A cell with its run directory.
 
     Attributes:
-        cell: what ``fit`` gets.
+        cell: the cell, with its options of ``fit``.
         folder: the run directory.
-        rounds: of its loop.
-        group: cells with the same one train the same model in round 0.
-        config: resolved.
+        rounds: number of rounds of its loop.
+        group: cells of the same group train the same model in round 0.
+        config: resolved configuration.
     """
 
     cell: Cell
@@ -40,7 +40,7 @@ class Job:
 
     @property
     def log(self) -> Path:
-        """What the fit prints."""
+        """File with the output of the fit."""
         return self.folder.with_name(f"{self.folder.name}.log")
 
 
@@ -48,12 +48,12 @@ def make_jobs(cells: Sequence[Cell], out: Path, known: Sequence[str] = ()) -> tu
     """Parse each cell as ``fit`` will, so that a mistake shows before anything has run.
 
     Args:
-        cells: of the sweep.
-        out: the folder of their run directories.
-        known: options of the sweep, to suggest from.
+        cells: cells of the sweep.
+        out: folder of their run directories.
+        known: options of the sweep, for suggestions.
 
     Returns:
-        The jobs, and a line on each kind of cell that is left out because it has no meaning.
+        The jobs, and one sentence for each kind of cell that is left out because it has no meaning.
 
     Raises:
         ConfigError: a mistake in an option, a strategy that cannot be made, or nothing left to run.
@@ -70,7 +70,7 @@ def make_jobs(cells: Sequence[Cell], out: Path, known: Sequence[str] = ()) -> tu
 
     jobs, left_out = [], Counter[str]()
     for cell in cells:
-        has_seed = cell.arguments[-2:-1] == ("--seed",)  # it comes last
+        has_seed = cell.arguments[-2:-1] == ("--seed",)  # the seed comes last
         config, resolved, meaningless = without_seed(cell.arguments[:-2] if has_seed else cell.arguments)
         if meaningless:
             left_out[f"{meaningless} with model.head {config.model.head}: it needs prototypes"] += 1
@@ -85,10 +85,10 @@ def make_jobs(cells: Sequence[Cell], out: Path, known: Sequence[str] = ()) -> tu
 
 
 def is_finished(job: Job) -> bool:
-    """Whether all rounds are recorded; what follows from the last record is done here if a kill came between.
+    """Whether all rounds are recorded. Steps after the last record that a kill prevented are made up for here.
 
     Raises:
-        ConfigError: its folder belongs to another configuration.
+        ConfigError: the folder belongs to another configuration.
     """
     if not (job.folder / "config.yaml").exists():
         return False
@@ -121,7 +121,7 @@ def _rounds(config: dict[str, Any]) -> int:
 
 
 def _with_precision(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """What ``fit`` makes of ``trainer.precision: auto`` there."""
+    """Resolve ``trainer.precision: auto`` as ``fit`` will in that folder."""
     trainer = config["trainer"]
     if trainer["precision"] != "auto":
         return config
@@ -132,4 +132,4 @@ def _whole(seed: str) -> int:
     try:
         return int(seed)
     except ValueError:
-        raise ConfigError(f"expected --seed to be whole numbers with commas between, got '{seed}'") from None
+        raise ConfigError(f"expected --seed to be whole numbers separated by commas, got '{seed}'") from None

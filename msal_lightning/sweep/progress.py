@@ -1,4 +1,4 @@
-"""How far each cell has come, read from the records on disk: the same for every executor."""
+"""The progress of each cell, read from the records on disk: the same for every executor."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,17 +12,17 @@ State = Literal["waiting", "running", "done", "failed", "stopped"]
 
 @dataclass
 class Progress:
-    """Of one cell.
+    """The progress of one cell.
 
     Attributes:
         job: the cell.
-        state: what it does.
-        rounds: recorded.
-        labels: that the model of the last one was trained on.
-        accuracy: of it.
-        seconds: that all of them took.
-        before: done by an earlier sweep.
-        why: it failed.
+        state: its state.
+        rounds: number of recorded rounds.
+        labels: number of labels in the last recorded round.
+        accuracy: accuracy of the last recorded round.
+        seconds: seconds of all recorded rounds.
+        before: whether an earlier sweep finished it.
+        why: reason of its failure.
     """
 
     job: Job
@@ -36,11 +36,11 @@ class Progress:
 
     @property
     def name(self) -> str:
-        """Of the cell."""
+        """Name of the cell."""
         return self.job.cell.name
 
     def look(self) -> None:
-        """Read what has been recorded since the last time."""
+        """Read the records that are new since the last call."""
         if len(list((self.job.folder / "rounds").glob("[0-9]*.json"))) == self.rounds:
             return
         try:

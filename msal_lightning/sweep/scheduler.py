@@ -1,4 +1,4 @@
-"""Runs the cells of a sweep: this file tells the order of events."""
+"""Runs the cells of a sweep; this file defines the order of events."""
 
 import signal
 import threading
@@ -17,20 +17,20 @@ from msal_lightning.sweep.progress import Progress
 from msal_lightning.training.signals import Stopped
 
 FILES = (r"first-fits/[0-9a-f]{16}-[^/]+\.ckpt", r"sweep\.json")
-"""Of a sweep besides its run directories and their logs, see :mod:`~msal_lightning.io.own_files`."""
+"""Files of a sweep besides its run directories and their logs, see :mod:`~msal_lightning.io.own_files`."""
 _TICK = 0.2  # seconds between two looks at the cells
 
 
 class Sweep:
-    """Starts what is not finished, as soon as there is room; a cell that fails does not stop the others.
+    """Starts unfinished cells as soon as there is room; a failed cell does not stop the others.
 
-    Of the cells that train the same model in round 0 one goes first; the others start when its model is there.
+    Among cells that train the same model in round 0, one starts first; the others start when its model exists.
 
     Args:
         jobs: the cells.
-        executor: where they run.
+        executor: runs the cells.
         out: the folder of the sweep.
-        display: shows them.
+        display: shows the cells.
     """
 
     def __init__(self, jobs: Sequence[Job], executor: Executor, out: Path, display: SweepDisplay) -> None:
@@ -47,10 +47,10 @@ class Sweep:
         """Run all cells to their end.
 
         Returns:
-            Those that failed.
+            The failed cells.
 
         Raises:
-            Stopped: Ctrl-C or SIGTERM; the cells under way have ended gently.
+            Stopped: Ctrl-C or SIGTERM; the running cells have ended gently.
             UserError: a folder belongs to another configuration.
         """
         for progress in self._all:
@@ -70,7 +70,7 @@ class Sweep:
         return [progress for progress in self._all if progress.state == "failed"]
 
     def _step(self) -> bool:
-        """Pass on what a signal asked for, note what has ended, start what can; whether anything is left."""
+        """Pass signals on, note ended cells and start new ones; return whether any cell is left."""
         while self._asked:
             self._pass_on(self._asked.pop(0))
         for name, code in self.executor.ended().items():
@@ -112,7 +112,7 @@ class Sweep:
         return self.out / "first-fits" / f"{group}.ckpt"
 
     def _drop_first_fits(self) -> None:
-        """A model can go when round 0 of its whole group is recorded."""
+        """Delete a shared model when round 0 of its whole group is recorded."""
         needed = {p.job.group for p in self._all if p.state in ("waiting", "running") and not p.rounds}
         for group in self._group_sizes.keys() - needed:
             self._shared_fit_file(group).unlink(missing_ok=True)
@@ -150,7 +150,7 @@ class Sweep:
                 signal.signal(number, handler)
 
     def _stop(self, signum: int, frame: FrameType | None) -> None:
-        self._asked.append(signum)  # a cell may be starting right now: it must hear of it too
+        self._asked.append(signum)  # a cell that is starting right now must receive it too
 
     def _pass_on(self, signum: int) -> None:
         again = bool(self._signum)

@@ -1,4 +1,4 @@
-"""Calls that may fail or take long, in a thread of their own."""
+"""Runs calls that may fail or take long in a separate thread."""
 
 import queue
 import threading
@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 
 class Background:
-    """Runs calls one after the other in a daemon thread; after the first that raises it runs no more.
+    """Runs calls one after the other in a daemon thread, until one raises an error.
 
     Attributes:
-        error: what that call raised; None so far.
+        error: the error of that call; None before.
     """
 
     def __init__(self) -> None:
@@ -18,14 +18,14 @@ class Background:
         self._thread: threading.Thread | None = None
 
     def do(self, call: Callable[[], None]) -> None:
-        """Run a call when those before it are done; return at once."""
+        """Queue a call, and return at once."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="tracker", daemon=True)
             self._thread.start()
         self._calls.put(call)
 
     def wait(self, seconds: float) -> bool:
-        """Wait until the calls so far are done or dropped; False where that takes longer."""
+        """Wait until all queued calls are done or dropped; return False if that takes longer than ``seconds``."""
         if self._thread is None:
             return True
         done = threading.Event()
@@ -40,5 +40,5 @@ class Background:
             elif self.error is None:
                 try:
                     call()
-                except Exception as error:  # whatever a logger raises
+                except Exception as error:  # a logger may raise anything
                     self.error = error

@@ -1,4 +1,4 @@
-"""What a tracker is told of a run."""
+"""The interface of trackers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from msal_lightning.training.fit_log import Row
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch of a run logged.
+    """The values that one epoch of a run logged.
 
     Attributes:
-        number: of the epochs of the whole run, from 0.
-        round: whose fit it belongs to.
-        rows: in the order in which they were logged; ``epoch`` and ``step`` count over the whole run.
+        number: number of the epoch in the whole run, from 0.
+        round: round of the fit.
+        rows: logged values in their order; ``epoch`` and ``step`` count over the whole run.
     """
 
     number: int
@@ -31,14 +31,14 @@ class Epoch:
 
 
 class Tracker(ABC):
-    """Shows a run somewhere else. The run does not depend on it: the files of the run directory are complete.
+    """Shows a run in another place. The run does not depend on it: the files of the run directory are complete.
 
-    Each method may raise whatever it likes, and may take its time: :class:`~msal_lightning.tracking.Tracking` calls
-    all but :meth:`queried` in a thread of their own, one after the other, and stops calling at the first error.
+    Each method may raise any error and may take long: :class:`~msal_lightning.tracking.Tracking` calls all methods
+    except :meth:`queried` one after the other in a separate thread, and stops at the first error.
 
     Attributes:
-        epochs: how many epochs it has been told of, over all starts; :meth:`start` finds it out.
-        rounds: how many rounds, likewise.
+        epochs: number of epochs reported to the tracker over all starts; :meth:`start` sets it.
+        rounds: number of rounds reported to the tracker over all starts; :meth:`start` sets it.
     """
 
     name = "tracker"
@@ -50,7 +50,7 @@ class Tracker(ABC):
         """Begin, or resume what an earlier start of the same run began.
 
         Raises:
-            UserError: it cannot begin; the message names the remedies.
+            UserError: the tracker cannot begin; the message names the remedies.
         """
 
     @abstractmethod
@@ -62,37 +62,37 @@ class Tracker(ABC):
         """Add a point to the budget curve."""
 
     def pause(self) -> None:
-        """Called instead of :meth:`finish` where the loop ends early; a later process resumes."""
+        """End for now. Called instead of :meth:`finish` if the loop ends early; a later process resumes."""
 
     def finish(self, summary: dict[str, float]) -> None:
-        """Called once at the end of the run, with AUBC and final accuracy."""
+        """End the run with AUBC and final accuracy. Called once."""
 
     def queried(self, round: int, queried: Tensor, model: MSALClassifier, trainer: Trainer) -> None:
-        """Called before a round's record is written, with the model that queried.
+        """Receive a round's queried images and the model that queried them, before the round's record is written.
 
         Args:
-            round: k.
+            round: number of the round.
             queried: (b,) int64, dataset-absolute, best first.
-            model: of the round.
-            trainer: of the round.
+            model: model of the round.
+            trainer: trainer of the round.
         """
 
     @property
     def started(self) -> bool:
-        """Whether an earlier start of the same run could begin; if so, an error of :meth:`start` is no mistake."""
+        """Whether an earlier start of the same run could begin; if so, an error of :meth:`start` ends no run."""
         return False
 
     @property
     def finished(self) -> bool:
-        """Whether it has been told of the whole run, to its end."""
+        """Whether the whole run has been reported to the tracker."""
         return True
 
     @property
     def logger(self) -> Logger | None:
-        """What callbacks find behind ``trainer.logger``; None where there is nothing, or not yet."""
+        """The logger that callbacks find as ``trainer.logger``; None if there is none, or none yet."""
         return None
 
 
 def loop_row(record: RoundRecord) -> dict[str, Any]:
-    """The budget curve's values at a round, as ``loop/*``, without those that are not known."""
+    """Return a round's known values of the budget curve, as ``loop/*``."""
     return {f"loop/{name}": value for name, value in curve_row(record).items() if value is not None}

@@ -1,4 +1,4 @@
-"""Any logger of Lightning as a tracker: one version for the whole run."""
+"""Any Lightning logger as a tracker, with one version for the whole run."""
 
 import json
 import math
@@ -14,17 +14,17 @@ from msal_lightning.runs.records import RoundRecord
 from msal_lightning.tracking.base import Epoch, Tracker, loop_row
 
 STATE_FILE = "tracker.json"
-"""Of a run directory: which version of which logger the run goes to, and how much of it is there."""
+"""File of a run directory with the logger's class, its version, and how much of the run was reported to it."""
 FILES = (r"tracker\.json",)
-"""Of a run directory, see :mod:`~msal_lightning.io.own_files`."""
+"""Files that this tracker writes into a run directory, see :mod:`~msal_lightning.io.own_files`."""
 
 
 class LightningTracker(Tracker):
-    """Gives a logger all fits of a run, their steps one after the other, and the budget curve over the labels.
+    """Sends a logger all fits of a run with consecutive steps, and the budget curve over the labels.
 
     Args:
-        logger: of Lightning.
-        run: keeps how much the logger was told of, so that a resumed run repeats and leaves out nothing.
+        logger: a Lightning logger.
+        run: the run directory; it stores how much was reported, so that a resumed run repeats and omits nothing.
     """
 
     def __init__(self, logger: Logger, run: RunDirectory) -> None:
@@ -37,9 +37,9 @@ class LightningTracker(Tracker):
         same = bool(state) and state["version"] == self._logger.version
         if same:
             self._forget_file()
-        getattr(self._logger, "experiment", None)  # made on first use
+        getattr(self._logger, "experiment", None)  # the first use makes it
         self.epochs = self.rounds = 0
-        if same and not isinstance(self._logger, CSVLogger):  # it begins its file anew
+        if same and not isinstance(self._logger, CSVLogger):  # CSVLogger begins its file anew
             self.epochs, self.rounds = state["epochs"], state["rounds"]
         if not same:
             self._logger.log_hyperparams(flatten(self._run.config))
@@ -79,7 +79,7 @@ class LightningTracker(Tracker):
         return self._logger
 
     def _forget_file(self) -> None:
-        """CSVLogger does so too, with a warning; it is told everything again."""
+        """Delete the files of a CSVLogger, which receives everything again. By itself it would warn about them."""
         if isinstance(self._logger, CSVLogger):
             for name in ("metrics.csv", "hparams.yaml"):
                 (Path(self._logger.log_dir) / name).unlink(missing_ok=True)
@@ -91,11 +91,11 @@ class LightningTracker(Tracker):
 
 
 def read_state(folder: Path, name: str) -> dict[str, Any]:
-    """What an earlier start of a run has told a logger of this class; empty where there was none.
+    """Read how much an earlier start of a run reported to a logger of this class; empty if there was none.
 
     Args:
-        folder: of the run.
-        name: of the logger's class.
+        folder: the run directory.
+        name: name of the logger's class.
     """
     try:
         state = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""A logger of Lightning from its configuration, the same version of it in every start of a run."""
+"""Make a Lightning logger from its configuration, with the same version in every start of a run."""
 
 import importlib
 import inspect
@@ -13,18 +13,18 @@ from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.tracking.lightning_logger import read_state
 
 _VERSION_OPTIONS = ("version", "run_id", "experiment_key", "id")
-"""What loggers call the option that resumes what their ``version`` names."""
+"""Names that loggers give to the option that resumes a ``version``."""
 
 
 def make_logger(config: Namespace, run: RunDirectory) -> Logger:
-    """Make the logger, in the version that an earlier start of the run went to.
+    """Make the logger, with the version that an earlier start of the run used.
 
     Args:
         config: ``class_path`` and ``init_args``.
         run: the run directory.
 
     Raises:
-        ConfigError: it cannot be made, for want of a package for example.
+        ConfigError: the logger cannot be made, because a package is missing for example.
     """
     module, _, name = config.class_path.rpartition(".")
     options: dict[str, Any] = config.get("init_args", Namespace()).as_dict()  # type: ignore[no-untyped-call]
@@ -35,7 +35,7 @@ def make_logger(config: Namespace, run: RunDirectory) -> Logger:
             if option and options.get(option) is None:
                 options[option] = version
         logger: Logger = instantiate_class((), {"class_path": config.class_path, "init_args": options})
-    except Exception as error:  # whatever a logger's constructor raises
+    except Exception as error:  # a logger's constructor may raise anything
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ConfigError(f"logger {name} cannot be made ({reason[0]}): mend that, or set logger to csv") from None
+        raise ConfigError(f"logger {name} cannot be made ({reason[0]}): correct that, or set logger to csv") from None
     return logger

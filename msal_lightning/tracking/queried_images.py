@@ -1,4 +1,4 @@
-"""Some images of each query, with what the model took them for: a table in Weights & Biases."""
+"""A table in Weights & Biases: some images of each query, with the model's predictions."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     import wandb
 
 FOLDER = "queried"
-"""Of a run directory; one file a round, so that a run that goes on elsewhere can show earlier rounds again."""
+"""Folder of a run directory with one file per round, so that a run resumed elsewhere can show earlier rounds again."""
 
 FILES = (rf"{FOLDER}/[0-9]{{3,}}\.json",)
-"""Of a run directory, see :mod:`~msal_lightning.io.own_files`."""
+"""Files that this module writes into a run directory, see :mod:`~msal_lightning.io.own_files`."""
 COLUMNS: list[str | int] = ["round", "rank", "image", "score", "predicted", "label", "index"]
 
 
 class QueriedImages:
-    """Keeps what the model predicted for some queried images, and shows them with their labels once those are recorded.
+    """Saves the model's predictions for some queried images, and shows them once their labels are recorded.
 
-    The images are evenly spread over the ranks of a query, the first among them, as on the contact sheet.
+    The images are evenly spread over the ranks of a query and include the first one, as on the contact sheet.
 
     Args:
         run: the run directory.
-        data: owns the images.
-        limit: images of each query.
+        data: data module with the images.
+        limit: largest number of images per query.
     """
 
     def __init__(self, run: RunDirectory, data: ActiveDataModule, limit: int) -> None:
@@ -44,16 +44,16 @@ class QueriedImages:
         self._limit = limit
 
     def predict(self, round: int, queried: Tensor, model: MSALClassifier, trainer: Trainer) -> None:
-        """Before the record of a round: one small forward pass, which strategies without a pool pass lack too.
+        """Predict some queried images in a small forward pass, before the round's record is written.
 
         Args:
-            round: k.
+            round: number of the round.
             queried: (b,) int64, best first.
-            model: of the round, as it queried.
-            trainer: of the round.
+            model: model of the round, as it queried.
+            trainer: trainer of the round.
 
         Raises:
-            UserError: it cannot be written.
+            UserError: the file cannot be written.
         """
         number = min(self._limit, len(queried))
         if not number:
@@ -64,7 +64,7 @@ class QueriedImages:
         self._run.save_file(_file_name(round), json.dumps({"index": index.tolist(), "predicted": predicted}).encode())
 
     def table(self, record: RoundRecord) -> "wandb.Table | None":
-        """A row an image; None for a round of which nothing was kept."""
+        """Return one row per image; None for a round without saved predictions."""
         file = self._run.path / _file_name(record.round)
         if not file.exists():
             return None
@@ -73,7 +73,7 @@ class QueriedImages:
         kept = json.loads(file.read_text(encoding="utf-8"))
         queried, names = record.queried, self._data.class_names
         rank_of = {index: rank for rank, index in enumerate(queried.index)}
-        # what a person skipped was not queried
+        # skipped images do not count as queried
         shown = [(rank_of[i], guess) for i, guess in zip(kept["index"], kept["predicted"], strict=True) if i in rank_of]
         images = self._data.images[torch.tensor([queried.index[rank] for rank, _ in shown], dtype=torch.int64)]
         rows: list[list[Any]] = [

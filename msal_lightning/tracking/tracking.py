@@ -1,4 +1,4 @@
-"""Tells the files and a tracker of a run, so that a tracker that fails or hangs costs the run nothing."""
+"""Reports a run to its files and to a tracker, whose failure or delay does not harm the run."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,21 +17,21 @@ from msal_lightning.tracking.base import Epoch, Tracker
 from msal_lightning.training.fit_log import EndOfEpochs, FitLog, Row, read_fit_epochs
 
 _FIRST_START = 120.0  # seconds; W&B itself gives up after 90
-_END = 45.0  # seconds for what is left at the end of a run; W&B gives up after 30
-_EARLY_END = 15.0  # seconds; SLURM kills 30 after it has asked for the end
+_END = 45.0  # seconds for the remaining calls at the end of a run; W&B gives up after 30
+_EARLY_END = 15.0  # seconds; SLURM kills 30 seconds after its signal
 
 
 class Tracking:
-    """One for the whole loop: writes ``fits/KKK/metrics.csv``, and keeps a tracker up to date.
+    """Writes ``fits/KKK/metrics.csv`` and keeps a tracker up to date, during the whole loop.
 
-    The tracker is called in a thread of its own. Its first error ends its part in this process, with one note; the next
-    start of the run sends what is missing, read from the records and from ``fits/``.
+    The tracker runs in a separate thread. After its first error this process shows one note and calls it no more; the
+    next start of the run sends the missing values, read from the records and from ``fits/``.
 
     Args:
         run: the run directory.
-        tracker: None: files only.
+        tracker: the tracker; None writes files only.
         note: shows a sentence to the user.
-        hold: send a round's epochs when the round has ended, because a fit that diverges is thrown away.
+        hold: send a round's epochs only after the round has ended, because a diverging fit is discarded.
     """
 
     def __init__(
@@ -49,13 +49,13 @@ class Tracking:
         self._sent = 0  # of them
 
     def start(self, records: Sequence[RoundRecord]) -> None:
-        """Begin, and send all that the tracker does not have yet.
+        """Begin, and send the tracker everything that it lacks.
 
         Args:
-            records: of the finished rounds.
+            records: records of the finished rounds.
 
         Raises:
-            UserError: the tracker cannot begin, and never could in this run.
+            UserError: the tracker cannot begin, and no earlier start of this run could.
         """
         self._background = Background()
         self._noted.clear()
@@ -76,28 +76,28 @@ class Tracking:
             raise error
         if error or not answered:
             why = _reason(error) if error else f"no answer within {_FIRST_START:.0f} s"
-            raise UserError(f"logger {tracker.name} cannot start ({why}): mend it, or set logger to csv")
+            raise UserError(f"logger {tracker.name} cannot start ({why}): correct that, or set logger to csv")
 
     def logger(self, round: int, rows: Sequence[Row] = ()) -> FitLog:
-        """The logger of one round's Trainer.
+        """Return the logger of one round's Trainer.
 
         Args:
-            round: k.
-            rows: what the interrupted fit that is resumed had logged; none for a new one.
+            round: number of the round.
+            rows: values that the resumed fit has logged before; empty for a new fit.
         """
         self._fit, self._sent = [], 0
         return FitLog(self._run.path, round, rows, partial(self._log_epoch, round), self._lose_file, self._offered)
 
     def callback(self) -> Callback:
-        """What a Trainer with :meth:`logger` needs too."""
+        """Return the callback that a Trainer with :meth:`logger` needs."""
         return EndOfEpochs()
 
     def queried(self, round: int, queried: Tensor, model: MSALClassifier, trainer: Trainer) -> None:
-        """Before a round's record is written: see :meth:`Tracker.queried`."""
+        """Pass the queried images to the tracker before the round's record is written, see :meth:`Tracker.queried`."""
         if self._tracker:
             try:
                 self._tracker.queried(round, queried, model, trainer)
-            except Exception as error:  # a table that cannot be made is no reason to lose a round
+            except Exception as error:  # a failed table is no reason to lose a round
                 self._say_once("queried", f"logger {self._tracker.name} gets no queried images ({_reason(error)})")
 
     def log_round(self, record: RoundRecord) -> None:
@@ -106,18 +106,18 @@ class Tracking:
         self._tell()
 
     def close(self) -> None:
-        """The loop ends, for a person, a signal or an error: the next start goes on. Nothing after :meth:`finish`."""
+        """Pause the tracker if the loop ends early; the next start resumes it. Does nothing after :meth:`finish`."""
         if self._tracker and self._running:
             self._end(self._tracker, self._tracker.pause, _EARLY_END)
 
     def finish(self, summary: dict[str, float]) -> None:
-        """Called once at the end of the run, with AUBC and final accuracy."""
+        """End the run with AUBC and final accuracy. Called once."""
         if self._tracker:
             self._end(self._tracker, partial(self._tracker.finish, summary), _END)
 
     @property
     def finished(self) -> bool:
-        """Whether all is told of a run whose rounds are all recorded."""
+        """Whether the whole run has been reported; True without a tracker."""
         return self._tracker is None or self._tracker.finished
 
     # ---------------------------------------------------------------- what is sent, and in which order
@@ -165,7 +165,7 @@ class Tracking:
         )
 
     def _lose_file(self, why: str) -> None:
-        self._say_once("fits", f"cannot write the losses into '{self._run.path / 'fits'}' ({why}): the run goes on")
+        self._say_once("fits", f"cannot write the losses into '{self._run.path / 'fits'}' ({why}): the run continues")
 
     def _say_once(self, what: str, sentence: str) -> None:
         if what not in self._noted:
@@ -173,7 +173,7 @@ class Tracking:
             self._note(sentence)
 
     def _offered(self) -> Logger | None:
-        """For callbacks: nothing comes of what they log until the tracker runs, and after it has failed."""
+        """Return the logger for callbacks: a dummy before the tracker runs and after it has failed."""
         if self._tracker is None:
             return None
         return (None if self._background.error else self._tracker.logger) or DummyLogger()
@@ -192,6 +192,6 @@ def _send_round(tracker: Tracker, record: RoundRecord) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """The first line of what was raised, and of which kind where that says more."""
+    """Return the first line of an error, or its type if it has no text."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""Starting a run of Weights & Biases; project, entity and mode come from W&B's own variables."""
+"""Start a run of Weights & Biases; project, entity and mode come from W&B's own variables."""
 
 import hashlib
 import json
@@ -23,17 +23,16 @@ def start_wandb(run_id: str | None = None, ask: bool = True, **settings: Any) ->
     """``wandb.init``, in the project ``msal_lightning`` unless ``WANDB_PROJECT`` says otherwise.
 
     Args:
-        run_id: of a run that may be resumed; None: a new one. Below a sweep agent of W&B its own id is the one that
-            counts.
-        ask: whether W&B may ask on the terminal for an account, and take its time for a slow server.
+        run_id: id of the run to begin or resume; None for a new run. Under a sweep agent of W&B the agent's id counts.
+        ask: whether W&B may ask on the terminal for an account, and wait long for a slow server.
         **settings: further arguments of ``wandb.init``.
 
     Raises:
-        UserError: W&B wants an account, or is out of reach.
+        UserError: W&B needs an account, or cannot be reached.
     """
-    import wandb  # half a second that runs without it need not pay
+    import wandb  # takes half a second, which other runs save
 
-    if sweep_run_id() is None:  # W&B warns of what the agent has decided
+    if sweep_run_id() is None:  # W&B warns about settings that the agent decides
         settings |= {"project": os.environ.get("WANDB_PROJECT", "msal_lightning"), "id": run_id}
     limits = {"finish_timeout": FINISH_SECONDS, "finish_timeout_raises": True}
     limits |= {} if ask else {"login_timeout": 1, "init_timeout": FINISH_SECONDS}
@@ -59,15 +58,16 @@ def sweep_run_id() -> str | None:
 
 
 def group_name(config: Mapping[str, Any]) -> str:
-    """What runs share that differ in their seed only: dataset, method and four digits of all that alters a result.
+    """Return a name that runs share if they differ only in their seed: dataset, method and four digits of a hash.
 
-    The digits keep ``query.beta 5`` and ``query.beta 10``, which are one method, out of each other's mean.
+    The hash covers every config key that affects results. It separates ``query.beta 5`` from ``query.beta 10``, which
+    are one method, so that W&B does not average them.
 
     Args:
         config: the whole resolved configuration.
     """
     flat = flatten(config)
-    replay = " replay" if flat.pop("loop.replay", None) else ""  # a path, which tells the seed
+    replay = " replay" if flat.pop("loop.replay", None) else ""  # a path that may differ by seed
     same = {k: v for k, v in without_defaults(flat).items() if k != "seed" and not is_free(k)}
     digest = hashlib.blake2s(json.dumps([replay, same], sort_keys=True).encode(), digest_size=2).hexdigest()
     return f"{last_word(flat.get('data.class_path'))} {method_name(flat)}{replay} {digest}"

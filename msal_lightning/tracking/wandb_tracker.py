@@ -30,8 +30,8 @@ FILES = (
     rf"{_RUN_OF_WANDB}/((files|logs|tmp)/.+|run-[^/]+\.wandb(\.synced)?)",
     r"wandb/(latest-run|debug[^/]*\.log)",
 )
-"""Of a run directory, see :mod:`~msal_lightning.io.own_files`."""
-_STARTED, _FINISHED = "started", "finished"  # behind the run's id, in case the run is killed between two steps
+"""Files that this tracker writes into a run directory, see :mod:`~msal_lightning.io.own_files`."""
+_STARTED, _FINISHED = "started", "finished"  # after the run's id, since a kill may come between two steps
 _MOST_BINS = 512  # of a histogram, W&B's own limit
 
 
@@ -39,8 +39,8 @@ class WandbTracker(Tracker):
     """One run of Weights & Biases for the whole loop, with a table of queried images and the ledger as an artifact.
 
     Args:
-        run: the run directory; keeps the run's id, so that a resumed loop goes on in the same W&B run.
-        queried: of each round; None: no table.
+        run: the run directory; it stores the id of the W&B run, which a resumed loop resumes.
+        queried: makes the table of each round's queried images; None for no table.
     """
 
     name = "wandb"
@@ -51,10 +51,10 @@ class WandbTracker(Tracker):
         self._logger: Logger | None = None
 
     def start(self) -> None:
-        """Begin or resume; W&B's server says what it has, an offline folder has nothing yet.
+        """Begin or resume. W&B's server knows what it has received; an offline folder starts empty.
 
         Raises:
-            UserError: W&B wants an account, or is out of reach.
+            UserError: W&B needs an account, or cannot be reached.
         """
         config = flatten(self._run.config)
         names = {"dataset": last_word(config.get("data.class_path")), "method": method_name(config)}
@@ -100,7 +100,7 @@ class WandbTracker(Tracker):
             )
         if self._queried and (table := self._queried.table(record)):
             row["queried"] = table
-        self._wandb.log(row)  # all in one row, so that W&B has all of a round or nothing
+        self._wandb.log(row)  # one row, so that W&B has a whole round or nothing of it
 
     def queried(self, round: int, queried: Tensor, model: MSALClassifier, trainer: Trainer) -> None:  # noqa: D102
         if self._queried:
@@ -119,7 +119,7 @@ class WandbTracker(Tracker):
     def _log_ledger(self, summary: dict[str, Any]) -> None:
         import wandb
 
-        # named by the run: the same files are the same version, however often a run that ended is told of
+        # named by the run: the same files stay one version, even if a finished run is reported again
         ledger = wandb.Artifact(f"run-{self._wandb.id}-ledger", "dataset", "what was labeled when", metadata=summary)
         for name in ("ledger.csv", "curve.csv", "config.yaml"):
             if (self._run.path / name).exists():
@@ -129,7 +129,7 @@ class WandbTracker(Tracker):
     @property
     def started(self) -> bool:  # noqa: D102
         words = _words(self._run.path)
-        # a version before this one kept the id only
+        # former versions stored the id only
         return len(words) > 1 or (len(words) == 1 and any((self._run.path / "rounds").glob("*.json")))
 
     @property

@@ -38,7 +38,7 @@ def test_prepare_reads_and_counts(idx_root, capsys):
     root = idx_root(200, 100)
     assert main(["datasets", "prepare", "MNIST", "--data.root", str(root)]) == 0
     out = capsys.readouterr().out
-    assert "learn       200 images 1×16×16, 10 classes of 20 to 20" in out
+    assert "train       200 images 1×16×16, 10 classes of 20 to 20" in out
     assert "test        100 images 1×16×16, 10 classes of 10 to 10" in out
     assert "MNIST is ready" in out
 

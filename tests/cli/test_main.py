@@ -221,7 +221,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(tmp_path, commands):
     assert err.split("\n") == [
         "",
         "SIGINT: stopping after this batch; once more stops at once",
-        f"stopped by SIGINT in round {len(read_records(tmp_path / 'out'))}: the same command goes on from there",
+        f"stopped by SIGINT in round {len(read_records(tmp_path / 'out'))}: the same command resumes from there",
         "",
     ]
     done = len(read_records(tmp_path / "out"))

@@ -66,7 +66,7 @@ def test_steps_may_be_limited(make_loop):
         (Entropy(), {"initial_size": 5}, "5 labels for 10 classes"),
         (Entropy(), {"initial_size": 65}, "a last batch of one image"),
         (MSALD(), SIZES, "no multiple of 10 classes: 5 labels"),
-        (Entropy(), {**SIZES, "query_budget": 60}, "does not divide the budget: the last query buys 10"),
+        (Entropy(), {**SIZES, "query_budget": 60}, "does not divide the budget: the last query selects 10"),
         (MSALD(beta=100), {**SIZES, "query_size": 50}, "holds the whole pool of 1257"),
     ],
 )

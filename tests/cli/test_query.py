@@ -117,7 +117,7 @@ def test_images_that_have_labels_are_left_out(fit, photos, tmp_path, capsys):
     run = fit(10)
     assert ask(run, photos, tmp_path / "out", "200") == 0
     said = capsys.readouterr().out
-    assert "30 images were asked about" in said
+    assert "left out 30 images that" in said
     assert "--n is 200, and there are 75 images" in said
     records = read_records(run)
     labeled = {f"train/{path}" for part in (records[0].initial, records[0].queried) for path in part.path}
@@ -145,7 +145,7 @@ def test_images_that_have_labels_are_known_where_the_root_leads_elsewhere(
         draw(tmp_path / "photos", 90, ("cat", "dog", "owl"), np.random.default_rng(7))
     monkeypatch.chdir(tmp_path)
     assert ask("run", "copies", tmp_path / "out", "200") == 0
-    assert "30 images were asked about" in capsys.readouterr().out
+    assert "left out 30 images that" in capsys.readouterr().out
     assert len(rows(tmp_path / "out")) == 60
     # a run of a version that kept no list of its images
     (run / FILE).unlink()
@@ -158,7 +158,7 @@ def test_images_that_have_labels_are_known_where_the_root_leads_elsewhere(
     assert "cannot tell which images in --images 'same names' the run 'run' has labels of" in error
     assert "set --data.root to their folder" in error
     assert ask("run", "same names", tmp_path / "out2", "200", "--data.root", "same names") == 0
-    assert "30 images were asked about" in capsys.readouterr().out
+    assert "left out 30 images that" in capsys.readouterr().out
     for file in sorted((tmp_path / "copies").glob("*.png")):
         file.rename(file.with_name(f"other {file.name}"))
     assert ask("run", "copies", tmp_path / "out3", "200") == 0  # no name in common: another folder
@@ -214,7 +214,7 @@ def test_strategies_that_need_the_labeled_set_say_what_is_missing(fit, photos, t
     config.write_text(config.read_text().replace(str(photos / "train"), str(tmp_path / "moved")))
     assert ask(run, photos / "test", tmp_path / "out", "5", "--query", "KCenter") == 2
     error = capsys.readouterr().err
-    assert "KCenter compares with the images that" in error
+    assert "KCenter needs the labeled images of" in error
     assert "moved" in error
     moved = ["--data.root", str(photos / "train")]
     assert ask(run, photos / "test", tmp_path / "out", "5", "--query", "KCenter", *moved) == 0

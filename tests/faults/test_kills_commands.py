@@ -119,7 +119,7 @@ def test_kills_of_a_command(name, serve, prepared, digit_files, faults_table, tm
         killed += 1
         code = serve(command, place)
         said = (place / "log").read_text().splitlines()
-        done = code == 0 or (name == "query" and "is there already" in said[-1])  # killed behind its last file
+        done = code == 0 or (name == "query" and "exists already" in said[-1])  # killed behind its last file
         left = contents(*(place / folder for folder in folders))
         wrong += [] if done and left == whole else [(spec, code, said[-1:], sorted(left.keys() ^ whole.keys()))]
     faults_table("SIGKILL of other commands", {"command": name, "kills": killed, "same files": killed - len(wrong)})

@@ -73,7 +73,7 @@ def test_without_any_class_new_ones_must_be_allowed(photos, options, tmp_path, c
 
 def test_a_plan_needs_classes(photos, options, capsys):
     assert main([*without_classes(options, photos[0], *NEW), "--plan"]) == 2
-    assert "name them in data.classes" in capsys.readouterr().err
+    assert "set data.classes" in capsys.readouterr().err
     named = without_classes(options, photos[0], "--data.classes", str([*"0123456789"]))
     assert main([*named, "--plan"]) == 0
     assert "30" in capsys.readouterr().out

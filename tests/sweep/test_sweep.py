@@ -126,7 +126,7 @@ def test_a_signal_is_passed_on_and_the_same_command_goes_on(signum, tmp_path, co
     assert process.returncode == 128 + signum
     assert any(line.startswith(f"{signum.name}: waiting for") for line in lines)
     assert lines[-1] == (
-        f"stopped by {signum.name} in the sweep in out, 0 of 2 cells done: the same command goes on from there"
+        f"stopped by {signum.name} in the sweep in out, 0 of 2 cells done: the same command resumes from there"
     )
     logs = "".join(file.read_text() for file in tmp_path.glob("out/*.log"))
     assert f"stopped by {signum.name} in round" in logs

@@ -32,7 +32,7 @@ def test_sigterm_ends_with_143_and_says_how_to_go_on(running, tmp_path):
     _, err = running.communicate()
     assert running.returncode == 143
     done = len(read_records(tmp_path / "out"))
-    assert f"stopped by SIGTERM in round {done}: the same command goes on from there\n" in err
+    assert f"stopped by SIGTERM in round {done}: the same command resumes from there\n" in err
     assert "Traceback" not in err
     assert (tmp_path / "out" / "lock").read_text() == ""
 
@@ -153,6 +153,6 @@ def test_a_signal_to_the_whole_process_group(start_reading, signum, options):
     os.killpg(process.pid, signum)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + signum, err
-    assert f"stopped by {signum.name} in round 0: the same command goes on from there\n" in err
+    assert f"stopped by {signum.name} in round 0: the same command resumes from there\n" in err
     assert "memory" not in err
     assert "Traceback" not in err

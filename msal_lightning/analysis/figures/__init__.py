@@ -1,1 +1,1 @@
-"""Pictures of runs: the figures of the paper, and one that it lacks. One file a figure."""
+"""Figures of runs, one module each: those of the paper, a confusion matrix, and the queried images."""

@@ -15,21 +15,21 @@ from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
 from msal_lightning.runs.records import RoundRecord, aubc
 
-_IN_ONE = 6  # curves that are told apart in one picture
+_IN_ONE = 6  # most curves that can be told apart in one picture
 _COLUMNS = 4  # of panels
 
 
 def plot(runs: Sequence[str], out: str = "budget_curves.png") -> None:
     """Draw budget curves: test accuracy over the number of labels.
 
-    Runs that differ in seed only become one line, their mean, in a band from the lowest to the highest.
+    Runs that differ in seed only become one line: their mean, in a band from the lowest to the highest.
 
     Args:
-        runs: run directories, or folders of them.
-        out: the picture; its ending sets the format (png, svg, pdf).
+        runs: run directories, or folders of run directories.
+        out: file of the picture; its ending sets the format (png, svg, pdf).
 
     Raises:
-        UserError: the runs cannot be read, or the picture not be written.
+        UserError: the runs cannot be read, or the picture cannot be written.
     """
     check_out(out)
     groups = collect([Path(run) for run in runs])
@@ -38,10 +38,10 @@ def plot(runs: Sequence[str], out: str = "budget_curves.png") -> None:
 
 
 def collect(paths: Sequence[Path]) -> dict[str, list[list[RoundRecord]]]:
-    """The finished rounds of all runs in some folders, grouped by what made them: runs of a group differ in seed only.
+    """Read the finished rounds of all runs, and group runs that differ in seed only.
 
     Args:
-        paths: run directories, or folders of them.
+        paths: run directories, or folders of run directories.
 
     Raises:
         UserError: a folder has no runs, or the runs are on different datasets.
@@ -50,12 +50,12 @@ def collect(paths: Sequence[Path]) -> dict[str, list[list[RoundRecord]]]:
 
 
 def budget_curves(groups: Mapping[str, list[list[RoundRecord]]]) -> Figure:
-    """One line per group: mean accuracy over its seeds, in a band from the lowest to the highest.
+    """Draw one line per group: mean accuracy over its seeds, in a band from the lowest to the highest.
 
-    More than six lines are not told apart in one picture: each has a panel of its own then, with all others in grey.
+    More than six lines cannot be told apart in one picture, so each gets a panel of its own, with all others in grey.
 
     Args:
-        groups: name to runs; the runs of a group need not have come equally far.
+        groups: name to runs; the runs of a group may have different numbers of rounds.
     """
     curves = sorted((Curve.of(name, runs) for name, runs in groups.items()), key=lambda curve: -curve.area)
     if len(curves) > _IN_ONE:
@@ -70,12 +70,12 @@ def budget_curves(groups: Mapping[str, list[list[RoundRecord]]]) -> Figure:
 
 @dataclass(frozen=True)
 class Curve:
-    """The runs of one method as far as all of them came.
+    """The rounds that all runs of one method have.
 
     Attributes:
-        name: of the method.
-        labels: (n,) before each round.
-        accuracies: (seeds, n).
+        name: name of the method.
+        labels: (n,) number of labels in each round.
+        accuracies: (seeds, n) accuracy of each round.
         area: AUBC, mean over seeds.
     """
 
@@ -86,7 +86,7 @@ class Curve:
 
     @classmethod
     def of(cls, name: str, runs: list[list[RoundRecord]]) -> "Curve":
-        """Cut the runs to the same number of rounds."""
+        """Cut the runs to their common number of rounds."""
         rounds = min(map(len, runs))
         return cls(
             name,
@@ -102,7 +102,7 @@ class Curve:
 
 
 def _panels(curves: Sequence[Curve]) -> Figure:
-    """A small panel for each curve, the best first, on the same axes."""
+    """Draw a small panel for each curve, the best first, on the same axes."""
     columns = min(_COLUMNS, len(curves))
     rows = -(-len(curves) // columns)
     figure, grid = plt.subplots(
@@ -138,5 +138,5 @@ def _panels(curves: Sequence[Curve]) -> Figure:
 
 
 def seeds(number: int) -> str:
-    """``1 seed``, ``2 seeds``."""
+    """Return ``1 seed`` or ``2 seeds``."""
     return f"{number} seed{'s' if number > 1 else ''}"

@@ -18,21 +18,22 @@ from msal_lightning.paper.methods import method_name
 from msal_lightning.runs.classes import class_rows, missing_classes
 from msal_lightning.runs.reading import Run, read_run
 
-_MOST_COUNTS = 150  # classes; beyond, a count could not be read
+_MOST_COUNTS = 150  # classes; with more, counts would be unreadable
 _LONGEST_NAME = 24  # letters
 _SMALLEST = 4.5  # points of a name
 
 
 def draw_confusion(runs: Sequence[str], out: str, round: int | None) -> None:
-    """Draw which classes the model of a round takes for which.
+    """Draw the confusion matrix of a round.
 
     Args:
         runs: one run directory.
-        out: the picture.
-        round: k; None: the last finished one.
+        out: file of the picture.
+        round: number of the round; None for the last finished one.
 
     Raises:
-        RunError: several runs, no such round, or one without a confusion matrix, or the picture cannot be written.
+        RunError: there are several runs, the round is missing or has no confusion matrix, or the picture cannot be
+            written.
     """
     check_out(out)
     if len(runs) != 1:
@@ -56,12 +57,12 @@ def draw_confusion(runs: Sequence[str], out: str, round: int | None) -> None:
 
 
 def confusion_matrix(matrix: NDArray[np.int64], names: Sequence[str], title: str) -> Figure:
-    """Counts on the share of each row's images as colour; a class without test images is a grey row.
+    """Draw counts, coloured by their share of the row's images; a class without test images is a grey row.
 
     Args:
         matrix: (C, C), true classes as rows.
-        names: C of them.
-        title: of the figure.
+        names: C class names.
+        title: title of the figure.
     """
     size = len(matrix)
     cell = 0.55 if size <= 12 else 0.36 if size <= 30 else 0.23 if size <= _MOST_COUNTS else 34 / size  # inches
@@ -95,7 +96,7 @@ def confusion_matrix(matrix: NDArray[np.int64], names: Sequence[str], title: str
 
 
 def _label(axes: Axes, names: Sequence[str], totals: NDArray[np.int64], points: float, turned: bool) -> None:
-    every = max(1, round(4.5 / points))  # names of which a reader sees something
+    every = max(1, round(4.5 / points))  # show only as many names as stay readable
     shown = range(0, len(names), every)
     points = max(_SMALLEST, points)
     rows = [f"{names[c]} ({totals[c]:,})" if totals[c] else f"{names[c]} (no test image)" for c in shown]

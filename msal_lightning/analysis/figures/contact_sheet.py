@@ -1,4 +1,4 @@
-"""What each strategy chose: a contact sheet, which the paper lacks."""
+"""A contact sheet of the images that each strategy queried."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ from msal_lightning.runs.reading import Run
 
 _ROUNDS = 3
 _CELL = 0.72  # inches from image to image
-_IMAGE = 0.62  # of them the image
-_TEXT = 0.32  # below an image
+_IMAGE = 0.62  # inches of an image itself
+_TEXT = 0.32  # inches of the text below an image
 _SMALL = 64  # pixels of a side up to which images are enlarged, in hard squares
 _OTHERS = "expected the images that {} was made with, got others ({}) in data.root '{}': set --root to their folder"
 _WIDTH = 11  # letters of a class name that fit below an image
@@ -40,10 +40,10 @@ class Choice:
     """Some images of a query.
 
     Attributes:
-        round: whose query chose them.
+        round: round of the query.
         image: (n, C, H, W) uint8.
-        label: n names of classes, as the oracle answered.
-        score: of the strategy; None where it has none.
+        label: n class names from the oracle.
+        score: n scores of the strategy; None if it has none.
     """
 
     round: int
@@ -60,22 +60,22 @@ def draw_contact_sheet(
     root: str | None,
     trusted: Sequence[str] = (),
 ) -> None:
-    """Draw images that each method's query chose in some rounds. Of several seeds the lowest is shown.
+    """Draw images that each method queried in some rounds. The lowest of several seeds is shown.
 
-    They are evenly spread over the ranks of a query, the first among them: MSAL-D buys class after class and k-means
-    cluster after cluster, so that the first ones alone would look as if they chose nothing else.
+    The images are evenly spread over the ranks of a query and include the first one. MSAL-D queries class after class
+    and k-means cluster after cluster, so the first images alone would show one class or cluster.
 
     Args:
-        runs: run directories, or folders of them.
-        out: the picture.
-        rounds: which; None: three, evenly spread.
-        images: of each round.
-        root: folder of the data files; None: as the runs have it.
-        trusted: dotted paths of others' classes that the runs may name.
+        runs: run directories, or folders of run directories.
+        out: file of the picture.
+        rounds: numbers of the rounds; None for three, evenly spread.
+        images: number of images per round.
+        root: folder of the data files; None for the runs' own.
+        trusted: dotted paths of third-party classes that the runs may name.
 
     Raises:
-        RunError: the runs chose nothing, not in a wanted round, or their images are not there; or the picture cannot
-            be written.
+        RunError: the runs queried nothing, or nothing in a requested round; their images are missing; or the picture
+            cannot be written.
     """
     check_out(out)
     chosen = first_seeds(read_groups([Path(run) for run in runs]))
@@ -83,7 +83,7 @@ def draw_contact_sheet(
     queried = [{record.round for record in run.records if record.queried.index} for run in chosen.values()]
     shared = sorted(set.intersection(*queried)) if queried else []
     if not shared:
-        raise RunError(f"expected runs with a round in which all of them queried, found none in {', '.join(runs)}")
+        raise RunError(f"expected a round in which all runs queried, found none in {', '.join(runs)}")
     numbers = choose_rounds(shared, rounds, _ROUNDS)
     read: dict[str, ActiveDataModule] = {}
     blocks = {}
@@ -102,7 +102,7 @@ def draw_contact_sheet(
 
 
 def contact_sheet(blocks: Mapping[str, Sequence[Choice]]) -> Figure:
-    """A block a run, a row a round; below each image its label and, where there is one, its score.
+    """Draw one block per run and one row per round; each image has its label and, if any, its score below it.
 
     Args:
         blocks: name to choices.
@@ -153,7 +153,7 @@ def _choice(data: ActiveDataModule, run: Run, round: int, images: int) -> Choice
         data.check_paths(index, queried.path and [queried.path[rank] for rank in ranks])
     except (ValueError, IndexError) as error:
         raise RunError(_OTHERS.format(run.folder, error, data.root)) from None
-    class_names = run.records[round].class_names or data.class_names  # a person may have named more
+    class_names = run.records[round].class_names or data.class_names  # the annotator may have added classes
     names = [class_names[queried.label[rank]] for rank in ranks]
     return Choice(round, data.images[index], names, queried.score and [queried.score[rank] for rank in ranks])
 
@@ -169,13 +169,13 @@ def _data_config(found: RunConfig, folder: Path, root: str | None) -> dict[str, 
 
 
 def _rebuild(spec: dict[str, Any], run: Run) -> ActiveDataModule:
-    """The data module of a run, with its images read."""
+    """Rebuild the data module of a run, and read its images."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(ActiveDataModule, "data", required=True)
     try:
         config = parser.parse_object({"data": spec})
     except ArgumentError as error:
-        raise RunError(f"cannot make the data of {run.folder} again ({explain(str(error), ['data'])})") from None
+        raise RunError(f"cannot rebuild the data of {run.folder} ({explain(str(error), ['data'])})") from None
     with as_user_error():
         data: ActiveDataModule = parser.instantiate(config).data
         data.prepare_data()

@@ -1,4 +1,4 @@
-"""Runs as a figure names them."""
+"""Groups the runs of a figure and names the groups."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from msal_lightning.runs.reading import Run, Setting, read_runs
 
 
 def read_groups(paths: Sequence[Path]) -> dict[str, list[Run]]:
-    """Runs with finished rounds, grouped by what made them: runs of a group differ in seed only.
+    """Read runs with finished rounds, and group runs that differ in seed only.
 
     Args:
-        paths: run directories, or folders of them.
+        paths: run directories, or folders of run directories.
 
     Returns:
-        Runs by seed. Names are those of the paper's tables, and where several groups share one also the keys in which
-        they differ, as they are written on the command line: ``MSAL-D, query.beta=10``.
+        Name of a group to its runs, sorted by seed. The name comes from the paper's tables. If groups share it, the
+        keys in which they differ follow as on the command line: ``MSAL-D, query.beta=10``.
 
     Raises:
         RunError: a folder has no runs, or the runs are on different datasets.
@@ -37,20 +37,20 @@ def read_groups(paths: Sequence[Path]) -> dict[str, list[Run]]:
 
 
 def first_seeds(groups: dict[str, list[Run]]) -> dict[str, Run]:
-    """One run of each group, that with the lowest seed."""
+    """Return the run with the lowest seed of each group."""
     return {name: runs[0] for name, runs in sorted(groups.items())}
 
 
 def choose_rounds(available: Sequence[int], wanted: Sequence[int] | None, number: int) -> list[int]:
-    """Which rounds to show.
+    """Choose the rounds to show.
 
     Args:
         available: rounds that can be shown, ascending; at least one.
-        wanted: those that were asked for; none: evenly spread ones.
-        number: how many of these, with the first and the last.
+        wanted: the requested rounds; None for evenly spread ones.
+        number: number of evenly spread rounds, including the first and the last.
 
     Raises:
-        RunError: a wanted one is not available.
+        RunError: a requested round is not available.
     """
     if wanted is None:
         last = len(available) - 1
@@ -72,6 +72,6 @@ def _seed(run: Run) -> int:
 
 
 def _short(value: str) -> str:
-    """``5`` of 5.0, ``Entropy`` of a class path."""
+    """Shorten 5.0 to ``5``, and a class path to ``Entropy``."""
     value = value.removesuffix(".0")
     return value.rpartition(".")[2] if value.replace(".", "").replace("_", "").isidentifier() else value

@@ -17,16 +17,16 @@ from msal_lightning.runs.reading import Run
 
 
 def draw_pool_error(runs: Sequence[str], out: str) -> None:
-    """Draw the share of the pool that each round's model got wrong, before the query.
+    """Draw the error rate of each round's model on the pool, before the query.
 
-    Runs without it are named and left out.
+    Runs without an error rate are named and left out.
 
     Args:
-        runs: run directories, or folders of them.
-        out: the picture.
+        runs: run directories, or folders of run directories.
+        out: file of the picture.
 
     Raises:
-        RunError: no run has it, the runs cannot be read, or the picture not be written.
+        RunError: no run has an error rate, the runs cannot be read, or the picture cannot be written.
     """
     check_out(out)
     groups = read_groups([Path(run) for run in runs])
@@ -43,7 +43,7 @@ def draw_pool_error(runs: Sequence[str], out: str) -> None:
 
 
 def pool_error_curves(groups: Mapping[str, list[Run]]) -> Figure:
-    """One line per group over the rounds that all its runs measured; in percent.
+    """Draw one line per group, in percent, over the rounds that all its runs measured.
 
     Args:
         groups: name to runs; runs and groups without a pool error are left out.

@@ -24,14 +24,15 @@ _VARIES = ("loop.query_size", "seed")
 
 
 def draw_query_size(runs: Sequence[str], out: str) -> None:
-    """Draw AUBC and final accuracy over the labels queried per query; unfinished runs are named and left out.
+    """Draw AUBC and final accuracy over the query size; unfinished runs are named and left out.
 
     Args:
-        runs: run directories, or folders of them; they differ in ``loop.query_size`` and seed only.
-        out: the picture.
+        runs: run directories, or folders of run directories; the runs differ in ``loop.query_size`` and seed only.
+        out: file of the picture.
 
     Raises:
-        RunError: they differ in more, fewer than two query sizes are finished, or the picture cannot be written.
+        RunError: the runs differ in other keys, fewer than two query sizes are finished, or the picture cannot be
+            written.
     """
     check_out(out)
     found = read_runs([Path(run) for run in runs])
@@ -52,7 +53,7 @@ def draw_query_size(runs: Sequence[str], out: str) -> None:
 
 
 def query_size_panels(by_size: Mapping[int, list[Run]]) -> Figure:
-    """AUBC and final accuracy side by side, mean ± sample standard deviation over seeds.
+    """Draw AUBC and final accuracy side by side, mean ± sample standard deviation over seeds.
 
     Args:
         by_size: query size to finished runs.

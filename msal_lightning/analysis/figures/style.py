@@ -1,4 +1,4 @@
-"""How figures look, and how they are written."""
+"""The look of figures, and their files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,12 +20,12 @@ _CLASS_COLOURS = (
     "#888888",
 )
 _ENDINGS = (".png", ".svg", ".pdf")
-_LEGEND_ROWS = 8  # more stand beside the curves
-_MARKS = 10  # about as many a curve
+_LEGEND_ROWS = 8  # a longer legend stands beside the curves
+_MARKS = 10  # approximate number of marks per curve
 
 
 def line_settings(name: str) -> dict[str, Any]:
-    """Colour, dashes and marker of a method's curve, as matplotlib calls them."""
+    """Return colour, dashes and marker of a method's curve as arguments of matplotlib."""
     style = method_style(name)
     dashes = tuple(length / 2 for length in DASHES[style.dash])  # in widths of the line, about two pixels each
     return {
@@ -36,21 +36,21 @@ def line_settings(name: str) -> dict[str, Any]:
 
 
 def class_colours(num_classes: int) -> list[Any]:
-    """A colour for each class; beyond ten they can't be told apart for sure."""
+    """Return a colour for each class; more than ten are hard to tell apart."""
     if num_classes <= len(_CLASS_COLOURS):
         return list(_CLASS_COLOURS[:num_classes])
     return [plt.get_cmap("turbo")(c / (num_classes - 1)) for c in range(num_classes)]
 
 
 def draw_mean(axes: Axes, x: Sequence[float], values: Sequence[Sequence[float]], name: str, label: str) -> None:
-    """A curve: the mean over seeds, in a band from the lowest to the highest.
+    """Draw a curve: the mean over seeds, in a band from the lowest to the highest.
 
     Args:
-        axes: to draw into.
-        x: (n,) places.
-        values: (seeds, n).
-        name: of the method.
-        label: for the legend.
+        axes: axes of the curve.
+        x: (n,) positions.
+        values: (seeds, n) values.
+        name: name of the method.
+        label: text of the legend.
     """
     table = np.array(values)
     every = max(1, round(len(x) / _MARKS))
@@ -69,11 +69,11 @@ def draw_mean(axes: Axes, x: Sequence[float], values: Sequence[Sequence[float]],
 
 
 def finish_curves(axes: Axes, corner: Literal["lower right", "upper right"]) -> None:
-    """Grid and legend.
+    """Add grid and legend.
 
     Args:
-        axes: of the curves.
-        corner: where the legend goes if it is short; beside the curves otherwise.
+        axes: axes of the curves.
+        corner: place of a short legend; a long legend stands beside the curves.
     """
     axes.grid(alpha=0.3, linewidth=0.5)
     axes.spines[["top", "right"]].set_visible(False)
@@ -93,7 +93,7 @@ def check_out(out: str) -> None:
     """Refuse a picture that could not be written, before anything is computed for it.
 
     Raises:
-        ConfigError: another ending than png, svg or pdf, no such folder, or a file that is no picture.
+        ConfigError: the ending is not png, svg or pdf, the folder does not exist, or the file is no picture.
     """
     if Path(out).suffix.lower() not in _ENDINGS:
         raise ConfigError(
@@ -106,10 +106,10 @@ def check_out(out: str) -> None:
 
 
 def save(figure: Figure, out: str) -> None:
-    """Write a picture in the format of its ending, and close it; text stays text, and there is no date in it.
+    """Write a picture in the format of its ending, and close it. Text stays text, and the file has no date.
 
     Raises:
-        ConfigError: it cannot be written.
+        ConfigError: the file cannot be written.
     """
     check_out(out)
     undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(Path(out).suffix.lower())

@@ -1,4 +1,4 @@
-"""Embeddings of the pool and of what was queried, round by round (Fig. 2 of the paper)."""
+"""Embeddings of the pool and of the queried images, round by round (Fig. 2 of the paper)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,13 +30,13 @@ class Panel:
     """A round of a run on the map.
 
     Attributes:
-        round: k.
-        num_labeled: labels that its model was trained on.
-        index: (n,) int64, of the images shown.
-        place: (n, 2), on the map that all rounds of the run share.
-        predicted: (n,) int64, class.
-        queried: (n,) bool, by this round's query.
-        label: (n,) int64, the true class of what was queried, -1 elsewhere.
+        round: number of the round.
+        num_labeled: number of labels before the round's query.
+        index: (n,) int64, indices of the images shown.
+        place: (n, 2), positions on the map that all rounds of the run share.
+        predicted: (n,) int64, predicted classes.
+        queried: (n,) bool, whether this round's query selected the image.
+        label: (n,) int64, true classes of the queried images, -1 elsewhere.
     """
 
     round: int
@@ -49,16 +49,16 @@ class Panel:
 
 
 def draw_tsne(runs: Sequence[str], out: str, rounds: Sequence[int] | None, points: int) -> None:
-    """Draw small multiples: a row a method, a column a round. Of several seeds the lowest is shown.
+    """Draw small multiples: one row per method, one column per round. The lowest of several seeds is shown.
 
     Args:
-        runs: run directories, or folders of them, made with ``loop.keep_embeddings``.
-        out: the picture.
-        rounds: which; None: about five, evenly spread.
-        points: images of the pool in a row, all its rounds together; what was queried comes on top.
+        runs: run directories made with ``loop.keep_embeddings``, or folders of run directories.
+        out: file of the picture.
+        rounds: numbers of the rounds; None for about five, evenly spread.
+        points: number of pool images in a row, all its rounds together, in addition to the queried images.
 
     Raises:
-        RunError: no run has embeddings, or not those of a wanted round; or the picture cannot be written.
+        RunError: no run has embeddings, those of a requested round are missing, or the picture cannot be written.
     """
     check_out(out)
     chosen = first_seeds(read_groups([Path(run) for run in runs]))
@@ -86,20 +86,20 @@ def draw_tsne(runs: Sequence[str], out: str, rounds: Sequence[int] | None, point
 
 
 def map_rounds(run: Run, kept: Mapping[int, Embeddings], points: int) -> list[Panel]:
-    """One t-SNE over all rounds, so that they share layout and scale.
+    """Compute one t-SNE over all rounds, so that they share layout and scale.
 
-    Networks start anew each round, so that the same directions mean other things in each. Therefore the embeddings of a
-    round are centered, scaled to the same spread, and turned onto those of the round before by the images that both
-    have (orthogonal Procrustes), which leaves the distances within a round as they are. The map shows how classes lie
-    within each round; how far an image moved from round to round is not to be read off it.
+    Each round trains a new network, whose directions have another meaning. Therefore the embeddings of a round are
+    centered, scaled to the same spread, and rotated onto those of the round before, by the images that both have
+    (orthogonal Procrustes). This does not change the relations of distances within a round. The map shows how classes
+    lie within each round; it does not show how far an image moved between rounds.
 
     Args:
-        run: whose records say what was queried.
-        kept: of the rounds to show, ascending.
-        points: images of the pool in all rounds together; the same ones as far as they are kept.
+        run: the run; its records name the queried images.
+        kept: embeddings of the rounds to show, ascending.
+        points: number of pool images in all rounds together; rounds show the same images if they were kept.
 
     Raises:
-        RunError: too few images.
+        RunError: there are too few images.
     """
     shown = {k: _thin(embeddings, run.records[k].queried.index, points // len(kept)) for k, embeddings in kept.items()}
     turned: list[NDArray[np.float64]] = []
@@ -114,7 +114,7 @@ def map_rounds(run: Run, kept: Mapping[int, Embeddings], points: int) -> list[Pa
     together = np.concatenate(turned)
     if len(together) < 5:
         raise RunError(f"expected at least five images in {run.folder}, got {len(together)}: raise --points")
-    # the usual 30 neighbours, or what there is
+    # the usual 30 neighbours, or as many as there are
     places = TSNE(perplexity=min(30, (len(together) - 1) / 3), init="pca", random_state=0).fit_transform(together)
     ends = np.cumsum([len(vectors) for vectors in turned])[:-1]
     panels = []
@@ -129,10 +129,10 @@ def map_rounds(run: Run, kept: Mapping[int, Embeddings], points: int) -> list[Pa
 
 
 def small_multiples(rows: Mapping[str, Sequence[Panel]]) -> Figure:
-    """A row a run, a column a round; dots are coloured by predicted class, stars by true class.
+    """Draw one row per run, one column per round; the predicted class colours dots, the true class colours stars.
 
     Args:
-        rows: name to panels, all of the same rounds.
+        rows: name to panels; all runs have the same rounds.
     """
     columns = max(map(len, rows.values()))
     figure, grid = plt.subplots(
@@ -180,13 +180,13 @@ def small_multiples(rows: Mapping[str, Sequence[Panel]]) -> Figure:
 
 
 def _kept(run: Run) -> dict[int, Embeddings]:
-    # by the records: a file beyond them is the leftover of a round that was not finished
+    # only rounds with a record: any other file belongs to an unfinished round
     read = {record.round: read_embeddings(run.folder, record.round) for record in run.records}
     return {k: embeddings for k, embeddings in read.items() if embeddings is not None}
 
 
 def _thin(kept: Embeddings, queried: Sequence[int], points: int) -> Embeddings:
-    """All that was queried and some of the pool, in each round the same images as far as they are there."""
+    """Keep all queried images and some of the pool, in each round the same ones if they are there."""
     is_queried = np.isin(kept.index, queried)
     order = np.random.default_rng(0).permutation(int(kept.index.max()) + 1 if len(kept.index) else 0)
     pool = np.flatnonzero(~is_queried)
@@ -196,7 +196,7 @@ def _thin(kept: Embeddings, queried: Sequence[int], points: int) -> Embeddings:
 
 
 def _normalized(kept: Embeddings) -> NDArray[np.float64]:
-    """Centered, with a mean squared length of 1."""
+    """Center the embeddings, and scale them to a mean squared length of 1."""
     vectors = kept.embeddings.astype(np.float64)
     vectors -= vectors.mean(0)
     spread = float(np.sqrt((vectors**2).sum(1).mean()))
@@ -204,7 +204,7 @@ def _normalized(kept: Embeddings) -> NDArray[np.float64]:
 
 
 def _rotation(here: NDArray[np.float64], there: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The orthogonal matrix that takes ``here`` nearest to ``there``, both (n, D).
+    """Return the orthogonal matrix that rotates ``here`` as near as possible to ``there``, both (n, D).
 
     [0] Schönemann, 1966, A generalized solution of the orthogonal Procrustes problem, Psychometrika
     """

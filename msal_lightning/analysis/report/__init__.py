@@ -1,1 +1,1 @@
-"""The command ``report``: runs side by side, with tests, and beside the paper's numbers."""
+"""The report: runs side by side and beside the paper's numbers, with tests."""

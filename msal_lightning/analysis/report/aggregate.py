@@ -16,7 +16,7 @@ class Spread:
     """Values of several seeds.
 
     Attributes:
-        mean: of them.
+        mean: their mean.
         std: sample standard deviation (n - 1); None for one value.
     """
 
@@ -25,22 +25,22 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread":
-        """Mean and standard deviation of at least one value."""
+        """Compute mean and standard deviation of at least one value."""
         return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a method reached and what it took.
+    """The results and costs of a method.
 
     Attributes:
-        method: whose.
+        method: the method.
         aubc: area under the budget curve, by seed; empty for Full, whose curve is one point.
         final: accuracy of the last round, by seed.
-        seconds: of a whole run per phase, mean over seeds.
+        seconds: seconds of a whole run per phase, mean over seeds.
         curves: accuracy by number of labels, by seed.
-        queried: indices queried by queries, by seed; the initial set is not among them.
-        class_counts: labels queried by queries per class, mean over seeds.
+        queried: indices of the queried images, by seed, without the initial set.
+        class_counts: number of queried labels per class, mean over seeds.
     """
 
     method: Method
@@ -53,7 +53,7 @@ class Summary:
 
     @property
     def mean_curve(self) -> list[tuple[int, float, float, float]]:
-        """Labels, mean, lowest and highest accuracy, at the numbers of labels that all seeds have."""
+        """Number of labels with mean, lowest and highest accuracy, where all seeds have a point."""
         shared = sorted(set.intersection(*(set(curve) for curve in self.curves.values())))
         columns = [(labels, [curve[labels] for curve in self.curves.values()]) for labels in shared]
         return [(labels, statistics.fmean(values), min(values), max(values)) for labels, values in columns]
@@ -82,7 +82,7 @@ def summarize(method: Method) -> Summary:
 
 
 def jaccard(first: Summary, second: Summary) -> float | None:
-    """Overlap of what two methods queried on the same seeds: shared over all, mean over seeds; None without a seed."""
+    """Return the Jaccard index of two methods' queried images, mean over shared seeds; None without such a seed."""
     values = [
         len(first.queried[seed] & second.queried[seed]) / len(union)
         for seed in sorted(set(first.queried) & set(second.queried))

@@ -1,4 +1,4 @@
-"""Numbers by class over seeds, and which classes the runs could not test or learn."""
+"""Numbers by class over seeds, and warnings about classes without test or training images."""
 
 import statistics
 from collections import defaultdict
@@ -17,8 +17,9 @@ class ClassMeans:
     """One class in the last round of a method, mean over the seeds in which the value is defined.
 
     Attributes:
-        name: of the class.
-        values: of ``test``, ``train``, ``labeled``, ``precision``, ``recall``, ``f1`` and ``auroc``; None: in no seed.
+        name: name of the class.
+        values: ``test``, ``train``, ``labeled``, ``precision``, ``recall``, ``f1`` and ``auroc``; None if no seed
+            defines the value.
     """
 
     name: str
@@ -26,7 +27,7 @@ class ClassMeans:
 
 
 def class_means(method: Method) -> list[ClassMeans]:
-    """All classes in the order of their numbers; none where the records have no numbers by class."""
+    """Return all classes in the order of their numbers; empty if the records have no numbers by class."""
     by_class: dict[int, list[ClassRow]] = defaultdict(list)
     for run in method.runs.values():
         for row in class_rows(run.records, len(run.records) - 1):
@@ -38,7 +39,7 @@ def class_means(method: Method) -> list[ClassMeans]:
 
 
 def class_warnings(methods: Sequence[Method]) -> list[str]:
-    """A sentence for each set of classes that is missing in the last round of some runs, with these runs."""
+    """Return one sentence per set of classes that the last round of some runs lacks; it names these runs."""
     runs: dict[str, list[str]] = defaultdict(list)
     for method in methods:
         for seed, run in method.runs.items():

@@ -8,10 +8,10 @@ _SHOWN = 20
 
 
 def f1_table(means: dict[str, list[ClassMeans]]) -> Table | None:
-    """F1 of each class and method, the lowest first; None where no method has numbers by class.
+    """Return the F1 of each class and method, the lowest first; None if no method has numbers by class.
 
     Args:
-        means: by the name of the method, in the order of the columns.
+        means: name of the method to its classes, in the order of the columns.
     """
     means = {name: classes for name, classes in means.items() if classes}
     if not means:

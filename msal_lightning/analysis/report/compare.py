@@ -1,4 +1,4 @@
-"""Which runs may stand in one table, and under which names."""
+"""Decides which runs may share a table, and names their methods."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -18,9 +18,9 @@ class Method:
     """Runs that differ in their seed only.
 
     Attributes:
-        name: unlike that of any other method of the comparison.
-        row: of the paper; variants of a method share it.
-        runs: finished ones, by seed.
+        name: name of the method, unique in the comparison.
+        row: the paper's row; variants of a method share it.
+        runs: finished runs by seed.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Method:
 
     @property
     def is_full(self) -> bool:
-        """Whether it learns from everything and queries nothing."""
+        """Whether the method trains on all images and queries nothing."""
         return is_full(next(iter(self.runs.values())).config)
 
 
@@ -39,9 +39,9 @@ class Comparison:
 
     Attributes:
         dataset: name of the data class.
-        imbalance: of its long-tailed version; None for the whole.
-        methods: in the order of their names.
-        notes: sentences on what was left out.
+        imbalance: imbalance of the long-tailed version; None for the whole dataset.
+        methods: methods sorted by name.
+        notes: sentences about left-out runs and mixed environments.
     """
 
     dataset: str
@@ -51,20 +51,20 @@ class Comparison:
 
 
 def compare(paths: Sequence[Path]) -> Comparison:
-    """Read runs, and group those that differ in query, head and seed only.
+    """Read runs that differ in query, head and seed only, and group them by method.
 
-    A run that has fewer rounds than its configuration asks for, or than another run, is left out and noted. Full
-    (``loop.initial_size: all``) has no query: ``loop.*`` may differ there.
+    A run that has fewer rounds than its configuration defines, or than another run has, is left out with a note. Full
+    (``loop.initial_size: all``) has no query, so its ``loop.*`` may differ.
 
     Args:
-        paths: run directories, or folders of them.
+        paths: run directories, or folders of run directories.
 
     Raises:
-        RunError: runs differ in anything else, have other initial sets for one seed, or two runs are the same method
-            with the same seed; or no run is finished.
+        RunError: runs differ in other keys, runs of one seed have different initial sets, two runs have the same method
+            and seed, or no run is finished.
     """
     runs = read_runs(paths)
-    _check_settings(runs)  # of unfinished ones too: another budget is not a want of rounds
+    _check_settings(runs)  # unfinished runs too: a larger budget does not mean missing rounds
     finished, notes = _finished(runs)
     _check_initial_sets(finished)
     if mixed := say_mixed_environments([record.environment for run in finished for record in run.records]):
@@ -89,12 +89,12 @@ def _finished(runs: list[Run]) -> tuple[list[Run], list[str]]:
         else:
             finished.append(run)
     if not finished:
-        raise RunError(f"expected finished runs, found none ({'; '.join(notes)}): the same `fit` command goes on")
+        raise RunError(f"expected finished runs, found none ({'; '.join(notes)}): the same `fit` command resumes a run")
     return finished, notes
 
 
 def _check_settings(runs: list[Run]) -> None:
-    # the first ordinary run sets the rule, so that Full is excused from loop.* and not the others from it
+    # an ordinary run sets the rule, so that only Full is excused from loop.*
     rule = next((run for run in runs if not is_full(run.config)), runs[0])
     expected = dict(rule.setting)
     for run in runs:
@@ -147,7 +147,7 @@ def _methods(runs: list[Run]) -> list[Method]:
 
 
 def _variant(config: Mapping[str, str], others: list[dict[str, str]]) -> str:
-    """What tells a method from others of the paper's row: ``, beta=10`` for example."""
+    """Return the options that distinguish a method from others of its row: ``, beta=10`` for example."""
     keys = sorted({key for other in others for key in other if any(o.get(key) != other[key] for o in others)})
     return "".join(f", {_short(key)}={config.get(key)}" for key in keys)
 

@@ -1,4 +1,4 @@
-"""Everything a report says, before it is written in any form."""
+"""The content of a report, before it is written in any format."""
 
 import math
 import statistics
@@ -24,14 +24,14 @@ class Row:
     """A method of the main table.
 
     Attributes:
-        summary: of its runs.
+        summary: summary of its runs.
         measured: AUBC and F-acc over seeds; AUBC is None for Full.
-        reported: by the paper, per metric.
+        reported: the paper's values for each metric.
         saved: labels saved against Random at Random's final accuracy.
         penalty: mean of its column of the penalty matrix.
-        compared: mean AUBC and F-acc over the seeds that all methods have, by which the best is chosen; None for Full,
-            and where no seed is shared by all.
-        other_seeds: it lacks seeds that another method has.
+        compared: mean AUBC and F-acc over the seeds that all methods have; they decide which method is best. None for
+            Full, and if no seed is shared by all.
+        other_seeds: whether it lacks seeds that another method has.
     """
 
     summary: Summary
@@ -44,32 +44,32 @@ class Row:
 
     @property
     def name(self) -> str:
-        """Of the method."""
+        """Name of the method."""
         return self.summary.method.name
 
     @property
     def num_seeds(self) -> int:
-        """Finished runs."""
+        """Number of finished runs."""
         return len(self.summary.final)
 
 
 @dataclass(frozen=True)
 class Report:
-    """A comparison with all that follows from it.
+    """A comparison with all results that follow from it.
 
     Attributes:
-        comparison: what was compared.
+        comparison: the compared runs.
         rows: best AUBC on the shared seeds first, Full last.
         in_paper: whether the paper has this dataset.
-        tests: on AUBC, the most significant first.
+        tests: tests on AUBC, the most significant first.
         penalties: rows and columns in the order of ``contenders``.
         notes: sentences that belong under the table.
         baseline: name of Random in this comparison; None without it.
-        classes: names.
-        shared_seeds: those that all methods with a curve have.
-        warnings: classes that runs could not test or learn in their last round, a sentence each.
-        scope: what F-acc is the accuracy of, where a test set lacks classes; empty otherwise.
-        by_class: of each method's last round; empty lists where records have no numbers by class.
+        classes: names of the classes.
+        shared_seeds: seeds that all methods with a curve have.
+        warnings: one sentence per set of classes that runs could not test or train on in their last round.
+        scope: replaces the heading F-acc if a test set lacks classes; else empty.
+        by_class: class means of each method's last round; empty lists if records have no numbers by class.
     """
 
     comparison: Comparison
@@ -87,12 +87,12 @@ class Report:
 
     @property
     def contenders(self) -> list[Row]:
-        """All but Full: what has a curve."""
+        """All methods with a curve, that is all except Full."""
         return [row for row in self.rows if not row.summary.method.is_full]
 
     @property
     def title(self) -> str:
-        """Dataset and how many runs."""
+        """Dataset and number of runs."""
         tail = "" if self.comparison.imbalance is None else f", long tail {self.comparison.imbalance}"
         runs = sum(row.num_seeds for row in self.rows)
         return f"{self.comparison.dataset}{tail}: {_count(runs, 'run')} of {_count(len(self.rows), 'method')}"
@@ -102,10 +102,10 @@ def build(paths: Sequence[Path]) -> Report:
     """Compare runs.
 
     Args:
-        paths: run directories, or folders of them.
+        paths: run directories, or folders of run directories.
 
     Raises:
-        UserError: they cannot be compared.
+        UserError: the runs cannot be compared.
     """
     comparison = compare(paths)
     summaries = [summarize(method) for method in comparison.methods]
@@ -162,7 +162,7 @@ def _rank(summary: Summary, shared: list[int]) -> tuple[bool, float, str]:
 
 
 def _on(summary: Summary, seeds: list[int]) -> dict[str, float | None]:
-    """Means over some seeds; None where there is none, and for Full."""
+    """Return means over some seeds; None without such a seed, and for Full."""
     values = {"AUBC": summary.aubc, "F-acc": summary.final}
     if summary.method.is_full or not seeds:
         return dict.fromkeys(values)
@@ -177,7 +177,7 @@ def _baseline(summaries: list[Summary]) -> Summary | None:
 
 
 def _protocol(comparison: Comparison, contenders: list[Summary]) -> list[str]:
-    """How the labels of the runs differ from those behind the paper's numbers."""
+    """Explain how the runs' numbers of labels differ from the paper's."""
     if comparison.imbalance is not None or not contenders:
         return []
     start, end = LABELS[comparison.dataset]

@@ -9,19 +9,19 @@ from msal_lightning.paper.reported import Reported
 
 NONE = "–"
 OTHER_SEEDS = "‡"
-"""Beside the number of seeds of a method that lacks some which another has."""
+"""Marks the number of seeds of a method that lacks seeds of another one."""
 SHOWN_TESTS = 20
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells and what is set in bold.
+    """A table of text cells.
 
     Attributes:
         title: one line.
-        columns: heads; the first is left-aligned, the others are numbers.
-        rows: as many cells each as there are columns.
-        bold: (row, column) from 0.
+        columns: heads of the columns; the first column is left-aligned, the others are numbers.
+        rows: rows with one cell per column.
+        bold: bold cells as (row, column), from 0.
     """
 
     title: str
@@ -31,20 +31,20 @@ class Table:
 
 
 def results_table(report: Report) -> Table:
-    """AUBC and final accuracy, beside the paper's where it has them, seconds, labels saved and penalty."""
+    """Return AUBC and final accuracy beside the paper's numbers (if any), seconds, labels saved and penalty."""
     columns = ["method", "seeds"]
     for metric in METRICS:
         columns += [metric, *([f"{metric} reported", "difference"] if report.in_paper else [])]
     columns += [f"{phase} s" for phase in PHASES] + ["labels saved", "penalty"]
     rows = [_row(row, report.in_paper) for row in report.rows]
     bold = {(i, columns.index(metric)) for metric in METRICS for i in _best(report.rows, metric)}
-    # where the test set lacks a class no accuracy is a final one
+    # F-acc would mislead if the test set lacks a class
     columns[columns.index("F-acc")] = report.scope or "F-acc"
     return Table(report.title, columns, rows, bold)
 
 
 def blocks(table: Table, in_paper: bool) -> list[list[int]]:
-    """Columns of the main table side by side: each block is the method and what fits beside it on a page."""
+    """Split the columns of the main table into blocks that fit on a page; each block begins with the method."""
     cost = table.columns.index("fit s")
     parts = [range(1, 5), range(5, cost)] if in_paper else [range(1, cost)]
     return [[0, *columns] for columns in (*parts, range(cost, len(table.columns)))]
@@ -67,14 +67,14 @@ def _row(row: Row, in_paper: bool) -> list[str]:
 
 
 def spread(value: Spread | None) -> str:
-    """Mean ± sample standard deviation, the mean alone for one seed."""
+    """Format mean ± sample standard deviation, or the mean alone for one seed."""
     if value is None or value.mean != value.mean:  # NaN: a curve of one point
         return NONE
     return fixed(value.mean, 4) + ("" if value.std is None else f" ± {fixed(value.std, 4)}")
 
 
 def signed(value: float) -> str:
-    """A difference with its sign, a real minus."""
+    """Format a difference with its sign, using a real minus."""
     return ("−" if value < 0 else "+") + fixed(abs(value), 4)
 
 
@@ -89,7 +89,7 @@ def _best(rows: list[Row], metric: str) -> list[int]:
 
 
 def tests_table(report: Report) -> Table:
-    """The pairs whose difference is least likely by chance."""
+    """Return the pairs with the smallest p-values."""
     with_test = [test for test in report.tests if test.t_p is not None]
     title = f"Paired tests on AUBC, {len(with_test)} pairs of methods"
     if len(with_test) > SHOWN_TESTS:
@@ -103,14 +103,14 @@ def tests_table(report: Report) -> Table:
 
 
 def p_value(p: float | None) -> str:
-    """Three decimals, or that it is smaller."""
+    """Format a p-value with three decimals, or as ``< 0.001``."""
     if p is None:
         return NONE
     return "< 0.001" if p < 0.001 else fixed(p, 3)
 
 
 def penalty_table(report: Report) -> Table:
-    """Who beats whom: the row's method beats the column's at this share of the budgets."""
+    """Return the share of the budgets at which the row's method beats the column's."""
     names = [row.name for row in report.contenders]
     rows = [
         [f"{i} {name}", *(NONE if value is None or i == j else fixed(value, 2) for j, value in enumerate(line, 1))]
@@ -122,7 +122,7 @@ def penalty_table(report: Report) -> Table:
 
 
 def footnotes(report: Report) -> list[str]:
-    """What a reader must know to read the tables."""
+    """Return the notes that explain the tables."""
     return [
         "AUBC and F-acc (accuracy of the last round): mean ± sample standard deviation over seeds, the best mean in "
         "bold; seconds of a whole run, mean over seeds.",
@@ -143,23 +143,23 @@ def footnotes(report: Report) -> list[str]:
 
 
 def _other_seeds(report: Report) -> list[str]:
-    """How methods with unequal seeds are compared."""
+    """Explain how methods with unequal seeds are compared."""
     if not any(row.other_seeds for row in report.rows):
         return []
     if not report.shared_seeds:
-        return [f"{OTHER_SEEDS} No seed is common to all methods: nothing is in bold, and the order says nothing."]
+        return [f"{OTHER_SEEDS} No seed is common to all methods: nothing is in bold, and the order has no meaning."]
     seeds = ("seed " if len(report.shared_seeds) == 1 else "seeds ") + ", ".join(map(str, report.shared_seeds))
     areas = [
         f"{row.name} {fixed(value, 4)}" for row in report.contenders if (value := row.compared["AUBC"]) is not None
     ]
     return [
-        f"{OTHER_SEEDS} Methods have different seeds: order and bold compare means over {seeds}, which all have "
-        f"(AUBC {', '.join(areas)})."
+        f"{OTHER_SEEDS} Methods have different seeds: order and bold compare means over {seeds}, which all methods "
+        f"have (AUBC {', '.join(areas)})."
     ]
 
 
 def verdict(report: Report) -> str:
-    """One sentence on the tests."""
+    """Return one sentence about the tests."""
     tested = [test for test in report.tests if test.t_p is not None]
     if not tested:
         return "No pair of methods shares two seeds: no test."

@@ -1,4 +1,4 @@
-"""How sure an accuracy is, what more labels would buy, and whether Random is beaten."""
+"""The confidence interval of an accuracy, the expected gain from more labels, and the comparison with Random."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,9 @@ from scipy.stats import t as student_t
 from msal_lightning.analysis.stats.significance import paired_t
 
 LEVEL = 0.95
-"""Of all intervals."""
-_ROUNDS = 5  # the last ones, of which the slope is taken: the curve bends
-_FEWEST = 3  # rounds from which a slope has a spread
+"""Confidence level of all intervals."""
+_ROUNDS = 5  # only the last rounds give the slope, since the curve bends
+_FEWEST = 3  # rounds; with fewer, a slope has no standard error
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Comparison:
     """A run against Random at the same number of labels.
 
     Attributes:
-        labels: how many.
-        ours: accuracy, mean over the seeds compared.
-        random: likewise.
-        seeds: pairs of runs on the same seed.
-        p: two-sided; None where nothing can be tested.
+        labels: the number of labels.
+        ours: accuracy of the run, mean over the compared seeds.
+        random: accuracy of Random, mean over the compared seeds.
+        seeds: number of pairs of runs with the same seed.
+        p: two-sided p-value; None if no test is possible.
     """
 
     labels: int
@@ -51,38 +51,38 @@ class Comparison:
 
     @property
     def beaten(self) -> bool:
-        """Whether Random is behind by more than chance."""
+        """Whether Random is significantly worse."""
         return self.ours > self.random and self.p is not None and self.p < 1 - LEVEL
 
 
 def accuracy_interval(accuracy: float, num_test: int) -> Estimate:
-    """An accuracy with its score interval, which holds for few test images and near 0 and 1 too.
+    """Return an accuracy with its score interval, which is valid even for few test images and near 0 and 1.
 
-    It covers the draw of the test images, not that of the weights: another seed may land outside.
+    The interval covers the random draw of the test images, not of the weights: another seed may land outside.
 
     [0] Wilson, 1927, Probable Inference, the Law of Succession, and Statistical Inference, JASA 22
 
     Args:
-        accuracy: share that is right.
-        num_test: of how many test images; at least 1.
+        accuracy: share of correct predictions.
+        num_test: number of test images, at least 1.
     """
     interval = binomtest(round(accuracy * num_test), num_test).proportion_ci(LEVEL, method="wilson")
     return Estimate(accuracy, float(interval.low), float(interval.high))
 
 
 def next_gain(labels: Sequence[int], accuracies: Sequence[float], more: int = 100) -> Estimate | None:
-    """What so many more labels would add to the accuracy, if the curve goes on as in the last rounds.
+    """Estimate the gain in accuracy from more labels, if the curve continues as in the last rounds.
 
-    A straight line over the logarithm of the number of labels, by least squares through the last five rounds, with the
-    t-interval of its slope, cut where the accuracy would leave 0 to 1.
+    A least-squares line over the logarithm of the number of labels is fitted to the last five rounds. Its slope gives
+    the estimate, and the t-interval of the slope gives the ends; the accuracy is kept between 0 and 1.
 
     Args:
-        labels: of all rounds, rising.
-        accuracies: of all rounds.
-        more: labels.
+        labels: number of labels in each round, rising.
+        accuracies: accuracy of each round.
+        more: number of additional labels.
 
     Returns:
-        None for fewer than three rounds.
+        The gain; None for fewer than three rounds.
     """
     x, y = np.log(np.array(labels[-_ROUNDS:], dtype=np.float64)), np.array(accuracies[-_ROUNDS:], dtype=np.float64)
     if len(x) < _FEWEST:
@@ -100,15 +100,16 @@ def against_random(
 ) -> Comparison | None:
     """Compare runs with runs of Random at the largest number of labels that all pairs have.
 
-    Several seeds: a paired t-test over seeds. One: a test of two proportions, cautious, since both saw the same images.
+    With several seeds, the test is a paired t-test over seeds. With one seed, it is a test of two proportions, which is
+    conservative because both runs were tested on the same images.
 
     Args:
-        ours: seed to (labels to accuracy).
-        random: likewise.
-        num_test: test images, of one pair; None: nobody knows.
+        ours: seed to number of labels to accuracy.
+        random: the same for the runs of Random.
+        num_test: number of test images, which the test on one seed needs; None if unknown.
 
     Returns:
-        None where no seed or no number of labels is shared.
+        The comparison; None if no seed or no number of labels is shared.
     """
     seeds = sorted(ours.keys() & random.keys())
     shared = set.intersection(*({*ours[s]} & {*random[s]} for s in seeds)) if seeds else set()

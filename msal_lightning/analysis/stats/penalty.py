@@ -8,11 +8,11 @@ import numpy as np
 from msal_lightning.analysis.stats.significance import paired_t
 
 LEVEL = 0.05
-"""Two-sided; with the five seeds of Ash et al. this is their threshold, t > 2.776."""
+"""Two-sided significance level; with the five seeds of Ash et al. this is their threshold, t > 2.776."""
 
 
 def penalty_matrix(curves: Mapping[str, Mapping[int, Mapping[int, float]]]) -> list[list[float | None]]:
-    """Share of label budgets at which one method beats another.
+    """Return the share of label budgets at which one method beats another.
 
     For each pair (i, j) and each of the L numbers of labels at which both were tested on the seeds that they share, a
     two-sided paired t-test over those seeds compares their accuracies: i beats j where t > 0 and p < 0.05, and 1/L is
@@ -20,8 +20,8 @@ def penalty_matrix(curves: Mapping[str, Mapping[int, Mapping[int, float]]]) -> l
     same on all seeds and not zero count as a win (infinite t).
 
     Ash et al. do the same with five seeds, and add up over datasets, models and batch sizes; here there is one setting.
-    They stop where Random comes to 99 % of its final accuracy and double the budgets; here all budgets count, the
-    initial set included, at which methods on one head have the same model.
+    They double the budgets, and stop when Random reaches 99 % of its final accuracy; here all budgets count, even the
+    initial set, after which methods with the same head have the same model.
 
     [0] Ash et al., 2020, Deep Batch Active Learning by Diverse, Uncertain Gradient Lower Bounds, arXiv 1906.03671
 
@@ -35,16 +35,16 @@ def penalty_matrix(curves: Mapping[str, Mapping[int, Mapping[int, float]]]) -> l
 
 
 def column_means(matrix: list[list[float | None]]) -> list[float | None]:
-    """The penalty of each method; lower is better.
+    """Return the penalty of each method; lower is better.
 
     It is the mean of the method's column with the 0 on the diagonal, as in the authors' code. Pairs without an entry
     are left out.
 
     Args:
-        matrix: of :func:`penalty_matrix`.
+        matrix: result of :func:`penalty_matrix`.
 
     Returns:
-        One number a method; None for a method that no other one was compared with.
+        One number per method; None for a method without any comparison.
     """
     columns = [[value for row in matrix if (value := row[j]) is not None] for j in range(len(matrix))]
     return [statistics.fmean(column) if len(column) > 1 else None for column in columns]

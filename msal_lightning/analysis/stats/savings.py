@@ -8,17 +8,17 @@ Curves = Mapping[int, Mapping[int, float]]  # seed to number of labels to accura
 
 
 def labels_saved(method: Curves, random: Curves) -> float | None:
-    """Labels saved at the accuracy that Random ends at.
+    """Return how many labels a method saves at Random's final accuracy.
 
-    Both curves are means over the seeds that the two share, straight between their points; each needs the labels at
-    which it first reaches Random's final accuracy. A negative number is a loss.
+    Both curves are means over the shared seeds, linear between their points. The result is the difference between the
+    numbers of labels at which the curves first reach that accuracy; a negative number is a loss.
 
     Args:
-        method: its curves.
-        random: those of Random.
+        method: curves of the method.
+        random: curves of Random.
 
     Returns:
-        None where no seed is shared or the method does not reach that accuracy.
+        Number of labels; None if no seed is shared or the method does not reach that accuracy.
     """
     seeds = sorted(set(method) & set(random))
     if not seeds:
@@ -32,11 +32,11 @@ def labels_saved(method: Curves, random: Curves) -> float | None:
 
 
 def first_reached(curve: list[tuple[int, float]], target: float) -> float | None:
-    """The number of labels at which a curve first reaches an accuracy, None where it never does.
+    """Return the number of labels at which a curve first reaches an accuracy; None if it never does.
 
     Args:
-        curve: (labels, accuracy) in the order of labels; straight between them.
-        target: an accuracy; a curve that starts above it needs the labels of its first point.
+        curve: pairs (labels, accuracy) in the order of labels; linear between them.
+        target: the accuracy; a curve that starts above it needs the labels of its first point.
     """
     if curve and curve[0][1] >= target:
         return float(curve[0][0])

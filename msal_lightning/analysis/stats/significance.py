@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 WILCOXON_FROM = 6
-"""Pairs: with five, the two-sided test cannot fall below p = 1/16."""
+"""Fewest pairs for a Wilcoxon test: with five, the two-sided p cannot fall below 1/16."""
 
 
 @dataclass(frozen=True)
@@ -16,13 +16,13 @@ class PairedTest:
     """Two methods compared seed by seed.
 
     Attributes:
-        first: name.
-        second: name.
-        seeds: how many they share.
+        first: name of the first method.
+        second: name of the second method.
+        seeds: number of shared seeds.
         difference: mean of first minus second.
         t_p: p of the two-sided paired t-test; None for fewer than two seeds.
         holm_p: ``t_p`` corrected for all pairs that were tested.
-        wilcoxon_p: of the two-sided signed-rank test, not corrected; None for fewer than six seeds.
+        wilcoxon_p: p of the two-sided signed-rank test, not corrected; None for fewer than six seeds.
     """
 
     first: str
@@ -35,13 +35,13 @@ class PairedTest:
 
 
 def paired_tests(values: Mapping[str, Mapping[int, float]]) -> list[PairedTest]:
-    """Every pair of methods that share a seed.
+    """Test every pair of methods that share a seed.
 
     Args:
         values: AUBC for example, by method and seed.
 
     Returns:
-        Smallest corrected p first; pairs without a test last.
+        Tests, the smallest corrected p first; pairs without p come last.
     """
     pairs = []
     for first, second in itertools.combinations(values, 2):
@@ -65,16 +65,16 @@ def paired_tests(values: Mapping[str, Mapping[int, float]]) -> list[PairedTest]:
 
 
 def paired_t(differences: np.ndarray) -> tuple[float | None, float | None]:
-    """The statistic t and the two-sided p of the paired t-test.
+    """Return the statistic t and the two-sided p of the paired t-test.
 
-    Differences that are all the same have no spread: t is 0 with p = 1 where they are zero, and infinite with p = 0
-    otherwise, which is the limit of the formula.
+    Equal differences have no spread: if they are zero, t is 0 and p is 1; otherwise t is infinite and p is 0, the limit
+    of the formula.
 
     Args:
-        differences: (n,), one a seed.
+        differences: (n,), one per seed.
 
     Returns:
-        None twice for n < 2.
+        t and p; both None for n < 2.
     """
     if len(differences) < 2:
         return None, None
@@ -86,9 +86,10 @@ def paired_t(differences: np.ndarray) -> tuple[float | None, float | None]:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values corrected for how many there are, in the order given.
+    """Return p-values corrected for their number, in the given order.
 
-    The k-th smallest of m (from 0) is multiplied by m - k, never falls below a smaller one, and ends at 1.
+    The k-th smallest of m (from 0) is multiplied by m - k. A corrected value is never below that of a smaller p-value,
+    and at most 1.
 
     [0] Holm, 1979, A Simple Sequentially Rejective Multiple Test Procedure, Scandinavian Journal of Statistics 6
     """

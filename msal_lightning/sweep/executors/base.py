@@ -1,4 +1,4 @@
-"""Where cells run."""
+"""The interface of executors, which run cells."""
 
 import os
 import subprocess
@@ -13,12 +13,12 @@ from msal_lightning.io.atomic import open_unlinked
 
 @dataclass(frozen=True)
 class Task:
-    """A cell that is to run.
+    """A cell to run.
 
     Attributes:
-        name: of the cell.
-        arguments: of ``fit``.
-        log: gets what it prints, behind what is there.
+        name: name of the cell.
+        arguments: arguments of ``fit``.
+        log: file to which the output is appended.
     """
 
     name: str
@@ -27,37 +27,37 @@ class Task:
 
 
 class Executor(ABC):
-    """Starts cells and says when they have ended.
+    """Starts cells and reports when they have ended.
 
     Attributes:
-        room: cells that may be under way at once; None: as many as there are, the executor has a queue of its own.
+        room: largest number of cells that run at once; None if the executor has its own queue.
     """
 
     room: int | None = None
 
     @abstractmethod
     def start(self, tasks: Sequence[Task]) -> None:
-        """Begin them, or put them into the queue."""
+        """Start the tasks, or queue them."""
 
     @abstractmethod
     def ended(self) -> dict[str, int]:
-        """Exit codes of the cells that have ended since the last call, by name."""
+        """Return the exit codes, by name, of the cells that have ended since the last call."""
 
     @abstractmethod
     def stop(self, signum: int) -> None:
-        """Ask all that are under way to end gently, on the second call at once; :meth:`ended` tells when they have."""
+        """End all running cells gently, or at once on the second call; :meth:`ended` reports when they have ended."""
 
     def close(self) -> None:
-        """Called once at the end, however it comes."""
+        """Clean up. Called once, however the sweep ends."""
 
 
 def start_fit(task: Task, environment: Mapping[str, str], watch: int = subprocess.PIPE) -> "subprocess.Popen[bytes]":
-    """A process for one fit, which ends when this one does.
+    """Start a process for one fit; it ends when this process ends.
 
     Args:
-        task: what runs, and where its output goes.
-        environment: variables on top of this process's.
-        watch: its standard input; its end is the end of the fit.
+        task: the cell, and the file for its output.
+        environment: variables in addition to those of this process.
+        watch: its standard input; the fit ends when the input ends.
     """
     task.log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "msal_lightning.cli.sweep_worker", "fit", *task.arguments]
@@ -68,5 +68,5 @@ def start_fit(task: Task, environment: Mapping[str, str], watch: int = subproces
             stdout=log,
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
-            process_group=0,  # Ctrl-C comes from the sweep, once
+            process_group=0,  # the sweep passes Ctrl-C on, once
         )

@@ -9,13 +9,13 @@ from msal_lightning.sweep.executors.base import Executor, Task, start_fit
 
 
 class LocalExecutor(Executor):
-    """A crash or a kill of one process leaves the others alone; threads and GPUs are divided among the jobs.
+    """Runs each cell in its own process, which no other one can crash; the jobs divide threads and GPUs.
 
     Args:
-        jobs: processes at a time.
+        jobs: number of processes at a time.
 
     Raises:
-        ConfigError: no jobs.
+        ConfigError: ``jobs`` is below 1.
     """
 
     def __init__(self, jobs: int) -> None:
@@ -49,12 +49,12 @@ class LocalExecutor(Executor):
 
 
 def share(slot: int, jobs: int, environment: Mapping[str, str]) -> dict[str, str]:
-    """Variables by which a process keeps to its part of the machine.
+    """Return environment variables that limit a process to its part of the machine.
 
     Args:
-        slot: which of the jobs, from 0.
-        jobs: at a time.
-        environment: what the user has set: OMP_NUM_THREADS is taken as the number for each process.
+        slot: number of the job, from 0.
+        jobs: number of jobs at a time.
+        environment: the user's variables; a given OMP_NUM_THREADS holds for each process.
     """
     variables = {}
     if "OMP_NUM_THREADS" not in environment:

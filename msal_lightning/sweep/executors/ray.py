@@ -13,15 +13,15 @@ from msal_lightning.sweep.executors.base import Executor, Task, start_fit
 
 
 class RayExecutor(Executor):
-    """Ray places the fits and starts them again when a node is lost; they go on at their last checkpoint.
+    """Ray places the fits, and restarts them if a node is lost; they resume from their last checkpoint.
 
-    RAY_ADDRESS names an existing cluster; its nodes share the folder of the sweep. Without it Ray starts on this
-    machine, for as long as the sweep.
+    RAY_ADDRESS names an existing cluster; its nodes share the folder of the sweep. Without it, Ray runs on this machine
+    during the sweep.
 
     Args:
-        stop: a file in the folder of the sweep, made when the fits are to end.
-        cpus: cores of each fit.
-        gpus: of each fit; a part of one shares it.
+        stop: file in the folder of the sweep; the fits end when it exists.
+        cpus: cores per fit.
+        gpus: GPUs per fit; a fraction shares a GPU.
 
     Raises:
         ConfigError: Ray is not installed, or there is no cluster at RAY_ADDRESS.
@@ -49,7 +49,7 @@ class RayExecutor(Executor):
                 "`ray start --head`, or unset RAY_ADDRESS"
             ) from None
         self._check_room(cpus, gpus)
-        # a task ends without an exception when the fit fails: only a lost node or worker is tried again
+        # a failed fit ends its task without an exception, so that Ray retries only after a lost node or worker
         self._run = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=-1)(run_task)
         self._threads = str(cpus)
         self._under_way: dict[Any, str] = {}
@@ -72,7 +72,7 @@ class RayExecutor(Executor):
         return {self._under_way.pop(reference): self._code(reference) for reference in done}
 
     def stop(self, signum: int) -> None:  # noqa: D102
-        # Ray cannot interrupt a task that waits for a process: those that run look for a file
+        # Ray cannot interrupt a task that waits for a process, so running tasks look for a file
         self._stop.touch()
         if self._asked:
             for reference in self._under_way:
@@ -100,7 +100,7 @@ class RayExecutor(Executor):
 
 
 def run_task(task: Task, environment: dict[str, str], folder: str, paths: str, stop: str) -> int:
-    """On a node: one fit, ended gently when the file ``stop`` is there and at once when this process ends.
+    """Run one fit on a node; it ends gently if the file ``stop`` exists, and at once if this process ends.
 
     Returns:
         Its exit code.
@@ -116,6 +116,6 @@ def run_task(task: Task, environment: dict[str, str], folder: str, paths: str, s
 
 
 def _paths() -> str:
-    """So that nodes find what this process finds: an uninstalled checkout too."""
+    """Return the PYTHONPATH with which nodes find the same modules as this process, even an uninstalled checkout."""
     package = str(Path(__file__).parents[3])
     return os.pathsep.join(dict.fromkeys([package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]))

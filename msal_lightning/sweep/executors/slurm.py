@@ -11,17 +11,17 @@ from msal_lightning.sweep.executors.base import Executor, Task, start_fit
 
 
 class SlurmExecutor(Executor):
-    """What can start at the same time becomes one array job; the machines share the folder of the sweep.
+    """Submits the cells that can start at the same time as one array job; its nodes share the folder of the sweep.
 
     Args:
-        folder: of submitit's scripts and logs.
-        cpus: cores of each fit.
-        gpus: of each fit.
+        folder: folder for submitit's scripts and logs.
+        cpus: cores per fit.
+        gpus: GPUs per fit.
         more: parameters of submitit's AutoExecutor, ``timeout_min`` or ``slurm_partition`` for example.
         cluster: slurm; local and debug run on this machine, for tests.
 
     Raises:
-        ConfigError: submitit is not installed, there is no SLURM here, or a parameter that submitit does not know.
+        ConfigError: submitit is not installed, there is no SLURM here, or submitit does not know a parameter.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class SlurmExecutor(Executor):
             raise ConfigError(f"--executor slurm cannot submit ({str(error).splitlines()[0]}): see --slurm") from None
         self._cpus = cpus
         self._ids = folder / "jobs"
-        if self._ids.exists():  # of a sweep that was killed: they would run beside ours
+        if self._ids.exists():  # the jobs of a killed sweep would run beside ours
             subprocess.run(["scancel", *self._ids.read_text().split()], check=False)
             self._ids.unlink()
         self._jobs: dict[str, Any] = {}
@@ -62,17 +62,17 @@ class SlurmExecutor(Executor):
             job.cancel(check=False)
 
     def close(self) -> None:
-        """Whatever ends the sweep, jobs that nobody waits for would run beside those of the next one."""
+        """Cancel all jobs; they would otherwise run beside those of the next sweep."""
         self.stop(0)
         self._ids.unlink(missing_ok=True)
 
     def _code(self, job: Any) -> int:
         try:
             return int(job.result())
-        except Exception:  # whatever became of the job: its log says it
+        except Exception:  # the log says what happened to the job
             return 1
 
 
 def run_task(task: Task, environment: dict[str, str]) -> int:
-    """On a node: one fit; its exit code."""
+    """Run one fit on a node, and return its exit code."""
     return start_fit(task, environment).wait()

@@ -100,4 +100,4 @@ def test_an_index_that_the_dataset_does_not_have_is_a_mistake(tmp_path, write_ru
 def test_runs_that_bought_nothing_are_a_mistake(tmp_path, write_run, capsys):
     write_run(tmp_path / "run", "Random", 0, [0.5])
     assert main(["figure", "contact-sheet", str(tmp_path / "run"), "--out", str(tmp_path / "a.png")]) == 2
-    assert "a round in which all of them queried" in capsys.readouterr().err
+    assert "a round in which all runs queried" in capsys.readouterr().err

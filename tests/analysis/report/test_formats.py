@@ -189,7 +189,7 @@ def test_one_lucky_seed_does_not_win(unequal, folder, capsys):
     text = (unequal / "report.md").read_text()
     assert "| Margin | 2 | **0.5000 ± 0.2121** |" in text
     assert "| BADGE | 1 ‡ | 0.6000 |" in text
-    note = "Methods have different seeds: order and bold compare means over seed 0, which all have"
+    note = "Methods have different seeds: order and bold compare means over seed 0, which all methods have"
     latex_text = (unequal / "report.tex").read_text()
     assert r"1 $^\ddagger$" in latex_text
     page_data = (unequal / "report.html").read_text()

@@ -146,7 +146,7 @@ def test_label_takes_over_a_file(photos, options, person, tmp_path, capsys):
     person(theirs, most=10)
     capsys.readouterr()
     assert main(["label", str(tmp_path / "run"), str(theirs)]) == 0
-    assert "10 of 30 labels taken over into" in capsys.readouterr().out
+    assert "10 of 30 labels copied into" in capsys.readouterr().out
     assert sum(bool(row["label"]) for row in rows(ours)) == 10
     header, line, *rest = theirs.read_text().splitlines()
     other = "0" if line[-1] != "0" else "1"
@@ -163,7 +163,7 @@ def test_label_takes_over_a_file(photos, options, person, tmp_path, capsys):
     killed.touch(), theirs_too.touch()
     assert main(words) == 0
     said = capsys.readouterr().out
-    assert "(1 of them instead of other ones)" in said
+    assert "(1 former label replaced)" in said
     assert not killed.exists()
     assert theirs_too.exists()
     path = line.partition(",")[0]

@@ -1,1 +1,1 @@
-"""A report in the form of a file, of the terminal, or of a run of Weights & Biases: one file a form."""
+"""The formats of a report, one module each: files, the terminal, and a run of Weights & Biases."""

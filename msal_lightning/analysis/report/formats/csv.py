@@ -1,4 +1,4 @@
-"""A report's main table as CSV: plain numbers, blanks where there is none."""
+"""A report's main table as CSV: plain numbers, and blanks for missing ones."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from msal_lightning.io.csv_cells import table
 
 
 def table_csv(report: Report) -> str:
-    """One row a method; where the paper's tables disagree the first one counts."""
+    """Return one row per method; if the paper's tables disagree, the first one counts."""
     return table(result_rows(report))
 
 
 def result_rows(report: Report) -> list[dict[str, Any]]:
-    """The same before it is text; None where there is none."""
+    """Return the rows of the CSV as values; None for missing ones."""
     return [_row(row) for row in report.rows]
 
 

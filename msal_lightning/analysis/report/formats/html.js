@@ -1,5 +1,5 @@
 "use strict";
-// Names come from folders and files of anybody: they are only ever set as textContent.
+// Names come from anybody's folders and files, so they are only set as textContent.
 const data = JSON.parse(document.getElementById("data").textContent);
 const SHOWN_AT_FIRST = 8;
 
@@ -184,7 +184,7 @@ function sortable(columns, rows, marked = () => false, mark = "best") {
       const compare = (a, b) => {
         if (j === 0) return sign * a.row[0].localeCompare(b.row[0]);
         const [x, y] = [value(a.row[j]), value(b.row[j])];
-        return x === null || y === null ? (x === null) - (y === null) : sign * (x - y);  // what has no value goes last
+        return x === null || y === null ? (x === null) - (y === null) : sign * (x - y);  // missing values go last
       };
       body.append(...[...made].sort(compare).map((one) => one.node));
     });
@@ -284,7 +284,7 @@ function drawRuntime() {
   }
 }
 
-function drawBought() {
+function drawQueried() {
   const querying = data.methods.filter((method) => method.queried.some((count) => count > 0));
   byId("queried-section").hidden = querying.length === 0;
   const share = (method) => {
@@ -292,12 +292,12 @@ function drawBought() {
     return method.queried.map((count) => count / all);
   };
   const most = Math.max(...querying.flatMap(share), ...(data.available ?? []));
-  byId("queried-hint").textContent = "Share of each class among the queried labels, mean over seeds; the same scale for all methods." +
-    (data.available ? " Ticks: the class’s share in the pool before the first query, what random buying would give." : "");
+  byId("queried-hint").textContent = "Share of each class among the queried labels, mean over seeds, on the same scale for all methods." +
+    (data.available ? " A tick marks the class’s share in the pool before the first query, which a random query would give." : "");
   const height = 90, width = 220;
   byId("queried").replaceChildren(...querying.map((method) => {
     const step = width / method.queried.length, bar = Math.max(step * 0.8, Math.min(step, 0.6));
-    const plot = svg("svg", { viewBox: `0 0 ${width} ${height + 14}`, width: "100%", role: "img", "aria-label": "Labels queried per class" });
+    const plot = svg("svg", { viewBox: `0 0 ${width} ${height + 14}`, width: "100%", role: "img", "aria-label": "Queried labels per class" });
     share(method).forEach((part, c) => {
       const said = svg("title");
       said.textContent = `${data.classes[c]}: ${method.queried[c].toFixed(1)} labels, ${percent(part)}` + (data.available ? `; ${percent(data.available[c])} of the pool` : "");
@@ -331,7 +331,7 @@ drawTables();
 drawClasses();
 heatmap("penalty", data.penalties, ["mean (lower is better)", data.penalty]);
 heatmap("overlap", data.overlap);
-drawBought();
+drawQueried();
 drawCurves();
 drawRuntime();
 let width = byId("curves").clientWidth;

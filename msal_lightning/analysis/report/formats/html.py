@@ -1,4 +1,4 @@
-"""A report as one HTML page that needs nothing else."""
+"""A report as one HTML page without external files."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from msal_lightning.io.html_page import render
 
 
 def page(report: Report) -> str:
-    """The page: data, style and script in one file; names reach the document as text only."""
+    """Return the page with data, style and script in one file; names reach the document as text only."""
     return render(__package__, "html", report.title, _data(report))
 
 
@@ -72,7 +72,7 @@ def _method(row: Row) -> dict[str, Any]:
 
 
 def _available(rows: list[Row]) -> list[float] | None:
-    """Share of each class in the pool before the first query, what Random would buy; None where nobody knows."""
+    """Return each class's share of the pool before the first query, as Random queries it; None if unknown."""
     first: Summary | None = next((row.summary for row in rows if not row.summary.method.is_full), None)
     record = next(iter(first.method.runs.values())).records[0] if first else None
     if record is None or record.train_class_counts is None:

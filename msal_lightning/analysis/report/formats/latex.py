@@ -26,10 +26,10 @@ _SPECIAL = str.maketrans(
 
 
 def latex(report: Report) -> str:
-    """A ``table`` environment; needs the package booktabs and, for quotes, the T1 encoding.
+    """Return a ``table`` environment; it needs the package booktabs and, for quotes, the T1 encoding.
 
-    The columns come in blocks below each other, since side by side they would not fit on a page. Runs that are left out
-    are named in comments: their folders are of no use in print.
+    The columns come in blocks below each other, since side by side they would not fit on a page. Comments name the runs
+    that are left out, because their folders have no use in print.
     """
     table = results_table(report)
     caption, *notes = [note for note in (*footnotes(report), *report.warnings) if not note.startswith("Paired tests")]
@@ -69,5 +69,5 @@ def _tabular(table: Table, columns: list[int]) -> list[str]:
 
 
 def escape(text: str) -> str:
-    """Nothing of it is a command."""
+    """Escape all characters that LaTeX could read as commands."""
     return text.translate(_SPECIAL)

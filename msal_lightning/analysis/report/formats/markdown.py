@@ -8,7 +8,7 @@ _SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]<>|#~"} | {"\n": " ", "\r
 
 
 def markdown(report: Report) -> str:
-    """The page."""
+    """Return the whole report."""
     parts = [
         f"# {escape(report.title)}",
         *(f"> **WARNING** {escape(warning)}" for warning in report.warnings),
@@ -28,7 +28,7 @@ def markdown(report: Report) -> str:
 
 
 def table(table: Table) -> str:
-    """Rows with bars, numbers to the right."""
+    """Return a table in Markdown, with right-aligned numbers."""
     lines = [table.columns, ["---", *["---:"] * (len(table.columns) - 1)]]
     lines[0] = [escape(column) for column in table.columns]
     for i, row in enumerate(table.rows):
@@ -37,5 +37,5 @@ def table(table: Table) -> str:
 
 
 def escape(text: str) -> str:
-    """Nothing of it is markup."""
+    """Escape all characters that Markdown could read as markup."""
     return text.translate(_SPECIAL)

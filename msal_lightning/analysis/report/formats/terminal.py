@@ -13,11 +13,11 @@ _SHOWN_TESTS = 5
 
 
 def show(report: Report, console: Console) -> None:
-    """The main table, the notes to it, and the tests in a few lines.
+    """Print the main table, its notes, and the tests in a few lines.
 
     Args:
-        report: what to say.
-        console: where to.
+        report: the report.
+        console: the output.
     """
     table = results_table(report)
     console.print(Text(table.title, style="bold"))

@@ -11,14 +11,14 @@ from msal_lightning.tracking.wandb_run import start_wandb
 
 
 def log_report(report: Report, folder: Path) -> None:
-    """Make a run of job type ``report`` in the project of the runs, beside them.
+    """Make a run of job type ``report`` in the project of the runs.
 
     Args:
-        report: what it says.
-        folder: where its files have been written.
+        report: the report.
+        folder: folder of its files.
 
     Raises:
-        UserError: W&B wants an account, or is out of reach.
+        UserError: W&B needs an account, or cannot be reached.
     """
     runs = [run for method in report.comparison.methods for run in method.runs.values()]
     config = {"dataset": report.comparison.dataset, "runs": sorted(str(run.folder) for run in runs)}
@@ -45,8 +45,8 @@ def log_report(report: Report, folder: Path) -> None:
         _send(run, report, folder, shown)
     except (wandb.errors.Error, TimeoutError) as error:
         raise UserError(
-            f"W&B did not take the report ({str(error).splitlines()[0]}): it is in '{folder}', and the same command "
-            "sends it again"
+            f"W&B did not accept the report ({str(error).splitlines()[0]}): its files are in '{folder}', and the same "
+            "command sends it again"
         ) from None
 
 
@@ -55,7 +55,7 @@ def _send(run: Any, report: Report, folder: Path, shown: dict[str, Any]) -> None
 
     run.log(shown)
     tail = "" if report.comparison.imbalance is None else f"-{report.comparison.imbalance}"
-    # named by the dataset: the next report on it is the next version, and the same one is none
+    # named by the dataset: a changed report becomes the next version, an unchanged one does not
     files = wandb.Artifact(f"report-{report.comparison.dataset}{tail}", "report", report.title)
     for file in sorted(folder.glob("report.*")):
         files.add_file(str(file))
