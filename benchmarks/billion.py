@@ -52,7 +52,7 @@ def run() -> list[Row]:
     data.reset(0)
     data.label(torch.arange(10_000) * 1_000, 0)
     digest, pool = seconds(data.digest), seconds(lambda: data.pool)
-    data.pool_limit = 1_000_000
+    data.enter(pool_limit=1_000_000)
     limited = seconds(lambda: data.scored)
     working = (peak_megabytes() - before) * 1e6 / COUNT
     with tempfile.TemporaryDirectory() as folder:

@@ -87,7 +87,8 @@ def make_plan(loop: ActiveLoop, max_epochs: int | None, max_steps: int = -1) -> 
     for round, labeled in enumerate(counts):
         is_last = round == len(counts) - 1
         pool = available - labeled
-        seen = min(pool, data.pool_limit) if data.pool_limit else pool
+        limit = data.context.pool_limit
+        seen = min(pool, limit) if limit else pool
         asks = bool(strategy.needs) and not is_last
         looks = asks or options.pool_error or options.keep_embeddings
         scored.append((seen if looks else 0) + (labeled - held_out if asks and strategy.needs_labeled else 0))

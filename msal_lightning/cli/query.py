@@ -301,7 +301,7 @@ class Candidates(ImageFolder):
         """Load the folder, and the labeled set of the run if the strategy needs it."""
         loaders = super().predict_dataloader()
         if isinstance(loaders, list):
-            self._own.predict_labeled = True
+            self._own.enter(predict_labeled=True)
             theirs = self._own.predict_dataloader()
             assert isinstance(theirs, list)
             loaders[1] = theirs[1]

@@ -3,6 +3,7 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from msal_lightning.data.decoding import Decoding
 from msal_lightning.data.device_cache import DeviceCache
 from msal_lightning.data.labels import UNKNOWN, HiddenLabels
 from msal_lightning.data.loading import Batch, EpochBatches, ImageSet, ImageStore, IndexedImages, shard
+from msal_lightning.data.round_context import RoundContext
 from msal_lightning.data.split import Split
 from msal_lightning.errors import DataError
 from msal_lightning.seeding import derive_seed, retry_key, stream
@@ -41,12 +43,9 @@ class ActiveDataModule(LightningDataModule, ABC):
 
     Attributes:
         split: where each image is, and every move from place to place; there after :meth:`setup`.
-        predict_labeled: a pool pass goes over the labeled set too, as its second loader.
-        pool_limit: a pool pass goes over a random subset of this size, another one each round; None: the whole pool.
         num_workers: processes that read batches; 0 for images in memory.
         verify: by what image files are known when a run goes on: size and time, or their content.
-        round: k, the round that is going on.
-        attempt: at this round; above 0 after a fit that diverged.
+        context: what the round in progress decides, see :meth:`enter`.
         hidden_labels: the labels that came with the images.
         resolved: options that :meth:`load` found out from the files, plain values for the record of round 0; None where
             there are none.
@@ -90,12 +89,9 @@ class ActiveDataModule(LightningDataModule, ABC):
         self.augmentation = augmentation
         self.imbalance = imbalance
         self.verify: Literal["stat", "content"] = "stat"
-        self.pool_limit: int | None = None
         self.num_workers = 0
         self.seed = 0
-        self.round = 0
-        self.attempt = 0
-        self.predict_labeled = False
+        self.context = RoundContext()
         self._ready = False
         self._augment: tuple[tuple[int, ...], torch.Generator] | None = None
         self._scales: dict[torch.device, tuple[Tensor, Tensor]] = {}
@@ -223,9 +219,11 @@ class ActiveDataModule(LightningDataModule, ABC):
     def scored(self) -> Tensor:
         """Indices of the pool that a pool pass goes over, ascending: all, or this round's random ``pool_limit``."""
         pool = self.pool
-        if self.pool_limit is None or len(pool) <= self.pool_limit:
+        if self.context.pool_limit is None or len(pool) <= self.context.pool_limit:
             return pool
-        drawn = torch.randperm(len(pool), generator=stream(self.seed, "query", self.round, 1))[: self.pool_limit]
+        drawn = torch.randperm(len(pool), generator=stream(self.seed, "query", self.round, 1))[
+            : self.context.pool_limit
+        ]
         return pool[drawn.sort().values]
 
     def paths(self, index: Tensor) -> list[str] | None:
@@ -269,12 +267,26 @@ class ActiveDataModule(LightningDataModule, ABC):
         Args:
             seed: the run's seed; keys every stream of the data from here on.
         """
-        self.seed, self.round, self.attempt = seed, 0, 0
+        self.seed = seed
+        self.enter(round=0, attempt=0)
         self.class_names = self.class_names[: self._num_named]
         keep = None
         if self.imbalance is not None:
             keep = self.hidden_labels.long_tail(self.imbalance, self.num_classes, stream(seed, "split", 1))
         self.split.reset(keep)
+
+    @property
+    def round(self) -> int:
+        """k, number of the round in progress."""
+        return self.context.round
+
+    def enter(self, **changes: Any) -> None:
+        """Change what the round in progress decides about the data.
+
+        Args:
+            **changes: fields of :class:`RoundContext`.
+        """
+        self.context = replace(self.context, **changes)
 
     def draw_initial(self, size: int) -> Tensor:
         """Draw and label the initial set: uniformly, from the seed alone.
@@ -355,7 +367,8 @@ class ActiveDataModule(LightningDataModule, ABC):
         """
         self.setup()
         self.split.load_state_dict(state_dict)
-        self.round, self.seed = state_dict["round"], state_dict["seed"]
+        self.seed = state_dict["seed"]
+        self.enter(round=state_dict["round"])
 
     # ---------------------------------------------------------------- views and loaders
 
@@ -371,7 +384,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         if len(index):
             labels = labels.clone()
             labels[index] = predicted
-        seed = derive_seed(self.seed, "shuffle", self.round, *retry_key(self.attempt))
+        seed = derive_seed(self.seed, "shuffle", self.round, *retry_key(self.context.attempt))
         order = self.epoch_batches(torch.cat([self.labeled, index]), seed, rank, ranks)
         if self.trainer is not None:
             # Lightning makes the iterator of the first resumed epoch before it calls set_epoch (issue 21938)
@@ -392,7 +405,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         """The pool in ascending order of index, its labels -1; with ``predict_labeled`` the labeled set too."""
         view = self._view(self.images, self.labels)
         pool = self._loader(view, self._in_order(self.scored))
-        return [pool, self._loader(view, self._in_order(self.labeled))] if self.predict_labeled else pool
+        return [pool, self._loader(view, self._in_order(self.labeled))] if self.context.predict_labeled else pool
 
     def _view(self, image: ImageStore, label: Tensor) -> IndexedImages:
         if self.trainer is None or self.num_workers:  # other processes cannot read this one's part of a GPU
@@ -440,7 +453,7 @@ class ActiveDataModule(LightningDataModule, ABC):
 
     def _augment_stream(self) -> torch.Generator:
         assert self.trainer is not None
-        key = (self.round, self.trainer.current_epoch, self.trainer.global_rank, *retry_key(self.attempt))
+        key = (self.round, self.trainer.current_epoch, self.trainer.global_rank, *retry_key(self.context.attempt))
         if self._augment is None or self._augment[0] != key:
             self._augment = key, stream(self.seed, "augment", *key)
         return self._augment[1]

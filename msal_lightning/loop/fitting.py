@@ -167,7 +167,7 @@ class Fitter:
         shared = self.ranks.on_zero(lambda: self._shared_fit(origin))
         saved = None if shared else self.ranks.on_zero(lambda: self._saved_fit(origin))
         for attempt in itertools.count(saved.attempt if saved else 0):
-            self._data.attempt = attempt
+            self._data.enter(attempt=attempt)
             before = shared or saved
             seed_everything(derive_seed(self.options.seed, "init", round, *retry_key(attempt)), verbose=False)
             checkpoint = FitCheckpoint(

@@ -89,7 +89,7 @@ class ActiveLoop:
             data.resume_as(first.resolved)
         data.setup()
         data.reset(options.seed)
-        data.pool_limit = options.pool_limit
+        data.enter(pool_limit=options.pool_limit)
         with isolate_rng(), quiet_lightning():
             trainer = self.fitter.new_trainer()
         self.num_processes = trainer.world_size
@@ -136,7 +136,7 @@ class ActiveLoop:
     def _round(self, round: int) -> RoundRecord:
         """Run one round: initial set, fit, test, pool pass, selection, model, labels, record."""
         data, labels, options = self.data, self.labels, self.options
-        data.round = round
+        data.enter(round=round)
         facts = first_facts(data, labels.initial_set(), self._images) if round == 0 else {}
         if (draft := labels.unanswered(round)) is not None:
             return self._commit(labels.resume(draft))

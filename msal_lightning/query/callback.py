@@ -117,7 +117,7 @@ class Query(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Ask for the labeled set where the strategy compares the pool with it, before the loaders are made."""
         if stage == "predict":
-            _data(trainer).predict_labeled = bool(self.n) and self.strategy.needs_labeled
+            _data(trainer).enter(predict_labeled=bool(self.n) and self.strategy.needs_labeled)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Turn on the passes with dropout that the strategy needs."""

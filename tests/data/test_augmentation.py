@@ -164,7 +164,7 @@ def test_augmentation_differs_between_rounds_and_epochs(make_trainer, recorder):
     data = digits()
     draws = []
     for round in range(2):
-        data.round = round
+        data.enter(round=round)
         model = recorder()
         make_trainer(max_epochs=2).fit(model, datamodule=data)
         for epoch in range(2):

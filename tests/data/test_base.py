@@ -80,7 +80,7 @@ def test_initial_set_depends_on_the_seed_alone():
     once = ready(seed=3, initial=0).draw_initial(40)
     other_settings = ready(seed=3, initial=0, batch_size=7, eval_batch_size=3).draw_initial(40)
     used = ready(seed=5)
-    used.round = 4
+    used.enter(round=4)
     used.label(used.pool[:9])
     torch.manual_seed(99)
     used.reset(3)
@@ -119,7 +119,7 @@ def test_drawing_leaves_the_global_stream_alone():
 
 def test_reset_forgets_everything():
     data = ready()
-    data.round = 2
+    data.enter(round=2)
     data.label(data.pool[:10])
     data.reset(1)
     assert (data.round, data.seed, data.hidden_labels.num_revealed) == (0, 1, 0)
@@ -143,7 +143,7 @@ def test_partition_after_any_sequence_of_moves(seed, initial, moves):
     DATA.reset(seed)
     DATA.draw_initial(initial)
     for round, wanted in enumerate(moves):
-        DATA.round = round
+        DATA.enter(round=round)
         before, index = state(DATA), torch.tensor(wanted, dtype=torch.int64)
         if (DATA.labeled_at[index] != Place.POOL).any():
             with pytest.raises(ValueError, match="not in the pool"):
@@ -211,9 +211,9 @@ def test_labeled_at_says_from_which_round_an_image_is_trained_on():
     data = ready()
     initial = data.labeled
     first, second = data.pool[[0, 7]], data.pool[[3, 9, 11]]
-    data.round = 0
+    data.enter(round=0)
     data.label(first)
-    data.round = 1
+    data.enter(round=1)
     data.label(second)
     assert set(data.labeled_at[initial].tolist()) == {0}
     assert data.labeled_at[first].tolist() == [1, 1]
@@ -288,7 +288,7 @@ def through_a_file(content):
 
 def test_state_survives_a_checkpoint():
     data = ready(seed=6)
-    data.round = 3
+    data.enter(round=3)
     data.label(data.pool[[1, 50, 600]])
     saved = through_a_file(data.state_dict())
 
@@ -336,7 +336,8 @@ def test_each_labeled_image_once_an_epoch(batch_size):
 def test_training_order_has_its_own_stream():
     def order(seed=0, round=0, epoch=0):
         data = ready(seed=0)
-        data.seed, data.round = seed, round  # the same labeled set
+        data.seed = seed
+        data.enter(round=round)  # the same labeled set
         loader = data.train_dataloader()
         loader.sampler.set_epoch(epoch)
         return joined(loader).index.tolist()
@@ -411,7 +412,7 @@ def test_evaluation_covers_all_in_ascending_order(eval_batch_size):
 def test_the_pool_shows_no_label():
     data = ready(eval_batch_size=100)
     for round in range(3):
-        data.round = round
+        data.enter(round=round)
         for batch in data.predict_dataloader():
             assert batch.label.tolist() == [UNKNOWN] * len(batch.label)
             assert (data.labeled_at[batch.index] == Place.POOL).all()

@@ -125,7 +125,7 @@ def test_rows_are_drawn_from_the_seed_alone():
     first = kept_by(ready(seed=3))
     torch.manual_seed(99)
     used = ready(seed=5, initial=40)
-    used.round = 4
+    used.enter(round=4)
     used.label(used.pool[:9])
     used.reset(3)
     assert first == kept_by(used) == kept_by(ready(seed=3, initial=40, batch_size=7, eval_batch_size=3))
@@ -226,7 +226,7 @@ def cut_of(data):
 
 def test_a_cut_row_is_nowhere():
     data = ready(initial=40)
-    data.predict_labeled = True
+    data.enter(predict_labeled=True)
     cut = set(cut_of(data).tolist())
     sizes = torch.bincount(TRUTH[kept_by(data)]).tolist()
     assert sizes == KEPT == [128, 102, 79, 61, 47, 36, 28, 22, 17, 13]
@@ -236,9 +236,9 @@ def test_a_cut_row_is_nowhere():
         assert not cut & set(index.tolist())
     assert set(data.pool.tolist()) | set(data.labeled.tolist()) | cut == set(range(1297))
     assert (data.labels[cut_of(data)] == UNKNOWN).all()
-    data.pool_limit = 50
+    data.enter(pool_limit=50)
     assert not cut & set(data.scored.tolist())
-    data.pool_limit = None
+    data.enter(pool_limit=None)
     seen = [batch.index for loader in (data.train_dataloader(), *data.predict_dataloader()) for batch in loader]
     assert not cut & set(torch.cat(seen).tolist())
 
@@ -285,7 +285,7 @@ def through_a_file(content):
 @pytest.mark.parametrize("imbalance", [0.1, None])
 def test_state_survives_a_checkpoint(imbalance):
     data = ready(seed=6, initial=40)
-    data.round = 3
+    data.enter(round=3)
     data.label(data.pool[[1, 50, 100]])
     other = Digits(imbalance=imbalance)  # the split is the checkpoint's
     other.load_state_dict(through_a_file(data.state_dict()))

@@ -74,7 +74,7 @@ def ready(seed=0, round=0, limit=None, labeled=40):
     data.setup()
     data.reset(seed)
     data.draw_initial(labeled)
-    data.round, data.pool_limit = round, limit
+    data.enter(round=round, pool_limit=limit)
     return data
 
 
@@ -120,7 +120,7 @@ def test_each_image_of_the_pool_is_as_likely_as_another():
     counts, runs, limit = torch.zeros(SIZE), 400, 126
     data = ready(limit=limit)
     for round in range(runs):
-        data.round = round
+        data.enter(round=round)
         counts[data.scored] += 1
     of_pool, expected = counts[data.pool], runs * limit / 1257
     assert counts.sum() == of_pool.sum() == runs * limit

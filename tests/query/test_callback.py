@@ -316,7 +316,7 @@ def test_the_labeled_set_is_not_predicted_for_others(make_trainer, data, model):
 
 
 def test_sure_predictions_train_the_next_fit(make_trainer, data, model):
-    data.round = 1
+    data.enter(round=1)
     whole_pool = outputs_by_hand(model, data)
     p = whole_pool.logits.double().softmax(dim=1)
     entropy, predicted = -(p * p.log()).sum(dim=1), p.argmax(dim=1)

@@ -201,7 +201,7 @@ class DivergesOnce(MSALClassifier):
     def training_step(self, batch, batch_idx):
         loss = super().training_step(batch, batch_idx)
         data = self.trainer.datamodule
-        bad = data.round == 1 and data.attempt == 0 and (self.current_epoch, batch_idx) >= (2, 1)
+        bad = data.round == 1 and data.context.attempt == 0 and (self.current_epoch, batch_idx) >= (2, 1)
         return loss * float("nan") if bad else loss
 
 

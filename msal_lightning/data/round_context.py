@@ -1,0 +1,20 @@
+"""What a round decides about its data."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RoundContext:
+    """The part of a data module's state that belongs to the round in progress.
+
+    Attributes:
+        round: k; keys the random streams of the round.
+        attempt: number of earlier fits of this round whose loss became NaN or infinite.
+        pool_limit: a pool pass scores a random subset of this size, another one each round; None: the whole pool.
+        predict_labeled: a pool pass also scores the labeled set, as its second loader.
+    """
+
+    round: int = 0
+    attempt: int = 0
+    pool_limit: int | None = None
+    predict_labeled: bool = False
