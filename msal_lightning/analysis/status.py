@@ -19,6 +19,7 @@ from msal_lightning.runs.reading import Run, read_run, read_runs
 from msal_lightning.runs.records import RoundRecord, checked_record_of
 
 _MORE = 100  # number of labels whose gain is estimated
+_SHOWN = 0.05  # points of accuracy: half of the last digit that is printed
 _Reader = Callable[[tuple[Path, ...]], Sequence[Run]]
 
 
@@ -182,9 +183,10 @@ def conclusions(status: Status) -> list[str]:
     if status.gain:
         value, low, high = (100 * part for part in (status.gain.value, status.gain.low, status.gain.high))
         unsure = "" if low > 0 or high < 0 else ": too uncertain to tell from zero"
-        lines.append(
-            f"the next {_MORE} labels may add {value:+.1f} points of accuracy ({low:+.1f} to {high:+.1f}){unsure}"
-        )
+        ends = f"({low:+.1f} to {high:+.1f}){unsure}"
+        if high - low < _SHOWN:  # both ends are cut: an accuracy ends at 0 and 1
+            ends = "at most: the trend of the last rounds leads beyond the end of the scale"
+        lines.append(f"the next {_MORE} labels may add {value:+.1f} points of accuracy {ends}")
     elif status.tested:
         lines.append(f"the gain from the next {_MORE} labels can be estimated from three rounds on")
     if status.random:

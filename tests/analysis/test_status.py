@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from msal_lightning.analysis.status import look
+from msal_lightning.analysis.stats.estimates import Estimate
+from msal_lightning.analysis.status import conclusions, look
 from msal_lightning.cli.main import main
 from msal_lightning.cli.status import show
 from msal_lightning.oracles.base import Annotation, LabelingBatch, LabelingTask
@@ -168,3 +169,12 @@ def test_it_starts_without_torch(write_run):
     code += "print('torch' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code, run], capture_output=True, text=True, check=True).stdout
     assert said.splitlines()[-1] == "False"
+
+
+def test_a_trend_beyond_the_end_of_the_scale_is_no_interval(write_run):
+    run = write_run("steep", [0.2, 0.5, 0.8])
+    cut = replace(look(run), gain=Estimate(0.2, 0.2, 0.2))
+    said = "the next 100 labels may add +20.0 points of accuracy at most: the trend of the last rounds leads beyond"
+    assert any(line.startswith(said) for line in conclusions(cut))
+    wide = replace(look(run), gain=Estimate(0.2, 0.1, 0.2))
+    assert any("+20.0 points of accuracy (+10.0 to +20.0)" in line for line in conclusions(wide))
