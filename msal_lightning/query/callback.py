@@ -19,18 +19,18 @@ from msal_lightning.strategies.outputs import OUTPUTS, PoolOutputs
 from msal_lightning.training.distributed import Ranks
 
 _PREDICTED = "predicted"
-# of a process: pool, labeled set, images seen, errors
+# parts of one process: pool, labeled set, number of images seen, errors
 _Part = tuple[ShardShortlist, list[PoolOutputs], int, int | None]
 
 Receive = Callable[[Selection, ActiveDataModule], None]
-"""Takes a selection at the end of a query: labels it, or asks somebody to."""
+"""Receives a selection at the end of a query and labels it or requests its labels."""
 
 
 def label_selection(selection: Selection, data: ActiveDataModule) -> None:
     """Label a selection with the labels that came with the data: its indices move to the labeled set.
 
     Args:
-        selection: made by a query; its pseudo-labels, if any, replace those that were set before.
+        selection: result of a query; its pseudo-labels, if any, replace the former ones.
         data: owns the pool.
     """
     kill_point("label the selection")
@@ -43,20 +43,20 @@ def label_selection(selection: Selection, data: ActiveDataModule) -> None:
 
 
 class Query(Callback):
-    """Scores the pool during ``trainer.predict``, then selects images and hands them over to be labeled.
+    """Scores the pool during ``trainer.predict``, then selects the images to label.
 
     The callback works with any LightningModule on an :class:`ActiveDataModule`::
 
         query = Query(Entropy(), n=100)
         Trainer(callbacks=[query]).predict(model, datamodule=data, return_predictions=False)
 
-    ``predict_step`` returns a mapping with the logits (B, C), and with what ``strategy.needs`` names: see
+    ``predict_step`` must return a mapping with the logits (B, C) and the outputs in ``strategy.needs``, see
     :class:`~msal_lightning.strategies.outputs.PoolOutputs`. A tensor counts as the logits. On several devices set
     ``Trainer(use_distributed_sampler=False)``, because the data module divides the pool itself.
 
     Args:
         strategy: scores and selects.
-        n: number of images to select; 0 only looks at the pool.
+        n: number of images to select; 0 only makes the pool pass.
         seed: seed of the run, for the strategy's random draws and dropout masks.
         round: k, number of the round, for the same draws.
         receive: called on every process with the selection, when the pass has ended. By default the labels that came
@@ -65,12 +65,12 @@ class Query(Callback):
 
     Attributes:
         selection: the selected images, best first.
-        pool_error: share of the pool that the model got wrong before the query (Fig. 3); None where labels are unknown.
-        seen: number of pool images that the model looked at.
-        wrong_pseudo_labels: number of wrong pseudo-labels; None where there are none, or labels are unknown.
+        pool_error: error rate of the model on the pool before the query (Fig. 3); None if labels are unknown.
+        seen: number of pool images that the model scored.
+        wrong_pseudo_labels: number of wrong pseudo-labels; None without pseudo-labels, or if labels are unknown.
 
     Raises:
-        ConfigError: the strategy needs an output that no model gives.
+        ConfigError: the strategy needs an output that no model provides.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Query(Callback):
 
         Args:
             data: owns the pool.
-            ranks: processes of the run; by default this one alone.
+            ranks: processes of the run; by default only this process.
 
         Raises:
             ValueError: the strategy needs outputs of a model.
@@ -115,7 +115,7 @@ class Query(Callback):
     # ---------------------------------------------------------------- hooks
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Ask for the labeled set where the strategy compares the pool with it, before the loaders are made."""
+        """Request a loader of the labeled set if the strategy needs it, before the loaders are made."""
         if stage == "predict":
             _data(trainer).enter(predict_labeled=bool(self.n) and self.strategy.needs_labeled)
 
@@ -125,7 +125,7 @@ class Query(Callback):
             self.prepare(pl_module)
 
     def prepare(self, model: LightningModule) -> None:
-        """Ask a model for the passes with dropout that the strategy needs; a model of another kind makes its own.
+        """Request the passes with dropout that the strategy needs from our model; other models make their own.
 
         Raises:
             ConfigError: the model has no dropout.
@@ -144,7 +144,7 @@ class Query(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Copy what the strategy needs off the device; score the batch before, which has arrived by now."""
+        """Copy the needed outputs to the host, and score the previous batch, which has arrived by now."""
         outputs = _outputs(outputs, batch, pl_module)
         needed = {name: _take(outputs, name, pl_module) for name in self.strategy.needs if self.n}
         predicted = _take(outputs, "logits", pl_module).argmax(dim=1)
@@ -154,19 +154,19 @@ class Query(Callback):
             self._score(_data(trainer))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Score the last batch, select, and hand the selection over."""
+        """Score the last batch, select, and pass the selection to ``receive``."""
         data = _data(trainer)
         while self._coming:
             self._score(data)
         if draw := getattr(pl_module, "draw_dropout_masks", None):
             draw([])
-        with torch.inference_mode(False), torch.enable_grad():  # as outside the pass: a selection outlives it
+        with torch.inference_mode(False), torch.enable_grad():  # a selection outlives the pass, so no inference tensors
             self._end(data, self._ranks or Ranks.of(trainer), len(data.scored))
 
     # ---------------------------------------------------------------- scoring and selecting
 
     def _score(self, data: ActiveDataModule) -> None:
-        """Score a batch, keep what may be selected, and count errors."""
+        """Score a batch, update the shortlist, and count errors."""
         transfer, dataloader_idx = self._coming.pop(0)
         outputs = transfer.wait()
         predicted = outputs.pop(_PREDICTED)
@@ -181,7 +181,7 @@ class Query(Callback):
         self._wrong = None if self._wrong is None or errors is None else self._wrong + errors
 
     def _end(self, data: ActiveDataModule, ranks: Ranks, expected: int = 0) -> None:
-        """Merge what the processes saw, select on rank 0, and hand the selection over on every process."""
+        """Merge the shortlists, select on rank 0, and pass the selection to ``receive`` on every process."""
         if self.n and not self.strategy.needs and ranks.is_zero:
             self._running.add(PoolOutputs(index=data.pool))
         held = ShardShortlist([], []) if ranks.is_zero else self._running.held()
@@ -199,7 +199,7 @@ class Query(Callback):
     def _select(self, parts: list[_Part], expected: int) -> tuple[Selection, int, int | None]:
         labeled: list[PoolOutputs] = []
         total, wrong = 0, list[int | None]()
-        while parts:  # emptied, so that no row lies here twice
+        while parts:  # popped one by one, so that no row is in memory twice
             held, outputs, seen, errors = parts.pop()
             self._running.merge(held)
             labeled += outputs
@@ -215,10 +215,10 @@ class Query(Callback):
 
 
 def check_needs(strategy: Strategy) -> None:
-    """Refuse a strategy that asks for what no model gives.
+    """Reject a strategy that needs an output that no model provides.
 
     Raises:
-        ConfigError: what it should say instead.
+        ConfigError: ``needs`` and ``mc_samples`` are wrong.
     """
     if unknown := strategy.needs - OUTPUTS:
         raise ConfigError(
@@ -240,7 +240,7 @@ def _data(trainer: Trainer) -> ActiveDataModule:
 
 
 def _outputs(outputs: Any, batch: Batch, model: LightningModule) -> dict[str, Tensor]:
-    """What ``predict_step`` returned, by name, with the dataset indices of the batch."""
+    """Return the outputs of ``predict_step`` by name, with the dataset indices of the batch."""
     if isinstance(outputs, Tensor):
         outputs = {"logits": outputs}
     if not isinstance(outputs, Mapping):

@@ -1,6 +1,6 @@
-"""What every query strategy must keep to, checked on small synthetic pools.
+"""The contract of every query strategy, checked on small synthetic pools.
 
-``python -m msal_lightning check-strategy NAME`` runs it for one strategy, your own too; in pytest::
+``python -m msal_lightning check-strategy NAME`` runs the checks for one strategy, including your own; in pytest::
 
     @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
     def test_contract(check):
@@ -31,25 +31,25 @@ from msal_lightning.strategies.outputs import OUTPUTS, PoolOutputs
 _ROWS = 120
 _N = 13
 _DIMENSIONS = 8
-_FIRST_INDEX = 10_000  # beyond the rows of every pool here: an index that is taken for a row is noticed
+_FIRST_INDEX = 10_000  # beyond the rows of every pool here, so that an index used as a row is out of range
 
 
 class BrokenError(AssertionError):
-    """The strategy does not keep to the contract."""
+    """The strategy violates the contract."""
 
 
 class NotApplicableError(Exception):
-    """The check says nothing about this strategy."""
+    """The check does not apply to this strategy."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one check found.
+    """The result of one check.
 
     Attributes:
-        check: its name.
+        check: name of the check.
         outcome: passed, failed, or n/a.
-        note: why, for the last two.
+        note: reason for failed or n/a.
     """
 
     check: str
@@ -72,7 +72,7 @@ class Case:
     head: Literal["prototype", "linear"]
 
     def outputs(self, rows: int, seed: int, declared_only: bool = True) -> PoolOutputs:
-        """Outputs of a model that tells classes apart: every third index, ascending."""
+        """Make outputs of a model that distinguishes classes, for every third index, ascending."""
         strategy = self.make()
         generator = Generator().manual_seed(seed)
         centers = 2 * torch.randn(self.num_classes, _DIMENSIONS, generator=Generator().manual_seed(1))
@@ -85,11 +85,11 @@ class Case:
         return PoolOutputs(_FIRST_INDEX + 3 * torch.arange(rows), **chosen)
 
     def of_head(self, logits: Tensor) -> Tensor:
-        """Logits as the head would give them: those of prototypes sum to zero."""
+        """Make logits possible for the head: logits of a prototype head sum to zero."""
         return logits - logits.mean(dim=-1, keepdim=True) if self.head == "prototype" else logits
 
     def labeled(self, declared_only: bool = True) -> PoolOutputs | None:
-        """Outputs of a labeled set whose indices lie between those of the pool."""
+        """Make outputs of a labeled set whose indices lie between those of the pool."""
         outputs = self.outputs(20, seed=99, declared_only=declared_only)
         outputs = replace(outputs, index=outputs.index + 1)
         return outputs if self.make().needs_labeled or not declared_only else None
@@ -97,13 +97,13 @@ class Case:
     def select(
         self, batches: list[PoolOutputs], n: int = _N, strategy: Strategy | None = None, seed: int = 5
     ) -> Tensor:
-        """Indices that the strategy buys from a pool in batches."""
+        """Return the indices that the strategy selects from a pool in batches."""
         return self.select_from_shards([batches], n, strategy, seed)
 
     def select_from_shards(
         self, shards: list[list[PoolOutputs]], n: int = _N, strategy: Strategy | None = None, seed: int = 5
     ) -> Tensor:
-        """Indices that the strategy buys from a pool of which each rank has seen a part."""
+        """Return the indices that the strategy selects from a pool that is divided among ranks."""
         strategy = strategy or self.make()
         ranks = [StreamingShortlist(strategy, n, Generator().manual_seed(seed)) for _ in shards]
         for rank, batches in zip(ranks, shards, strict=True):
@@ -115,7 +115,7 @@ class Case:
 
 
 def cases(make: Callable[[], Strategy]) -> Iterator[Case]:
-    """Two and several classes, on each head that the strategy has a meaning on."""
+    """Yield cases with two and with several classes, on each head that the strategy supports."""
     strategy = make()
     for num_classes in {max(strategy.min_classes, 2), max(strategy.min_classes, 6)}:
         if not strategy.needs_prototypes:
@@ -139,7 +139,7 @@ def declares_what_it_needs(case: Case) -> None:
 
 
 def reads_only_what_it_declares(case: Case) -> None:
-    """Outputs that ``needs`` does not name are not there, nor is the labeled set without ``needs_labeled``."""
+    """The strategy works without outputs beyond ``needs``, and without the labeled set unless ``needs_labeled``."""
 
     def run(declared_only: bool) -> None:
         running = StreamingShortlist(case.make(), _N, Generator().manual_seed(5))
@@ -157,7 +157,7 @@ def reads_only_what_it_declares(case: Case) -> None:
 
 
 def does_not_read_labels(case: Case) -> None:
-    """While a query is computed, whoever asks a data module or an oracle for labels is stopped."""
+    """The strategy does not read labels from a data module or an oracle while a query is computed."""
     try:
         case.select([case.outputs(_ROWS, 0)])
     except LabelAccessError as error:
@@ -167,7 +167,7 @@ def does_not_read_labels(case: Case) -> None:
 
 
 def scores_are_finite_float32(case: Case) -> None:
-    """One finite float32 number a row, also where the model is certain or undecided."""
+    """Each row gets one finite float32 score, even if the model is certain or undecided."""
     strategy = _with_score(case)
     pool = case.outputs(_ROWS, 0)
     for factor in (1.0, 0.0, 1e4):
@@ -179,7 +179,7 @@ def scores_are_finite_float32(case: Case) -> None:
 
 
 def hides_no_nan(case: Case) -> None:
-    """An output that is NaN or infinite ends the query; so does a score, and nothing turns one into a number."""
+    """A NaN or infinite output or score stops the query; the strategy does not turn it into a number."""
     pool = case.outputs(_ROWS, 0)
     if not case.make().needs:
         raise NotApplicableError("it reads no outputs")
@@ -216,7 +216,7 @@ def higher_score_means_query_first(case: Case) -> None:
 
 
 def buys_the_highest_scores(case: Case) -> None:
-    """A strategy that is nothing but a score buys the n highest, ties by lower index."""
+    """A pure score strategy selects the n highest scores; ties go to the lower index."""
     strategy = case.make()
     if not isinstance(strategy, ScoreStrategy):
         raise NotApplicableError("it chooses by more than a score")
@@ -224,12 +224,12 @@ def buys_the_highest_scores(case: Case) -> None:
     score = _score(strategy, pool, 5).tolist()
     best = sorted(range(_ROWS), key=lambda row: (-score[row], row))[:_N]
     _expect(
-        case.select([pool]).tolist() == pool.index[best].tolist(), f"it did not buy the {_N} highest scores in order"
+        case.select([pool]).tolist() == pool.index[best].tolist(), f"it did not select the {_N} highest scores in order"
     )
 
 
 def buys_different_images_of_the_pool(case: Case) -> None:
-    """As many int64 indices of the pool as asked for, none twice."""
+    """The strategy selects n different int64 indices of the pool."""
     for n in (1, _N, 60):
         pool = case.outputs(_ROWS, n)
         try:
@@ -242,62 +242,64 @@ def buys_different_images_of_the_pool(case: Case) -> None:
 
 
 def never_buys_a_labeled_image(case: Case) -> None:
-    """Nothing of the labeled set, which lies between the images of the pool."""
+    """The strategy selects no labeled image, although their indices lie between those of the pool."""
     labeled = {*(case.outputs(20, 99).index + 1).tolist()}
     queried = case.select([case.outputs(_ROWS, 0)], 60)
     _expect(not labeled & set(queried.tolist()), "it queried a labeled image")
 
 
 def takes_all_when_asked_for_all(case: Case) -> None:
-    """Every image of the pool once where n is its size or more, down to a pool of one."""
+    """If n is at least the size of the pool, the strategy selects every image once, even in a pool of one."""
     for rows in (1, 2, 30):
         pool = case.outputs(rows, 0)
         for n in (rows, rows + 7):
             queried = sorted(case.select([pool], n).tolist())
-            _expect(queried == pool.index.tolist(), f"it queried {len(queried)} of {rows} when asked for {n}")
+            _expect(queried == pool.index.tolist(), f"it queried {len(queried)} of {rows} images with n = {n}")
 
 
 def same_generator_same_answer(case: Case) -> None:
-    """The answer depends on the pool and the generator, not on what was asked before."""
+    """The selection depends only on the pool and the generator, not on earlier queries."""
     pool = case.outputs(_ROWS, 0)
     strategy = case.make()
     first = case.select([pool], strategy=strategy)
-    _expect(torch.equal(first, case.select([pool], strategy=strategy)), "asked twice, it gave two answers")
+    _expect(torch.equal(first, case.select([pool], strategy=strategy)), "two equal queries gave different selections")
     case.select([case.outputs(_ROWS, 1)], strategy=strategy, seed=6)
     _expect(torch.equal(first, case.select([pool], strategy=strategy)), "it remembers another pool")
-    _expect(torch.equal(first, case.select([pool])), "a fresh instance gave another answer")
+    _expect(torch.equal(first, case.select([pool])), "a fresh instance gave another selection")
 
 
 def order_of_the_pool_does_not_matter(case: Case) -> None:
-    """The same images in any order give the same answer."""
+    """The same images in any order give the same selection."""
     pool = case.outputs(_ROWS, 0)
     order = torch.randperm(_ROWS, generator=Generator().manual_seed(3))
     for rows in (torch.arange(_ROWS).flip(0), order):
-        _expect(torch.equal(case.select([pool.rows(rows)]), case.select([pool])), "another order gave another answer")
+        _expect(
+            torch.equal(case.select([pool.rows(rows)]), case.select([pool])), "another order gave another selection"
+        )
 
 
 def batch_size_does_not_matter(case: Case) -> None:
-    """The same images in other batches give the same answer."""
+    """The same images in other batches give the same selection."""
     pool = case.outputs(_ROWS, 0)
     for size in (1, 7, 64):
         _expect(
             torch.equal(case.select(_batches(pool, size)), case.select([pool])),
-            f"batches of {size} gave another answer: a row's score must not depend on its batch",
+            f"batches of {size} gave another selection: a row's score must not depend on its batch",
         )
 
 
 def number_of_shards_does_not_matter(case: Case) -> None:
-    """The same images spread over several ranks give the same answer."""
+    """The same images divided among several ranks give the same selection."""
     pool = case.outputs(_ROWS, 0)
     for ranks in (2, 3):
         shards = [_batches(pool.rows(torch.arange(rank, _ROWS, ranks)), 16) for rank in range(ranks)]
         _expect(
-            torch.equal(case.select_from_shards(shards), case.select([pool])), f"{ranks} shards gave another answer"
+            torch.equal(case.select_from_shards(shards), case.select([pool])), f"{ranks} shards gave another selection"
         )
 
 
 def leaves_global_randomness_alone(case: Case) -> None:
-    """The global generators of torch, numpy and Python are where they were."""
+    """The strategy does not change the global generators of torch, numpy and Python."""
     states = {
         "torch": lambda: torch.get_rng_state().tolist(),
         "numpy": lambda: np.random.get_state()[1].tolist(),  # type: ignore[index] # noqa: NPY002
@@ -306,11 +308,11 @@ def leaves_global_randomness_alone(case: Case) -> None:
     before = {name: state() for name, state in states.items()}
     case.select([case.outputs(_ROWS, 0)])
     for name, state in states.items():
-        _expect(state() == before[name], f"it draws from the global generator of {name}: take the one it is given")
+        _expect(state() == before[name], f"it draws from the global generator of {name}: use the generator argument")
 
 
 def leaves_its_inputs_alone(case: Case) -> None:
-    """Tensors are as they were: other strategies of a composite see them too."""
+    """The strategy does not modify its input tensors, because other parts of a composite use them too."""
     pool = case.outputs(_ROWS, 0)
     before = [value.clone() for value in _tensors(pool)]
     case.select([pool])
@@ -318,7 +320,7 @@ def leaves_its_inputs_alone(case: Case) -> None:
 
 
 def pseudo_labels_are_classes(case: Case) -> None:
-    """A class or -1 for each row."""
+    """Pseudo-labels are a class or -1 for each row."""
     strategy = case.make()
     pool = case.outputs(_ROWS, 0)
     if strategy.shortlist_size(_N) is not None:
@@ -332,7 +334,7 @@ def pseudo_labels_are_classes(case: Case) -> None:
 
 
 def memory_is_the_shortlist(case: Case) -> None:
-    """Rows that were scored are forgotten: nothing grows while the pool streams through."""
+    """The strategy does not keep scored rows, so its memory does not grow with the pool."""
     strategy = _with_score(case)
     if case != next(cases(case.make)):
         return  # the number of classes changes nothing here
@@ -378,7 +380,7 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
 
 
 def run_check(check: Callable[[Case], None], make: Callable[[], Strategy]) -> Result:
-    """One check on all cases.
+    """Run one check on all cases.
 
     Args:
         check: one of :data:`CHECKS`.
@@ -395,7 +397,7 @@ def run_check(check: Callable[[Case], None], make: Callable[[], Strategy]) -> Re
 
 
 def check_strategy(make: Callable[[], Strategy]) -> list[Result]:
-    """All checks; an error on which a check has failed already hides what other checks would have said.
+    """Run all checks; later checks that fail with the same error as an earlier one are reported as n/a.
 
     Args:
         make: makes the strategy; its class, for example.
@@ -413,7 +415,7 @@ def check_strategy(make: Callable[[], Strategy]) -> list[Result]:
     return results
 
 
-# ---------------------------------------------------------------- what the checks use
+# ---------------------------------------------------------------- helpers of the checks
 
 
 def _expect(condition: bool, otherwise: str) -> None:
@@ -434,14 +436,14 @@ def _score(strategy: Strategy, pool: PoolOutputs, seed: int = 5) -> Tensor:
 
 
 def _with_one(values: Tensor, value: float) -> Tensor:
-    """One number of the first row replaced."""
+    """Replace one number of the first row."""
     changed = values.clone()
     changed.select(-2, 0)[..., 0] = value
     return changed
 
 
 class _OneBadScore:
-    """Stands in for the uncertainty of a composite: a score that is no number for the first row."""
+    """Replaces the uncertainty of a composite by one whose first score is not finite."""
 
     def __init__(self, scores: ScoreStrategy, value: float) -> None:
         self._scores, self._value = scores, value
@@ -465,7 +467,7 @@ def _batches(pool: PoolOutputs, size: int) -> list[PoolOutputs]:
 
 
 def _with_planted_row(case: Case) -> PoolOutputs:
-    """Certain rows of every class behind one undecided row, on whose class no two passes of dropout need agree."""
+    """Make one undecided row, whose dropout passes may disagree, followed by certain rows of every class."""
     pool = case.outputs(1 + 5 * case.num_classes, 0)
     true = torch.arange(len(pool)) % case.num_classes
     certain = case.of_head(40.0 * torch.eye(case.num_classes))
@@ -493,7 +495,7 @@ def _say(error: BaseException) -> str:
 
 
 def _where(error: BaseException) -> str:
-    """File and line of the strategy's own code in which it happened."""
+    """Return file and line of the strategy's code that raised an error."""
     others = (Path(__file__).parent, Path(torch.__file__).parent)
     frames = [
         frame

@@ -1,6 +1,6 @@
-"""The running shortlist: a pool of any size streams through, only the best rows stay.
+"""The streaming shortlist: a pool of any size streams through, and only the best rows are kept.
 
-Used by the Query callback and, without a Trainer, by :func:`select_indices`.
+The Query callback uses it, and so does :func:`select_indices`, which needs no Trainer.
 """
 
 from collections.abc import Iterable
@@ -17,13 +17,13 @@ from msal_lightning.strategies.outputs import OUTPUTS, PoolOutputs
 
 @dataclass(frozen=True)
 class Selection:
-    """What a query chose, best first.
+    """The selection of a query, best first.
 
     Attributes:
         index: (n,) int64, dataset-absolute.
         score: (n,) float32; None for a strategy without a score.
-        pseudo_labels: (m,) indices that were not chosen and (m,) int64 predictions for them, for the next fit; None
-            for a strategy that makes none.
+        pseudo_labels: (m,) indices of other pool images and (m,) int64 predictions for them, for the next fit; None for
+            a strategy without pseudo-labels.
     """
 
     index: Tensor
@@ -33,7 +33,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class ShardShortlist:
-    """What may still be selected of a part of the pool; plain tensors, to be sent to another process.
+    """A shard's candidate shortlist, as plain tensors that can be sent between ranks.
 
     Attributes:
         parts: rows with their scores, in any order.
@@ -45,14 +45,14 @@ class ShardShortlist:
 
 
 class StreamingShortlist:
-    """Takes the pool batch by batch, then selects.
+    """Scores the pool batch by batch, keeps the best rows, then selects.
 
-    The answer depends neither on the order of the pool nor on how it is cut into batches: ties of the score break by
-    lower index, and ``select`` gets its rows in ascending order of index.
+    The selection depends neither on the order of the pool nor on its batches, because ties go to the lower index, and
+    ``select`` gets its rows in ascending order of index.
 
     Args:
-        strategy: what scores and selects.
-        n: how many to select; a pool of fewer rows is taken whole.
+        strategy: scores and selects.
+        n: number of images to select; a smaller pool is selected whole.
         generator: the round's query stream; its initial seed is the seed of stochastic scores.
         round: k, for strategies with pseudo-labels.
     """
@@ -66,17 +66,17 @@ class StreamingShortlist:
         self._parts: list[PoolOutputs] = []
         self._held = 0
         self._pseudo: list[tuple[Tensor, Tensor]] = []
-        self._cut = -torch.inf  # once the shortlist was full: no row below this score can enter it
+        self._cut = -torch.inf  # lowest score that can enter a full shortlist
 
     def add(self, batch: PoolOutputs) -> None:
-        """Score a batch and keep what may still be selected.
+        """Score a batch and keep the rows that may still be selected.
 
         Raises:
             ConfigError: too few classes for the strategy, or an output or a score that is not finite.
         """
         if not len(batch) or not self.n:
             return
-        self._check_finite(batch)  # all rows, since a score may hide what is not: argmax, for example, takes NaN
+        self._check_finite(batch)  # check all rows, because a score may hide NaN: argmax, for example, selects it
         if batch.logits is not None:
             check_classes(self.strategy, batch.logits.shape[1])
         if self.size is not None:
@@ -89,22 +89,22 @@ class StreamingShortlist:
         self._keep(batch)
 
     def held(self) -> ShardShortlist:
-        """What another process needs, to select from this part of the pool too."""
+        """Return the shortlist of this shard, for another process."""
         if self.size is not None and self._parts:
             self._shrink(self.size)
         return ShardShortlist(self._parts, self._pseudo)
 
     def merge(self, other: ShardShortlist) -> None:
-        """Take over what another one holds of another part of the pool: the same as adding that part here."""
+        """Merge the shortlist of another shard, with the same result as adding that shard here."""
         self._pseudo += other.pseudo_labels
         for part in other.parts:
             self._keep(part)
 
     def finish(self, labeled: PoolOutputs | None = None) -> Selection:
-        """Select from what was added.
+        """Select from the added batches.
 
         Args:
-            labeled: outputs of the labeled set, where the strategy wants them.
+            labeled: outputs of the labeled set, if the strategy needs them.
 
         Raises:
             RuntimeError: the strategy broke its contract: wrong number of rows, a row twice or out of range.
@@ -114,7 +114,7 @@ class StreamingShortlist:
         if self.size is not None:
             self._shrink(self.size)
         shortlist = PoolOutputs.cat(self._parts)
-        self._parts = []  # where every row is kept, a second copy would cost as much as the pool
+        self._parts = []  # frees memory: if every row is kept, a second copy would be as large as the pool
         shortlist = _in_order(shortlist)
         labeled = None if labeled is None else _in_order(labeled)
         if labeled is not None:
@@ -123,7 +123,7 @@ class StreamingShortlist:
         with forbid_label_access():
             rows = self.strategy.select(shortlist, labeled, n, self.generator)
         self._check_rows(rows, n, len(shortlist))
-        chosen = shortlist.rows(rows)  # the one place where a row becomes an index
+        chosen = shortlist.rows(rows)  # the only place that turns rows into indices
         return Selection(chosen.index, chosen.score, self._pseudo_labels(chosen.index))
 
     def _score(self, batch: PoolOutputs) -> Tensor:
@@ -134,8 +134,9 @@ class StreamingShortlist:
         if not torch.isfinite(score).all():
             wrong = int((~torch.isfinite(score)).sum())
             raise ConfigError(
-                f"expected finite scores from query {self.strategy.name}, got {wrong} of {len(score)} that are not "
-                f"although the model's outputs are: correct {type(self.strategy).__name__}.score(), or the uncertainty "
+                f"expected finite scores from query {self.strategy.name}, got {wrong} of {len(score)} that are NaN or "
+                f"infinite although the model's outputs are finite: correct {type(self.strategy).__name__}.score(), or "
+                "the uncertainty "
                 "that it builds on"
             )
         return score
@@ -145,13 +146,13 @@ class StreamingShortlist:
             batch = batch.rows(batch.require("score") >= self._cut)
         self._parts.append(batch)
         self._held += len(batch)
-        if self.size is not None and len(self._parts) > _MOST_PARTS:  # the first one, the shortlist so far, stays
+        if self.size is not None and len(self._parts) > _MOST_PARTS:  # the first part is the shortlist so far
             self._parts[1:] = [PoolOutputs.cat(self._parts[1:])]
         if self.size is not None and self._held >= self.size + self._spare_rows(batch):
             self._shrink(self.size)
 
     def _spare_rows(self, batch: PoolOutputs) -> int:
-        """Rows held beyond the shortlist before it is cut: enough that cutting is rare, few where rows are long."""
+        """Return how many rows may exceed the shortlist before it is cut: many for rare cuts, few if rows are long."""
         assert self.size is not None
         few = self.size // 4 + _SPARE_BYTES * len(batch) // max(1, batch.num_bytes)
         return min(self.size + 4096, few)
@@ -162,7 +163,7 @@ class StreamingShortlist:
             # the extremes are not finite where any value is not; a mask of all would cost as much memory as they do
             if values is not None and values.numel() and not torch.stack(values.aminmax()).isfinite().all():
                 raise ConfigError(
-                    f"expected finite {name} for query {self.strategy.name}, got some that are not: {_DIVERGED}"
+                    f"expected finite {name} for query {self.strategy.name}, got NaN or infinity: {_DIVERGED}"
                 )
 
     def _check_rows(self, rows: Tensor, n: int, size: int) -> None:
@@ -190,20 +191,20 @@ class StreamingShortlist:
         held = PoolOutputs.cat(self._parts)
         self._parts = [held]
         if len(held) > size:
-            order = held.index.argsort()  # so that ties of the score break by lower index
+            order = held.index.argsort()  # so that ties go to the lower index
             best = order[by_score(PoolOutputs(held.index[order], held.require("score")[order]))[:size]]
-            held = held.rows(best)  # the rows may be long: they are moved once
+            held = held.rows(best)  # rows may be long, so they are copied only once
             self._cut = float(held.require("score")[-1])
         self._parts, self._held = [held], len(held)
 
 
-_MOST_PARTS = 8  # a few rows kept of each batch would lie in holes of freed batches, and the memory would not shrink
+_MOST_PARTS = 8  # more parts would fragment memory: few kept rows of each batch would keep freed batches from returning
 _SPARE_BYTES = 2**26
 _DIVERGED = "the model has probably diverged; lower model.optimizer.init_args.lr"
 
 
 def _in_order(outputs: PoolOutputs) -> PoolOutputs:
-    """Rows in ascending order of index; no copy where they are already."""
+    """Sort rows by ascending index, without a copy if they are sorted already."""
     index = outputs.index
     return outputs if bool((index[1:] > index[:-1]).all()) else outputs.rows(index.argsort())
 
@@ -211,20 +212,20 @@ def _in_order(outputs: PoolOutputs) -> PoolOutputs:
 def select_indices(
     strategy: Strategy, batches: Iterable[PoolOutputs], labeled: PoolOutputs | None, n: int, generator: Generator
 ) -> Tensor:
-    """Choose n images of a pool that comes in batches, without a Trainer.
+    """Select n images of a pool that comes in batches, without a Trainer.
 
     Args:
         strategy: any :class:`Strategy`.
-        batches: the pool with what ``strategy.needs`` names; only the shortlist is kept in memory.
+        batches: the pool, with the outputs in ``strategy.needs``; only the shortlist is kept in memory.
         labeled: the same outputs of the labeled set, or None.
-        n: how many; fewer where the pool is smaller.
-        generator: CPU generator; the same one gives the same answer.
+        n: number of images; a smaller pool is selected whole.
+        generator: CPU generator; equal states give equal selections.
 
     Returns:
         (n,) int64 dataset indices, best first.
 
     Raises:
-        ConfigError: outputs or scores that are not finite, or too few classes for the strategy.
+        ConfigError: outputs or scores are not finite, or there are too few classes for the strategy.
         RuntimeError: the strategy returned rows twice, out of range or too few.
     """
     running = StreamingShortlist(strategy, n, generator)
@@ -234,10 +235,10 @@ def select_indices(
 
 
 def check_classes(strategy: Strategy, num_classes: int) -> None:
-    """Refuse a strategy that has no meaning for so few classes.
+    """Reject a strategy that is undefined for so few classes.
 
     Raises:
-        ConfigError: names a strategy that has.
+        ConfigError: there are too few classes; the message names an alternative.
     """
     if num_classes < strategy.min_classes:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Outputs on their way from the device to the host, while the device goes on."""
+"""Copies of outputs from the device to the host, while the device computes the next batch."""
 
 from collections.abc import Mapping
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 class Transfer:
-    """Copies tensors to the CPU; on a GPU without waiting for them, into pinned memory. On a CPU nothing is copied.
+    """Copies tensors to the CPU, asynchronously into pinned memory on a GPU. On a CPU nothing is copied.
 
     Args:
-        tensors: by name.
+        tensors: tensors by name.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
@@ -21,7 +21,7 @@ class Transfer:
             self._done.record()
 
     def wait(self) -> dict[str, Tensor]:
-        """The tensors on the CPU, once they are all there."""
+        """Wait for all copies and return the tensors on the CPU."""
         if self._done is not None:
             self._done.synchronize()
         return self._tensors

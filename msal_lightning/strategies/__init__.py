@@ -1,4 +1,4 @@
-"""Query strategies, one small class an idea; ``python -m msal_lightning strategies`` lists them."""
+"""Query strategies, one small class for each idea; ``python -m msal_lightning strategies`` lists them."""
 
 from msal_lightning.strategies.badge import BADGE
 from msal_lightning.strategies.bald import BALD

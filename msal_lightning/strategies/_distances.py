@@ -1,4 +1,4 @@
-"""Distances between many embeddings, in blocks, so that memory does not grow with their product."""
+"""Distances between many embeddings, in blocks, so that memory does not grow with the product of their numbers."""
 
 from collections.abc import Iterator
 
@@ -9,13 +9,13 @@ _BLOCK = 8_000_000  # distances at a time, 32 MB
 
 
 def blocks(num_rows: int, num_columns: int) -> Iterator[slice]:
-    """Slices of rows, each small enough for a matrix of distances to all columns."""
+    """Yield slices of rows that are small enough for a matrix of distances to all columns."""
     step = max(1, _BLOCK // max(1, num_columns))
     return (slice(start, start + step) for start in range(0, num_rows, step))
 
 
 def distance_to_nearest(x: Tensor, centers: Tensor) -> Tensor:
-    """Euclidean distance of each row to its nearest center.
+    """Return the Euclidean distance of each row to its nearest center.
 
     Args:
         x: (N, D).
@@ -28,7 +28,7 @@ def distance_to_nearest(x: Tensor, centers: Tensor) -> Tensor:
 
 
 def nearest_rows(x: Tensor, centers: Tensor) -> Tensor:
-    """For each center in turn, the nearest row that no center before it took.
+    """Return, for each center in turn, the nearest row that no earlier center took.
 
     Args:
         x: (N, D).
@@ -48,12 +48,12 @@ def nearest_rows(x: Tensor, centers: Tensor) -> Tensor:
 
 
 def centered(x: Tensor) -> Tensor:
-    """Rows moved so that their mean is 0, in float32: distances stay, and lose fewer digits to rounding."""
+    """Shift rows to a mean of 0, in float32: distances stay equal and lose fewer digits to rounding."""
     return centered_together(x)[0]
 
 
 def centered_together(*parts: Tensor) -> list[Tensor]:
-    """Several sets of rows moved so that the mean of all is 0, each copied once.
+    """Shift several sets of rows to a common mean of 0, with one copy of each.
 
     Args:
         parts: (N_i, D) each.

@@ -24,11 +24,11 @@ def kmeans(x: Tensor, k: int, generator: Generator, weight: Tensor | None = None
 
     seed = int(torch.randint(2**31 - 1, (), generator=generator))
     largest = float(weight.max()) if weight is not None and len(weight) else 0.0
-    # over the largest: only ratios count, and sums of tiny weights would leave the range of float32
+    # divide by the largest: only ratios count, and sums of tiny weights would underflow in float32
     sample_weight = (weight.double() / largest).numpy() if weight is not None and largest > 0 else None
     model = KMeans(k, n_init=1, random_state=seed)
-    # Threads add up their parts of a center in the order in which they finish: the sum of two parts is the same either
-    # way, of three it is not, and a seed would no longer give the same ledger.
+    # Threads add their parts of a center in the order in which they finish. The order changes a sum of three or more
+    # parts, so a seed would not give the same ledger.
     with warnings.catch_warnings(), threadpool_limits(2, user_api="openmp"):
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different rows than clusters
         label = model.fit_predict(x.numpy(), sample_weight=sample_weight)

@@ -37,12 +37,12 @@ class BADGE(Strategy):
             picks[i] = row = _draw(distance, picks[:i], generator) if i else int(square.argmax())
             to_row = square + (square[row] - 2 * (a @ a[row]) * (h @ h[row]))
             distance = torch.minimum(distance, to_row.clamp_min(0))
-            distance[picks[: i + 1]] = 0  # whatever rounding left
+            distance[picks[: i + 1]] = 0  # rounding may leave a small distance
         return picks
 
 
 def _draw(weight: Tensor, taken: Tensor, generator: Generator) -> int:
-    """A row with probability proportional to its weight; where none has any, one of those not taken."""
+    """Draw a row with probability proportional to its weight; if all weights are 0, draw one that is not taken."""
     reached = weight.cumsum(dim=0, dtype=torch.float64)
     if not reached[-1] > 0:
         free = torch.ones(len(weight), dtype=torch.bool)

@@ -10,17 +10,18 @@ from msal_lightning.strategies.outputs import PoolOutputs
 
 
 class Strategy(ABC):
-    """Chooses which images of the pool to buy labels for.
+    """Selects the images of the pool to label.
 
-    A strategy sees the model's outputs and nothing else: no Trainer, module, data, device, file or global randomness.
+    A strategy sees only the model's outputs: no Trainer, module, data, device, file or global randomness.
 
     Attributes:
-        needs: the outputs that it reads; empty: it needs no pass over the pool at all.
-        mc_samples: T, how many passes with dropout it needs ``mc_logits`` of.
-        shared_masks: a pass must be the same model for all images, since it looks at several together.
-        needs_prototypes: it has a meaning on the prototype head only.
-        needs_labeled: it wants the same outputs of the labeled set.
-        min_classes: fewest classes for which it has a meaning.
+        needs: names of the outputs that it reads; if empty, it needs no pass over the pool.
+        mc_samples: T, the number of passes with dropout in ``mc_logits``.
+        shared_masks: whether a pass must use the same dropout mask for all images, because the strategy compares
+            several images.
+        needs_prototypes: whether it is defined only on the prototype head.
+        needs_labeled: whether it needs the same outputs of the labeled set.
+        min_classes: smallest number of classes for which it is defined.
     """
 
     needs: frozenset[str] = frozenset({"logits"})
@@ -32,16 +33,16 @@ class Strategy(ABC):
 
     @property
     def name(self) -> str:
-        """What tables and run directories call it."""
+        """Name in tables and run directories."""
         return type(self).__name__
 
     def score(self, pool: PoolOutputs, seed: int) -> Tensor:
-        """How much each row is worth, higher = query first; not called where :meth:`shortlist_size` is None.
+        """Score each row, higher = query first; not called if :meth:`shortlist_size` returns None.
 
         Args:
-            pool: N rows with what ``needs`` names.
-            seed: of the round's query stream; noise is drawn per row from (seed, index), never in sequence, so that
-                batches and ranks don't matter: :func:`~msal_lightning.seeding.noise_of_rows`.
+            pool: N rows with the outputs in ``needs``.
+            seed: seed of the round's query stream. Draw noise per row from (seed, index), never in sequence, so that
+                batches and ranks do not matter: :func:`~msal_lightning.seeding.noise_of_rows`.
 
         Returns:
             (N,) float32, finite.
@@ -50,19 +51,19 @@ class Strategy(ABC):
 
     @abstractmethod
     def shortlist_size(self, n: int) -> int | None:
-        """How many of the best-scored rows :meth:`select` wants to see to buy n; None: every row, unscored.
+        """Return how many of the best rows :meth:`select` needs to select n; None for every row, without scores.
 
-        This is the memory of a query: all other rows are forgotten while the pool streams through.
+        Only these rows are kept in memory while the pool streams through.
         """
 
     @abstractmethod
     def select(self, shortlist: PoolOutputs, labeled: PoolOutputs | None, n: int, generator: Generator) -> Tensor:
-        """Which rows of the shortlist to buy, best first.
+        """Select rows of the shortlist, best first.
 
         Args:
-            shortlist: M rows in ascending order of index, with ``score`` where :meth:`score` was called.
+            shortlist: M rows in ascending order of index, with ``score`` if :meth:`score` was called.
             labeled: the same outputs of the labeled set, in ascending order of index; None unless ``needs_labeled``.
-            n: how many, at most M.
+            n: number of rows to select, at most M.
             generator: the round's query stream.
 
         Returns:
@@ -70,19 +71,19 @@ class Strategy(ABC):
         """
 
     def pseudo_labels(self, pool: PoolOutputs, round: int) -> Tensor | None:
-        """Predictions sure enough to train on in the next fit, as if they were labels; they cost no budget.
+        """Return predictions that are certain enough to train the next fit; they cost no budget.
 
         Args:
-            pool: N rows with what ``needs`` names, and their ``score`` where :meth:`score` was called.
-            round: k, of the model that made the predictions.
+            pool: N rows with the outputs in ``needs``, and with ``score`` if :meth:`score` was called.
+            round: k, round of the model that made the predictions.
 
         Returns:
-            (N,) int64, a class or -1 for none; None: this strategy makes no pseudo-labels.
+            (N,) int64, a class or -1 for none; None if the strategy makes no pseudo-labels.
         """
         return None
 
     def pseudo_label_threshold(self, round: int) -> float | None:
-        """The score below which a row gets a pseudo-label; None: this strategy has no such threshold.
+        """Return the score below which a row gets a pseudo-label; None without a threshold.
 
         Args:
             round: k.
@@ -90,14 +91,14 @@ class Strategy(ABC):
         return None
 
     def expect_queries(self, num_queries: int) -> None:
-        """The loop calls this before its first query, for strategies that do something over the length of a run.
+        """Prepare for a run of known length; the loop calls this before the first query.
 
         Args:
-            num_queries: that the run will make, in rounds 0 to ``num_queries - 1``.
+            num_queries: number of queries of the run, in rounds 0 to ``num_queries - 1``.
         """
 
     def _build_on(self, part: "Strategy", *needs: str) -> None:
-        """For composites: need what a part needs, and the outputs named."""
+        """Add the needs of a part, and the named outputs, to those of a composite strategy."""
         self.needs = part.needs | set(needs)
         self.mc_samples = part.mc_samples
         self.shared_masks = self.shared_masks or part.shared_masks
@@ -107,7 +108,7 @@ class Strategy(ABC):
 
 
 class ScoreStrategy(Strategy):
-    """A strategy that is nothing but a score: it buys the n rows with the highest."""
+    """A strategy that selects the n rows with the highest scores."""
 
     @abstractmethod
     def score(self, pool: PoolOutputs, seed: int) -> Tensor:  # noqa: D102
@@ -121,9 +122,9 @@ class ScoreStrategy(Strategy):
 
 
 class Uncertainty(ScoreStrategy):
-    """A score that says how unsure the model is: at least 0, and 0 = certain.
+    """A score that measures how uncertain the model is: at least 0, and 0 = certain.
 
-    What weights rows by their score relies on this range: DBAL and PowerAcquisition.
+    DBAL and PowerAcquisition use the score as a weight and rely on this range.
     """
 
 
@@ -131,10 +132,10 @@ class ProbabilityUncertainty(Uncertainty):
     """An uncertainty that is a function of the predicted probabilities.
 
     Args:
-        mc_samples: 0: the model as it is; T: probabilities averaged over T passes with dropout on.
+        mc_samples: number of passes with dropout whose probabilities are averaged; 0 uses the model without dropout.
 
     Raises:
-        ValueError: one or fewer than no passes.
+        ValueError: ``mc_samples`` is 1 or negative.
     """
 
     def __init__(self, mc_samples: int = 0) -> None:
@@ -145,7 +146,7 @@ class ProbabilityUncertainty(Uncertainty):
 
     @property
     def name(self) -> str:
-        """The class, with a D for dropout as in the paper's tables."""
+        """The class name, with a D for dropout as in the paper's tables."""
         return f"{type(self).__name__}D" if self.mc_samples else type(self).__name__
 
     def score(self, pool: PoolOutputs, seed: int) -> Tensor:  # noqa: D102
@@ -153,17 +154,17 @@ class ProbabilityUncertainty(Uncertainty):
 
     @abstractmethod
     def of(self, probabilities: Tensor) -> Tensor:
-        """The uncertainty of predictions: (N, C) to (N,)."""
+        """Compute the uncertainty of predictions: (N, C) to (N,)."""
 
 
 class MCUncertainty(Uncertainty):
     """An uncertainty that compares T passes with dropout on.
 
     Args:
-        mc_samples: T.
+        mc_samples: T, number of passes.
 
     Raises:
-        ValueError: fewer than two passes.
+        ValueError: ``mc_samples`` is below 2.
     """
 
     needs = frozenset({"mc_logits"})
@@ -174,12 +175,12 @@ class MCUncertainty(Uncertainty):
 
 
 class PrefilterStrategy(Strategy):
-    """A strategy that chooses among the ``ceil(beta·b)`` rows of the highest uncertainty.
+    """A strategy that selects among the ``ceil(beta·b)`` rows with the highest uncertainty.
 
     Args:
         uncertainty: the score of the pre-filter.
-        beta: how many times b rows it keeps; at least 1.
-        *needs: outputs that the choice among them reads.
+        beta: number of kept rows divided by b; at least 1.
+        *needs: outputs that the selection reads.
 
     Raises:
         ValueError: beta below 1.
@@ -204,19 +205,19 @@ class PrefilterStrategy(Strategy):
 
 
 def check_mc_samples(mc_samples: int, expected: str) -> None:
-    """Refuse a number of dropout passes that cannot be compared.
+    """Reject a number of dropout passes that is too small to compare.
 
     Raises:
-        ValueError: fewer than two.
+        ValueError: the number is below 2.
     """
     if mc_samples < 2:
         raise ValueError(f"query.mc_samples must be {expected}, got {mc_samples}: 10 is usual")
 
 
 def mean_over_passes(values: Tensor) -> Tensor:
-    """Mean over the first axis: (T, N, ...) to (N, ...).
+    """Return the mean over the first axis: (T, N, ...) to (N, ...).
 
-    Pass by pass, since a sum of torch's adds in an order that depends on N, and a row's score would on its batch.
+    It adds pass by pass: torch's sum has an order that depends on N, so a row's score would depend on its batch.
     """
     total = values[0].clone()
     for one in values[1:]:
@@ -225,5 +226,5 @@ def mean_over_passes(values: Tensor) -> Tensor:
 
 
 def by_score(pool: PoolOutputs) -> Tensor:
-    """Rows from the highest score to the lowest, ties by lower row: (N,) int64."""
+    """Sort rows from the highest score to the lowest, ties by lower row: (N,) int64."""
     return torch.argsort(pool.require("score"), descending=True, stable=True)

@@ -12,11 +12,11 @@ _TINY = torch.finfo(torch.float32).tiny
 
 
 class BatchBALD(PrefilterStrategy):
-    """Images whose labels together say most about the model, chosen greedily among the beta·b with the highest BALD.
+    """Images whose labels are jointly most informative, chosen greedily among the beta·b with the highest BALD.
 
-    BALD counts what two like images say twice; the joint mutual information ``H(y₁…y_b) - Σ mean_t H(y_i | t)`` does
-    not. The joint entropy is exact while all combinations of labels are few, then estimated from combinations drawn
-    from the model. It cannot exceed ``ln T``: large batches need many passes.
+    BALD counts the information of two similar images twice; the joint mutual information ``H(y₁…y_b) - Σ mean_t H(y_i |
+    t)`` does not. The joint entropy is exact while there are few combinations of labels; after that it is estimated
+    from combinations drawn from the model. It cannot exceed ``ln T``: large batches need many passes.
 
     [0] Kirsch, van Amersfoort and Gal, 2019, BatchBALD: Efficient and Diverse Batch Acquisition for Deep Bayesian
     Active Learning, arXiv 1906.08158
@@ -24,10 +24,10 @@ class BatchBALD(PrefilterStrategy):
     Args:
         mc_samples: T; 100 in the paper.
         beta: the pre-filter keeps ``ceil(beta·b)`` rows; at least 1.
-        configurations: most combinations of labels that are looked at; at least T.
+        configurations: largest number of label combinations; at least T.
 
     Raises:
-        ValueError: one of them out of range.
+        ValueError: an argument is out of range.
     """
 
     shared_masks = True
@@ -56,12 +56,12 @@ class BatchBALD(PrefilterStrategy):
 
 
 class _Batch:
-    """The chosen rows' labels, as combinations with their log probability given each pass.
+    """Combinations of the chosen rows' labels, with their log probability given each pass.
 
     Args:
         p: (T, M, C) probabilities of each pass.
-        limit: most combinations.
-        generator: draws them where there are more.
+        limit: largest number of combinations.
+        generator: draws combinations if there are more.
     """
 
     def __init__(self, p: Tensor, limit: int, generator: Generator) -> None:
@@ -70,10 +70,12 @@ class _Batch:
         self.generator = generator
         self.rows: list[int] = []
         self.log_given = torch.zeros(1, len(p), dtype=torch.float64)  # (combinations, T)
-        self.drawn_from: Tensor | None = None  # (combinations,): the pass that each was drawn from; None: all are there
+        self.drawn_from: Tensor | None = (
+            None  # (combinations,): the pass that each was drawn from; None: all combinations
+        )
 
     def entropy_of_next(self) -> Tensor:
-        """Entropy of one more label given those chosen, for each row: (M,)."""
+        """Return the entropy of one more label given the chosen ones, for each row: (M,)."""
         num_passes, num_rows, num_classes = self.p.shape
         chance = self.log_given.logsumexp(dim=1).exp() / num_passes
         weight = (chance if self.drawn_from is None else torch.full_like(chance, 1 / len(chance))).float()
@@ -85,7 +87,7 @@ class _Batch:
         return torch.cat(entropy)
 
     def add(self, row: int) -> None:
-        """Choose a row."""
+        """Add a row to the batch."""
         self.rows.append(row)
         num_classes = self.p.shape[2]
         if self.drawn_from is None and len(self.log_given) * num_classes <= self.limit:

@@ -1,4 +1,4 @@
-"""Cost-effective active learning: pseudo-labels for what the model is sure of."""
+"""Cost-effective active learning: pseudo-labels for images with certain predictions."""
 
 from typing import Literal
 
@@ -12,23 +12,23 @@ from msal_lightning.strategies.outputs import PoolOutputs
 
 
 class CEAL(Strategy):
-    """Buys the most uncertain images; the most certain train the next fit with the label that the model predicts.
+    """Selects the most uncertain images; the most certain ones train the next fit with their predicted label.
 
-    Certain is an uncertainty below ``max(0, threshold - round · decay)``. With the defaults this is 0 from round 16 on:
-    from there CEAL makes no pseudo-labels and is its uncertainty alone. Pseudo-labels cost no budget, are thrown away
-    after the fit that used them, and never enter the labeled set.
+    An image is certain if its uncertainty is below ``max(0, threshold - round · decay)``. With the defaults this
+    threshold is 0 from round 16 on, so CEAL then makes no pseudo-labels and equals its uncertainty. Pseudo-labels cost
+    no budget, are discarded after the fit that used them, and never enter the labeled set.
 
     [0] Wang et al., 2016, Cost-Effective Active Learning for Deep Image Classification, arXiv 1701.03551
 
     Args:
         uncertainty: Entropy, in nats (Table 2), or MSAL, ``1 - max cos`` (Table 4).
         threshold: the paper's delta, at round 0.
-        decay: subtracted from it once a round; span: as much as lets it fall evenly over all queries of the run, down
-            to ``threshold / number of queries`` at the last one. Outside a loop nobody knows their number, and the
-            threshold stays as it is.
+        decay: subtracted from the threshold each round. ``span`` lets the threshold fall evenly over all queries of the
+            run, down to ``threshold / number of queries`` at the last one; outside a loop that number is unknown, and
+            the threshold stays constant.
 
     Raises:
-        ValueError: another uncertainty, or a negative threshold or decay.
+        ValueError: the uncertainty is another one, or threshold or decay is negative.
     """
 
     def __init__(
@@ -39,8 +39,8 @@ class CEAL(Strategy):
     ) -> None:
         if type(uncertainty) not in (Entropy, MSAL):
             raise ValueError(
-                f"query.uncertainty of CEAL must be Entropy or MSAL, got {uncertainty.name}: the threshold has a "
-                "meaning for these two only"
+                f"query.uncertainty of CEAL must be Entropy or MSAL, got {uncertainty.name}: the threshold is defined "
+                "only for these two"
             )
         if not 0 <= threshold < torch.inf:
             raise ValueError(f"query.threshold must be a number of at least 0, got {threshold}: see CEAL's defaults")
@@ -54,7 +54,7 @@ class CEAL(Strategy):
 
     @property
     def name(self) -> str:
-        """CEAL with its uncertainty."""
+        """CEAL, followed by its uncertainty."""
         return f"CEAL-{self.uncertainty.name}"
 
     def score(self, pool: PoolOutputs, seed: int) -> Tensor:  # noqa: D102

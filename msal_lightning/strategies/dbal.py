@@ -10,7 +10,7 @@ from msal_lightning.strategies.outputs import PoolOutputs
 
 
 class DBAL(PrefilterStrategy):
-    """Of the beta·b most uncertain images, the nearest to each of b centers of a k-means weighted by uncertainty.
+    """The image nearest to each of b centers of an uncertainty-weighted k-means over the beta·b most uncertain.
 
     [0] Zhdanov, 2019, Diverse Mini-batch Active Learning, arXiv 1901.05954
 
@@ -27,7 +27,7 @@ class DBAL(PrefilterStrategy):
 
     @property
     def name(self) -> str:
-        """DBAL, with the uncertainty behind it unless it is Margin."""
+        """DBAL, followed by the uncertainty unless it is Margin."""
         return "DBAL" if self.uncertainty.name == "Margin" else f"DBAL-{self.uncertainty.name}"
 
     def select(self, shortlist: PoolOutputs, labeled: PoolOutputs | None, n: int, generator: Generator) -> Tensor:  # noqa: D102

@@ -9,9 +9,9 @@ from msal_lightning.strategies.outputs import PoolOutputs
 
 
 class KCenter(Strategy):
-    """Again and again the image farthest from everything labeled or chosen so far, among the embeddings.
+    """Repeatedly, the image whose embedding is farthest from all labeled and chosen images.
 
-    Keeps one distance an image, never a matrix of them. Without a labeled set the first image is random.
+    It keeps one distance per image, never a matrix. Without a labeled set the first image is random.
 
     [0] Sener and Savarese, 2018, Active Learning for Convolutional Neural Networks: A Core-Set Approach,
     arXiv 1708.00489, Algorithm 1

@@ -11,7 +11,7 @@ from msal_lightning.strategies.outputs import PoolOutputs
 class KMeans(Strategy):
     """The image nearest to each of b cluster centers of the pool's embeddings, by scikit-learn.
 
-    Two centers never share an image: the later one takes the nearest that is left.
+    Two centers never share an image: the later center takes the nearest remaining image.
 
     [0] Zhan et al., 2022, A Comparative Survey of Deep Active Learning, arXiv 2203.13450
     """

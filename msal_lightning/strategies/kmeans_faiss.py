@@ -10,7 +10,7 @@ from msal_lightning.strategies.outputs import PoolOutputs
 
 
 class KMeansFaiss(Strategy):
-    """As KMeans, by faiss, on a GPU when faiss and the machine have one: the paper's KMeans (GPU).
+    """KMeans computed by faiss, on a GPU if faiss and the machine support it: the paper's KMeans (GPU).
 
     [0] Johnson, Douze and Jégou, 2017, Billion-scale Similarity Search with GPUs, arXiv 1702.08734
 
@@ -18,12 +18,12 @@ class KMeansFaiss(Strategy):
     times the work. ``docs/benchmarks.md`` compares the inertia of both with scikit-learn's.
 
     Args:
-        iterations: of Lloyd's algorithm; faiss does not look for convergence.
-        restarts: faiss starts this often from other random rows and keeps the centers of the lowest inertia.
+        iterations: iterations of Lloyd's algorithm; faiss does not test for convergence.
+        restarts: number of random starts; faiss keeps the centers with the lowest inertia.
 
     Raises:
         ConfigError: faiss is not installed.
-        ValueError: one of them is below 1.
+        ValueError: an argument is below 1.
     """
 
     needs = frozenset({"embeddings"})
@@ -67,8 +67,8 @@ class KMeansFaiss(Strategy):
             niter=self.iterations,
             nredo=self.restarts,
             seed=int(torch.randint(2**31 - 1, (), generator=generator)),
-            min_points_per_centroid=1,  # it would print a warning below 39
-            max_points_per_centroid=len(x),  # it would train on a sample
+            min_points_per_centroid=1,  # the default of 39 would print a warning
+            max_points_per_centroid=len(x),  # the default would train on a sample
             gpu=hasattr(self._faiss, "get_num_gpus") and self._faiss.get_num_gpus() > 0,
         )
         model.train(x.numpy())

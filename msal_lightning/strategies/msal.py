@@ -10,7 +10,7 @@ from msal_lightning.strategies.outputs import PoolOutputs
 class MSAL(Uncertainty):
     """Images farthest in angle from their nearest prototype: ``1 - max_c cos_c`` (Eq. 2); prototype head only.
 
-    With two classes every cosine is ±1 and the score is constant, so three classes are the least.
+    With two classes every cosine is ±1 and the score is constant, so at least three classes are needed.
 
     [0] Kasarla et al., Maximally Separated Active Learning, Eq. 2
     """

@@ -10,16 +10,16 @@ from msal_lightning.strategies.outputs import PoolOutputs
 
 
 class MSALD(PrefilterStrategy):
-    """Of the beta·b most uncertain images, those closest to each prototype in turn (Algorithm 1); prototype head only.
+    """The images closest to each prototype in turn, among the beta·b most uncertain (Algorithm 1); prototype head only.
 
     Each class takes ``b // C`` rows; the remaining ``b mod C`` are the rows closest to their own nearest prototype, at
-    most one a class. Where classes run out of rows, the most uncertain rows fill the batch.
+    most one per class. If classes run out of rows, the most uncertain rows fill the batch.
 
     [0] Kasarla et al., Maximally Separated Active Learning, Algorithm 1
 
     Args:
         uncertainty: the score of the pre-filter: MSAL, Entropy, Margin, LeastConfidence (Table 3), or any other score.
-        beta: the pre-filter keeps ``ceil(beta·b)`` rows; at least 1. The paper: 5 for MNIST and SVHN, else 10.
+        beta: the pre-filter keeps ``ceil(beta·b)`` rows; at least 1. The paper uses 5 for MNIST and SVHN, otherwise 10.
 
     Raises:
         ValueError: beta below 1.
@@ -32,7 +32,7 @@ class MSALD(PrefilterStrategy):
 
     @property
     def name(self) -> str:
-        """MSALD, with the uncertainty behind it unless it is MSAL."""
+        """MSALD, followed by the uncertainty unless it is MSAL."""
         return "MSALD" if type(self.uncertainty) is MSAL else f"MSALD-{self.uncertainty.name}"
 
     def select(self, shortlist: PoolOutputs, labeled: PoolOutputs | None, n: int, generator: Generator) -> Tensor:  # noqa: D102
@@ -52,7 +52,9 @@ class MSALD(PrefilterStrategy):
             order = _closest_first(cosine[:, c], logits[:, c])
             take(order[free[order]][:share])
 
-        nearest = logits.argmax(dim=1)  # of the cosine too, which rises with the logit but is rounded once more
+        nearest = logits.argmax(
+            dim=1
+        )  # also the argmax of the cosine, which rises with the logit but has one more rounding
         own = nearest[:, None]
         order = _closest_first(cosine.gather(1, own)[:, 0], logits.gather(1, own)[:, 0])
         order = order[free[order]]
@@ -64,13 +66,13 @@ class MSALD(PrefilterStrategy):
 
 
 def _closest_first(cosine: Tensor, logit: Tensor) -> Tensor:
-    """Rows by falling cosine, ties by falling logit, then by lower row: (M,) int64."""
+    """Sort rows by descending cosine, ties by descending logit, then by lower row: (M,) int64."""
     order = torch.argsort(logit, descending=True, stable=True)
     return order[torch.argsort(cosine[order], descending=True, stable=True)]
 
 
 def _first_of_each(values: Tensor) -> Tensor:
-    """Positions at which a value occurs for the first time, ascending."""
+    """Return the positions at which a value occurs for the first time, ascending."""
     order = torch.argsort(values, stable=True)
     in_order = values[order]
     new = torch.ones(len(values), dtype=torch.bool, device=values.device)

@@ -1,4 +1,4 @@
-"""What a strategy sees of the pool."""
+"""The model outputs that a strategy sees."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 OUTPUTS = frozenset({"logits", "embeddings", "mc_logits"})
-"""What a strategy may name in ``needs``: the model's outputs that are fields of :class:`PoolOutputs`."""
+"""Names that a strategy may list in ``needs``: fields of :class:`PoolOutputs` that the model provides."""
 
 
 @dataclass(frozen=True)
 class PoolOutputs:
-    """The model's outputs for N images; what the strategy did not ask for is None.
+    """The model's outputs for N images; outputs that the strategy does not need are None.
 
     Attributes:
         index: (N,) int64, dataset-absolute.
@@ -34,11 +34,11 @@ class PoolOutputs:
 
     @property
     def num_bytes(self) -> int:
-        """Memory of all that is filled in."""
+        """Memory of all fields, in bytes."""
         return sum(value.nbytes for value in self._columns(lambda _, value: value).values())
 
     def rows(self, rows: Tensor) -> Self:
-        """The given rows, in the given order.
+        """Return the given rows, in the given order.
 
         Args:
             rows: (M,) int64, or (N,) bool.
@@ -47,7 +47,7 @@ class PoolOutputs:
 
     @classmethod
     def cat(cls, parts: Sequence[Self]) -> Self:
-        """One record of all parts, which have the same fields filled in."""
+        """Concatenate parts that have the same fields."""
         if len(parts) == 1:
             return parts[0]
         return replace(
@@ -62,24 +62,24 @@ class PoolOutputs:
         return {name: change(name, value) for name, value in filled.items()}
 
     def probabilities(self) -> Tensor:
-        """Softmax of the logits, (N, C) float32."""
+        """Return the softmax of the logits, (N, C) float32."""
         return self.require("logits").float().softmax(dim=-1)
 
     def mc_probabilities(self) -> Tensor:
-        """Softmax of each dropout pass, (T, N, C) float32; averaged over passes they are probabilities again.
+        """Return the softmax of each dropout pass, (T, N, C) float32; their mean over passes is a distribution again.
 
-        Averaging the logits instead would hide the passes' disagreement.
+        A mean of the logits would hide disagreement between passes.
         """
         return self.require("mc_logits").float().softmax(dim=-1)
 
     def require(self, name: str) -> Tensor:
-        """An output that the strategy declared.
+        """Return an output that the strategy declared.
 
         Args:
-            name: a field, ``logits`` for example.
+            name: name of a field, for example ``logits``.
 
         Raises:
-            LookupError: it was not computed, since the strategy's ``needs`` does not name it.
+            LookupError: the output was not computed, because the strategy's ``needs`` does not name it.
         """
         value: Tensor | None = getattr(self, name)
         if value is None:

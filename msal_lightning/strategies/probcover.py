@@ -9,25 +9,25 @@ from msal_lightning.strategies._kmeans import kmeans
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.strategies.outputs import PoolOutputs
 
-_SAMPLE = 2000  # rows from which the radius is estimated
+_SAMPLE = 2000  # number of rows from which the radius is estimated
 
 
 class ProbCover(Strategy):
-    """Images whose surroundings of radius delta cover most of what is not covered yet, chosen greedily.
+    """Images whose balls of radius delta cover most uncovered images, chosen greedily.
 
-    Embeddings lie on the unit sphere. What a labeled image covers counts as covered; once everything is, the rest is
-    drawn at random. The paper takes self-supervised embeddings; these are the model's own. Distances are computed in
-    blocks and never kept, so memory grows with the pool and not with its square.
+    Embeddings lie on the unit sphere. The balls of labeled images count as covered; when everything is covered, the
+    remaining images are drawn at random. The paper uses self-supervised embeddings; this class uses the model's own.
+    Distances are computed in blocks and never kept, so memory grows with the pool and not with its square.
 
     [0] Yehuda et al., 2022, Active Learning Through a Covering Lens, arXiv 2205.11320
 
     Args:
-        delta: the radius, 0 to 2; none: the largest one for which ``purity`` of the balls hold one k-means cluster
-            only, with as many clusters as classes (the paper's section 3.3).
-        purity: share of such balls; 0.95 in the paper.
+        delta: the radius, 0 to 2; none estimates it: the largest radius at which a share ``purity`` of the balls holds
+            only one k-means cluster, with as many clusters as classes (the paper's section 3.3).
+        purity: share of pure balls; 0.95 in the paper.
 
     Raises:
-        ValueError: one of them out of range.
+        ValueError: an argument is out of range.
     """
 
     needs_labeled = True
@@ -47,8 +47,8 @@ class ProbCover(Strategy):
     def select(self, shortlist: PoolOutputs, labeled: PoolOutputs | None, n: int, generator: Generator) -> Tensor:  # noqa: D102
         x = F.normalize(shortlist.require("embeddings").float(), dim=1)
         delta = self.delta or pure_radius(x, shortlist.require("logits").shape[1], self.purity, generator)
-        # On the unit sphere closer than delta is a larger cosine than this; the last term is float32's rounding, for
-        # which a row could lie outside its own ball.
+        # On the unit sphere, a distance below delta means a cosine above this value. The last term allows for float32
+        # rounding, by which a row could lie outside its own ball.
         cosine = 1 - delta**2 / 2 - 1e-6
         covered = torch.zeros(len(x), dtype=torch.bool)
         if labeled is not None and len(labeled):
@@ -72,16 +72,16 @@ class ProbCover(Strategy):
 
 
 def pure_radius(x: Tensor, num_classes: int, purity: float, generator: Generator) -> float:
-    """The largest radius for which a share of the balls holds rows of one k-means cluster only.
+    """Return the largest radius at which a share of the balls holds rows of only one k-means cluster.
 
-    A ball is pure as long as its radius is below the distance of its center to the nearest row of another cluster, so
-    this is a quantile of those distances, here over at most 2,000 rows.
+    A ball is pure while its radius is below the distance from its center to the nearest row of another cluster.
+    Therefore the radius is a quantile of these distances, here over at most 2,000 rows.
 
     Args:
         x: (N, D) on the unit sphere.
         num_classes: number of clusters.
         purity: the share.
-        generator: of the clustering and of the sample.
+        generator: generator for the clustering and the sample.
 
     Returns:
         The radius, above 0.
@@ -102,6 +102,6 @@ def pure_radius(x: Tensor, num_classes: int, purity: float, generator: Generator
 
 
 def _count_within(x: Tensor, others: Tensor, cosine: float) -> Tensor:
-    """How many others lie in the ball of each row: (N,) int64."""
+    """Count the others in the ball of each row: (N,) int64."""
     counts = [(x[part] @ others.T >= cosine).sum(dim=1) for part in blocks(len(x), len(others))]
     return torch.cat(counts)

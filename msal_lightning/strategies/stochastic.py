@@ -1,4 +1,4 @@
-"""Stochastic batch acquisition: draw images by their score instead of taking the highest."""
+"""Stochastic batch acquisition: draw images by their score instead of selecting the highest scores."""
 
 import math
 from abc import abstractmethod
@@ -13,17 +13,17 @@ from msal_lightning.strategies.outputs import PoolOutputs
 
 
 class StochasticAcquisition(ScoreStrategy):
-    """Draws images without replacement, each with a chance that grows with its uncertainty.
+    """Draws images without replacement, with a probability that grows with the uncertainty.
 
-    The b best scores alone are often b copies of one image's trouble; noise spreads them. Adding Gumbel noise to the
-    logarithm of a weight and taking the b highest is the same as drawing b times by weight without replacement.
+    The b best scores often belong to b similar images; noise spreads the selection. The b highest sums of log weight
+    and Gumbel noise are the same as b draws by weight without replacement.
 
     Args:
         uncertainty: any uncertainty.
-        beta: the larger, the closer to taking the highest scores; above 0.
+        beta: above 0; a larger value is closer to selecting the highest scores.
 
     Raises:
-        ValueError: beta that is not positive.
+        ValueError: beta is not positive.
     """
 
     def __init__(self, uncertainty: Uncertainty, beta: float) -> None:
@@ -39,20 +39,20 @@ class StochasticAcquisition(ScoreStrategy):
 
     @abstractmethod
     def log_weight(self, uncertainty: Tensor) -> Tensor:
-        """Logarithm of how likely a row is drawn: (N,) to (N,)."""
+        """Return the logarithm of a row's weight: (N,) to (N,)."""
 
 
 class PowerAcquisition(StochasticAcquisition):
-    """Draws images with a chance of ``uncertainty ** beta``; over BALD it is PowerBALD.
+    """Draws images with probability proportional to ``uncertainty ** beta``; with BALD it is PowerBALD.
 
     [0] Kirsch et al., 2023, Stochastic Batch Acquisition: A Simple Baseline for Deep Active Learning, arXiv 2106.12059
 
     Args:
         uncertainty: any uncertainty.
-        beta: the larger, the closer to taking the highest scores; above 0. 1 in the paper.
+        beta: above 0; a larger value is closer to selecting the highest scores. 1 in the paper.
 
     Raises:
-        ValueError: beta that is not positive.
+        ValueError: beta is not positive.
     """
 
     def __init__(self, uncertainty: Uncertainty = BALD(), beta: float = 1.0) -> None:  # noqa: B008 - stateless
@@ -64,24 +64,24 @@ class PowerAcquisition(StochasticAcquisition):
         return f"Power{self.uncertainty.name}"
 
     def log_weight(self, uncertainty: Tensor) -> Tensor:  # noqa: D102
-        # Where the model is certain the weight is 0: below that of every other row, and finite, so that the noise still
-        # puts them in random order. The smallest float32 is e^-103. An uncertainty of NaN is not certain: it stays NaN.
+        # A certain prediction has weight 0. Its logarithm here is finite but below that of every other row, so that
+        # noise still orders such rows at random. The smallest float32 is e^-103. NaN stays NaN.
         certain = uncertainty <= 0
         log = torch.where(certain, -104.0, uncertainty.double().log())
         return self.beta * log - torch.where(certain, 1000.0, 0.0)
 
 
 class SoftmaxAcquisition(StochasticAcquisition):
-    """Draws images with a chance of ``exp(beta · uncertainty)``; over BALD it is SoftmaxBALD.
+    """Draws images with probability proportional to ``exp(beta · uncertainty)``; with BALD it is SoftmaxBALD.
 
     [0] Kirsch et al., 2023, Stochastic Batch Acquisition: A Simple Baseline for Deep Active Learning, arXiv 2106.12059
 
     Args:
         uncertainty: any uncertainty.
-        beta: the larger, the closer to taking the highest scores; above 0. 1 by default.
+        beta: above 0; a larger value is closer to selecting the highest scores. 1 by default.
 
     Raises:
-        ValueError: beta that is not positive.
+        ValueError: beta is not positive.
     """
 
     def __init__(self, uncertainty: Uncertainty = BALD(), beta: float = 1.0) -> None:  # noqa: B008 - stateless

@@ -11,21 +11,21 @@ from msal_lightning.strategies.outputs import PoolOutputs
 
 
 class TypiClust(Strategy):
-    """The most typical image of each large cluster in which nothing is labeled yet; made for few labels.
+    """The most typical image of each large cluster without a label; designed for few labels.
 
-    Embeddings on the unit sphere, labeled and pool together, fall into as many clusters as there will be labels.
-    Clusters are visited from the fewest labels, then the largest, again and again; each gives the image with the
-    smallest mean distance to its nearest neighbours in the cluster. A cluster's size counts its labeled images too, as
-    in the authors' code. The paper takes self-supervised embeddings; these are the model's own.
+    Embeddings of labeled set and pool, on the unit sphere, are clustered into as many clusters as there will be labels.
+    Clusters are visited repeatedly, first by fewest labels, then by largest size. Each visit selects the image with the
+    smallest mean distance to its nearest neighbours in the cluster. A cluster's size includes its labeled images, as in
+    the authors' code. The paper uses self-supervised embeddings; this class uses the model's own.
 
     [0] Hacohen, Dekel and Weinshall, 2022, Active Learning on a Budget: Opposite Strategies Suit High and Low Budgets,
     arXiv 2202.02794
 
     Args:
-        neighbours: of the mean distance; at most half of a cluster. 20 in the paper.
-        max_clusters: most clusters. 500 in the authors' code.
-        min_cluster_size: only clusters of more images than this are visited, the others when those have no pool image
-            left. 5 in the authors' code, which leaves the others out altogether.
+        neighbours: number of neighbours in the mean distance; at most half of a cluster. 20 in the paper.
+        max_clusters: largest number of clusters. 500 in the authors' code.
+        min_cluster_size: clusters with more images than this are visited first; smaller clusters only when the large
+            ones have no pool image left. 5 in the authors' code, which ignores small clusters.
 
     Raises:
         ValueError: ``neighbours`` or ``max_clusters`` is below 1, or ``min_cluster_size`` is below 0.
@@ -63,7 +63,7 @@ class TypiClust(Strategy):
         order = sorted(range(num_clusters), key=lambda c: (num_known[c], -size[c]))
         large = [c for c in order if size[c] > self.min_cluster_size]
         picks: list[int] = []
-        for visited in (large, order):  # small clusters are often outliers: only where the large ones are used up
+        for visited in (large, order):  # small clusters are often outliers, so they come last
             while len(picks) < n and (left := [c for c in visited if len(free[c])]):
                 for c in left[: n - len(picks)]:
                     best = int(_mean_distance(x[free[c]], self.neighbours).argmin())
@@ -73,10 +73,10 @@ class TypiClust(Strategy):
 
 
 def _mean_distance(x: Tensor, neighbours: int) -> Tensor:
-    """Mean distance of each row to its nearest others, at most half of them: (M,); low = typical."""
+    """Return the mean distance of each row to its nearest neighbours, at most half of all rows: (M,); low = typical."""
     k = min(neighbours, max(1, len(x) // 2), len(x) - 1)
     means = []
     for part in blocks(len(x), len(x)):
-        nearest = torch.cdist(x[part], x).topk(k + 1, largest=False).values  # the row itself is among them, at 0
+        nearest = torch.cdist(x[part], x).topk(k + 1, largest=False).values  # includes the row itself, at 0
         means.append(nearest.sum(dim=1) / max(1, k))
     return torch.cat(means)

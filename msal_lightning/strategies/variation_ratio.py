@@ -7,9 +7,9 @@ from msal_lightning.strategies.outputs import PoolOutputs
 
 
 class VariationRatio(MCUncertainty):
-    """Images on which most dropout passes vote against the winner: ``1 - votes of the commonest class / T``.
+    """Images whose dropout passes agree least: ``1 - votes of the most frequent class / T``.
 
-    The score has T values at most, so ties are common; they break by lower index.
+    The score has at most T values, so ties are frequent; they go to the lower index.
 
     [0] Freeman, 1965, Elementary Applied Statistics
     """
