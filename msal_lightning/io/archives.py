@@ -1,4 +1,4 @@
-"""Packed files that say how large they are before they are unpacked."""
+"""Packed files, checked for their size before they are unpacked."""
 
 import gzip
 import zipfile
@@ -10,22 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 _DEFLATE = 1032
-"""zlib's limit: one packed byte stands for at most so many."""
+"""zlib's limit: largest number of bytes that one packed byte can stand for."""
 _MOST_DIMENSIONS = 4
 
 
 def check_zip(file: Path, times: float = 1.1, most: int = 100_000) -> None:
-    """Refuse an archive that unpacks to much more than it is; what torch and numpy save is not packed at all.
+    """Reject an archive that would unpack to a much larger size; torch and numpy save without compression.
 
     Args:
         file: the archive.
-        times: the bytes of all its parts over those of the file, at most.
-        most: parts.
+        times: largest ratio of unpacked bytes to the size of the file.
+        most: largest number of parts.
 
     Raises:
-        ValueError: it does, or parts lie over each other.
-        OSError: it cannot be read.
-        zipfile.BadZipFile: it is none.
+        ValueError: it would unpack to too many bytes or parts, or parts overlap.
+        OSError: the file cannot be read.
+        zipfile.BadZipFile: the file is no archive.
     """
     with zipfile.ZipFile(file) as archive:
         parts = archive.infolist()
@@ -37,18 +37,18 @@ def check_zip(file: Path, times: float = 1.1, most: int = 100_000) -> None:
 
 
 def read_idx(file: Path) -> NDArray[np.uint8]:
-    """The array of an IDX file of bytes: magic 00 00 08 ndim, each dimension as big-endian int32, then the data.
+    """Read the array of an IDX file of bytes: magic 00 00 08 ndim, each dimension as big-endian int32, then the data.
 
-    No more is read than the header says, and a header that says more than the file can hold is refused at once.
+    Reading stops at the size in the header; a header with more bytes than the file can hold is rejected at once.
 
     Args:
-        file: packed if its name ends in .gz.
+        file: path of the file, packed if the name ends in .gz.
 
     Raises:
-        OSError: it cannot be read.
-        EOFError: its packed part ends early.
-        ValueError: it is no such file, or shorter or longer than its header says.
-        zlib.error: it is damaged.
+        OSError: the file cannot be read.
+        EOFError: the packed data ends early.
+        ValueError: the file is no IDX file, or its size differs from its header.
+        zlib.error: the packed data is damaged.
     """
     size = file.stat().st_size
     with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
@@ -57,10 +57,10 @@ def read_idx(file: Path) -> NDArray[np.uint8]:
             raise ValueError("no IDX file of bytes")
         shape = np.frombuffer(_exactly(stream, 4 * head[3]), dtype=">u4").astype(int).tolist()
         if prod(shape) > size * (_DEFLATE if file.suffix == ".gz" else 1):
-            raise ValueError(f"its header says {prod(shape):,} bytes, and the file has {size:,}")
+            raise ValueError(f"its header announces {prod(shape):,} bytes, and the file has {size:,}")
         array = np.frombuffer(_exactly(stream, prod(shape)), dtype=np.uint8).reshape(shape)
         if stream.read(1):
-            raise ValueError(f"it goes on behind the {prod(shape):,} bytes that its header says")
+            raise ValueError(f"it is longer than the {prod(shape):,} bytes that its header announces")
     return array
 
 

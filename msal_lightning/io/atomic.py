@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic files: a file is complete or absent."""
 
 import contextlib
 import errno
@@ -13,21 +13,21 @@ from msal_lightning.io.kill_points import kill_point
 
 _EXCLUSIVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)  # never follows a link
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-_PART = re.compile(r"\.(?P<name>.+?)(\.[0-9a-f]{8})?\.part")  # without digits: of earlier versions
+_PART = re.compile(r"\.(?P<name>.+?)(\.[0-9a-f]{8})?\.part")  # earlier versions used no digits
 
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes its place when the block ends without an error, and not otherwise.
+    """Open a file for writing that replaces ``path`` only when the block ends without an error.
 
-    The content goes into a new file beside it first, so a link at ``path`` is replaced, never written through. A kill
-    leaves that file behind, see :func:`named_by_part`.
+    The content first goes into a temporary file in the same folder, so a link at ``path`` is replaced, never written
+    through. A kill leaves the temporary file behind, see :func:`named_by_part`.
 
     Args:
-        path: of the file, its folder exists.
+        path: path of the file; its folder exists.
 
     Raises:
-        OSError: it cannot be written; a former file stays as it was.
+        OSError: the file cannot be written; a former file stays.
     """
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
@@ -48,14 +48,14 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file that is there whole or not at all, whatever happens meanwhile; text is written as UTF-8."""
+    """Write a file atomically; text is written as UTF-8."""
     data = content.encode() if isinstance(content, str) else content
     with atomic_file(path) as file:
         file.write(data)
 
 
 def open_unlinked(path: str | Path, flags: int) -> int:
-    """``os.open`` for a file that is written in place, an opener for :func:`open`.
+    """Open a file that is written in place; an opener for :func:`open`.
 
     Raises:
         OSError: ELOOP where the file is a symbolic link, whose target is not touched.
@@ -71,21 +71,21 @@ def open_unlinked(path: str | Path, flags: int) -> int:
 
 
 def named_by_part(name: str) -> str | None:
-    """The file that a temporary file was to become.
+    """Return the final name of a temporary file.
 
     Args:
-        name: of a file without its folder.
+        name: file name without its folder.
 
     Returns:
-        The name of that file; None where ``name`` is not of a temporary file.
+        The final name; None if ``name`` is not that of a temporary file.
     """
     found = _PART.fullmatch(name)
     return found["name"] if found else None
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename itself last through a power failure."""
-    if os.name == "nt":  # Windows opens no folders
+    """Make a rename survive a power failure."""
+    if os.name == "nt":  # Windows cannot open folders
         return
     handle = os.open(folder, os.O_RDONLY)
     try:

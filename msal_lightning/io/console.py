@@ -1,4 +1,4 @@
-"""rich's console, with the control characters of texts written out."""
+"""rich's console with escaped control characters in texts."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,10 +10,10 @@ from msal_lightning.io.terminal import clean
 
 
 class SafeConsole(Console):
-    """rich's own control codes are kept; those within what is shown are written out."""
+    """Keeps rich's own control codes and escapes those in the shown texts."""
 
     def __init__(self, **options: Any) -> None:
-        # a class named "[link=...]x" or ":cat:" is shown as it is
+        # no markup or emoji: a class named "[link=...]x" or ":cat:" is shown literally
         super().__init__(**{"markup": False, "emoji": False, **options})
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:  # noqa: D102
@@ -22,7 +22,7 @@ class SafeConsole(Console):
 
 
 def shared_console() -> SafeConsole:
-    """The one that all commands share."""
+    """Return the console that all commands share."""
     return _SHARED
 
 

@@ -1,4 +1,4 @@
-"""What a user sees of errors that no command expects: one sentence, and where the rest is."""
+"""One sentence for unexpected errors, and a file for their traceback."""
 
 import errno
 import os
@@ -6,9 +6,9 @@ import tempfile
 import traceback
 
 _OF_THE_DISK = {
-    errno.ENOSPC: "make room, and the same command goes on",
-    errno.EDQUOT: "make room within your quota, and the same command goes on",
-    errno.EROFS: "choose a folder that can be written",
+    errno.ENOSPC: "free disk space, and the same command resumes",
+    errno.EDQUOT: "free disk space within your quota, and the same command resumes",
+    errno.EROFS: "choose a writable folder",
     errno.EACCES: "give it to yourself, or choose another one",
     errno.EPERM: "give it to yourself, or choose another one",
     errno.ENAMETOOLONG: "choose a shorter name",
@@ -19,10 +19,10 @@ _OF_THE_DISK = {
 
 
 def disk_sentence(error: OSError) -> str | None:
-    """Put an error of the machine, a full disk or a file of somebody else, as a sentence.
+    """Describe an error of the machine, such as a full disk or a missing permission, in a sentence.
 
     Returns:
-        The sentence; None where the error may as well be a bug.
+        The sentence; None if the error may be a bug.
     """
     remedy = _OF_THE_DISK.get(error.errno or 0)
     if remedy is None:
@@ -32,10 +32,10 @@ def disk_sentence(error: OSError) -> str | None:
 
 
 def crash_sentence(error: BaseException) -> str:
-    """Write the traceback of a bug into a file of the temporary folder, and say where.
+    """Write the traceback of a bug into a file in the temporary folder, and describe the bug in a sentence.
 
     Returns:
-        The sentence, with the traceback itself where no file can be written.
+        The sentence with the file's name; with the traceback itself if no file can be written.
     """
     what = f"internal error {type(error).__name__}: {' '.join(str(error).split()) or 'without a message':.300}"
     text = "".join(traceback.format_exception(error))

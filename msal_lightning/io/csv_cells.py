@@ -1,8 +1,8 @@
-"""Cells of CSV files that no spreadsheet runs.
+"""Cells of CSV files that no spreadsheet runs as formulas.
 
 A spreadsheet computes a cell that begins with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return (OWASP, CSV
-injection), some of them also behind spaces or quotes, or in their full-width forms. An apostrophe in front makes a text
-of it. :func:`unguard` takes exactly that apostrophe away.
+injection); some spreadsheets also do so after spaces or quotes, or for full-width forms. An apostrophe in front turns
+the cell into text. :func:`unguard` removes exactly that apostrophe.
 """
 
 import re
@@ -14,35 +14,35 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|-inf|-nan", re.ASCI
 
 
 def guard(cell: Any) -> Any:
-    """A cell as it is written.
+    """Guard a cell for writing.
 
     Args:
-        cell: text, or a value of another type, which stays as it is: a negative number runs nothing.
+        cell: text; a value of another type is returned unchanged, because a negative number is no formula.
     """
     return f"'{cell}" if isinstance(cell, str) and is_run(cell) else cell
 
 
 def unguard(text: str) -> str:
-    """A cell that was read, as it was before :func:`guard`."""
+    """Undo :func:`guard` on a cell that was read."""
     return text[1:] if text.startswith("'") and is_run(text[1:]) else text
 
 
 def is_run(text: str) -> bool:
-    """Whether a spreadsheet would compute a text."""
+    """Return whether a spreadsheet would compute a text."""
     return _RUN.match(text) is not None and not _NUMBER.fullmatch(text)
 
 
 def guard_path(path: str) -> str:
-    """A path as it is written: the same file, but no formula."""
+    """Rewrite a path so that it names the same file but is no formula."""
     return f"./{path}" if is_run(path) else path
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Iterable[str] = ()) -> str:
-    """Rows as the text of a CSV file, all cells guarded; None becomes an empty field.
+    """Format rows as the text of a CSV file with guarded cells; None becomes an empty field.
 
     Args:
-        rows: column to value; a column ``path`` holds paths.
-        columns: in order; those of the rows by default.
+        rows: mappings from column to value; the column ``path`` holds paths.
+        columns: columns in order; by default those of the rows.
     """
     names = list(columns) or list(dict.fromkeys(name for row in rows for name in row))
     cells = ([guard_path(row[name]) if _is_path(name, row) else guard(row.get(name)) for name in names] for row in rows)
@@ -50,7 +50,7 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Iterable[str] = ()) -> str
 
 
 def _quoted(cell: Any) -> str:
-    """As csv.writer, which leaves a lone carriage return unquoted that csv.reader takes for a line end."""
+    """Quote like csv.writer, and also a lone carriage return, which csv.reader would read as a line end."""
     text = "" if cell is None else str(cell)
     return '"' + text.replace('"', '""') + '"' if any(c in text for c in '",\r\n') else text
 

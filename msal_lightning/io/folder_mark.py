@@ -1,6 +1,6 @@
-"""The mark of an output folder: it says which command made the folder, so that no other folder is ever written into.
+"""The mark of an output folder names the command that made it, so that commands never write into other folders.
 
-A mark says whose format a folder has, not that its content can be trusted.
+A mark identifies the format of a folder; it does not make the content trustworthy.
 """
 
 import json
@@ -14,12 +14,12 @@ from msal_lightning.io.names import name_some
 
 MARK = "msal_lightning.json"
 FORMAT = 1
-"""Of the mark; a change that an older version cannot read raises it."""
+"""Format number of the mark; a change that older versions cannot read increments it."""
 Kind = Literal["run", "sweep", "report", "query", "image cache"]
 
 
 def read_mark(folder: Path) -> dict[str, Any]:
-    """The content of a folder's mark; empty where there is none, or another program's file of that name."""
+    """Read a folder's mark; empty if there is none, or if another program wrote the file."""
     try:
         mark = json.loads((folder / MARK).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -29,15 +29,15 @@ def read_mark(folder: Path) -> dict[str, Any]:
 
 
 def write_mark(folder: Path, kind: Kind, **more: Any) -> None:
-    """Mark a folder; nothing is written where the mark says all of it already.
+    """Mark a folder; nothing is written if the mark already has this content.
 
     Args:
-        folder: exists.
-        kind: of the folder.
-        **more: further keys, plain JSON values; the other keys of a former mark stay.
+        folder: an existing folder.
+        kind: kind of the folder.
+        **more: further keys with plain JSON values; other keys of a former mark stay.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the mark cannot be written.
     """
     before = read_mark(folder)
     mark = {**before, "kind": kind, "format": before.get("format", FORMAT), **more}
@@ -48,25 +48,25 @@ def write_mark(folder: Path, kind: Kind, **more: Any) -> None:
 def check_folder(
     folder: Path, kind: Kind, option: str, made_before: Callable[[Path], bool] = lambda folder: False
 ) -> bool:
-    """Refuse an output folder that another program, another command or a person has put files into.
+    """Reject an output folder with files of another program, another command or a person.
 
     Args:
-        folder: that a command is told to write into.
-        kind: that it has to be.
-        option: that names it, for the message.
-        made_before: recognises a folder of this kind from before there were marks.
+        folder: the output folder.
+        kind: required kind.
+        option: option that names the folder, for the message.
+        made_before: recognizes a folder of this kind from a version without marks.
 
     Returns:
-        Whether it is new: missing or empty.
+        Whether the folder is new: missing or empty.
 
     Raises:
         RunError: it is no folder, or not of this kind.
-        OSError: it cannot be read.
+        OSError: the folder cannot be read.
     """
     if folder.exists() and not folder.is_dir():
         raise RunError(f"expected {option} '{folder}' to be a folder, found a file: choose another {option}")
     names = sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
-    if all(named_by_part(name) == MARK for name in names):  # what a kill before the mark leaves
+    if all(named_by_part(name) == MARK for name in names):  # a kill before the mark leaves only such files
         return True
     mark = read_mark(folder)
     if mark.get("kind") == kind and mark["format"] <= FORMAT:
@@ -89,13 +89,13 @@ def check_folder(
 def claim_folder(
     folder: Path, kind: Kind, option: str, made_before: Callable[[Path], bool] = lambda folder: False
 ) -> None:
-    """Make an output folder with its mark, or find out that it is one already.
+    """Create an output folder with its mark, or check an existing one.
 
     Args:
-        folder: see :func:`check_folder`, as the other arguments.
-        kind: that it has to be.
-        option: that names it.
-        made_before: recognises a folder from before there were marks.
+        folder: the output folder, see :func:`check_folder`.
+        kind: required kind.
+        option: option that names the folder.
+        made_before: recognizes a folder from a version without marks.
 
     Raises:
         RunError: it is no folder, or not of this kind.

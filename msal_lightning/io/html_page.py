@@ -1,4 +1,4 @@
-"""HTML pages in one file each, which need nothing else: no server and no network."""
+"""HTML pages in a single file that need no server and no network."""
 
 from importlib.resources import files
 from typing import Any
@@ -11,13 +11,14 @@ _PAGES.policies["json.dumps_kwargs"] = {"ensure_ascii": True, "allow_nan": False
 
 
 def render(package: str, name: str, title: str, data: Any) -> str:
-    """A page of ``NAME.html``, ``NAME.css`` and ``NAME.js`` in a package.
+    """Render a page from ``NAME.html``, ``NAME.css`` and ``NAME.js`` in a package.
 
     Args:
-        package: where they are.
-        name: of the three.
-        title: of the page; text.
-        data: what the script finds in ``#data``; plain JSON values, which cannot leave their ``script`` element.
+        package: package with the three files.
+        name: name of the three files.
+        title: title of the page, plain text.
+        data: data for the script in ``#data``; plain JSON values, escaped so that they cannot leave their ``script``
+            element.
     """
     folder = files(package)
     page, style, script = ((folder / f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))

@@ -1,4 +1,4 @@
-"""JSON files that may be damaged or a stranger's."""
+"""JSON files that may be damaged or from a stranger."""
 
 import json
 from pathlib import Path
@@ -7,11 +7,11 @@ from typing import Any
 from msal_lightning.io.regular_file import read_regular
 
 _LARGEST = 2**28
-"""Bytes; the record of a round with a million queried images is below."""
+"""Largest size in bytes; the record of a round with a million queried images is smaller."""
 
 
 def read_json(file: Path) -> Any:
-    """The values of a file.
+    """Read the values of a file.
 
     Raises:
         OSError: it cannot be read, or is no regular file.

@@ -5,16 +5,16 @@ import signal
 from collections import Counter
 
 ARMED = "MSAL_LIGHTNING_KILL_AT"
-"""Environment variable: the name of a kill point, or ``NAME#3`` for the third time that it is reached."""
+"""Environment variable with the name of a kill point, or ``NAME#3`` for its third time."""
 
 _reached = Counter[str]()
 
 
 def kill_point(name: str) -> None:
-    """Kill this process if a fault test has armed this instant; otherwise do nothing.
+    """Kill this process if a fault test has armed this kill point; otherwise do nothing.
 
     Args:
-        name: of the instant.
+        name: name of the kill point.
     """
     armed = os.environ.get(ARMED)
     if armed is None:

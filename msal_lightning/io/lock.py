@@ -1,4 +1,4 @@
-"""One run directory has one writer."""
+"""The lock of a run directory, so that it has only one writer."""
 
 import contextlib
 import errno
@@ -14,7 +14,7 @@ from filelock import lock_descriptor
 from msal_lightning.errors import RunError, UserError
 from msal_lightning.io.atomic import open_unlinked
 
-_TRIES = 3  # `status` holds the lock for an instant while it looks who has it
+_TRIES = 3  # `status` holds the lock for an instant while it tests it
 _PAUSE = 0.1  # seconds
 
 
@@ -23,38 +23,38 @@ class _Hold:
     """A lock of this process.
 
     Attributes:
-        file: that is locked.
-        users: objects of this process that rely on it.
+        file: the locked file.
+        users: number of objects of this process that use the lock.
     """
 
     file: int
     users: int = 1
 
 
-_held: dict[str, _Hold] = {}  # by folder
+_held: dict[str, _Hold] = {}  # locks by folder
 
 
 class DirectoryLock:
-    """Held by the process that writes into a run directory; the system frees it when that process ends.
+    """A lock for the process that writes into a run directory; the system releases it when that process ends.
 
-    Several objects of one process may hold it. Worker processes do not inherit it. Where a shared file system has no
-    locks the run goes on without one.
+    Several objects of one process may hold it. Worker processes do not inherit it. On a shared file system without
+    locks the run works without one.
 
     Args:
-        path: of the lock file; it says who holds the lock.
-        option: that names the folder.
+        path: path of the lock file, which names the holder.
+        option: option that names the folder, for the message.
     """
 
     def __init__(self, path: Path, option: str = "run_dir") -> None:
         self.path = path
         self.option = option
-        self._key: str | None = None  # of what this object holds
+        self._key: str | None = None  # key of the lock that this object holds
 
     def acquire(self) -> None:
-        """Take it, or say who has it.
+        """Acquire the lock, or report its holder.
 
         Raises:
-            RunError: another process has it, or it is a symbolic link, whose target is not touched.
+            RunError: another process holds the lock, or the file is a symbolic link, whose target is not touched.
             OSError: the file cannot be written.
         """
         if self._key is not None:
@@ -68,7 +68,7 @@ class DirectoryLock:
             return
         try:
             is_ours = _lock(file, _TRIES)
-        except OSError:  # a file system without locks: better no lock than no run
+        except OSError:  # a file system without locks: run without a lock
             os.close(file)
             return
         if not is_ours:
@@ -79,22 +79,22 @@ class DirectoryLock:
                 f"{self.option}"
             )
         _write(file, f"process {os.getpid()} on {socket.gethostname()} since {datetime.now():%Y-%m-%d %H:%M}")
-        if hold:  # of a folder that was deleted meanwhile
+        if hold:  # the folder was deleted meanwhile
             os.close(hold.file)
         _held[key] = _Hold(file)
         self._key = key
 
     def holder(self) -> str | None:
-        """Who has it, None if nobody; does not take it.
+        """Return the holder, or None; the lock is not acquired.
 
-        What a killed process left in the file counts for nothing: the lock itself is asked for.
+        The lock itself is tested, because a killed process leaves its name in the file.
         """
         try:
             file = self._open(os.O_RDWR if os.access(self.path, os.W_OK) else os.O_RDONLY)
         except (OSError, UserError):
             return None
         try:
-            said = _read(file)  # nothing after a release
+            said = _read(file)  # empty after a release
             return said if said and not _lock(file) else None
         except OSError:
             return None
@@ -102,7 +102,7 @@ class DirectoryLock:
             os.close(file)
 
     def close(self) -> None:
-        """Give it back."""
+        """Release the lock."""
         if self._key is not None and (hold := _held.get(self._key)):
             hold.users -= 1
             if not hold.users:
@@ -131,12 +131,12 @@ def _lock(file: int, tries: int = 1) -> bool:
 
 
 def _read(file: int) -> str:
-    os.lseek(file, 1, os.SEEK_SET)  # on Windows nobody else can read the first byte, which is the one that is locked
+    os.lseek(file, 1, os.SEEK_SET)  # on Windows other processes cannot read the first byte, because it is locked
     return os.read(file, 200).decode(errors="replace").strip()
 
 
 def _write(file: int, text: str) -> None:
-    with contextlib.suppress(OSError):  # a full disk: the lock holds without a name
+    with contextlib.suppress(OSError):  # on a full disk the lock works without a name
         os.ftruncate(file, 0)
         os.lseek(file, 0, os.SEEK_SET)
         os.write(file, f" {text}".encode() if text else b"")
@@ -148,5 +148,5 @@ def _leave_all() -> None:
     _held.clear()
 
 
-if hasattr(os, "register_at_fork"):  # else a worker would keep the lock of a process that was killed
+if hasattr(os, "register_at_fork"):  # otherwise a worker would keep the lock of a killed process
     os.register_at_fork(after_in_child=_leave_all)

@@ -1,4 +1,4 @@
-"""How a message names files."""
+"""Names of files in messages."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,6 @@ _NAMED = 5
 
 
 def name_some(names: Sequence[str]) -> str:
-    """The first few names, and how many more."""
+    """Return the first few names and the number of the others."""
     rest = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(f"'{name}'" for name in names[:_NAMED]) + rest

@@ -1,7 +1,7 @@
-"""Removing files by name: only what a pattern names, and never through a link.
+"""Remove files by name: only files that match a pattern, and never through a link.
 
 A pattern is a regular expression for a whole path below the folder, with ``/`` between its parts. Each module that
-writes files into a run directory declares theirs, its folder as plain text.
+writes files into a run directory declares their patterns, with folders as plain text.
 """
 
 import os
@@ -14,11 +14,11 @@ from msal_lightning.io.atomic import named_by_part
 
 
 def remove_own(folder: Path, patterns: Sequence[str]) -> None:
-    """Remove the files that patterns name, and the folders that are empty without them.
+    """Remove the files that match patterns, and folders that become empty.
 
     Args:
-        folder: in which.
-        patterns: see the module; temporary files of these files go too.
+        folder: the folder to clean.
+        patterns: see the module; temporary versions of these files are removed too.
 
     Raises:
         OSError: a file cannot be removed.
@@ -34,11 +34,11 @@ def remove_own(folder: Path, patterns: Sequence[str]) -> None:
 
 
 def remove_parts(folder: Path, patterns: Sequence[str]) -> None:
-    """Remove what a kill left of files that were being written.
+    """Remove temporary files that a kill left behind.
 
     Args:
-        folder: that nobody else writes into.
-        patterns: of the files, see the module.
+        folder: a folder without other writers.
+        patterns: patterns of the files, see the module.
     """
     for file in _files(folder, _folders(patterns)):
         if named_by_part(file.name) and _matches(file, patterns) and not (folder / file).is_symlink():
@@ -46,21 +46,21 @@ def remove_parts(folder: Path, patterns: Sequence[str]) -> None:
 
 
 def others(folder: Path, patterns: Sequence[str]) -> list[str]:
-    """What no pattern names, in order: files in the folders of patterns, and other entries of the folder itself."""
+    """List, in order, entries that match no pattern: files in the patterns' folders, and entries of the folder."""
     inside = _folders(patterns)
     found = [str(file) for file in _files(folder, inside) if not _matches(file, patterns)]
     return sorted([*found, *(f"{p.name}/" for p in folder.iterdir() if _is_folder(p) and p.name not in inside)])
 
 
 def refuse_linked_folders(folder: Path, patterns: Sequence[str]) -> None:
-    """Refuse a folder whose parts lie elsewhere: writing into them would change files outside.
+    """Reject a folder with linked sub-folders, because writing into these would change files elsewhere.
 
     Args:
-        folder: may be a link itself.
-        patterns: of the files in it, see the module.
+        folder: the folder, which may itself be a link.
+        patterns: patterns of the files in it, see the module.
 
     Raises:
-        RunError: which one is a link.
+        RunError: a sub-folder is a link.
     """
     for name in sorted(_folders(patterns)):
         if (folder / name).is_symlink():
@@ -80,7 +80,7 @@ def _folders(patterns: Sequence[str]) -> set[str]:
 
 
 def _files(folder: Path, inside: set[str]) -> Iterator[PurePosixPath]:
-    """Files and links, relative: of the folder itself, and below some of its folders."""
+    """Yield relative paths of files and links in the folder itself and below some of its sub-folders."""
     for path, folders, files in os.walk(folder):
         here = Path(path)
         links = [name for name in folders if (here / name).is_symlink()]  # os.walk does not follow them

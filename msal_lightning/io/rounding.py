@@ -1,17 +1,17 @@
-"""One rounding rule for every number that is shown, the one of JavaScript's ``toFixed`` in the report's page."""
+"""One rounding rule for all shown numbers: the rule of JavaScript's ``toFixed`` in the report's page."""
 
 import math
 from decimal import ROUND_HALF_UP, Decimal
 
 
 def fixed(value: float, digits: int) -> str:
-    """Decimal digits of a number; what lies exactly in the middle is rounded away from zero.
+    """Format a number with decimal digits; an exact half is rounded away from zero.
 
-    Python's own ``format`` rounds the middle to the even digit: 0.125 would be 0.12 here and 0.13 in the page.
+    Python's ``format`` rounds an exact half to the even digit: 0.125 would be 0.12 here and 0.13 in the page.
 
     Args:
-        value: may be NaN or infinite, which stay words.
-        digits: behind the point.
+        value: the number; NaN and infinity become words.
+        digits: number of digits after the point.
 
     Example:
         >>> fixed(0.125, 2), fixed(-0.375, 2), fixed(0.5, 0)

@@ -1,4 +1,4 @@
-"""Output on terminals of any kind: those that know ASCII alone, and none at all."""
+"""Output on any terminal, including ASCII terminals and no terminal."""
 
 import codecs
 import os
@@ -12,16 +12,16 @@ _HANDLER = "msal_lightning.plain"
 
 
 def make_output_safe() -> None:
-    """Let every character be printed: one that the terminal lacks is put in ASCII, or written out by its number.
+    """Make every character printable: characters that the terminal lacks become ASCII or their number.
 
-    A process that was started without standard output or error gets one that goes nowhere.
+    A process without standard output or error gets a stream that discards its text.
     """
     codecs.register_error(_HANDLER, _plain)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - for the whole process
-        elif hasattr(stream, "reconfigure"):  # a notebook's has none, and knows all characters
+        elif hasattr(stream, "reconfigure"):  # a notebook's stream lacks the method and prints all characters
             stream.reconfigure(errors=_HANDLER)
 
 

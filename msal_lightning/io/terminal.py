@@ -1,4 +1,4 @@
-"""All that is printed goes through here: what comes from files and names cannot steer the terminal."""
+"""Safe printing: texts from files and names cannot control the terminal."""
 
 import re
 import sys
@@ -11,21 +11,21 @@ _STEERS = re.compile(
 
 
 def clean(text: str) -> str:
-    r"""A text whose control characters are written out: ESC becomes ``\x1b``.
+    r"""Escape the control characters of a text: ESC becomes ``\x1b``.
 
     Args:
-        text: with names of files, runs and classes, or anything else that a file may hold.
+        text: any text, for example with names of files, runs and classes.
     """
     return _STEERS.sub(_written_out, text)
 
 
 def say(*words: object, file: IO[str] | None = None, flush: bool = False) -> None:
-    """``print`` without control characters.
+    """Print without control characters.
 
     Args:
-        words: to be printed, with spaces between.
-        file: standard output by default.
-        flush: at once.
+        words: words to print, separated by spaces.
+        file: stream; standard output by default.
+        flush: whether to flush the stream.
     """
     print(clean(" ".join(map(str, words))), file=file or sys.stdout, flush=flush)
 

@@ -1,4 +1,4 @@
-"""Plain values of a file, checked against the annotations of the dataclass that they fill."""
+"""Check plain values of a file against the type annotations of their dataclass."""
 
 import math
 import typing
@@ -10,10 +10,10 @@ from typing import Any, Union, get_args, get_origin
 
 
 def check_types(made: Any) -> None:
-    """Check all fields of a dataclass instance, and of those within it.
+    """Check all fields of a dataclass instance, including nested instances.
 
     Raises:
-        TypeError: a field holds another type than it says, or a number that is none.
+        TypeError: a field has another type than its annotation, or holds NaN or infinity.
     """
     for name, hint in _hints(made.__class__).items():
         if not _fits(getattr(made, name), hint):

@@ -2,11 +2,11 @@
 
 
 def counted(number: int, noun: str) -> str:
-    """A number with its noun: ``1 image``, ``2,400 images``, ``2 classes``, ``3 queries``.
+    """Return a number with its noun: ``1 image``, ``2,400 images``, ``2 classes``, ``3 queries``.
 
     Args:
-        number: how many.
-        noun: the word for one.
+        number: the number.
+        noun: the noun in the singular.
     """
     if number == 1:
         return f"1 {noun}"

@@ -1,7 +1,7 @@
-"""The one YAML reader: plain values only, and limits on what a file may make of itself.
+"""The only YAML reader: it reads plain values, with limits on their size.
 
-A few lines of anchors can stand for billions of values, or for themselves; deep brackets exhaust the stack. All of it
-raises :class:`yaml.YAMLError`, so that a reader has one error to turn into a sentence.
+A few lines of anchors can stand for billions of values or for themselves, and deep brackets exhaust the stack. All such
+files raise :class:`yaml.YAMLError`, so callers handle only one error.
 """
 
 from collections.abc import Iterator
@@ -14,15 +14,15 @@ from msal_lightning.io.regular_file import TooLargeError, read_regular
 
 _LARGEST = 2**20
 """Bytes of a file; a resolved configuration has about 3,000."""
-_MOST_NODES = 100_000  # with aliases written out; 10,000 class names are far below
+_MOST_NODES = 100_000  # with expanded aliases; 10,000 class names are far below
 _DEEPEST = 60  # levels; a configuration has about eight
 
 
 class LimitError(yaml.YAMLError):
-    """The file is larger, deeper or more than its text shows, or says something twice.
+    """The file is too large or too deep, stands for too many values, or has a key twice.
 
     Attributes:
-        problem: what it is.
+        problem: description of the problem.
     """
 
     def __init__(self, problem: str) -> None:
@@ -31,10 +31,10 @@ class LimitError(yaml.YAMLError):
 
 
 def read_yaml(file: Path) -> Any:
-    """The plain values of a file.
+    """Read the plain values of a file.
 
     Args:
-        file: its path; UTF-8.
+        file: path of a file in UTF-8.
 
     Raises:
         OSError: it cannot be read, or is no regular file.
@@ -58,10 +58,10 @@ def read_bytes(file: Path) -> bytes:
 
 
 def load_yaml(text: str) -> Any:
-    """The plain values of a text.
+    """Read the plain values of a text.
 
     Raises:
-        yaml.YAMLError: as :func:`read_yaml`.
+        yaml.YAMLError: see :func:`read_yaml`.
     """
     loader = yaml.SafeLoader(text)
     try:
@@ -73,14 +73,14 @@ def load_yaml(text: str) -> Any:
         return loader.construct_document(node)
     except RecursionError:
         raise LimitError(f"more than {_DEEPEST} levels") from None
-    except (ValueError, OverflowError, TypeError, AttributeError) as error:  # a date of month 13, an endless number
+    except (ValueError, OverflowError, TypeError, AttributeError) as error:  # for example a date with month 13
         raise LimitError(f"a value that is none: {' '.join(str(error).split()):.80}") from None
     finally:
         loader.dispose()
 
 
 def _check_keys(node: yaml.Node) -> None:
-    """Refuse a key that stands twice: YAML forbids it, and the last one would win without a word."""
+    """Reject duplicate keys: YAML forbids them, and the last one would win silently."""
     if isinstance(node, yaml.MappingNode):
         lines: dict[str, int] = {}
         for key, _ in node.value:
@@ -89,20 +89,20 @@ def _check_keys(node: yaml.Node) -> None:
             line = key.start_mark.line + 1
             if key.value in lines:
                 twice = f"in lines {lines[key.value]} and {line}" if line > lines[key.value] else f"in line {line}"
-                raise LimitError(f"the key '{key.value}' stands twice, {twice}")
+                raise LimitError(f"the key '{key.value}' occurs twice, {twice}")
             lines[key.value] = line
     for child in _children(node):
         _check_keys(child)
 
 
 def _check_size(root: yaml.Node) -> None:
-    """Count what the aliases stand for without writing them out."""
+    """Count the values behind aliases without expanding them."""
     sizes: dict[int, int] = {}
     within: set[int] = set()
 
     def size(node: yaml.Node, depth: int) -> int:
         if id(node) in within:
-            raise LimitError("an anchor that holds itself")
+            raise LimitError("an anchor that contains itself")
         if depth > _DEEPEST:
             raise LimitError(f"more than {_DEEPEST} levels")
         if id(node) not in sizes:

@@ -1,1 +1,1 @@
-"""What a fit needs beside Lightning's Trainer."""
+"""Needs of a fit beyond Lightning's Trainer."""

@@ -1,4 +1,4 @@
-"""Callbacks that a loop refuses, because it does their work itself or because no two runs would be the same."""
+"""Callbacks that the loop rejects, because it does their work or because they make results irreproducible."""
 
 from collections.abc import Iterable
 
@@ -30,13 +30,13 @@ _REFUSED: tuple[tuple[type, str], ...] = (
 
 
 def check_callbacks(callbacks: Iterable[object]) -> None:
-    """Find what cannot work before anything is trained.
+    """Check the user's callbacks before anything is trained.
 
     Args:
-        callbacks: of the user.
+        callbacks: the user's callbacks.
 
     Raises:
-        ConfigError: one of them is refused, or is no callback.
+        ConfigError: a callback is rejected, or is no callback.
     """
     for callback in callbacks:
         name = type(callback).__name__
@@ -47,24 +47,24 @@ def check_callbacks(callbacks: Iterable[object]) -> None:
             )
         for refused, why in _REFUSED:
             if isinstance(callback, refused):
-                raise ConfigError(f"expected trainer.callbacks without {name}, since {why}")
+                raise ConfigError(f"expected trainer.callbacks without {name}, because {why}")
         if isinstance(callback, Timer) and callback.time_remaining() is not None:
             raise ConfigError(
-                "trainer.max_time, or a Timer with a duration, ends a fit by the clock, so that no two runs give the "
-                "same: set trainer.max_epochs or trainer.max_steps"
+                "trainer.max_time, or a Timer with a duration, ends a fit by the clock, so results cannot be "
+                "reproduced: set trainer.max_epochs or trainer.max_steps"
             )
         if isinstance(callback, EarlyStopping):
             check_monitor(f"trainer.callbacks: {name}", callback.monitor)
 
 
 def check_trainer(trainer: Trainer) -> None:
-    """Find options of a Trainer that end in a division by zero, or in nothing, inside its fit.
+    """Check options of a Trainer that would make a fit fail or do nothing.
 
     Args:
-        trainer: with the user's callbacks.
+        trainer: a Trainer with the user's callbacks.
 
     Raises:
-        ConfigError: an option that cannot work.
+        ConfigError: an option does not work.
     """
     check_callbacks(callback for callback in _callbacks(trainer) if not type(callback).__module__.startswith("msal_"))
     if trainer.accumulate_grad_batches < 1:
@@ -97,14 +97,14 @@ def _callbacks(trainer: Trainer) -> list[Callback]:
 
 
 def check_monitor(where: str, monitor: str) -> None:
-    """Refuse what is not measured while a model trains.
+    """Reject metrics that are not measured during training.
 
     Args:
-        where: the key and the class that asks for it.
+        where: the key and the class that use the metric.
         monitor: name of a metric.
 
     Raises:
-        ConfigError: it is of a validation or test set.
+        ConfigError: the metric belongs to a validation or test set.
     """
     if monitor.startswith(("val", "test")):
         raise ConfigError(

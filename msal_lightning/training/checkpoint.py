@@ -1,4 +1,4 @@
-"""Where an interrupted fit goes on: a checkpoint between epochs and after the last, whole or not at all."""
+"""Checkpoints from which an interrupted fit resumes: atomic, between epochs and after the last one."""
 
 import time
 import zipfile
@@ -20,23 +20,23 @@ from msal_lightning.io.kill_points import kill_point
 from msal_lightning.training.fit_log import open_rows
 from msal_lightning.training.outside_state import OutsideState
 
-_KEY = "msal_lightning"  # of our entry in a checkpoint
+_KEY = "msal_lightning"  # key of our entry in a checkpoint
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and renames it.
+    """Writes a checkpoint to a temporary file and renames it.
 
-    A write that fails, on a full disk for example, leaves the former file as it was. It is not raised, since other
-    processes wait for the end of the write, but kept.
+    If a write fails, for example on a full disk, the former file stays. The error is stored and not raised, because
+    other processes wait for the end of the write.
 
     Attributes:
-        failed: why the last write failed; None where it did not.
+        failed: reason why the last write failed; None if it succeeded.
     """
 
     failed: str | None = None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Called by Lightning on the process that writes."""
+        """Write a checkpoint; Lightning calls this on the writing process."""
         path = Path(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,21 +56,21 @@ def _reason(error: BaseException) -> str:
 
 
 def save_atomically(trainer: Trainer) -> None:
-    """Let a Trainer write its checkpoints by :class:`AtomicCheckpointIO`, unless it was given a plugin for that."""
+    """Make a Trainer write its checkpoints with :class:`AtomicCheckpointIO`, unless the user chose another plugin."""
     if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
         trainer.strategy.checkpoint_io = AtomicCheckpointIO()
 
 
 @dataclass(frozen=True)
 class SavedFit:
-    """A fit that was interrupted.
+    """A saved fit that was interrupted.
 
     Attributes:
-        attempt: which one at this round.
-        epochs: done.
-        seconds: that they took.
-        rows: what was logged in them.
-        ended: the fit had come to its end, and all hooks of it had run.
+        attempt: attempt at this round, from 0.
+        epochs: number of finished epochs.
+        seconds: duration of these epochs.
+        rows: log of these epochs.
+        ended: whether the fit had ended and all its hooks had run.
     """
 
     attempt: int
@@ -81,30 +81,30 @@ class SavedFit:
 
 
 def load_checked(path: Path) -> dict[str, Any]:
-    """Read a checkpoint without running anything in it.
+    """Read a checkpoint without running code in it.
 
     Raises:
-        ValueError: a byte of it has changed.
-        Exception: whatever a damaged or foreign file makes of itself.
+        ValueError: a checksum is wrong.
+        Exception: a damaged or foreign file may raise anything.
     """
     check_zip(path)
     with zipfile.ZipFile(path) as archive:
-        if bad := archive.testzip():  # torch does not look at the checksums
+        if bad := archive.testzip():  # torch does not verify checksums
             raise ValueError(f"wrong checksum of {bad}")
     checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return checkpoint
 
 
 def read_fit(path: Path, origin: Mapping[str, Any], former_config: str | None = None) -> SavedFit | str | None:
-    """Look whether a fit can go on.
+    """Read a saved fit if it can be resumed.
 
     Args:
-        path: of the checkpoint.
-        origin: round, split, configuration and number of processes of the fit to go on with.
+        path: path of the checkpoint.
+        origin: round, split, configuration and number of processes of the fit to resume.
         former_config: the digest by which an older version knew the same configuration.
 
     Returns:
-        How far it came; why it cannot be used; None where there is none, or one of a round that is finished.
+        The saved fit; or the reason why it cannot be used; None if there is none, or if its round is finished.
     """
     if not path.exists():
         return None
@@ -114,13 +114,13 @@ def read_fit(path: Path, origin: Mapping[str, Any], former_config: str | None = 
         epochs = int(checkpoint["epoch"]) + 1
         ended = entry.pop("weights", None) is not None
         saved = SavedFit(entry.pop("attempt"), epochs, entry.pop("seconds"), entry.pop("rows"), ended)
-    except Exception as error:  # whatever a damaged or foreign file makes of itself
+    except Exception as error:  # a damaged or foreign file may raise anything
         return f"is damaged or not from this program ({type(error).__name__})"
     if former_config and entry.get("config") == former_config:
         entry["config"] = origin["config"]
     if entry.get("round", 0) < origin["round"] and entry.get("config") == origin["config"]:
         return None
-    entry.setdefault("data", origin.get("data"))  # older versions did not keep it
+    entry.setdefault("data", origin.get("data"))  # older versions did not store it
     if differs := [name for name in origin if entry.get(name) != origin[name]]:
         return f"belongs to another run (its {', '.join(differs)} differ)"
     return saved
@@ -129,40 +129,40 @@ def read_fit(path: Path, origin: Mapping[str, Any], former_config: str | None = 
 def resume_fit(
     trainer: Trainer, model: LightningModule, data: LightningDataModule, path: Path, saved: SavedFit
 ) -> None:
-    """Go on with an interrupted fit.
+    """Resume an interrupted fit.
 
     Args:
-        trainer: of the round.
-        model: with fresh weights.
-        data: of the round.
-        path: of the checkpoint.
-        saved: what :func:`read_fit` found there.
+        trainer: the round's Trainer.
+        model: a model with fresh weights.
+        data: the run's data module.
+        path: path of the checkpoint.
+        saved: result of :func:`read_fit`.
     """
     if saved.ended:
-        trainer.fit_loop.max_epochs = saved.epochs  # however it ended: there is no epoch left
-    trainer.fit(model, datamodule=data, ckpt_path=path, weights_only=True)  # weights_only: nothing in the file is run
-    if saved.ended:  # hooks at the start and the end of a fit have run for the second time
+        trainer.fit_loop.max_epochs = saved.epochs  # the fit had ended, so no epoch is left
+    trainer.fit(model, datamodule=data, ckpt_path=path, weights_only=True)  # weights_only: no code in the file is run
+    if saved.ended:  # hooks at the start and the end of the fit have run twice
         model.load_state_dict(load_checked(path)[_KEY]["weights"])
 
 
 class FitCheckpoint(Checkpoint):
-    """Saves the fit between two epochs, and after its end, when enough time has passed since the last time.
+    """Saves the fit between two epochs, and after its end, if enough time has passed since the last save.
 
-    Between two epochs is before any hook of the second one has run. At the end of the first one Lightning has yet to
-    step ReduceLROnPlateau. The end of the last epoch is not saved, since Lightning would not run the hooks that follow
-    it in a resumed fit: averaged weights, for example, would be lost.
+    It saves before any hook of the second epoch has run; earlier, Lightning would not have stepped ReduceLROnPlateau.
+    It does not save at the end of the last epoch, because Lightning would not run the following hooks in a resumed fit:
+    averaged weights, for example, would be lost.
 
     Args:
-        path: of the file.
-        seconds: between two saves, at least.
-        origin: what tells this fit from any other, see :func:`read_fit`.
-        attempt: which one at this round.
-        before: the interrupted fit that this one goes on with.
+        path: path of the file.
+        seconds: minimum time between two saves.
+        origin: properties that identify this fit, see :func:`read_fit`.
+        attempt: attempt at this round, from 0.
+        before: the interrupted fit that this fit resumes.
 
     Attributes:
-        rows: what was logged in the epochs so far.
-        failed: why the last save failed; None where it did not.
-        unsaved: the callback whose state cannot be saved, for which nothing is.
+        rows: log of the epochs so far.
+        failed: reason why the last save failed; None if it succeeded.
+        unsaved: a callback whose state cannot be saved; then the fit is not saved at all.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class FitCheckpoint(Checkpoint):
         self.rows = list(before.rows) if before else []
 
     def attach(self, trainer: Trainer) -> None:
-        """Let the Trainer call this before any other callback at the start of an epoch."""
+        """Make the Trainer call this before any other callback at the start of an epoch."""
         self._outside_state = OutsideState(trainer)
         trainer.callbacks.insert(0, _EpochStart(self))  # type: ignore[attr-defined]
         resume_between_epochs(trainer)
@@ -191,14 +191,14 @@ class FitCheckpoint(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         if self._saving is None:
-            return  # what Lightning saves when SLURM takes the machine away
+            return  # Lightning's own save when SLURM ends the job
         if self._between is not None:
             checkpoint["loops"]["fit_loop"] = self._between
         checkpoint["epoch"] = self._epochs - 1
         checkpoint[_KEY] = self._saving
 
     def state_dict(self) -> dict[str, Any]:
-        """Whether another callback had asked for the end of the fit, which Lightning does not keep."""
+        """Save whether another callback has requested the end of the fit; Lightning does not store it."""
         return {"stop": self._stop}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:  # noqa: D102
@@ -208,16 +208,16 @@ class FitCheckpoint(Checkpoint):
         trainer.should_stop = self._stop
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note what was logged: Lightning gives it to the logger after this hook, and a kill may come before."""
+        """Copy the log, because a kill may come before Lightning passes it to the logger after this hook."""
         kill_point("epoch end")
         row = {name: float(value) for name, value in trainer.logged_metrics.items()}
         self.rows += [*open_rows(trainer), {**row, "epoch": trainer.current_epoch, "step": trainer.global_step - 1}]
         self._between, self._epochs = trainer.fit_loop.state_dict(), trainer.current_epoch + 1
 
     def keep_constants(self, model: LightningModule) -> None:
-        """Called before the other callbacks' ends of the fit, some of which average all buffers.
+        """Store constant buffers before other callbacks end the fit, because some of them average all buffers.
 
-        An average of equal values is rounded, and what is not persistent is in no checkpoint.
+        An average of equal values is rounded, and buffers that are not persistent are in no checkpoint.
         """
         persistent = model.state_dict()
         self._constants = {name: b.clone() for name, b in model.named_buffers() if name not in persistent}
@@ -228,19 +228,19 @@ class FitCheckpoint(Checkpoint):
                 buffer.copy_(self._constants[name])
 
     def save_between_epochs(self, trainer: Trainer) -> None:
-        """Called before an epoch begins."""
+        """Save before an epoch begins."""
         if self._between is not None:
             self._save(trainer, {})
 
     def save_ended(self, trainer: Trainer) -> None:
-        """Called after a fit has ended, with all that its hooks did to the weights."""
+        """Save after a fit and all its hooks have ended."""
         kill_point("fit ended")
         self._between = None
         assert trainer.lightning_module is not None
         self._save(trainer, {"weights": trainer.lightning_module.state_dict()})
 
     def _save(self, trainer: Trainer, more: dict[str, Any]) -> None:
-        """On all processes or on none."""
+        """Save on all processes or on none."""
         now = time.monotonic()
         if not trainer.strategy.broadcast(now - self._saved >= self.seconds):
             return
@@ -257,7 +257,7 @@ class FitCheckpoint(Checkpoint):
 
 
 class _EpochStart(Callback):
-    """The first of all callbacks, as a Checkpoint is the last."""
+    """Runs before all other callbacks; a Checkpoint runs after them."""
 
     def __init__(self, checkpoint: FitCheckpoint) -> None:
         self._checkpoint = checkpoint

@@ -1,4 +1,4 @@
-"""Versions, device and threads of a round: equal ones give equal results, others nearly equal ones."""
+"""Versions, device and threads of a round: equal environments give equal results, others nearly equal results."""
 
 import platform
 from collections.abc import Mapping, Sequence
@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
 COMPARED = ("msal_lightning", "lightning", "torch", "device", "precision", "processes", "threads")
-"""Whatever of an environment may change the last digits of a result."""
+"""Entries of an environment that may change the last digits of a result."""
 
 
 def environment(trainer: "Trainer") -> dict[str, str]:
-    """What a record keeps of the machine and the libraries."""
-    import torch  # not above: `report` compares environments without it
+    """Return the machine and the library versions for a record."""
+    import torch  # imported here, because `report` compares environments without torch
 
     packages = {name: version(name) for name in ("msal_lightning", "lightning", "torch")}
     device = trainer.strategy.root_device
@@ -30,11 +30,12 @@ def environment(trainer: "Trainer") -> dict[str, str]:
 
 
 def say_changed_environment(before: Mapping[str, str], now: Mapping[str, str]) -> str | None:
-    """One line that names what differs; None where nothing does.
+    """Return a line that names the differences; None if there are none.
 
     Args:
-        before: of the last finished round; records of older versions lack some entries, which are not compared.
-        now: of this process.
+        before: environment of the last finished round; records of older versions lack some entries, which are not
+            compared.
+        now: environment of this process.
     """
     known = [key for key in COMPARED if key in before and key in now]
     changed = [f"{key} {before[key]} (now {now[key]})" for key in known if before[key] != now[key]]
@@ -47,7 +48,7 @@ def say_changed_environment(before: Mapping[str, str], now: Mapping[str, str]) -
 
 
 def say_mixed_environments(environments: Sequence[Mapping[str, str]]) -> str | None:
-    """One sentence that names what differs among the rounds of a comparison; None where nothing does."""
+    """Return a sentence that names the differences among compared rounds; None if there are none."""
     values = {key: sorted({found[key] for found in environments if key in found}) for key in COMPARED}
     mixed = [f"{key} ({', '.join(found)})" for key, found in values.items() if len(found) > 1]
     return (

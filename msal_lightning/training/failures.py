@@ -1,4 +1,4 @@
-"""What the machine does to a run, said in one sentence."""
+"""Failures of the machine and of options, reported in one sentence."""
 
 import re
 import time
@@ -10,45 +10,43 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from msal_lightning.errors import UserError
 
-# What Lightning and torch raise without an exception class of their own, about an option that a user has set
+# Messages of Lightning and torch about options, which have no exception class of their own
 _ABOUT_OPTIONS = re.compile(r"Early stopping conditioned on metric|Tried to step \d+ times|SWA |gradient clipping")
 _SIGNAL_COMES = 0.2  # seconds
 
 
 @contextmanager
 def explained(num_workers: int) -> Iterator[None]:
-    """Turn a killed loader worker and a full device memory into a user's error; the finished rounds are recorded.
+    """Convert a killed loader worker and a full device memory into UserError; finished rounds are recorded.
 
     Args:
-        num_workers: processes that read images.
+        num_workers: number of processes that read images.
 
     Raises:
-        UserError: one of the two happened.
+        UserError: a worker was killed, or the device is out of memory.
     """
     try:
         yield
     except torch.OutOfMemoryError as error:
         raise UserError(
-            f"the device ran out of memory ({str(error).partition('. ')[0]}): lower data.eval_batch_size, and "
-            "the same command goes on, or data.batch_size, with another run_dir"
+            f"the device ran out of memory ({str(error).partition('. ')[0]}): lower data.eval_batch_size, and the same "
+            "command resumes the run; or lower data.batch_size, with another run_dir"
         ) from error
     except (RuntimeError, ConnectionError, EOFError) as error:
         if not num_workers or not is_lost_worker(error):
             raise
-        time.sleep(
-            _SIGNAL_COMES
-        )  # Ctrl-C and the end of a job go to all processes of a group, to workers first perhaps
+        time.sleep(_SIGNAL_COMES)  # Ctrl-C and the end of a job reach all processes of a group, perhaps workers first
         raise UserError(
-            "a process that reads images was killed, by the system when memory is short: lower data.num_workers or "
-            "make room, and the same command goes on"
+            "a process that reads images was killed, probably because memory is short: lower data.num_workers or free "
+            "memory, and the same command resumes the run"
         ) from error
 
 
 def is_lost_worker(error: BaseException | None) -> bool:
-    """Whether an error says that a process that reads images is gone.
+    """Return whether an error means that a process that reads images is gone.
 
-    A worker that dies while Lightning makes its iterator shows as an error of Lightning's own clean-up: the first one,
-    which it was handling, tells.
+    If a worker dies while Lightning makes its iterator, Lightning's clean-up raises another error; the first error in
+    its context is decisive.
     """
     while error is not None:
         if isinstance(error, ConnectionError | EOFError):
@@ -61,13 +59,13 @@ def is_lost_worker(error: BaseException | None) -> bool:
 
 @contextmanager
 def refused_by_lightning(*also: type[Exception]) -> Iterator[None]:
-    """Turn what Lightning says about options of the Trainer, callbacks and schedules into a user's error.
+    """Convert Lightning's errors about options of the Trainer, callbacks and schedules into UserError.
 
     Args:
-        *also: further exceptions that are about options here; a Trainer's constructor raises many kinds.
+        *also: further exception classes that concern options; a Trainer's constructor raises many kinds.
 
     Raises:
-        UserError: an option cannot work.
+        UserError: an option does not work.
     """
     try:
         yield
@@ -77,11 +75,11 @@ def refused_by_lightning(*also: type[Exception]) -> Iterator[None]:
         if not isinstance(error, (MisconfigurationException, *also)) and not _ABOUT_OPTIONS.search(str(error)):
             raise
         said = " ".join(str(error).split()).rstrip(".")
-        if found := re.search(r"Errors: - (.+?) - (?:Not a valid|Expected) ", said):  # of the options' parser
+        if found := re.search(r"Errors: - (.+?) - (?:Not a valid|Expected) ", said):  # from the options' parser
             said = found[1]
-        remedy = "change trainer.*, or what it names"
+        remedy = "change trainer.*, or the class that it names"
         if "ntasks" in said:
             remedy = "start the command with srun, or unset SLURM_NTASKS in an interactive shell"
-        if "Timer(duration=" in said:  # a duration that could be read is refused too
+        if "Timer(duration=" in said:  # valid durations are rejected too
             said, remedy = f"trainer.max_time: {said}", "leave it out, and set trainer.max_epochs or trainer.max_steps"
-        raise UserError(f"Lightning refuses an option ({said}): {remedy}") from error
+        raise UserError(f"Lightning rejects an option ({said}): {remedy}") from error

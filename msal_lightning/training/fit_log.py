@@ -1,4 +1,4 @@
-"""What a fit logs: rows in ``fits/KKK/metrics.csv``, and epochs to whoever is told of them."""
+"""The log of a fit: rows in ``fits/KKK/metrics.csv``, and a call for each epoch."""
 
 import csv
 import errno
@@ -10,21 +10,21 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger, Logger
 
 Row = dict[str, float]
-"""What a fit logs in one call, with its ``step``; at the end of an epoch with ``epoch`` too."""
+"""Values of one log call, with their ``step``; at the end of an epoch also with ``epoch``."""
 FILES = (r"fits/[0-9]{3,}/(metrics\.csv|hparams\.yaml)",)
-"""Of a run directory, see :mod:`~msal_lightning.io.own_files`."""
+"""Patterns of these files, see :mod:`~msal_lightning.io.own_files`."""
 
 
 class FitLog(Logger):
-    """The logger of one fit: its CSV file, and behind ``trainer.logger`` whatever the tracker offers to callbacks.
+    """The logger of one fit: it writes the CSV file, and offers the tracker's logger to callbacks.
 
     Args:
-        folder: of the run.
+        folder: the run directory.
         round: k.
-        rows: what the interrupted fit that is resumed had logged; none for a new one.
+        rows: log of the interrupted fit that is resumed; empty for a new fit.
         on_epoch: called with the rows of each epoch at its end.
-        failed: called with the reason when the file cannot be written.
-        behind: gives the tracker's logger; None where it has none.
+        failed: called with the reason if the file cannot be written.
+        behind: returns the tracker's logger; None if it has none.
     """
 
     def __init__(
@@ -45,9 +45,12 @@ class FitLog(Logger):
         try:
             if self._folder.is_symlink():
                 raise OSError(errno.ELOOP, f"'{self._folder}' is a symbolic link")
-            for name in ("metrics.csv", "hparams.yaml"):  # CSVLogger warns of the one and would write through links
+            for name in (
+                "metrics.csv",
+                "hparams.yaml",
+            ):  # CSVLogger warns about an existing file and would write through links
                 (self._folder / name).unlink(missing_ok=True)
-            # 1: each row is on disk at once
+            # 1: each row is written at once
             logger = CSVLogger(folder, name="fits", version=self._folder.name, flush_logs_every_n_steps=1)
             logger.experiment.metrics = [dict(row) for row in rows]
             self._csv = logger
@@ -59,11 +62,11 @@ class FitLog(Logger):
 
     @property
     def open_rows(self) -> list[Row]:
-        """What callbacks have logged since the last epoch ended."""
+        """Return the rows that callbacks have logged since the last epoch ended."""
         return list(self._open)
 
     def epoch_ends(self) -> None:
-        """The next row that has ``epoch`` is the last one of this epoch."""
+        """Note that the next row with ``epoch`` is the last row of this epoch."""
         self._ending = True
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:  # noqa: D102
@@ -82,7 +85,7 @@ class FitLog(Logger):
                 self._lose(error)
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """The run directory has the whole configuration."""
+        """Do nothing, because the run directory has the whole configuration."""
 
     def save(self) -> None:  # noqa: D102
         if self._csv:
@@ -92,7 +95,7 @@ class FitLog(Logger):
                 self._lose(error)
 
     def finalize(self, status: str) -> None:
-        """The end of a fit, and after it of the passes over test set and pool, which are no epochs."""
+        """Flush the rows at the end of a fit; ignore the later ends of the passes over test set and pool."""
         self._fitting = False
         self.save()
 
@@ -114,19 +117,19 @@ class FitLog(Logger):
 
     @property
     def experiment(self) -> Any:
-        """Of the tracker's logger, of the CSV file where there is none."""
+        """The experiment of the tracker's logger, or of the CSV logger if there is none."""
         behind = self._behind() or self._csv
         return getattr(behind, "experiment", None)
 
     def __getattr__(self, name: str) -> Any:
-        """For callbacks that log images or text: what the tracker's logger has beyond a plain one."""
+        """Forward further methods of the tracker's logger, for callbacks that log images or text."""
         if name.startswith("_") or (behind := self._behind()) is None:
             raise AttributeError(f"the logger of this run has no '{name}'")
         return getattr(behind, name)
 
 
 class EndOfEpochs(Callback):
-    """Tells the :class:`FitLog` that an epoch ends: Lightning logs its values only after this hook."""
+    """Notifies the :class:`FitLog` of the end of an epoch; Lightning logs its values only after this hook."""
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
         for log in trainer.loggers:
@@ -135,17 +138,17 @@ class EndOfEpochs(Callback):
 
 
 def open_rows(trainer: Trainer) -> list[Row]:
-    """What callbacks of a Trainer have logged in the epoch in progress; none on other processes than the first."""
+    """Return the rows that a Trainer's callbacks have logged in the current epoch; empty except on rank 0."""
     return [row for log in trainer.loggers if isinstance(log, FitLog) for row in log.open_rows]
 
 
 def fit_folder(folder: Path, round: int) -> Path:
-    """Of the fit of a round, below that of the run."""
+    """Return the folder of a round's fit, below the run directory."""
     return folder / "fits" / f"{round:03d}"
 
 
 def split_epochs(rows: Iterable[Row]) -> list[list[Row]]:
-    """Rows by epoch; one without ``epoch`` belongs to the next that has it."""
+    """Group rows by epoch; a row without ``epoch`` belongs to the next row with it."""
     epochs: dict[float, list[Row]] = {}
     waiting: list[Row] = []
     for row in rows:
@@ -157,15 +160,15 @@ def split_epochs(rows: Iterable[Row]) -> list[list[Row]]:
 
 
 def read_fit_epochs(folder: Path, round: int, test_metrics: Iterable[str]) -> list[list[Row]]:
-    """The epochs of a finished fit, from its file.
+    """Read the epochs of a finished fit from its file.
 
     Args:
-        folder: of the run.
+        folder: the run directory.
         round: k.
-        test_metrics: names of what was logged by the test after it, and is no part of it.
+        test_metrics: names of metrics that the later test logged; they are left out.
 
     Returns:
-        Rows by epoch; none where the file is gone or damaged.
+        Rows by epoch; empty if the file is missing or damaged.
     """
     no_epochs = {*test_metrics, "epoch", "step"}
     try:

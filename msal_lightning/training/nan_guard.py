@@ -1,4 +1,4 @@
-"""A loss that is no number ends the fit, instead of costing the rest of the budget."""
+"""Stop a fit as soon as its loss is NaN or infinite."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-_EVERY = 50  # steps between two looks: each one waits for the device
+_EVERY = 50  # steps between two checks, because each check waits for the device
 _NEVER = 2**62
 
 
@@ -15,8 +15,8 @@ class DivergedError(Exception):
     """The loss became NaN or infinite.
 
     Args:
-        epoch: from 0.
-        step: of the fit, from 0.
+        epoch: epoch, from 0.
+        step: step of the fit, from 0.
     """
 
     def __init__(self, epoch: int, step: int) -> None:
@@ -26,7 +26,7 @@ class DivergedError(Exception):
 
 
 class NaNGuard(Callback):
-    """Looks at the losses every so often, and before an epoch's checkpoint is written; on all ranks together."""
+    """Checks the losses every 50 steps and before an epoch's checkpoint is written, on all ranks together."""
 
     def __init__(self) -> None:
         self._losses: list[Tensor] = []

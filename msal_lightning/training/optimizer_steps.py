@@ -1,4 +1,4 @@
-"""Every fit takes at least one optimizer step: without one, an accuracy is that of random weights."""
+"""Every fit takes at least one optimizer step; otherwise its accuracy would be that of random weights."""
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping
@@ -7,14 +7,14 @@ from msal_lightning.errors import ConfigError
 
 
 def check_limits(trainer: Trainer, num_batches: int) -> None:
-    """Refuse limits of a fit that leave no optimizer step, or no end, before anything is labeled or trained.
+    """Reject limits of a fit that leave no optimizer step or no end, before anything is labeled or trained.
 
     Args:
-        trainer: as each fit gets it.
-        num_batches: of an epoch of the first fit, on each process.
+        trainer: a Trainer with the options of the fits.
+        num_batches: number of batches per epoch and process in the first fit.
 
     Raises:
-        ConfigError: names the key.
+        ConfigError: a limit is wrong.
     """
     if key := _zero_limit(trainer, num_batches):
         raise ConfigError(
@@ -30,12 +30,12 @@ def check_limits(trainer: Trainer, num_batches: int) -> None:
 
 
 def check_stepped(trainer: Trainer, round: int, reported: bool = False) -> None:
-    """Refuse a model that was not trained, before it is tested and recorded.
+    """Reject an untrained model before it is tested and recorded.
 
     Args:
-        trainer: after its fit; the steps of the checkpoint from which the fit went on count too.
+        trainer: a Trainer after its fit; steps before a resume count too.
         round: k.
-        reported: another process shows the sentence.
+        reported: whether another process shows the sentence.
 
     Raises:
         ConfigError: no optimizer step was taken.

@@ -1,4 +1,4 @@
-"""``trainer.precision: auto``: what is fastest on this device; scores and the head stay in float32 whatever it is."""
+"""``trainer.precision: auto`` selects the fastest precision of this device; scores and the head stay in float32."""
 
 from pathlib import Path
 
@@ -10,17 +10,17 @@ from msal_lightning.io.yaml_files import read_yaml
 
 
 def choose_precision(accelerator: str, run_dir: Path | None = None) -> tuple[str, str]:
-    """What ``auto`` means.
+    """Choose the precision for ``auto``.
 
-    bfloat16 where the device computes in it; measured on a CPU in docs/performance.md. Never float16, whose gradients
-    need scaling. A run keeps what it began with, so that it may go on on another machine.
+    It is bfloat16 if the device computes in it; docs/performance.md has measurements on a CPU. It is never float16,
+    whose gradients need scaling. A run keeps its first precision, so it can resume on another machine.
 
     Args:
-        accelerator: of the Trainer.
-        run_dir: of a run that may have begun.
+        accelerator: accelerator of the Trainer.
+        run_dir: directory of a run that may have begun.
 
     Returns:
-        A precision of Lightning's Trainer, and why.
+        A precision of Lightning's Trainer, and the reason.
     """
     if run_dir is not None and (before := _began_with(run_dir)):
         return before, "this run began with it"
@@ -43,5 +43,5 @@ def _began_with(run_dir: Path) -> str | None:
         config = read_yaml(run_dir / "config.yaml")
         precision = config["trainer"]["precision"]
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
-        return None  # another place says what is wrong with it
+        return None  # the run directory itself reports the mistake later
     return precision if precision in ("32-true", "bf16-mixed", "16-mixed") else None

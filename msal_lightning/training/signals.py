@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: end after the current batch, at once when it is said twice."""
+"""Ctrl-C and SIGTERM: the first signal ends the run after the current batch, the second one at once."""
 
 import os
 import signal
@@ -16,16 +16,16 @@ from msal_lightning.training.distributed import Ranks, lost
 from msal_lightning.training.failures import is_lost_worker
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_RANK_0_ENDS = 2.0  # seconds that it takes to end the others
+_RANK_0_ENDS = 2.0  # seconds that rank 0 needs to end the others
 _LEFT_ALONE = {getattr(signal, name, None) for name in ("SIGKILL", "SIGSTOP", "SIGTERM")}  # Windows lacks two of them
 
 
 class Stopped(KeyboardInterrupt):
-    """The loop ended because a signal asked for it; nothing recorded is lost.
+    """A signal ended the loop; nothing recorded is lost.
 
     Args:
-        signum: which one.
-        where: how far it came.
+        signum: number of the signal.
+        where: position of the loop.
     """
 
     def __init__(self, signum: int, where: str) -> None:
@@ -35,14 +35,14 @@ class Stopped(KeyboardInterrupt):
 
 
 class _StopRequestedError(Exception):
-    """Goes up through a Trainer, which turns a KeyboardInterrupt into exit code 1."""
+    """Passes through a Trainer, which would turn a KeyboardInterrupt into exit code 1."""
 
 
 class GracefulShutdown(Callback):
-    """While it is entered: the first signal ends the loop after the current batch or step, the second one at once.
+    """A context in which the first signal ends the loop after the current batch or step, the second one at once.
 
     Attributes:
-        where: how far the loop came, for the message.
+        where: position of the loop, for the message.
     """
 
     def __init__(self) -> None:
@@ -53,12 +53,12 @@ class GracefulShutdown(Callback):
         self._ranks = Ranks()
 
     def check(self) -> None:
-        """Called where the loop may end; raises where it should."""
-        if self._signum is not None and not self._ranks.launched_here:  # such a rank is ended by rank 0
+        """Raise if a signal has arrived; the loop calls this where it may end."""
+        if self._signum is not None and not self._ranks.launched_here:  # rank 0 ends such a rank
             raise _StopRequestedError
 
     def listen_as(self, ranks: Ranks) -> Self:
-        """Only rank 0 speaks, and it ends the processes that it started."""
+        """Use the ranks: only rank 0 prints, and it ends the processes that it started."""
         self._ranks = ranks
         return self
 
@@ -80,7 +80,7 @@ class GracefulShutdown(Callback):
         without_workers = is_lost_worker(error)
         if without_workers and self._ranks.launched_here:
             time.sleep(_RANK_0_ENDS)
-            raise UserError(str(error), reported=True) from None  # rank 0 says what happened
+            raise UserError(str(error), reported=True) from None  # rank 0 reports the error
         if without_workers or isinstance(error, _StopRequestedError) or lost(error):
             raise Stopped(signum, self.where) from None
 
@@ -123,7 +123,7 @@ class GracefulShutdown(Callback):
             return
         for signum in signal.valid_signals() - _LEFT_ALONE:
             both = add_to_requeue_handler(signal.getsignal(signum), self._note)
-            if both is not None:  # there is no use in training on once the job is queued again
+            if both is not None:  # more training is useless once the job is requeued
                 signal.signal(signum, both)
 
     def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:  # noqa: D102

@@ -263,7 +263,7 @@ MINE = {
 @pytest.mark.parametrize(
     ("case", "code", "message"),
     [
-        ("splits", 2, "expected the same split on all 2 processes, got another one on rank 1"),
+        ("splits", 2, "expected the same split on all 2 processes, got a different one on rank 1"),
         ("death", 2, "lost the others"),
     ],
 )
