@@ -1,4 +1,4 @@
-"""The images of a run, their split, and how they are read; imported when they are first used.
+"""The images of a run, their split and their reading; each name is imported on first use.
 
 The datasets are in :mod:`msal_lightning.datasets`; their classes can still be imported from here.
 """

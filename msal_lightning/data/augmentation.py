@@ -1,4 +1,4 @@
-"""Training augmentation of a whole batch on its device, with randomness of its own for each image."""
+"""Training augmentation of a whole batch on its device, with separate random draws for each image."""
 
 import math
 from abc import ABC, abstractmethod
@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 
 class Augmentation(ABC):
-    """Changes training images; evaluation and the pool never see it."""
+    """Changes training images only, never test images or the pool."""
 
     @abstractmethod
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
@@ -61,7 +61,7 @@ class CropFlip(Augmentation):
 class RotateFlip(Augmentation):
     """Random rotation about the center, then a horizontal flip: the reference toolkit's for TinyImageNet.
 
-    Pixels are those of the nearest neighbour; what comes from outside is black.
+    It uses nearest-neighbour interpolation; pixels from outside the image are black.
 
     Args:
         degrees: angles are uniform from minus this to this.

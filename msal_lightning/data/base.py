@@ -36,10 +36,10 @@ class ActiveDataModule(LightningDataModule, ABC):
         root: folder of the data files; a download goes there.
         batch_size: images per training step, shared by all devices.
         eval_batch_size: images per step of the test and of the pool pass; changes speed and memory, not results.
-        augmentation: what training images go through; the test set and the pool never do.
+        augmentation: transforms training images; the test set and the pool are never augmented.
         imbalance: of a long-tailed version (Table 5): images of the last class over images of the first, falling
             exponentially in between; drawn by the run's seed, the test set stays whole. None: the dataset as it is.
-        batch_size_per_device: batch_size is that of each device, so that more devices take fewer, larger steps.
+        batch_size_per_device: apply batch_size to each device, so that more devices take fewer, larger steps.
 
     Attributes:
         split: where each image is, and every move from place to place; there after :meth:`setup`.
@@ -111,14 +111,14 @@ class ActiveDataModule(LightningDataModule, ABC):
     # ---------------------------------------------------------------- reading and starting
 
     def resume_as(self, resolved: dict[str, Any] | None) -> None:
-        """Read the files as a recorded run did, whatever they would say now; before :meth:`setup`.
+        """Read the files with the options of a recorded run; call it before :meth:`setup`.
 
         Args:
             resolved: of its record of round 0; None: it was made before there were such options.
         """
 
     def describe(self) -> str:
-        """What a person should know about how images are read, in a line; blank where there is nothing."""
+        """Return a line for a person about how images are read; empty if there is nothing to say."""
         return ""
 
     def setup(self, stage: str | None = None) -> None:
@@ -133,7 +133,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         self._ready = True
 
     def read(self) -> tuple[ImageSet, ImageSet]:
-        """What :meth:`load` gives, checked.
+        """Call :meth:`load` and check its result.
 
         Raises:
             DataError: files are missing or damaged, or shapes, types or labels don't fit.
@@ -377,7 +377,7 @@ class ActiveDataModule(LightningDataModule, ABC):
 
         Several processes share each batch, unless ``batch_size_per_device`` gives each of them its own.
         """
-        self._augment = None  # the stream starts anew with each fit
+        self._augment = None  # each fit starts a new stream
         rank, ranks = self._place
         index, predicted = self.split.pseudo_labels
         labels = self.labels
@@ -445,7 +445,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         return batch._replace(image=(batch.image - mean).div_(std))
 
     def _scale(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of uint8 values, there already: sending them anew would hold up each step."""
+        """Return mean and standard deviation of uint8 values on the device; copying them in each step would be slow."""
         if device not in self._scales:
             mean, std = (torch.tensor(values).view(-1, 1, 1) * 255 for values in (self.mean, self.std))
             self._scales[device] = mean.to(device), std.to(device)

@@ -1,4 +1,4 @@
-"""Images that stay on the GPU for the whole run, where they fit."""
+"""Images that stay on the GPU for the whole run if they fit."""
 
 import torch
 from torch import Tensor
@@ -22,8 +22,8 @@ class DeviceCache:
             device: of the Trainer.
 
         Returns:
-            A copy there; ``image`` itself on a CPU, for files that are decoded when asked for, and where the copy would
-            take more than half of the memory that is free.
+            A copy on the device; ``image`` itself on a CPU, for files that are decoded on access, and if the copy would
+            take more than half of the free memory.
         """
         if device.type != "cuda" or not isinstance(image, Tensor):
             return image

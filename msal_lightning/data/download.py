@@ -1,4 +1,4 @@
-"""Fetching a dataset, or saying in one sentence why it cannot be had."""
+"""Download a dataset, or report in one sentence why this is impossible."""
 
 import contextlib
 import hashlib
@@ -27,7 +27,7 @@ _TIMEOUT = 20  # seconds without a byte: a network that swallows packets must no
 
 
 def download_file(data: "ActiveDataModule", url: str, md5: str, file: Path) -> None:
-    """Download a file into a dataset's root, with a progress bar; a broken download is gone on with.
+    """Download a file into a dataset's root, with a progress bar; an interrupted download resumes.
 
     Args:
         data: the dataset, for its name and root.
@@ -82,7 +82,7 @@ def _download(url: str, part: Path) -> None:
             out.write(block)
             progress.advance(task, len(block))
         if length and out.tell() - start < int(length):
-            raise OSError("the connection ended early: the same command goes on with the download")
+            raise OSError("the connection ended early: the same command resumes the download")
 
 
 def _md5(file: Path) -> str:
@@ -119,17 +119,17 @@ def fetch(
     except OSError as error:
         raise DataError(
             f"expected the files of {data.name} in data.root '{root}' or a folder to download them to, but it cannot "
-            f"be used ({error.strerror or error}): set data.root to a folder of yours"
+            f"be used ({error.strerror or error}): set data.root to a folder that you can write"
         ) from None
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_TIMEOUT)
     try:
         with Path(os.devnull).open("w") as nothing, contextlib.redirect_stdout(nothing if silent else sys.stdout):
             download()
-    except Exception as error:  # torchvision raises whatever its mirrors give it
+    except Exception as error:  # torchvision raises many kinds of errors
         reason = " ".join(str(error).split()) or type(error).__name__
         if is_new:
-            with contextlib.suppress(OSError):  # a part of a download is in it, with which the next start goes on
+            with contextlib.suppress(OSError):  # the next start resumes from a partial download in it
                 root.rmdir()
         raise DataError(
             f"expected {expected} in data.root '{root.resolve()}' for {data.name}, found {found}, and the download "

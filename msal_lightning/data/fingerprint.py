@@ -1,4 +1,4 @@
-"""Whether images and labels are still those that a run was started with.
+"""Detect images and labels that changed since the start of a run.
 
 A run directory keeps one line for each image in ``images.jsonl.gz``, and a digest of them in the record of round 0. An
 image in memory is known by a digest of its pixels. An image file is known by its path below the root, its size and the
@@ -38,7 +38,7 @@ _LONGEST = 2**16  # bytes of a line: a stranger's file must not fill the memory
 
 
 class Print(NamedTuple):
-    """What one image is known by.
+    """The properties that identify one image.
 
     Attributes:
         part: train or test.
@@ -46,8 +46,8 @@ class Print(NamedTuple):
         label: digest of its label; blank where it is not known.
         size: bytes of the file; 0 for an image in memory.
         modified: when the file was last changed, in ns; 0 for an image in memory.
-        sample: digest of the pixels, or of some pieces of the file; blank where nobody looked.
-        content: digest of the whole file; blank unless it was asked for.
+        sample: digest of the pixels, or of some pieces of the file; blank if not computed.
+        content: digest of the whole file; blank unless ``data.verify`` is content.
     """
 
     part: str
@@ -101,7 +101,7 @@ def read_fingerprint(file: Path) -> Iterator[Print]:
 
 
 def first_change(before: Iterable[Print], data: ActiveDataModule, parts: Sequence[str] = PARTS) -> str | None:
-    """What is not as it was, by the first path or index; None where everything is the same.
+    """Return the first change, with its path or index; None if there is none.
 
     Args:
         before: as the run directory has them.

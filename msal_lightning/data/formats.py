@@ -40,7 +40,7 @@ def can_read_heif() -> bool:
 
 @cache
 def formats() -> tuple[str, ...]:
-    """Names of the formats that images may have, whatever their extension says."""
+    """Return the names of the formats that images may have, regardless of their extension."""
     can_read_heif()
     Image.init()
     return tuple(name for name in Image.ID if name not in _REFUSED)

@@ -1,4 +1,4 @@
-"""Image files: decoding one, many at once, or whenever they are asked for."""
+"""Decoding of image files: one, many at once, or on access."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,7 +25,7 @@ R = TypeVar("R")
 
 
 class ImageFiles:
-    """Image files that look like one tensor (N, C, size, size) uint8; whoever asks for some has them decoded.
+    """Image files that behave like one tensor (N, C, size, size) uint8; indexing decodes the files.
 
     Args:
         paths: of the files.

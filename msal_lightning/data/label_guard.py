@@ -1,4 +1,4 @@
-"""Labels are hidden while a strategy scores or selects: it may not look at what it is asked to choose."""
+"""Labels are inaccessible while a strategy scores or selects, so that it cannot use them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,12 +8,12 @@ _hidden: ContextVar[bool] = ContextVar("forbid_label_access", default=False)
 
 
 class LabelAccessError(Exception):
-    """A strategy reached for labels, through a data module or an oracle that it holds."""
+    """A strategy tried to read labels through a data module or an oracle."""
 
 
 @contextmanager
 def forbid_label_access() -> Iterator[None]:
-    """While it lasts, whoever reads labels gets :class:`LabelAccessError`."""
+    """Make every access to labels in this context raise :class:`LabelAccessError`."""
     token = _hidden.set(True)
     try:
         yield
@@ -22,7 +22,7 @@ def forbid_label_access() -> Iterator[None]:
 
 
 def refuse_if_forbidden() -> None:
-    """Called by everything that holds labels, before it gives them out.
+    """Check for a running query; every holder of labels calls this before it reveals them.
 
     Raises:
         LabelAccessError: a query is being computed.

@@ -1,4 +1,4 @@
-"""What the files of a dataset say about its labels."""
+"""The labels in a dataset's files."""
 
 import hashlib
 import math
@@ -20,8 +20,9 @@ class HiddenLabels:
         labels: (N,) int64; -1 where unknown.
 
     Attributes:
-        num_revealed: number of labels given so far, a person's among them; equals the number of labels queried, always.
-        known: (N,) bool, whose label came with the images.
+        num_revealed: number of labels revealed so far, including those from annotators; always equals the number of
+            queried labels.
+        known: (N,) bool, whether the label came with the image.
     """
 
     def __init__(self, labels: Tensor) -> None:
@@ -40,7 +41,7 @@ class HiddenLabels:
         return bool(self.known.all())
 
     def label(self, index: Tensor) -> Tensor:
-        """The labels of images, each counted.
+        """Reveal and count the labels of images.
 
         Args:
             index: (n,) int64, dataset-absolute.
@@ -53,12 +54,14 @@ class HiddenLabels:
         """
         labels = self._labels[index]
         if unknown := int((labels == UNKNOWN).sum()):
-            raise ValueError(f"{unknown} of {len(index)} labels did not come with the images: a person knows them")
+            raise ValueError(
+                f"{unknown} of {len(index)} labels did not come with the images: request them from an annotator"
+            )
         self.num_revealed += len(index)
         return labels
 
     def count_errors(self, index: Tensor, predictions: Tensor) -> int | None:
-        """How many predictions are wrong, without saying which; None where nobody knows.
+        """Count wrong predictions without revealing which; None if a label is unknown.
 
         Args:
             index: (n,) int64, dataset-absolute.
@@ -68,7 +71,7 @@ class HiddenLabels:
         return int((labels != predictions).sum()) if bool(self.known[index].all()) else None
 
     def marks(self) -> list[str]:
-        """Digests that tell whether labels are still the same, see :func:`label_marks`."""
+        """Return digests that detect changed labels, see :func:`label_marks`."""
         return label_marks(self._labels)
 
     def long_tail(self, imbalance: float, num_classes: int, generator: Generator) -> Tensor:
@@ -85,7 +88,7 @@ class HiddenLabels:
             (N,) bool, which images the long-tailed version keeps.
 
         Raises:
-            DataError: nobody knows the labels beforehand.
+            DataError: labels are unknown.
         """
         labels = self._labels
         if not self.is_whole:
@@ -100,7 +103,7 @@ class HiddenLabels:
         return keep
 
     def count_classes(self, index: Tensor, num_classes: int) -> list[int] | None:
-        """How many images of each class there are among some, without saying which; None where nobody knows.
+        """Count the images of each class without revealing which; None if a label is unknown.
 
         Args:
             index: (n,) int64, dataset-absolute.

@@ -1,4 +1,4 @@
-"""Which files below a folder are images: each file once, whatever links lead to it, and what is left out."""
+"""List the images below a folder, each file once even if several links lead to it, and the files left out."""
 
 import os
 from collections import Counter

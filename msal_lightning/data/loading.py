@@ -1,4 +1,4 @@
-"""Views of the images: what a loader reads, and in which order."""
+"""Views of the images for loaders, and the order of training batches."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
@@ -13,7 +13,7 @@ from msal_lightning.seeding import stream
 
 
 class ImageStore(Protocol):
-    """Images that can be asked for by index: a tensor, or files that are decoded when asked for."""
+    """Images that can be indexed: a tensor, or files that are decoded on access."""
 
     @property
     def shape(self) -> Sequence[int]:
@@ -40,7 +40,7 @@ class ImageSet(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What the model gets.
+    """One batch for the model.
 
     Attributes:
         index: (B,) int64, dataset-absolute.

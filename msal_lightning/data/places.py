@@ -11,7 +11,7 @@ class Place(IntEnum):
     LEFT_OUT = -2
     """Of a class that a long-tailed version of the dataset cuts down."""
     SKIPPED = -3
-    """A person was asked about it and did not label it."""
+    """Its label was requested, and the annotator skipped it."""
     HELD_OUT = -4
     """Labeled to test on."""
 

@@ -121,7 +121,7 @@ class Split:
         self._move(index, labeled_at, labels)
 
     def hold_out(self, index: Tensor) -> None:
-        """Test on images of the initial set instead of learning from them, where the data has no test set.
+        """Hold out images of the initial set to test on, because the data has no test set.
 
         Args:
             index: (n,) int64 of images in the initial set.
@@ -146,7 +146,7 @@ class Split:
         self.labeled_at[index] = Place.SKIPPED
 
     def leave_out(self, index: Tensor) -> None:
-        """Take images out of the pool that nobody is asked about.
+        """Remove images from the pool whose labels are never requested.
 
         Args:
             index: (n,) int64 of images in the pool.

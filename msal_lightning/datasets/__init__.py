@@ -1,4 +1,4 @@
-"""Datasets, one small file each; ``python -m msal_lightning datasets`` lists them."""
+"""Datasets, one small file for each; ``python -m msal_lightning datasets`` lists them."""
 
 from msal_lightning.datasets.cifar import CIFAR10, CIFAR100
 from msal_lightning.datasets.digits import Digits

@@ -53,17 +53,17 @@ class ImageFolder(ActiveDataModule):
         root: folder with a sub-folder for each class, or the one that the paths of the CSV file start from.
         csv: file with the columns path and label, and perhaps split with train or test; its order is the order of
             the indices. None: the sub-folders of root.
-        unlabeled: all images below root are there to train on, whatever their folders; csv has the labels that are
-            known, and a person gives the others (oracle).
-        classes: their names, with unlabeled; none: those that csv and test_root name.
+        unlabeled: use all images below root as training images, in any folders; csv has the known labels, and the
+            oracle requests the others.
+        classes: names of the classes, with unlabeled; by default the classes in csv and test_root.
         test_root: folder of the test set, a sub-folder for each class.
         test_fraction: share of each class that is held out as the test set, without test_root and split.
-        test_seed: draws it; not the run's seed, so that all runs are tested on the same images.
+        test_seed: seed of the test_fraction draw; independent of the run's seed, so that all runs use the same test
+            images.
         size: pixels of a side.
-        fit: how an image becomes a square. crop: the shorter side is scaled to size and the center cut out;
-            letterbox: the longer side is, and the rest has the color of mean; squash: both sides are, whatever their
-            ratio.
-        channels: 3: RGB; 1: grey; bands decide where they are given.
+        fit: how an image becomes a square. crop scales the shorter side to size and cuts out the center; letterbox
+            scales the longer side and fills the rest with the color of mean; squash scales both sides.
+        channels: 3 for RGB, 1 for grey; ignored if bands are given.
         bands: samples of each file that are the channels, from 1; all: those that the first file has. None: grey or
             RGB, and files with other bands are refused.
         value_range: the values of files with more than 8 bits that become black and white; auto: the range of their
@@ -71,22 +71,22 @@ class ImageFolder(ActiveDataModule):
         mean: of each channel, 0 to 1; that of ImageNet, or 0.5 for grey; with other than 1 or 3 bands that of a sample
             of the training split.
         std: of each channel; that of ImageNet, or 0.25 for grey, or of the sample.
-        in_memory: true: decode all images once; false: whenever they are needed; auto: in memory if that takes less
-            than half of what is free.
-        num_workers: processes that decode from disk; one a CPU, at most 8, by default.
+        in_memory: true decodes all images once; false decodes them when they are needed; auto keeps them in memory if
+            they take less than half of the free memory.
+        num_workers: number of processes that decode from disk; by default one per CPU, at most 8.
         on_error: what to do about images that cannot be read: raise an error, or skip them; to find them, skip has
             to decode every image before the run.
         batch_size: images per training step, shared by all devices.
         eval_batch_size: images per step of the test and of the pool pass.
-        augmentation: what training images go through.
-        imbalance: of a long-tailed version.
-        batch_size_per_device: batch_size is that of each device.
-        verify: how a run that goes on notes that images changed. stat: by size and time of the files, and by pieces of
-            their content where the time differs; content: by all of their content.
-        allow_outside: the paths of the CSV file may lead out of root, by ``..``, links, or from the top.
+        augmentation: transforms training images.
+        imbalance: images of the last class over images of the first in a long-tailed version.
+        batch_size_per_device: apply batch_size to each device.
+        verify: how a resumed run detects changed images. stat compares size and time of the files, and pieces of their
+            content if the time differs; content compares all of their content.
+        allow_outside: allow paths in the CSV file that lead out of root: by ``..``, links, or absolute paths.
 
     Raises:
-        DataError: an option out of range.
+        DataError: an option is out of range.
     """
 
     def __init__(
@@ -235,7 +235,7 @@ class ImageFolder(ActiveDataModule):
             raise DataError(f"expected test images in {where}, found none: add some, or leave data.test_root out")
         if unknown := sorted({item.label or "" for item in test} - set(self.class_names)):
             raise DataError(
-                f"expected the classes to test in {where} to be among those to learn, got {name_some(unknown)} too: "
+                f"expected the test classes in {where} to be among the training classes, got {name_some(unknown)} too: "
                 "rename or leave them out"
             )
         self._paths = [str(item.path) for item in learn]
@@ -504,7 +504,7 @@ def _class_names(items: list[_Item], where: str) -> tuple[str, ...]:
     names = _sorted_classes({item.label for item in items if item.label is not None})
     if len(names) < 2:
         raise DataError(
-            f"expected at least two classes to learn in {where}, got {len(names)}: there is nothing to tell apart"
+            f"expected at least two classes to train on in {where}, got {len(names)}: a classifier needs two"
         )
     return names
 

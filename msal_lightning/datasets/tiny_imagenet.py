@@ -40,9 +40,9 @@ _CACHE_FILES = (r"(learn|test)_(image|label)\.npy", r"class_names\.npy", "comple
 class TinyImageNet(ActiveDataModule):
     """Photographs, 64×64 colour: 200 classes, 100,000 to train on, 10,000 to test.
 
-    Read once from the official zip, without unpacking it, or from its unpacked folder; then kept as one array, which is
-    all that later runs need (delete msal-cache-1 to have the images read anew). The official validation set is the
-    test set. Classes are in the order of their WordNet ids.
+    The images are read once from the official zip, without unpacking it, or from its unpacked folder. They are cached
+    as one array, which is all that later runs need (delete msal-cache-1 to read the images again). The official
+    validation set is the test set. Classes are in the order of their WordNet ids.
     """
 
     mean = (0.4802, 0.4481, 0.3975)
@@ -166,7 +166,7 @@ def _train(source: _Folder | _Zip) -> tuple[list[str], list[str]]:
         )
     if empty := sorted(classes - found):
         raise DataError(
-            f"found no images to learn of {name_some(empty)} in '{source.where}': delete it, and it is fetched again"
+            f"found no training images of {name_some(empty)} in '{source.where}': delete it, and it is fetched again"
         )
     return train, sorted(found)
 
@@ -207,7 +207,7 @@ def _images(source: _Folder | _Zip, names: list[str], labels: list[int]) -> Imag
 
 
 def _write_cache(cache: Path, learn: ImageSet, test: ImageSet, names: tuple[str, ...]) -> None:
-    again = "the images will be decoded anew each time"
+    again = "each run will decode the images again"
     try:
         claim_folder(cache, "image cache", "the cache", _made_before)
         with closing(DirectoryLock(cache / "lock", "the cache")) as lock:

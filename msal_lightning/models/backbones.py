@@ -103,16 +103,16 @@ def _block(in_channels: int, out_channels: int) -> tuple[nn.Module, nn.Module, n
 
 
 class TorchvisionBackbone(Backbone):
-    """Any classifier of torchvision by name, its last linear layer taken off.
+    """Any classifier of torchvision by name, without its last linear layer.
 
     Args:
-        in_channels: colour channels of the images, from the data. The first convolution is replaced where it expects
-            another number; pre-trained filters are then averaged over their colours.
-        architecture: a name of ``torchvision.models.list_models()``, ``efficientnet_b0`` for example.
-        weights: a local file with the whole network's state dict; none: random weights.
+        in_channels: colour channels of the images, from the data. If the first convolution expects another number, it
+            is replaced, and pre-trained filters are averaged over their colours.
+        architecture: a name from ``torchvision.models.list_models()``, for example ``efficientnet_b0``.
+        weights: local file with the state dict of the whole network; random weights by default.
 
     Raises:
-        ConfigError: unknown or unsuitable architecture, missing or foreign weights.
+        ConfigError: the architecture is unknown or unsuitable, or the weights are missing or of another network.
     """
 
     def __init__(self, in_channels: int, architecture: str, weights: str | None = None) -> None:

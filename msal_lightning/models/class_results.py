@@ -1,20 +1,20 @@
-"""What a model got right on the test images of each class."""
+"""Test results of a model for each class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 MOST_CLASSES = 1000
-"""With more of them AUROC and the confusion matrix are left out: a matrix of C × C that nobody could read."""
+"""With more classes, AUROC and the confusion matrix are left out, because a C × C matrix would be unreadable."""
 
 
 @dataclass(frozen=True)
 class ClassResults:
-    """Counts of one test, by class; ratios follow from them.
+    """Counts of one test by class; ratios are computed from them.
 
     Attributes:
         images: test images of each class, (C,).
-        predicted: test images that the model took for each class, (C,).
-        correct: of these, those that it was right about, (C,).
+        predicted: number of test images that the model predicted as each class, (C,).
+        correct: number of correct predictions of each class, (C,).
         auroc: area under the ROC curve of each class against the others by its probability, (C,), None where all test
             images are of the class or none is; None as a whole where it was left out.
         confusion: a text for each true class, ``3:5 7:1``: five of its images were taken for class 3, one for class 7;
@@ -33,11 +33,11 @@ class ClassResults:
         return [c for c, count in enumerate(self.images) if count]
 
     def precision(self, c: int) -> float | None:
-        """Share of the images taken for class c that are of it; None where none was."""
+        """Return the share of images predicted as class c that belong to it; None if there are none."""
         return self.correct[c] / self.predicted[c] if self.predicted[c] else None
 
     def recall(self, c: int) -> float | None:
-        """Share of the images of class c that were taken for it; None where there is none."""
+        """Return the share of images of class c that were predicted as c; None if there are none."""
         return self.correct[c] / self.images[c] if self.images[c] else None
 
     def f1(self, c: int) -> float | None:
@@ -45,7 +45,7 @@ class ClassResults:
         return 2 * self.correct[c] / (self.images[c] + self.predicted[c]) if self.images[c] else None
 
     def auroc_of(self, c: int) -> float | None:
-        """Area under the ROC curve of class c against the others; None where it is undefined or was left out."""
+        """Return the area under the ROC curve of class c against the others; None if undefined or left out."""
         return self.auroc[c] if self.auroc else None
 
     @property

@@ -31,19 +31,19 @@ class MSALClassifier(LightningModule):
     Args:
         num_classes: C, from the data.
         in_channels: colour channels of the images, from the data.
-        backbone: the network below the head: ResNet18, SmallCNN, TorchvisionBackbone, or your own class.
+        backbone: network below the head: ResNet18, SmallCNN, TorchvisionBackbone, or your own class.
         head: prototype: Linear(D, C-1) below fixed, maximally separated prototypes (Eq. 1); linear: Linear(D, C).
-        radius: the paper's rho, length of the prototypes; no meaning on the linear head.
-        dropout: probability of dropping an embedding's value before the head while training. Above 0 and the same for
-            all strategies, so that MC-dropout strategies start from the same model as the others.
+        radius: length of the prototypes, the paper's rho; the linear head ignores it.
+        dropout: probability of dropping a value of the embedding during training. Use the same value above 0 for all
+            strategies, so that MC-dropout strategies start from the same model as the others.
         optimizer: any class of torch.optim, with its options.
         lr_scheduler: any class of torch.optim.lr_scheduler, stepped once an epoch; ReduceLROnPlateau by train_loss.
 
     Attributes:
-        test_classes: what the last test found for each class; None before the first.
+        test_classes: results of the last test for each class; None before the first test.
 
     Raises:
-        ValueError: a radius, dropout or number of classes out of range, or an unknown head.
+        ValueError: radius, dropout or number of classes is out of range, or the head is unknown.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class MSALClassifier(LightningModule):
             raise ValueError(f"model.dropout must be at least 0 and below 1, got {dropout}: 0.2 is the default")
         if num_classes < 2:
             raise ValueError(
-                f"num_classes must be at least 2, got {num_classes}: one class has nothing to be told from"
+                f"num_classes must be at least 2, got {num_classes}: a classifier distinguishes at least two classes"
             )
         if head not in ("prototype", "linear"):
             raise ValueError(f"expected model.head to be prototype or linear, got '{head}'")
@@ -125,7 +125,7 @@ class MSALClassifier(LightningModule):
         self.log("balanced_accuracy", self.test_classes.balanced_accuracy, sync_dist=True)
 
     def draw_dropout_masks(self, generators: Sequence[Generator], shared: bool = False) -> None:
-        """Let :meth:`predict_step` give ``mc_logits`` too, of one pass with dropout on for each generator.
+        """Make :meth:`predict_step` return ``mc_logits`` too, with one dropout pass for each generator.
 
         The backbone still runs once and in evaluation mode; only the head runs T times.
 
@@ -142,7 +142,7 @@ class MSALClassifier(LightningModule):
         )
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
-        """All that a strategy may ask for, by dataset index; labels are neither here nor needed.
+        """Return all outputs that a strategy may need, by dataset index, without labels.
 
         Returns:
             ``index`` (B,) int64, ``logits`` (B, C) and ``embeddings`` (B, D) float32, after

@@ -1,4 +1,4 @@
-"""One training step of a model that is thrown away: mistakes show before labels are paid for."""
+"""One training step of a model that is then discarded, so that mistakes appear before any label costs money."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,10 +24,10 @@ def try_model(model: MSALClassifier, image: Sequence[int], max_epochs: int | Non
     Args:
         model: on the CPU.
         image: (C, H, W) of an image.
-        max_epochs: of each fit; None or -1 where only max_steps is set.
+        max_epochs: number of epochs of each fit; None or -1 if only max_steps is set.
 
     Raises:
-        ConfigError: backbone, optimizer or schedule cannot work.
+        ConfigError: backbone, optimizer or schedule does not work.
     """
     images = torch.rand(2, *image, generator=Generator().manual_seed(0)) - 0.5  # two: BatchNorm fails on one
     _check_embeddings(model, images)

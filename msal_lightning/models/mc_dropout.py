@@ -11,11 +11,11 @@ _BANK = 256  # masks that a pass draws from: two images share one in a pass of 2
 
 
 class DropoutMasks:
-    """Which values of an embedding each of T passes keeps: by image, from its index alone, or the same for all.
+    """Dropout masks for each of T passes: one mask per image, derived from its index alone, or one for all images.
 
-    A mask for each image is Monte Carlo dropout as usual: few masks that all images share make whole classes look
-    uncertain at once (docs/fidelity.md, 2.5). What looks at several images together needs shared ones, with which a
-    pass is one model of the posterior. Neither batches nor ranks change a mask.
+    One mask per image is the usual Monte Carlo dropout: with few shared masks whole classes look uncertain at once
+    (docs/fidelity.md, 2.5). A strategy that compares several images needs shared masks, so that each pass is one model
+    of the posterior. Neither batches nor ranks change a mask.
 
     [0] Gal and Ghahramani, 2016, Dropout as a Bayesian Approximation, arXiv 1506.02142
 

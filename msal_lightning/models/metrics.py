@@ -75,7 +75,7 @@ def area_under_budget_curve(num_labeled: list[int], accuracy: list[float]) -> fl
 
 
 class ClassMetrics(Metric):
-    """What a model gets right on each class: counts, the confusion matrix, and AUROC of each class against the others.
+    """Results of a model for each class: counts, the confusion matrix, and AUROC of each class against the others.
 
     It keeps label, prediction and, for up to 1,000 classes and half a gigabyte, probabilities of all images on their
     device, and computes once, at the end: no batch makes a GPU wait for the host, and no C × C tensor is made, which
@@ -128,7 +128,7 @@ class ClassMetrics(Metric):
         self._num_kept = 0
 
     def compute(self) -> dict[str, Tensor]:
-        """Of all processes together.
+        """Compute the results of all processes together.
 
         Returns:
             ``images``, ``predicted`` and ``correct`` (C,) int64; ``cells`` (K, 3) int64, the entries of the confusion

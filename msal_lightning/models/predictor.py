@@ -1,4 +1,4 @@
-"""What a model says about a few images, apart from the passes over the pool."""
+"""Predictions of a model for a few images, outside of the pool pass."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from msal_lightning.models.classifier import MSALClassifier
 class Predictor(NamedTuple):
     """A model, with the Trainer that knows its device and precision.
 
-    Strategies need not ask for logits, and nothing is kept of images that are not chosen: hence a pass of its own.
+    It makes a separate pass, because strategies may not need logits and outputs are kept only for a shortlist.
 
     Attributes:
         model: of a round.

@@ -1,4 +1,4 @@
-"""Maximally separated prototypes (Eq. 1) and what is computed from them.
+"""Maximally separated prototypes (Eq. 1) and their head and cosines.
 
 [0] Kasarla et al., 2022, Maximum Class Separation as Inductive Bias in One Matrix, arXiv 2206.08704
 """
@@ -25,7 +25,9 @@ def _scales(num_classes: int) -> Tensor:
 
 def _check(num_classes: int, radius: float) -> None:
     if num_classes < 2:
-        raise ValueError(f"num_classes must be at least 2, got {num_classes}: one class has nothing to be apart from")
+        raise ValueError(
+            f"num_classes must be at least 2, got {num_classes}: one class cannot be separated from another"
+        )
     if not (math.isfinite(radius) and radius > 0):
         raise ValueError(f"radius must be a positive number, got {radius}: set model.radius to 1.0 or, for MNIST, 0.1")
 
@@ -126,8 +128,8 @@ class LinearHead(nn.Linear):
 def cosine_to_prototypes(logits: Tensor) -> Tensor:
     """Cosine of each sample to every prototype (Eq. 2), from the logits of a :class:`PrototypeHead` alone.
 
-    Since ``PPᵀ = C/(C-1)·I``, ``‖o‖`` is ``‖x‖`` up to a constant and ``cos_c = sqrt(C/(C-1)) · o_c / ‖o‖``, whatever
-    the radius. Without prototypes the number has no meaning.
+    Since ``PPᵀ = C/(C-1)·I``, ``‖o‖`` is ``‖x‖`` up to a constant and ``cos_c = sqrt(C/(C-1)) · o_c / ‖o‖`` for any
+    radius. Logits of another head give meaningless numbers.
 
     Args:
         logits: (N, C) of a prototype head.
