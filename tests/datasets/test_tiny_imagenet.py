@@ -109,7 +109,7 @@ def test_what_is_wrong_is_named(change, message, write, tmp_path, content, no_ne
 def test_an_empty_class_folder_is_named(tmp_path, content, no_network):
     write_folder(tmp_path, content)
     (tmp_path / "tiny-imagenet-200" / "train" / "n5").mkdir()
-    with pytest.raises(UserError, match="found no images to learn of 'n5'"):
+    with pytest.raises(UserError, match="found no training images of 'n5'"):
         load(tmp_path)
 
 

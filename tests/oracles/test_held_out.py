@@ -185,7 +185,7 @@ REFUSED = {
     "no test set": (["--loop.held_out", "0"], "or set loop.held_out to the number of labels to test on"),
     "more processes than images": (
         ["--loop.held_out", "1", "--trainer.devices", "2"],
-        "trainer.devices to be at most 1, the test images, got 2",
+        "trainer.devices to be at most 1, the number of test images, got 2",
     ),
 }
 

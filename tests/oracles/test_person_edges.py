@@ -272,7 +272,7 @@ def test_other_images_are_noticed_by_their_paths(photos, options, person, tmp_pa
     paths[-1].rename(folder / "pool/a/0000.png")
     person(run / "queries/initial.csv")
     assert main(argv) == 2
-    assert "started with ('a/0000.png' is new)" in capsys.readouterr().err
+    assert "was started ('a/0000.png' is new)" in capsys.readouterr().err
     (folder / "pool/a/0000.png").rename(paths[-1])
     assert main(argv) == 0
     person(run / "queries/round-000.csv")
@@ -280,7 +280,7 @@ def test_other_images_are_noticed_by_their_paths(photos, options, person, tmp_pa
     paths[-1].rename(folder / "pool/a/0000.png")
     capsys.readouterr()
     assert main(argv) == 2
-    assert "started with ('a/0000.png' is new)" in capsys.readouterr().err
+    assert "was started ('a/0000.png' is new)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("change", ["deleted", "added"])
