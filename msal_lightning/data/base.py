@@ -44,7 +44,7 @@ class ActiveDataModule(LightningDataModule, ABC):
     Attributes:
         split: where each image is, and every move from place to place; there after :meth:`setup`.
         num_workers: processes that read batches; 0 for images in memory.
-        verify: by what image files are known when a run goes on: size and time, or their content.
+        verify: how a resumed run recognizes image files: by size and time, or by content.
         context: what the round in progress decides, see :meth:`enter`.
         hidden_labels: the labels that came with the images.
         resolved: options that :meth:`load` found out from the files, plain values for the record of round 0; None where
