@@ -23,7 +23,7 @@ _KNOWN = (
 
 @dataclass(frozen=True)
 class MethodStyle:
-    """How a method's curve looks.
+    """The look of a method's curve.
 
     Attributes:
         colour: index into COLOURS.
@@ -38,7 +38,7 @@ def method_style(name: str) -> MethodStyle:
     """Derive the style from the name alone; a variant has the colour of its method.
 
     Args:
-        name: as the tables and figures write it: ``MSAL-D``, or ``MSAL-D, beta=10`` for a variant.
+        name: name of the method in tables and figures: ``MSAL-D``, or ``MSAL-D, beta=10`` for a variant.
     """
     base, *variant = name.split(", ")
     number = _KNOWN.index(base) if base in _KNOWN else None

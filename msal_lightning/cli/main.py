@@ -268,7 +268,7 @@ def main(argv: list[str] | None = None) -> int:
 def _say_error(sentence: str) -> None:
     try:
         say(f"error: {sentence}", file=sys.stderr)
-    except OSError:  # nobody is there to read it; the exit code says it too
+    except OSError:  # the reader is gone; the exit code reports the error too
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - for what is flushed at the end
 
 

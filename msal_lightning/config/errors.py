@@ -148,7 +148,7 @@ def _got(message: str, which: int = -1) -> str:
 
 
 def _near_key(key: str, known: list[str], prefix: str = "") -> str:
-    """Suggest keys of the same section by their last word: a long common beginning makes all of them look alike."""
+    """Suggest keys of the same section by their last word, since a long common beginning makes all keys look alike."""
     section, dot, name = key.rpartition(".")
     siblings = [other.rpartition(".")[2] for other in known if dot and other.rpartition(".")[0] == section]
     if siblings:

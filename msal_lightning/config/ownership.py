@@ -1,4 +1,4 @@
-"""Which classes a stranger's configuration may name: those of this package, torch.optim, Lightning's callbacks."""
+"""Finds the classes that a stranger's configuration may name: ours, torch.optim's, and Lightning's callbacks."""
 
 import inspect
 import re

@@ -46,7 +46,7 @@ class Tracking:
         self._noted: set[str] = set()
         self._first_epoch = self._first_step = 0  # of the round in progress, over the whole run
         self._fit: list[list[Row]] = []  # its epochs so far
-        self._sent = 0  # of them
+        self._sent = 0  # number of these epochs sent
 
     def start(self, records: Sequence[RoundRecord]) -> None:
         """Begin, and send the tracker everything that it lacks.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 FINISH_SECONDS = 30
-"""How long W&B may upload at the end of a run before it leaves the rest on disk."""
+"""Seconds that W&B may upload at the end of a run before it leaves the rest on disk."""
 
 
 def start_wandb(run_id: str | None = None, ask: bool = True, **settings: Any) -> "wandb.Run":

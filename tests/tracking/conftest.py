@@ -17,9 +17,9 @@ from msal_lightning.errors import UserError
 
 
 class Recorder(Logger):
-    """Keeps what it is told; ``fails`` names hooks that raise once they were called so many times."""
+    """Keeps what is reported to it; ``fails`` names hooks that raise once they were called so many times."""
 
-    told, hooks, fails = [], [], {}
+    reported, hooks, fails = [], [], {}
 
     def __init__(self, version=None):
         super().__init__()

@@ -14,7 +14,7 @@ from msal_lightning.errors import ConfigError
 from msal_lightning.io.picture_file import refuse_no_picture
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "p")
-# Tol, 2021, Colour schemes, "muted": told apart by the colour-blind too; its grey as the tenth
+# Tol, 2021, Colour schemes, "muted": colour-blind people can tell these apart; its grey is the tenth
 _CLASS_COLOURS = (
     *("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499"),
     "#888888",

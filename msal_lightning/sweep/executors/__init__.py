@@ -1,1 +1,1 @@
-"""Where the cells of a sweep run: on this machine, on a Ray cluster, or as jobs of SLURM."""
+"""Executors run the cells of a sweep: on this machine, on a Ray cluster, or as jobs of SLURM."""
