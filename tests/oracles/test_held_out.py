@@ -180,7 +180,7 @@ def test_two_processes_test_on_all_of_it(simulated, tmp_path, commands):
 
 REFUSED = {
     "beside a test set": (["--data.test_root", "TEST"], "to be 0 for data with a test set, got 10 beside 60"),
-    "nothing to train on": (["--loop.held_out", "30"], "loop.held_out to be 1 to 29, below loop.initial_size"),
+    "nothing to train on": (["--loop.held_out", "30"], "loop.held_out to be 1 to 29, less than loop.initial_size"),
     "negative": (["--loop.held_out", "-1"], "loop.held_out to be 1 to 29"),
     "no test set": (["--loop.held_out", "0"], "or set loop.held_out to the number of labels to test on"),
     "more processes than images": (
