@@ -165,7 +165,7 @@ def test_large_pool_of_a_shortlist_strategy_keeps_the_shortlist():
 def test_score_that_is_not_finite_is_refused(bad):
     scores = 1 + ties(100).float()
     scores[63] = bad
-    expected = r"expected finite scores from query Logarithm, got 1 of 10 that are not .* correct Logarithm.score\(\)"
+    expected = r"got 1 of 10 that are NaN or infinite .* correct Logarithm.score\(\)"
     with pytest.raises(UserError, match=expected):
         selected(Logarithm(), batches(make_pool(scores), 10), 5)
 
