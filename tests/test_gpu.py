@@ -38,12 +38,12 @@ def loop(path, strategy):
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")  # torch's own word on its check
 def test_a_step_does_not_wait_for_the_gpu(tmp_path):
     run = loop(tmp_path / "run", Random())
-    without = run.new_trainer
-    run.new_trainer = lambda callbacks, **settings: without(callbacks=[NoWaiting(), *callbacks], **settings)
+    without = run.fitter.make_trainer
+    run.fitter.make_trainer = lambda callbacks, **settings: without(callbacks=[NoWaiting(), *callbacks], **settings)
     assert len(run.run()) == 3
 
 
-def test_images_stay_on_the_gpu_and_are_bought_as_on_the_cpu(tmp_path):
+def test_images_stay_on_the_gpu_and_are_queried_as_on_the_cpu(tmp_path):
     run = loop(tmp_path / "run", BADGE())
     records = run.run()
     assert [copy.device.type for _, copy in run.data._resident._copies.values()] == ["cuda", "cuda"]
