@@ -113,7 +113,7 @@ def test_missing_record(serve, whole, broken, differences, table):
     first = broken / "run" / "rounds" / "000.json"
     content = first.read_bytes()
     first.unlink()
-    said = refused(serve, broken, "expected the record of round 0", "put 000.json back")
+    said = refused(serve, broken, "expected the record of round 0", "restore 000.json")
     first.write_bytes(content)
     goes_on(serve, broken, whole, differences)
     table("missing record in the middle", f"exit code 2: {said}")
