@@ -73,7 +73,7 @@ def page(results: dict[str, dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Measure what was asked for, each in a process of its own, and write the tables."""
+    """Run the named benchmarks, each in a process of its own, and write the tables."""
     available = names()
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",

@@ -90,7 +90,7 @@ class SharedMasks(BALD):
 
 
 class Reversed(ScoreStrategy):
-    """Buys the lowest scores."""
+    """Selects the lowest scores."""
 
     def __init__(self, strategy: ScoreStrategy = MSAL()) -> None:  # noqa: B008 - stateless
         self.strategy = strategy

@@ -317,7 +317,7 @@ class ActiveDataModule(LightningDataModule, ABC):
     # ---------------------------------------------------------------- moves
 
     def label(self, index: Tensor, trained_from: int | None = None) -> Tensor:
-        """Buy labels that came with the images, and move these out of the pool.
+        """Reveal labels that came with the images, and move the images out of the pool.
 
         Args:
             index: (n,) int64 of images in the pool.

@@ -27,7 +27,7 @@ KILLS = {
     "before the question for replacements is kept": ["replace initial.asked.json#2"],
     "before a round's model is saved": ["write round-000.ckpt"],
     "between the model and the round's question": ["ask about a round"],
-    "while the model is asked again": ["choose again"],
+    "while the model selects again": ["choose again"],
     "before the record": ["replace 000.json"],
     "between the record and the end of its question": ["drop requests"],
     "between the two questions of round 0": ["drop a request#2"],
@@ -138,7 +138,7 @@ def test_a_kill_while_a_person_is_asked_changes_nothing(name, serve, command, ph
     left = contents(tmp_path / "run")
     changed = [what for what in whole if left[what] != whole[what]]
     faults_table(
-        "SIGKILL while a person is asked",
+        "SIGKILL while a person labels",
         {"instant": name, "kills": killed, "changed": ", ".join(changed) or "nothing"},
     )
     assert changed == []
@@ -160,7 +160,7 @@ def test_a_kill_holds_the_same_labels_out(name, serve, holding_out, photos, whol
     left = contents(tmp_path / "run")
     changed = [what for what in whole_held_out if left[what] != whole_held_out[what]]
     faults_table(
-        "SIGKILL while a person is asked",
+        "SIGKILL while a person labels",
         {"instant": name, "kills": killed, "changed": ", ".join(changed) or "nothing"},
     )
     assert changed == []
