@@ -20,6 +20,12 @@ registry.entry_points = functools.cache(registry.entry_points)  # each Trainer w
 torch.set_num_threads(1)  # tiny models gain nothing from a second thread, and lose much on a busy machine
 os.environ["OMP_NUM_THREADS"] = "1"  # of the commands that tests start
 
+
+def pytest_xdist_auto_num_workers(config):
+    """One worker more than cores: a quarter of the time a worker waits for commands, signals and browsers."""
+    return (os.cpu_count() or 1) + 1
+
+
 IDX_NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 

@@ -44,6 +44,7 @@ def test_two_processes_wait_and_go_on_together(options, person, tmp_path, comman
     assert len(rows(run / "ledger.csv")) == 50
 
 
+@pytest.mark.slow
 def test_two_processes_end_alike_where_a_file_is_broken(options, person, tmp_path, commands):
     two = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--run_dir", str(tmp_path / "run")]
     command = ["-m", "msal_lightning", *options(*PERSON, *two)]

@@ -115,7 +115,8 @@ def test_a_failed_cell_stops_no_other_and_is_listed(tmp_path, monkeypatch, capsy
     assert not (tmp_path / "out" / "first-fits").exists()
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.faults)])
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_is_passed_on_and_the_same_command_goes_on(signum, tmp_path, commands):
     long = [*TINY, "--trainer.max_epochs", "100", "--seed", "0,1", "--jobs", "2", "--out", "out"]
     process = commands.start("-m", "msal_lightning", "sweep", *long, cwd=tmp_path)

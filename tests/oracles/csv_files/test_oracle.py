@@ -263,7 +263,7 @@ def test_what_a_spreadsheet_makes_of_it_is_read(waiting, photos, tmp_path, capsy
     (tmp_path / "filled.csv").write_bytes(text.encode())
     capsys.readouterr()
     assert main(["label", str(run), str(tmp_path / "filled.csv")]) == 0
-    assert "30 of 30 labels taken over" in capsys.readouterr().out
+    assert "30 of 30 labels copied" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("argument", ["folder", "missing.csv"])
