@@ -37,18 +37,19 @@ class ActiveDataModule(LightningDataModule, ABC):
         batch_size: images per training step, shared by all devices.
         eval_batch_size: images per step of the test and of the pool pass; changes speed and memory, not results.
         augmentation: transforms training images; the test set and the pool are never augmented.
-        imbalance: of a long-tailed version (Table 5): images of the last class over images of the first, falling
-            exponentially in between; drawn by the run's seed, the test set stays whole. None: the dataset as it is.
+        imbalance: images of the last class over images of the first in a long-tailed version (Table 5), with
+            exponential decay in between. The run's seed draws the images; the test set stays whole. None uses all
+            images.
         batch_size_per_device: apply batch_size to each device, so that more devices take fewer, larger steps.
 
     Attributes:
-        split: where each image is, and every move from place to place; there after :meth:`setup`.
+        split: place of each image, and all moves between places; available after :meth:`setup`.
         num_workers: processes that read batches; 0 for images in memory.
         verify: how a resumed run recognizes image files: by size and time, or by content.
-        context: what the round in progress decides, see :meth:`enter`.
+        context: settings of the current round, see :meth:`enter`.
         hidden_labels: the labels that came with the images.
-        resolved: options that :meth:`load` found out from the files, plain values for the record of round 0; None where
-            there are none.
+        resolved: options that :meth:`load` determined from the files, as plain values for the record of round 0; None
+            if there are none.
         decoding: how image files are read, also for a person; None for a dataset that is not made of files.
         only_sample: :meth:`load` may read a few images and repeat them, for ``fit --plan``.
     """
@@ -114,7 +115,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         """Read the files with the options of a recorded run; call it before :meth:`setup`.
 
         Args:
-            resolved: of its record of round 0; None: it was made before there were such options.
+            resolved: options in its record of round 0; None in records of older versions.
         """
 
     def describe(self) -> str:
@@ -227,7 +228,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         return pool[drawn.sort().values]
 
     def paths(self, index: Tensor) -> list[str] | None:
-        """Where images lie on disk, for the ledger; None for a dataset that is not made of files.
+        """Return the paths of images for the ledger; None for a dataset without image files.
 
         Args:
             index: (n,) int64, dataset-absolute.
@@ -332,11 +333,11 @@ class ActiveDataModule(LightningDataModule, ABC):
         return self.split.label(index, self.round + 1 if trained_from is None else trained_from)
 
     def check_paths(self, index: Tensor, paths: list[str] | None) -> None:
-        """Whether images are still those that they were, where they are files.
+        """Check that image files are still the recorded ones.
 
         Args:
             index: (n,) int64.
-            paths: of each, as :meth:`paths` gave them; None: nothing is known.
+            paths: path of each image from :meth:`paths`; None if unknown.
 
         Raises:
             ValueError: one is another file.
@@ -350,7 +351,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         raise ValueError(f"'{after}' is where '{before}' was")
 
     def digest(self) -> str:
-        """Of the images' number and shape, the split, the labels known and the pseudo-labels."""
+        """Hash number and shape of the images, the split, the known labels and the pseudo-labels."""
         digest = hashlib.blake2s(repr((tuple(self.images.shape), self.seed, self.round)).encode(), digest_size=8)
         self.split.update_digest(digest)
         return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""What ``data.batch_size`` means on several devices: the images of one training step, or those of each device."""
+"""The meaning of ``data.batch_size`` on several devices: images of a training step, or of each device."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -34,7 +34,7 @@ def say_batch_size(batch_size: int, per_device: bool, processes: int, sync_batch
 
 
 def was_per_device(written: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether a run directory was made before the key existed, when the batch size was that of each device.
+    """Return whether a run directory is from before the key existed, when the batch size applied to each device.
 
     Args:
         written: flattened configuration that the directory has; empty for a new one.

@@ -1,4 +1,4 @@
-"""How an image file becomes 8 bits a channel of a square."""
+"""Conversion of an image file to a square with 8 bits per channel."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ ANY = "any"
 
 @dataclass(frozen=True)
 class Decoding:
-    """How the files of a dataset are read; 8-bit files are taken as they are.
+    """Options for reading the files of a dataset; values of 8-bit files are not changed.
 
     Attributes:
         size: pixels of a side.
@@ -28,7 +28,7 @@ class Decoding:
         fit: how the image becomes a square.
         bands: which samples of a file are the channels, from 1.
         ranges: lowest and highest value by dtype, of files with more than 8 bits; None: all that an integer can be.
-        padding: of each channel, beside a letterboxed image.
+        padding: value of each channel beside a letterboxed image.
         strict: refuse files with bands that nothing would read.
     """
 
@@ -69,7 +69,7 @@ class Decoding:
         return Image.merge("RGB", planes[:3]) if len(planes) >= 3 else planes[0].convert("RGB")
 
     def is_plain(self, path: str) -> bool:
-        """Whether a person who opens the file sees what the model gets: 8 bits of grey or colour, none chosen.
+        """Return whether a viewer shows the same values as the model gets: all channels, 8 bits of grey or colour.
 
         Raises:
             OSError: or another of :data:`~msal_lightning.data.formats.UNREADABLE`.
@@ -136,7 +136,7 @@ def to_8_bits(samples: NDArray[Any], values: Range) -> NDArray[np.uint8]:
     The whole range of 16 bits keeps the upper 8 of them, and 0 to 4095 those of 12.
 
     Args:
-        samples: of any shape and type; numbers that are none count as the lowest.
+        samples: array of any shape and type; NaN counts as the lowest value.
         values: the lowest and the highest.
     """
     if samples.dtype.kind in "iu" and samples.dtype.itemsize <= 2:
@@ -147,7 +147,7 @@ def to_8_bits(samples: NDArray[Any], values: Range) -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=16)
 def _table(name: str, values: Range) -> NDArray[np.uint8]:
-    """What each bit pattern of a short integer becomes."""
+    """Return the table from each bit pattern of a short integer to 8 bits."""
     dtype = np.dtype(name)
     patterns = np.arange(256**dtype.itemsize, dtype=f"u{dtype.itemsize}")
     return _scaled(patterns.view(dtype).astype(np.float64), values, True)

@@ -19,7 +19,7 @@ class DeviceCache:
 
         Args:
             image: (N, C, H, W) uint8; only a tensor can be moved.
-            device: of the Trainer.
+            device: device of the Trainer.
 
         Returns:
             A copy on the device; ``image`` itself on a CPU, for files that are decoded on access, and if the copy would

@@ -63,13 +63,13 @@ def take_fingerprint(data: ActiveDataModule) -> list[Print]:
     """Look at every image once: the training images first, then the test images.
 
     Args:
-        data: set up.
+        data: data module after ``setup``.
     """
     return [image for part in PARTS for image in _look(data, part, data.image_files(part), closely=True)]
 
 
 def digest_of(prints: Iterable[Print]) -> str:
-    """Of all images and labels, wherever the files lie and whenever they were changed last."""
+    """Hash all images and labels, independent of folders and times of change."""
     digest = hashlib.blake2b(digest_size=16)
     for image in prints:
         known_by = f"{image.part}\0{image.path}\0{image.label}\0{image.size}\0{image.sample}\n"
@@ -105,7 +105,7 @@ def first_change(before: Iterable[Print], data: ActiveDataModule, parts: Sequenc
 
     Args:
         before: as the run directory has them.
-        data: set up.
+        data: data module after ``setup``.
         parts: those to compare; a run that is replayed may be tested on other images.
 
     Raises:
@@ -132,7 +132,7 @@ def first_change(before: Iterable[Print], data: ActiveDataModule, parts: Sequenc
 
 
 def find_by_content(files: Sequence[str], wanted: Iterable[Print]) -> list[int]:
-    """Which files have the content of some recorded ones, wherever they lie; others of the same size are opened.
+    """Find files with the content of recorded files in any folder; files of the same size are opened.
 
     Args:
         files: paths.
@@ -148,7 +148,7 @@ def find_by_content(files: Sequence[str], wanted: Iterable[Print]) -> list[int]:
 
 
 def is_same_file(known: Print, path: str) -> bool:
-    """Whether a file is the recorded one, by size and time, or by its content where only the time differs."""
+    """Return whether a file is the recorded one, by size and time, or by content if only the time differs."""
     return _file_changed(known, known._replace(size=_stat(path)[0], modified=_stat(path)[1]), path, False) is None
 
 
@@ -163,7 +163,7 @@ def _file_changed(old: Print, new: Print, file: str, verify: bool) -> str | None
 
 
 def _say_other_images(before: list[Print], now: list[Print], same: Counter[str]) -> str:
-    """Which image is new, gone or elsewhere, among those that follow the ones that are the same."""
+    """Describe the first image that is new, missing or moved, after the equal images at the start."""
     if not any(image.path for image in (*before, *now)):
         counts = [Counter(image.part for image in images) + same for images in (before, now)]
         part = next(part for part in PARTS if counts[0][part] != counts[1][part])
@@ -223,7 +223,7 @@ def _stat(file: str) -> tuple[int, int]:
 
 
 def _digest_file(path: str, whole: bool) -> str:
-    """Of a file, or of its beginning, middle and end."""
+    """Hash a file, or its beginning, middle and end."""
     digest = hashlib.blake2b(digest_size=6)
     try:
         with open(path, "rb") as file:  # noqa: PTH123

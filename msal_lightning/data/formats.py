@@ -1,4 +1,4 @@
-"""Which kinds of files are images."""
+"""File formats of images."""
 
 from functools import cache
 from importlib.util import find_spec
@@ -6,19 +6,19 @@ from importlib.util import find_spec
 from PIL import Image, UnidentifiedImageError
 
 FORMER_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})
-"""What was read before there were others."""
+"""Extensions that earlier versions read."""
 _PILLOW = """
 .apng .avif .avifs .bw .dcx .dds .dib .fit .fits .flc .fli .ftc .ftu .gif .icb .icns .ico .im .j2c .j2k .jfif .jp2 .jpc
 .jpe .jpf .jpx .mpo .msp .pbm .pcx .pfm .pnm .psd .pxr .qoi .ras .rgb .rgba .sgi .tga .vda .vst .xbm .xpm
 """
-"""What Pillow decodes by itself: PostScript would need another program, and films are no images."""
+"""Extensions that Pillow decodes without another program; films are left out."""
 HEIF_SUFFIXES = frozenset({".heic", ".heics", ".heif", ".heifs", ".hif"})
 _TOLD_BY_CONTENT = ("PNG", "JPEG", "GIF", "TIFF", "BMP", "WEBP", "AVIF", "JPEG2000", "PPM", "PSD", "DDS", "ICO", "HEIF")
 _REFUSED = {"EPS", "WMF", "PDF", "MPEG", "BUFR", "GRIB", "HDF5"}  # EPS starts Ghostscript; Pillow decodes no other
 
 
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-"""What Pillow's readers raise."""
+"""Exceptions of Pillow's readers."""
 
 
 @cache
@@ -29,7 +29,7 @@ def suffixes() -> frozenset[str]:
 
 @cache
 def can_read_heif() -> bool:
-    """Whether the extra ``heif`` is there; then Pillow reads its files from here on."""
+    """Return whether the extra ``heif`` is installed, and register it with Pillow."""
     if find_spec("pillow_heif") is None:
         return False
     from pillow_heif import register_heif_opener
@@ -47,7 +47,7 @@ def formats() -> tuple[str, ...]:
 
 
 def looks_like(path: str) -> bool:
-    """Whether a file without an extension begins as an image does."""
+    """Return whether the content of a file without an extension begins like an image."""
     known = [name for name in formats() if name in _TOLD_BY_CONTENT]
     try:
         with Image.open(path, formats=known):

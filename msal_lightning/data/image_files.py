@@ -28,7 +28,7 @@ class ImageFiles:
     """Image files that behave like one tensor (N, C, size, size) uint8; indexing decodes the files.
 
     Args:
-        paths: of the files.
+        paths: paths of the files.
         size: pixels of a side.
         channels: 3: RGB; 1: grey.
         how: what else there is to say about decoding; size and channels are taken from it.
@@ -49,7 +49,7 @@ class ImageFiles:
 
     @property
     def num_bytes(self) -> int:
-        """Of the tensor that they would be."""
+        """Size of the decoded images, in bytes."""
         return len(self.paths) * self.channels * self.size**2
 
     def __getitem__(self, index: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ class ImageFiles:
         return decode_all(((path, path) for path in self.paths), len(self.paths), self.how)
 
     def readable(self) -> Tensor:
-        """Which files can be decoded, by trying it: (N,) bool."""
+        """Try to decode every file: (N,) bool, True if it succeeds."""
 
         def can(path: str) -> bool:
             try:
@@ -92,7 +92,7 @@ class Repeated:
 
     Args:
         images: (n, C, H, W) uint8.
-        count: of images that they stand for.
+        count: number of images that they stand for.
     """
 
     dtype = torch.uint8

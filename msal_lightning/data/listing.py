@@ -17,7 +17,7 @@ Identity = tuple[int, int] | str
 
 @dataclass
 class Listing:
-    """What a walk over some folders has found.
+    """The files that a walk over some folders has found.
 
     Attributes:
         images: paths of each group, sorted.
@@ -163,7 +163,7 @@ class _Walk:
 
 
 def say_left_out(listing: Listing) -> None:
-    """One line for files of other kinds, and one for names that lead to the same images; none where there are none."""
+    """Print a line about files of other kinds and one about repeated names, if there are any."""
     without = {suffix: n for suffix, n in listing.left_out.items() if suffix not in HEIF_SUFFIXES}
     heif = {suffix: n for suffix, n in listing.left_out.items() if suffix in HEIF_SUFFIXES}
     parts = [", ".join(_count(without))] if without else []

@@ -101,8 +101,8 @@ class EpochBatches(Sampler[Tensor]):
     Args:
         index: (n,) int64.
         batch_size: indices per batch.
-        seed: of the round's shuffle stream.
-        rank: of this process.
+        seed: seed of the round's shuffle stream.
+        rank: rank of this process.
         ranks: number of processes.
         per_device: the batch size is that of each process; the order is filled up from its start where it does not
             divide.
@@ -138,7 +138,7 @@ class EpochBatches(Sampler[Tensor]):
 
     @property
     def _length(self) -> int:
-        """Of what the batch size divides: the order, or a process's part of it."""
+        """Length of the sequence that is divided into batches: the order, or a process's part of it."""
         return -(-len(self.index) // self.ranks) if self.per_device else len(self.index)
 
 

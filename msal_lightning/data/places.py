@@ -1,4 +1,4 @@
-"""Where an image is when no model is trained on it, and what a person may say instead of its class."""
+"""Places of images that no model trains on, and reasons to skip an image."""
 
 from enum import IntEnum
 
@@ -9,7 +9,7 @@ class Place(IntEnum):
     POOL = -1
     """Not labeled yet."""
     LEFT_OUT = -2
-    """Of a class that a long-tailed version of the dataset cuts down."""
+    """Left out of a long-tailed version of the dataset."""
     SKIPPED = -3
     """Its label was requested, and the annotator skipped it."""
     HELD_OUT = -4
@@ -18,4 +18,4 @@ class Place(IntEnum):
 
 SKIP, UNSURE = "skip", "unsure"
 REASONS = (SKIP, UNSURE)
-"""What may be said instead of a class: both take the image out of the pool, and the next best replaces it."""
+"""Annotations without a class: both remove the image from the pool, and the next best image replaces it."""

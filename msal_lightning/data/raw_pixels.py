@@ -147,7 +147,7 @@ def _read_tiff(source: str | BinaryIO, all_bands: bool) -> Raw | None:
             return Raw(_upright(samples, orientation), alpha, _nodata(page.tags.valueof(_NODATA)))
     except (OSError, MemoryError):
         raise
-    except Exception as error:  # whatever a decoder makes of a damaged file
+    except Exception as error:  # a decoder may raise anything for a damaged file
         if "imagecodecs" in str(error):
             return _without_codec(source, page)
         raise ValueError(" ".join(str(error).split()) or type(error).__name__) from None
@@ -157,7 +157,7 @@ def _read_tiff(source: str | BinaryIO, all_bands: bool) -> Raw | None:
 
 
 def _is_plain(page: Any, all_bands: bool) -> bool:
-    """Whether Pillow reads all of it: 8 bits, and nothing beside grey, colour and transparency."""
+    """Return whether Pillow reads the whole file: 8 bits, and only grey, colour and transparency."""
     if page.bitspersample > 8 or page.sampleformat not in (1, 4):
         return False
     extra = [int(kind) for kind in page.extrasamples]

@@ -22,5 +22,5 @@ def read_only(on: bool = True) -> Iterator[None]:
 
 
 def is_read_only() -> bool:
-    """Whether a dataset must not write now."""
+    """Return whether datasets must not write now."""
     return _read_only.get()

@@ -1,4 +1,4 @@
-"""What a round decides about its data."""
+"""The settings of a round that affect its data."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The split of a dataset: where each image is, its label as far as it is known, and every move from place to place."""
+"""The split of a dataset: the place and the known label of each image, and all moves between places."""
 
 import hashlib
 from typing import Any
@@ -12,7 +12,7 @@ from msal_lightning.data.places import Place
 
 
 class Split:
-    """Where the images of a dataset are: one integer for each.
+    """The places of a dataset's images: one integer for each image.
 
     Args:
         hidden_labels: the labels that came with the images.
@@ -104,7 +104,7 @@ class Split:
         return labels
 
     def restore(self, index: Tensor, labels: Tensor, labeled_at: int) -> None:
-        """Take over labels that were queried before, as a round record holds them, or that a person gave.
+        """Set labels from a round record or from an annotator, and move their images out of the pool.
 
         Args:
             index: (n,) int64 of images in the pool.
@@ -207,7 +207,7 @@ class Split:
             digest.update(tensor.numpy().tobytes())
 
     def state_dict(self) -> dict[str, Any]:
-        """Copies of all that is known, for a checkpoint."""
+        """Return copies of the whole state, for a checkpoint."""
         index, labels = self.pseudo_labels
         return {
             "labeled_at": self.labeled_at.clone(),
@@ -217,7 +217,7 @@ class Split:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the split of a checkpoint.
+        """Restore the split from a checkpoint.
 
         Raises:
             ValueError: it belongs to a dataset of another size.

@@ -1,4 +1,4 @@
-"""Which values the files of a folder really have: the range that becomes black to white."""
+"""The range of values in a folder's files, which becomes black to white."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ from msal_lightning.errors import DataError
 SAMPLE = 256
 """Files that a range or a mean is found on, of each extension."""
 FORMER_RANGES: dict[str, Range] = dict.fromkeys(("uint16", "int16", "uint32", "int32"), (0.0, 65535.0))
-"""How runs read their files that were made before ranges were kept."""
+"""Ranges of runs from versions that did not store ranges."""
 _ANIMATED = (".gif", ".tif", ".tiff", ".webp", ".png", ".apng", ".avif", ".mpo")
 _SEED = 20260101  # not the run's: all runs see the same images
 _PIXELS = 4096  # of each file, for quantiles
 
 
 class Pixels(NamedTuple):
-    """Of one file: some values, spread over it, and the extremes of all."""
+    """A sample of one file's values, and the extremes of all its values."""
 
     dtype: np.dtype[Any]
     some: NDArray[np.float64]
@@ -52,8 +52,8 @@ def look_at(paths: Sequence[str], bands: Sequence[int] | None) -> dict[str, list
     """Some values of the files with more than 8 bits, by dtype; files that cannot be read are passed over.
 
     Args:
-        paths: of the files.
-        bands: that count, from 1; None: all.
+        paths: paths of the files.
+        bands: bands to read, from 1; None for all.
     """
 
     def one(path: str) -> Pixels | None:

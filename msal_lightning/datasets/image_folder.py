@@ -68,9 +68,10 @@ class ImageFolder(ActiveDataModule):
             RGB, and files with other bands are refused.
         value_range: the values of files with more than 8 bits that become black and white; auto: the range of their
             type where they fill it, else that of a sample of them. 8-bit files are taken as they are.
-        mean: of each channel, 0 to 1; that of ImageNet, or 0.5 for grey; with other than 1 or 3 bands that of a sample
-            of the training split.
-        std: of each channel; that of ImageNet, or 0.25 for grey, or of the sample.
+        mean: mean of each channel, 0 to 1. Defaults: ImageNet's for RGB, 0.5 for grey, and for other numbers of bands
+            the mean of a sample of the training split.
+        std: standard deviation of each channel. Defaults: ImageNet's for RGB, 0.25 for grey, otherwise that of the
+            sample.
         in_memory: true decodes all images once; false decodes them when they are needed; auto keeps them in memory if
             they take less than half of the free memory.
         num_workers: number of processes that decode from disk; by default one per CPU, at most 8.
@@ -348,7 +349,7 @@ class ImageFolder(ActiveDataModule):
         return [item for item, held in pairs if not held], [item for item, held in pairs if held]
 
     def _apart(self, learn: list["_Item"], test: list["_Item"]) -> list["_Item"]:
-        """What is left to train on without the test images, which a folder without labels may contain."""
+        """Remove test images from the training images; a folder without labels may contain both."""
         tested = {identity(item.path) for item in test}
         is_tested = [identity(item.path) in tested for item in learn]
         both = [item for item, is_both in zip(learn, is_tested, strict=True) if is_both]

@@ -226,7 +226,7 @@ def _write_cache(cache: Path, learn: ImageSet, test: ImageSet, names: tuple[str,
 
 
 def _made_before(cache: Path) -> bool:
-    """Whether a folder is a cache from before there were marks: these files and no others."""
+    """Return whether a folder is a cache of a version without marks: it has exactly these files."""
     of_killed = r"(\.[0-9]+)?"
     return all(
         any(re.fullmatch(pattern + of_killed, entry.name) for pattern in _CACHE_FILES) for entry in cache.iterdir()

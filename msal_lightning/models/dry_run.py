@@ -22,7 +22,7 @@ def try_model(model: MSALClassifier, image: Sequence[int], max_epochs: int | Non
     caller's.
 
     Args:
-        model: on the CPU.
+        model: a model on the CPU.
         image: (C, H, W) of an image.
         max_epochs: number of epochs of each fit; None or -1 if only max_steps is set.
 

@@ -24,7 +24,7 @@ class DropoutMasks:
         p: probability of dropping a value.
         size: D.
         shared: one mask a pass for all images.
-        device: of the embeddings.
+        device: device of the embeddings.
 
     Raises:
         ConfigError: nothing would be dropped.

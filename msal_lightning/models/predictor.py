@@ -17,8 +17,8 @@ class Predictor(NamedTuple):
     It makes a separate pass, because strategies may not need logits and outputs are kept only for a shortlist.
 
     Attributes:
-        model: of a round.
-        trainer: of the same round.
+        model: a round's model.
+        trainer: the same round's Trainer.
     """
 
     model: MSALClassifier

@@ -107,7 +107,7 @@ class PrototypeHead(nn.Module):
             return logits
 
     def extra_repr(self) -> str:
-        """What ``print(model)`` shows."""
+        """Return the text that ``print(model)`` shows."""
         return f"num_classes={self.num_classes}, radius={self.radius}"
 
 

@@ -12,7 +12,7 @@ def _option(default: Any, *, alters_result: bool) -> Any:
 
 @dataclass(frozen=True)
 class LoopOptions:
-    """How much is labeled and when, and what the loop keeps.
+    """The loop's options: sizes, seed, and the files to keep.
 
     A field whose metadata says ``alters_result: False`` may change between two commands on the same run.
 
