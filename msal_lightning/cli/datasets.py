@@ -30,7 +30,7 @@ def prepare(argv: list[str]) -> None:
         argv: the dataset's name, then its options as in ``fit``.
 
     Raises:
-        ConfigError: the dataset cannot be fetched or read.
+        UserError: the dataset cannot be fetched or read.
     """
     start = time.perf_counter()
     parser = _parser("prepare", "Fetch, verify and read a dataset before the first run.")
@@ -52,7 +52,7 @@ def show(argv: list[str]) -> None:
         argv: the dataset's name, then its options as in ``fit``, and ``--out``.
 
     Raises:
-        ConfigError: the dataset cannot be fetched or read, or the picture cannot be written.
+        UserError: the dataset cannot be fetched or read, or the picture cannot be written.
     """
     parser = _parser("show", "Draw some images of each class, to check labels and colours.")
     parser.add_argument("--out", metavar="FILE", type=expand, help="the picture: png, svg or pdf (default: NAME.png)")

@@ -44,7 +44,7 @@ def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
         base: configuration that the options override, already checked if it may be a stranger's.
 
     Raises:
-        ConfigError: a mistake that the user can correct.
+        UserError: a mistake that the user can correct.
     """
     parser = build_parser()
     config = parse(parser, argv, base=base)
@@ -111,7 +111,7 @@ def replay(argv: list[str]) -> None:
         argv: ``--run DIR`` and options of ``fit``.
 
     Raises:
-        ConfigError: see :func:`fit`, or ``--run`` is no run directory.
+        UserError: see :func:`fit`, or ``--run`` is no run directory.
     """
     prog = f"{PROGRAM} replay"
     parser = CommandParser(

@@ -3,7 +3,7 @@
 from contextlib import closing
 from pathlib import Path
 
-from msal_lightning.errors import ConfigError
+from msal_lightning.errors import RunError
 from msal_lightning.io.lock import DirectoryLock
 from msal_lightning.io.own_files import refuse_linked_folders, remove_parts
 from msal_lightning.io.terminal import say
@@ -25,27 +25,23 @@ def label(run: Path, file: Path) -> None:
         file: the file that the contact sheet saved, or a filled copy of the run's own file.
 
     Raises:
-        ConfigError: the run waits for no labels, a process writes into it, or a line is wrong. Nothing is written then.
+        RunError: the run waits for no labels, a process writes into it, or a line is wrong. Nothing is written then.
     """
     config = read_run(run).config
     if not is_run(run):
-        raise ConfigError(
+        raise RunError(
             f"expected '{run}' to be a run directory of this program, found another folder: name one of runs/"
         )
     refuse_linked_folders(run, BATCH_FILES)
     with closing(_only_writer(run)):
         batch = pending(run)
         if batch is None:
-            raise ConfigError(
-                f"the run '{run}' waits for no labels: run its `fit` command, which requests the next ones"
-            )
+            raise RunError(f"the run '{run}' waits for no labels: run its `fit` command, which requests the next ones")
         ours = batch.folder / f"{batch.name}.csv"
         if not ours.exists():
-            raise ConfigError(
-                f"expected '{ours}', the file that oracle Files writes, found none: `fit` writes it again"
-            )
+            raise RunError(f"expected '{ours}', the file that oracle Files writes, found none: `fit` writes it again")
         if not ours.resolve().is_relative_to(run.resolve()):
-            raise ConfigError(f"expected '{ours}' in the run directory, found a link to another place: remove it")
+            raise RunError(f"expected '{ours}' in the run directory, found a link to another place: remove it")
         allow_new = bool(config.get("oracle.init_args.allow_new_classes"))
         given = read_answers(batch, file, allow_new)
         before = read_answers(batch, ours, allow_new)
@@ -61,7 +57,7 @@ def label(run: Path, file: Path) -> None:
             listed = say_disagreements(ours.with_name(f"{batch.name}-replaced.csv"), changed) if changed else ""
             write_csv(batch, ours, answers)
         except OSError as error:
-            raise ConfigError(f"cannot write '{ours}' ({error.strerror}): make room or give it back to you") from None
+            raise RunError(f"cannot write '{ours}' ({error.strerror}): make room or give it back to you") from None
     missing = answers.count(None)
     replaced = f" ({counted(len(changed), 'former label')} replaced)" if changed else ""
     then = (
@@ -80,5 +76,5 @@ def _only_writer(run: Path) -> DirectoryLock:
     try:
         lock.acquire()
     except OSError as error:
-        raise ConfigError(f"cannot write into '{run}' ({error.strerror}): make room or give it back to you") from None
+        raise RunError(f"cannot write into '{run}' ({error.strerror}): make room or give it back to you") from None
     return lock

@@ -58,7 +58,7 @@ def query(argv: list[str]) -> None:
         argv: options of the command; those of the strategy are as in ``fit``.
 
     Raises:
-        ConfigError: a mistake that the user can correct.
+        UserError: a mistake that the user can correct.
     """
     options, rest = _parse(argv)
     table, page = options.out / f"{NAME}.csv", options.out / f"{NAME}.html"

@@ -26,7 +26,7 @@ def report(runs: Sequence[str], out: str = "report", logger: str | None = None) 
         logger: ``wandb`` also logs the report to Weights & Biases.
 
     Raises:
-        ConfigError: the runs cannot be compared, the files cannot be written, or W&B cannot start.
+        UserError: the runs cannot be compared, the files cannot be written, or W&B cannot start.
     """
     try:
         check_folder(Path(out), "report", "--out", _made_before)

@@ -30,7 +30,7 @@ def sweep(argv: list[str]) -> int:
         Exit code: 0, or 1 if a cell failed.
 
     Raises:
-        ConfigError: a mistake that the user can correct.
+        UserError: a mistake that the user can correct.
     """
     words = next((k for k, word in enumerate(argv) if word.startswith("-")), len(argv))
     experiments, options = argv[:words], _read(argv[words:])

@@ -69,14 +69,11 @@ def explain(message: str, keys: Iterable[str]) -> str:
         got = _got(message)
         return f"expected {key} to be {number}{truth}{' or '.join(values)}, got '{got}'{did_you_mean(got, values)}"
     if found := re.search(r"Expected a dot import path string: (\S+)", message):
-        last = key.rpartition(".")[2]
-        names = concrete_names(_BASES[last]) if last in _BASES else []
-        what = _WHAT.get(last, "class that exists")
+        names = _siblings(key)
+        what = _WHAT.get(key.rpartition(".")[2], "class that exists")
         return f"expected {key} to name a {what}, got '{found[1]}'{did_you_mean(found[1], names) or _choice(names)}"
     if found := re.search(r"instantiatable class, but ([\w.]+) is abstract", message):
-        last = key.rpartition(".")[2]
-        names = concrete_names(_BASES[last]) if last in _BASES else []
-        return f"expected {key} to name a concrete class, got '{found[1]}', which is abstract{_choice(names)}"
+        return f"expected {key} to name a concrete class, got '{found[1]}', which is abstract{_choice(_siblings(key))}"
     if found := re.search(r"class_path '([\w.]+)':\s+(No module named \S+|.*has no attribute.*)", message):
         return (
             f"cannot import {key} '{found[1]}' ({found[2]}): run from the folder that holds the module, or install it"
@@ -90,14 +87,19 @@ def explain(message: str, keys: Iterable[str]) -> str:
     return " ".join(message.split())
 
 
+def _siblings(key: str) -> list[str]:
+    """Return the names that a key of a class may have; empty for any other key."""
+    last = key.rpartition(".")[2]
+    return concrete_names(_BASES[last]) if last in _BASES else []
+
+
 def _choice(known: list[str]) -> str:
     return f": choose {', '.join(known)}, or the dotted path of your own class" if known else ""
 
 
 def _of_shape(message: str, key: str, known: list[str]) -> str:
     """Explain values of the wrong shape: a number for a section, a list for a class."""
-    last = key.rpartition(".")[2]
-    what = _WHAT.get(last, "class")
+    what = _WHAT.get(key.rpartition(".")[2], "class")
     if found := re.search(r"Unable to load config '(.*)'", message):
         example = next((name for name in known if name.startswith(f"{key}.")), f"{key}.KEY")
         return f"expected {key} to hold keys like {example}, got '{found[1]}': set them one by one, --{example} VALUE"
@@ -106,8 +108,7 @@ def _of_shape(message: str, key: str, known: list[str]) -> str:
     if re.search(r"argument of type '\w+' is not iterable", message):
         return f"expected {key}.class_path to name a {what}, got something else"
     if re.search(r"Not a valid subclass of \w+|Expected an import path or a subclass spec", message):
-        names = concrete_names(_BASES[last]) if last in _BASES else []
-        return f"expected {key} to name a {what}, got '{_got(message)}'{_choice(names)}"
+        return f"expected {key} to name a {what}, got '{_got(message)}'{_choice(_siblings(key))}"
     if found := re.search(r"Expected '([\w.]+)' to be a subclass of (.+?)\.\.", message):
         base = " or ".join(re.findall(r"(\w+)(?=[,'\]])", found[2])) or found[2]
         return f"expected {key} to be a subclass of {base}, got '{found[1]}'"

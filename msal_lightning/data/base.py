@@ -106,7 +106,7 @@ class ActiveDataModule(LightningDataModule, ABC):
             The training images, initial set and pool together, and the test set.
 
         Raises:
-            DataError: files are missing or damaged.
+            UserError: files are missing or damaged.
         """
 
     # ---------------------------------------------------------------- reading and starting

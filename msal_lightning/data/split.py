@@ -96,7 +96,7 @@ class Split:
             (n,) int64, their labels.
 
         Raises:
-            ValueError: an index twice, out of range, or not in the pool. Nothing is moved then.
+            ValueError: an index is given twice, is out of range, or is not in the pool. Nothing is moved then.
         """
         self._check_in_pool(index)
         labels = self.hidden_labels.label(index)
@@ -108,11 +108,11 @@ class Split:
 
         Args:
             index: (n,) int64 of images in the pool.
-            labels: (n,) int64 that were queried for them.
+            labels: (n,) int64, their labels.
             labeled_at: 0 for the initial set, k for images trained on from round k.
 
         Raises:
-            ValueError: as :meth:`label`, or not one label an index, or a negative round.
+            ValueError: see :meth:`label`; or the numbers of labels and indices differ, or the round is negative.
         """
         if len(labels) != len(index) or labeled_at < 0:
             raise ValueError(f"restore() got {len(labels)} labels for {len(index)} images in round {labeled_at}")
@@ -127,38 +127,38 @@ class Split:
             index: (n,) int64 of images in the initial set.
 
         Raises:
-            ValueError: one is not in the initial set. Nothing is moved then.
+            ValueError: an image is not in the initial set. Nothing is moved then.
         """
         if bool((self.labeled_at[index] != 0).any()):
             raise ValueError("hold_out() got images that are not in the initial set: others were trained on")
         self.labeled_at[index] = Place.HELD_OUT
 
     def skip(self, index: Tensor) -> None:
-        """Take images out of the pool that a person did not label.
+        """Remove images that an annotator skipped from the pool.
 
         Args:
             index: (n,) int64 of images in the pool.
 
         Raises:
-            ValueError: as :meth:`label`.
+            ValueError: see :meth:`label`.
         """
         self._check_in_pool(index)
         self.labeled_at[index] = Place.SKIPPED
 
     def leave_out(self, index: Tensor) -> None:
-        """Remove images from the pool whose labels are never requested.
+        """Remove images from the pool that no query may select.
 
         Args:
             index: (n,) int64 of images in the pool.
 
         Raises:
-            ValueError: as :meth:`label`.
+            ValueError: see :meth:`label`.
         """
         self._check_in_pool(index)
         self.labeled_at[index] = Place.LEFT_OUT
 
     def set_pseudo_labels(self, index: Tensor, labels: Tensor) -> None:
-        """Train the next fit on predictions too, in place of those set before; no image changes its place.
+        """Train the next fit on predictions too. They replace the former ones, and every image stays where it is.
 
         Args:
             index: (n,) int64 of images in the pool.

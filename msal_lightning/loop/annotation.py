@@ -19,7 +19,7 @@ from msal_lightning.oracles.tasks import make_items
 from msal_lightning.query.callback import Query
 from msal_lightning.query.shortlist import Selection
 from msal_lightning.runs.directory import RunDirectory
-from msal_lightning.runs.pending import INITIAL, Exchange, PendingRequest, pending_file
+from msal_lightning.runs.pending import INITIAL, Exchange, PendingRequest, pending_file, round_name
 from msal_lightning.runs.records import LabeledImages, PseudoLabels, RoundRecord, Skipped, record_body, record_of
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.training.checkpoint import load_checked
@@ -122,10 +122,10 @@ class AnnotatorLabels(LabelSource):
         if self._model_check.head is None:
             self._model_check.with_classes()
         kill_point("hold labels out")
-        return self.split_initial(torch.cat([known, torch.tensor(given.index, dtype=torch.int64)]), skipped)
+        return self.split_initial(torch.cat([known, given.tensors()[0]]), skipped)
 
     def unanswered(self, round: int) -> RoundRecord | None:  # noqa: D102
-        record = self._asked(_name(round)).record
+        record = self._asked(round_name(round)).record
         return record_of(record) if record else None
 
     def settle(self, draft: RoundRecord, selection: Selection, query: Query, fitted: Fitted) -> RoundRecord:
@@ -136,11 +136,11 @@ class AnnotatorLabels(LabelSource):
         """
         kill_point("ask about a round")
         draft = replace(draft, pseudo_labels=pseudo_labels_of(query))
-        request = replace(self._asked(_name(draft.round)), record=record_body(draft))
+        request = replace(self._asked(round_name(draft.round)), record=record_body(draft))
         return self._collect(draft, request, query.n, [(selection, Predictor(fitted.model, fitted.trainer))])
 
     def resume(self, draft: RoundRecord) -> RoundRecord:  # noqa: D102
-        request = self._asked(_name(draft.round))
+        request = self._asked(round_name(draft.round))
         return self._collect(draft, request, len(request.exchanges[0].batch.items), [])
 
     def _collect(
@@ -157,7 +157,7 @@ class AnnotatorLabels(LabelSource):
         except AwaitingLabels as waiting:
             waiting.record = draft  # it holds the accuracy so far
             raise
-        counts = torch.bincount(torch.tensor(given.label, dtype=torch.int64), minlength=data.num_classes)
+        counts = torch.bincount(given.tensors()[1], minlength=data.num_classes)
         return replace(
             draft,
             queried=given,
@@ -175,8 +175,9 @@ class AnnotatorLabels(LabelSource):
             return None
         in_pool = [int(data.labeled_at[index]) == Place.POOL for index in pseudo.index]
         index, label = (list(itertools.compress(column, in_pool)) for column in (pseudo.index, pseudo.label))
-        data.split.set_pseudo_labels(torch.tensor(index, dtype=torch.int64), torch.tensor(label, dtype=torch.int64))
-        return PseudoLabels(index, label, threshold=pseudo.threshold)
+        left = PseudoLabels(index, label, threshold=pseudo.threshold)
+        data.split.set_pseudo_labels(*left.tensors())
+        return left
 
     def _choose_again(self, round: int, n: int) -> tuple[Selection, Predictor]:
         """Let the saved model of a round select replacements from the remaining pool."""
@@ -189,7 +190,7 @@ class AnnotatorLabels(LabelSource):
             except (OSError, ValueError, KeyError, RuntimeError):
                 raise AnnotationError(
                     f"cannot read '{file}', the model of round {round}, whose labels are incomplete: restore it, or "
-                    f"delete '{pending_file(self._run.path, _name(round))}' to repeat the round"
+                    f"delete '{pending_file(self._run.path, round_name(round))}' to repeat the round"
                 ) from None
             fitted.select(query)
             kill_point("choose again")
@@ -200,10 +201,6 @@ class AnnotatorLabels(LabelSource):
 
     def _session(self) -> "AnnotationSession":
         return AnnotationSession(self._oracle, self.data, self._run, self._fitter.ranks)
-
-
-def _name(round: int) -> str:
-    return f"round-{round:03d}"
 
 
 class AnnotationSession:

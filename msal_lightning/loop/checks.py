@@ -116,7 +116,7 @@ class ModelCheck:
         """Check everything that does not depend on the number of classes.
 
         Raises:
-            ConfigError: backbone, optimizer or schedule does not work.
+            UserError: backbone, optimizer or schedule does not work.
         """
         with isolate_rng(), quiet_lightning():
             try:

@@ -60,7 +60,7 @@ class LabelSource(ABC):
         """Check, before anything is labeled, that the data can be trained and tested on.
 
         Raises:
-            AnnotationError: labels or a test set are missing.
+            UserError: labels or a test set are missing.
         """
 
     def check_images(self) -> str | None:
@@ -70,7 +70,7 @@ class LabelSource(ABC):
             A difference that the user should know about; None if there is none.
 
         Raises:
-            AnnotationError: the labels belong to other images.
+            UserError: the labels belong to other images.
         """
         return None
 

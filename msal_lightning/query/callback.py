@@ -61,7 +61,7 @@ class Query(Callback):
         round: k, number of the round, for the same draws.
         receive: called on every process with the selection, when the pass has ended. By default the labels that came
             with the data are used, and the indices move.
-        ranks: processes that share the pass; by default those of the Trainer.
+        ranks: processes that share the query; by default those of the Trainer, or this one alone without a pass.
 
     Attributes:
         selection: the selected images, best first.
@@ -98,19 +98,18 @@ class Query(Callback):
         self._coming: list[tuple[Transfer, int]] = []
         self._wrong: int | None = 0
 
-    def select_without_pass(self, data: ActiveDataModule, ranks: Ranks | None = None) -> None:
+    def select_without_pass(self, data: ActiveDataModule) -> None:
         """Select with a strategy that needs no outputs of a model, such as Random, without a pool pass.
 
         Args:
             data: owns the pool.
-            ranks: processes of the run; by default only this process.
 
         Raises:
             ValueError: the strategy needs outputs of a model.
         """
         if self.strategy.needs:
             raise ValueError(f"{self.strategy.name} needs a pool pass: use the Query as a callback of trainer.predict")
-        self._end(data, self._ranks or ranks or Ranks())
+        self._end(data, self._ranks or Ranks())
 
     # ---------------------------------------------------------------- hooks
 
@@ -128,7 +127,7 @@ class Query(Callback):
         """Request the passes with dropout that the strategy needs from our model; other models make their own.
 
         Raises:
-            ConfigError: the model has no dropout.
+            UserError: the model has no dropout.
         """
         if draw := getattr(model, "draw_dropout_masks", None):
             seed, round = self._key

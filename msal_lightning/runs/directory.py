@@ -31,6 +31,7 @@ from msal_lightning.runs.pending import (
     all_pending,
     pending_file,
     read_pending,
+    round_name,
     write_pending,
 )
 from msal_lightning.runs.records import (
@@ -273,7 +274,7 @@ class RunDirectory:
             name: ``initial`` or ``round-003``.
 
         Raises:
-            RunError: the file is damaged.
+            UserError: the file is damaged.
         """
         return read_pending(self.path, name)
 
@@ -291,7 +292,7 @@ class RunDirectory:
 
     def _drop_pending(self, rounds: int) -> None:
         """Remove the labeling requests of recorded rounds."""
-        for name in (INITIAL, *(f"round-{round:03d}" for round in range(rounds))):
+        for name in (INITIAL, *map(round_name, range(rounds))):
             kill_point("drop a request")
             pending_file(self.path, name).unlink(missing_ok=True)
 

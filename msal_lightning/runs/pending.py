@@ -72,6 +72,11 @@ class PendingRequest:
         return replace(self, exchanges=(*before, replace(last, answers=tuple(answers))))
 
 
+def round_name(round: int) -> str:
+    """Return the name of a round's request, ``round-003``."""
+    return f"round-{round:03d}"
+
+
 def pending_file(run: Path, name: str) -> Path:
     """Return the path of a request file."""
     return run / "rounds" / f"{name.removeprefix('round-')}.asked.json"

@@ -10,7 +10,7 @@ from typing import Any
 from jsonargparse import Namespace
 
 from msal_lightning.config.parser import as_user_error, build_parser, instantiate, parse, resolve
-from msal_lightning.errors import ConfigError, UserError
+from msal_lightning.errors import ConfigError, RunError, UserError
 from msal_lightning.loop.shared_round0 import digest
 from msal_lightning.runs.budget import num_rounds
 from msal_lightning.runs.config import flatten, say_changed
@@ -88,7 +88,7 @@ def is_finished(job: Job) -> bool:
     """Whether all rounds are recorded. Steps after the last record that a kill prevented are made up for here.
 
     Raises:
-        ConfigError: the folder belongs to another configuration.
+        RunError: the folder belongs to another configuration.
     """
     if not (job.folder / "config.yaml").exists():
         return False
@@ -96,9 +96,9 @@ def is_finished(job: Job) -> bool:
     run.keep_checkpoints = job.config["loop"].get("keep_checkpoints", "last")
     rounds = len(list((job.folder / "rounds").glob("[0-9]*.json")))
     if rounds and (changed := run.changed_keys()):
-        raise ConfigError(
+        raise RunError(
             f"'{job.folder}' belongs to another configuration ({say_changed(changed)}): "
-            "choose another --out, or delete that folder"
+            "choose another --out, or move that folder away"
         )
     if rounds < job.rounds:
         return False

@@ -119,7 +119,8 @@ if __name__ == "__main__":
         data.setup()
         data.reset(0)
         data.draw_initial(int(sys.argv[3]))
-        query = Query(strategy, 25, 0, 0)
+        ranks = None if strategy.needs else Ranks()  # a pass finds those of its Trainer
+        query = Query(strategy, 25, 0, 0, ranks=ranks)
         trainer = Trainer(
             accelerator="cpu", devices=int(sys.argv[1]), strategy="ddp" if sys.argv[1] != "1" else "auto",
             logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
@@ -128,7 +129,8 @@ if __name__ == "__main__":
         if strategy.needs:
             trainer.predict(model, datamodule=data, return_predictions=False)
         else:
-            query.select_without_pass(data, Ranks().connect(trainer))
+            ranks.connect(trainer)
+            query.select_without_pass(data)
         metrics = trainer.test(model, datamodule=data, verbose=False)[0]
         answers[strategy.name] = {
             "index": query.selection.index.tolist(), "error": query.pool_error, "seen": query.seen,

@@ -20,7 +20,7 @@ def read_groups(paths: Sequence[Path]) -> dict[str, list[Run]]:
         keys in which they differ follow as on the command line: ``MSAL-D, query.beta=10``.
 
     Raises:
-        RunError: a folder has no runs, or the runs are on different datasets.
+        UserError: a folder has no runs, or the runs are on different datasets.
     """
     groups: dict[Setting, list[Run]] = defaultdict(list)
     for run in read_runs(paths):

@@ -34,7 +34,7 @@ class Files(Oracle):
 
         Raises:
             AwaitingLabels: labels are blank.
-            AnnotationError: lines of the file are wrong.
+            UserError: lines of the file are wrong.
         """
         file = batch.folder / f"{batch.name}.csv"
         sheet = file.with_suffix(".html")
