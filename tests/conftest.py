@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import struct
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -24,6 +25,35 @@ os.environ["OMP_NUM_THREADS"] = "1"  # of the commands that tests start
 def pytest_xdist_auto_num_workers(config):
     """One worker more than cores: a quarter of the time a worker waits for commands, signals and browsers."""
     return (os.cpu_count() or 1) + 1
+
+
+# The files of more than 40 seconds: a worker that begins one of them last keeps the others waiting.
+LONGEST = (
+    "training/test_distributed.py", "oracles/test_person_edges.py", "oracles/test_person_run.py",
+    "query/test_conformance.py", "cli/test_main.py", "sweep/test_sweep.py", "loop/test_loop.py",
+    "faults/test_faults.py", "training/test_checkpoint.py", "oracles/test_held_out.py", "config/test_files.py",
+    "config/test_trust.py", "oracles/csv_files/test_oracle.py", "test_notebooks.py", "datasets/test_image_folder.py",
+    "faults/test_kills.py", "training/test_signals.py",
+)  # fmt: skip
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """The longest files come first; xdist gives the files to its workers in this order."""
+    here = Path(__file__).parent
+    place = {here / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
+
+
+@pytest.fixture(autouse=True)
+def own_modules(tmp_path_factory):
+    """A module that a test wrote is forgotten at its end, for the next test writes another one of the same name."""
+    before = set(sys.modules)
+    yield
+    written = str(tmp_path_factory.getbasetemp())
+    for name in set(sys.modules) - before:
+        if (getattr(sys.modules[name], "__file__", None) or "").startswith(written):
+            del sys.modules[name]
 
 
 IDX_NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
