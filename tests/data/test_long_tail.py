@@ -391,32 +391,6 @@ def test_the_title_of_many_classes_shows_both_ends(make_loop, capsys):
     assert f"{sum(sizes):,} training images" in out
 
 
-@pytest.mark.parametrize(
-    ("strategy", "dies_in"),
-    [(MSALD(), 1), (Random(), 2), (CEAL(MSAL(), threshold=0.5), 2)],
-    ids=lambda value: getattr(value, "name", value),
-)
-def test_an_interrupted_loop_ends_like_an_uninterrupted_one(make_loop, tmp_path, strategy, dies_in):
-    class KilledError(Exception):
-        pass
-
-    class Mortal(MSALClassifier):
-        def on_train_epoch_end(self):
-            if self.trainer.datamodule.round == dies_in:
-                raise KilledError
-
-    whole = make_loop("whole", strategy)
-    whole.run()
-    with pytest.raises(KilledError):
-        make_loop("broken", strategy, model=Mortal).run()
-    resumed = make_loop("broken", strategy)
-    resumed.run()
-    assert (tmp_path / "broken" / "ledger.csv").read_bytes() == (tmp_path / "whole" / "ledger.csv").read_bytes()
-    assert torch.equal(resumed.data.labeled_at, whole.data.labeled_at)
-    assert torch.equal(resumed.data.labels, whole.data.labels)
-    assert resumed.data.hidden_labels.num_revealed == 105
-
-
 def test_sizes_are_checked_against_what_is_kept(make_loop):
     kept = sum(KEPT)
     with pytest.raises(UserError, match=rf"loop\.initial_size to be 1 to {kept}"):

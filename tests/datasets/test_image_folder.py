@@ -605,16 +605,6 @@ def test_the_ledger_names_the_file_of_each_index(pets, tmp_path):
         assert record.queried.path == data.paths(torch.tensor(record.queried.index))
 
 
-def test_an_interrupted_loop_on_files_ends_like_an_uninterrupted_one(pets, tmp_path):
-    for name in ("whole", "broken"):
-        run_loop(ImageFolder(str(pets), size=SIZE, **WAYS["disk"]), tmp_path / name)
-    for round in (1, 2):
-        (tmp_path / "broken" / "rounds" / f"{round:03}.json").unlink()
-    (tmp_path / "broken" / "ledger.csv").unlink()
-    run_loop(ImageFolder(str(pets), size=SIZE, **WAYS["disk"]), tmp_path / "broken")
-    assert (tmp_path / "broken" / "ledger.csv").read_bytes() == (tmp_path / "whole" / "ledger.csv").read_bytes()
-
-
 @pytest.mark.parametrize(
     ("free", "options", "in_memory", "processes"),
     [

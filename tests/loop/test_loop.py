@@ -1,51 +1,34 @@
-"""The loop as a whole: what it buys, what it writes, and what it gives when it is interrupted."""
+"""The loop as a whole: what it labels and what it writes."""
 
 import csv
-import math
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
 
-from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
+from msal_lightning import MSALClassifier
 from msal_lightning.data.label_guard import LabelAccessError
 from msal_lightning.datasets import Digits
 from msal_lightning.errors import UserError
 from msal_lightning.models.backbones import SmallCNN
 from msal_lightning.runs.budget import label_counts
 from msal_lightning.strategies import (
-    BADGE,
     BALD,
     CEAL,
-    DBAL,
     MSAL,
     MSALD,
     Entropy,
-    KCenter,
     Margin,
-    PowerAcquisition,
     Random,
 )
 
 
-class KilledError(Exception):
-    pass
-
-
 @pytest.fixture
-def make_loop(tmp_path):
+def make_loop(loop_in, tmp_path):
     """A loop of three rounds (40, 80, 105 labels) that takes a second."""
+    usual = {"epochs": 2, "checkpoint_seconds": 600}
 
-    def make(name, strategy=None, *, seed=0, head="prototype", model=MSALClassifier, precision="32-true", **options):
-        sizes = {"initial_size": 40, "query_size": 40, "query_budget": 65} | options
-        return ActiveLoop(
-            lambda: model(10, 1, lambda channels: SmallCNN(channels, width=4), head=head),
-            lambda **settings: Trainer(max_epochs=2, accelerator="cpu", precision=precision, **settings),
-            Digits(batch_size=32),
-            strategy or MSALD(),
-            RunDirectory(tmp_path / name),
-            LoopOptions(seed=seed, **sizes),
-        )
+    def make(name, strategy=None, **options):
+        return loop_in(tmp_path / name, strategy or MSALD(), data=Digits(batch_size=32), **usual | options)
 
     return make
 
@@ -139,37 +122,6 @@ def test_strategies_of_a_seed_share_initial_set_and_first_model(make_loop):
 SURE = CEAL(MSAL(), threshold=0.9)  # sure of much, after two epochs
 
 
-@pytest.mark.parametrize(
-    ("strategy", "dies_in"),
-    [
-        *((strategy, round) for strategy in (MSALD(), Random(), SURE) for round in (0, 1, 2)),
-        *((strategy, 2) for strategy in (BADGE(), BALD(), KCenter(), DBAL(), PowerAcquisition())),
-    ],
-    ids=lambda value: getattr(value, "name", value),
-)
-def test_an_interrupted_loop_ends_like_an_uninterrupted_one(make_loop, tmp_path, strategy, dies_in):
-    class Mortal(MSALClassifier):
-        def on_train_epoch_end(self):
-            if self.trainer.datamodule.round == dies_in and self.current_epoch == 1:
-                raise KilledError
-
-    whole = make_loop("whole", strategy)
-    whole.run()
-    with pytest.raises(KilledError):
-        make_loop("broken", strategy, model=Mortal).run()
-    assert len(list((tmp_path / "broken" / "rounds").glob("*.json"))) == dies_in
-    resumed = make_loop("broken", strategy)
-    resumed.run()
-
-    assert (tmp_path / "broken" / "ledger.csv").read_bytes() == (tmp_path / "whole" / "ledger.csv").read_bytes()
-    assert without_seconds(tmp_path / "broken" / "curve.csv") == without_seconds(tmp_path / "whole" / "curve.csv")
-    assert resumed.data.hidden_labels.num_revealed == 105
-    weights = [
-        torch.load(tmp_path / name / "checkpoints" / "round-002.ckpt")["state_dict"] for name in ("whole", "broken")
-    ]
-    assert all(torch.equal(a, b) for a, b in zip(*(w.values() for w in weights), strict=True))
-
-
 def test_pseudo_labels_stand_in_the_record_and_train_one_fit(make_loop, tmp_path, capsys):
     trained = []
 
@@ -193,20 +145,6 @@ def test_pseudo_labels_stand_in_the_record_and_train_one_fit(make_loop, tmp_path
     assert f"+{len(pseudo[0].index)} pseudo-labels, {pseudo[0].wrong} wrong" in capsys.readouterr().out
 
 
-def test_a_finished_loop_is_not_run_again(make_loop, tmp_path, capsys):
-    before = make_loop("a").run()
-
-    def times():
-        files = (file for file in (tmp_path / "a").rglob("*") if file.is_file() and file.name != "lock")
-        return {file: file.stat().st_mtime_ns for file in files}
-
-    written = times()
-    capsys.readouterr()
-    assert make_loop("a").run() == before
-    assert "is finished" in capsys.readouterr().out
-    assert times() == written
-
-
 def test_every_round_has_a_fresh_model_and_optimizer(make_loop):
     seen = []
 
@@ -223,6 +161,16 @@ def test_every_round_has_a_fresh_model_and_optimizer(make_loop):
     fresh = MSALClassifier(10, 1, lambda channels: SmallCNN(channels, width=4))
     for start in weights:  # BatchNorm at its initial values: nothing is carried over
         assert all(torch.all(p == 1) for p, (n, _) in zip(start, fresh.named_parameters(), strict=True) if ".1.w" in n)
+
+
+@pytest.mark.parametrize(
+    ("keep", "expected"), [("last", ["round-001.ckpt"]), ("all", ["round-000.ckpt", "round-001.ckpt"]), ("none", [])]
+)
+def test_checkpoints_that_are_kept(make_loop, tmp_path, keep, expected):
+    make_loop("a", epochs=1, query_budget=40, checkpoint_seconds=0, keep_checkpoints=keep).run()
+    assert sorted(file.name for file in (tmp_path / "a" / "checkpoints").iterdir()) == expected
+    make_loop("a", epochs=1, query_budget=40, keep_checkpoints="none").run()  # may change even after the end
+    assert sorted(file.name for file in (tmp_path / "a" / "checkpoints").iterdir()) == []
 
 
 def test_pool_error_is_the_share_of_wrong_predictions_on_the_pool(make_loop, tmp_path):
@@ -307,46 +255,6 @@ def test_labels_that_leak_past_the_strategy_stop_the_loop(make_loop):
 
     with pytest.raises(RuntimeError, match="revealed"):
         make_loop("a", model=Leaking).run()
-
-
-def test_a_diverged_model_is_named(make_loop):
-    class Diverged(MSALClassifier):
-        def forward(self, images):
-            return super().forward(images) * math.nan
-
-    with pytest.raises(UserError, match=r"NaN or infinite in epoch 0, step 0 of round 0: lower model.optimizer"):
-        make_loop("a", model=Diverged).run()
-
-
-def test_a_model_that_only_scores_nan_is_named(make_loop):
-    class Diverged(MSALClassifier):
-        def predict_step(self, batch, batch_idx):
-            outputs = super().predict_step(batch, batch_idx)
-            return {**outputs, "logits": outputs["logits"] * math.nan}
-
-    with pytest.raises(UserError, match=r"diverged; lower model.optimizer"):
-        make_loop("a", model=Diverged).run()
-
-
-def test_another_loop_does_not_go_on_with_a_run(make_loop):
-    make_loop("a").run()
-    with pytest.raises(UserError, match=r"query.class_path was .*MSALD, now .*Entropy"):
-        make_loop("a", Entropy()).run()
-    with pytest.raises(UserError, match=r"query.init_args.beta was 5.0, now 7"):
-        make_loop("a", MSALD(beta=7)).run()
-    with pytest.raises(UserError, match=r"seed was 0, now 1"):
-        make_loop("a", seed=1).run()
-    with pytest.raises(UserError, match=r"loop.query_size was 40, now 30"):
-        make_loop("a", query_size=30).run()
-
-
-def test_labels_count_twice_nowhere_with_a_changed_dataset(make_loop, tmp_path):
-    make_loop("a").run()
-    (tmp_path / "a" / "rounds" / "002.json").unlink()
-    loop = make_loop("a")
-    loop.data.split.labeled_at = loop.data.labeled_at[:30].clone()
-    with pytest.raises(UserError, match=r"expected 1,297 training images, .* got 30"):
-        loop.run()
 
 
 def test_compiled_once_for_all_rounds_and_the_same_as_without(make_loop, monkeypatch):

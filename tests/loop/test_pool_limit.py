@@ -24,7 +24,7 @@ SIZE = 1297
 def make_loop(tmp_path):
     """A loop of four rounds (40, 60, 80, 90 labels); ``seen`` holds the pool images that each round's model got."""
 
-    def make(name, strategy=None, pool_limit=100, *, seed=0, seen=None, dies_in=None, data=None, **options):
+    def make(name, strategy=None, pool_limit=100, *, seed=0, seen=None, data=None, **options):
         class Witness(MSALClassifier):
             def predict_step(self, batch, batch_idx, dataloader_idx=0):
                 if seen is not None:
@@ -32,10 +32,6 @@ def make_loop(tmp_path):
                     key = "labeled" if dataloader_idx else "pool"
                     seen.setdefault((self.trainer.datamodule.round, key), []).extend(batch.index.tolist())
                 return super().predict_step(batch, batch_idx)
-
-            def on_train_epoch_end(self):
-                if self.trainer.datamodule.round == dies_in:
-                    raise KilledError
 
         sizes = {"initial_size": 40, "query_size": 20, "query_budget": 50} | options
         return ActiveLoop(
@@ -48,10 +44,6 @@ def make_loop(tmp_path):
         )
 
     return make
-
-
-class KilledError(Exception):
-    pass
 
 
 def ledger(path):
@@ -239,21 +231,6 @@ def test_pool_error_is_that_of_the_subset(make_loop, tmp_path):
     with torch.no_grad():
         predicted = model((images[subset].float() / 255 - 0.305) / 0.376).argmax(dim=1)
     assert records[-1].pool_error == pytest.approx(float((predicted != truth[subset]).double().mean()), abs=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("strategy", "dies_in"),
-    [(MSALD(), 1), (MSALD(), 3), (CEAL(MSAL(), threshold=0.5), 2)],
-    ids=lambda value: getattr(value, "name", value),
-)
-def test_an_interrupted_loop_ends_like_an_uninterrupted_one(make_loop, tmp_path, strategy, dies_in):
-    whole = make_loop("whole", strategy).run()
-    with pytest.raises(KilledError):
-        make_loop("broken", strategy, dies_in=dies_in).run()
-    resumed = make_loop("broken", strategy).run()
-    assert ledger(tmp_path / "broken") == ledger(tmp_path / "whole")
-    assert [record.metrics for record in resumed] == [record.metrics for record in whole]
-    assert [record.pseudo_labels for record in resumed] == [record.pseudo_labels for record in whole]
 
 
 def test_on_a_long_tail(make_loop):

@@ -140,16 +140,6 @@ def test_all_skipped_is_a_sentence(argv, photos, person, tmp_path, capsys):
     assert "more labels in the initial set than loop.held_out (10), got 8" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("keep", [1, 2])
-def test_goes_on_after_a_round(simulated, keep):
-    command, run = simulated
-    before = without_seconds(run), (run / "ledger.csv").read_bytes()
-    for k in range(keep, 3):
-        (run / f"rounds/{k:03d}.json").unlink()
-    assert main(command) == 0
-    assert (without_seconds(run), (run / "ledger.csv").read_bytes()) == before
-
-
 def test_replay_tests_on_the_same_images(simulated, argv, person, tmp_path, until_done):
     for name, run in (("a", simulated[1]), ("b", tmp_path / "asked")):
         if name == "b":

@@ -32,7 +32,8 @@ class ExtraState(MSALClassifier):
         self.steps = state["steps"]
 
 
-_spec = importlib.util.spec_from_file_location("trainer_options", Path(__file__).with_name("trainer_options.py"))
+_file = Path(__file__).parents[1] / "training" / "trainer_options.py"
+_spec = importlib.util.spec_from_file_location("trainer_options", _file)
 trainer_options = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(trainer_options)
 OPTIONS = {**trainer_options.OPTIONS, "extra state of the model": {"model": ExtraState}}
