@@ -33,7 +33,7 @@ COMMANDS = {
 SHORT = (
     "optimizer that runs code", "query in a file", "place of a callback", "shared model elsewhere", "anchor bomb",
     "download", "data of a device",
-    "queries in another folder", "question that leads out", "pickle as model", "accuracy that is text",
+    "queries in another folder", "question that leads out", "pickle as model", "labels that are text",
 )  # fmt: skip
 _counts = Counter()
 
