@@ -4,6 +4,7 @@ A command of ours spends seconds on imports. A fork has them already, and is oth
 own arguments, folder, environment, streams, signals and exit. Several ranks get the environment that torchrun gives.
 """
 
+import gc
 import json
 import os
 import signal
@@ -152,5 +153,7 @@ if __name__ == "__main__":
     import msal_lightning.config.parser  # noqa: F401 - what takes seconds
 
     torch.set_num_threads(1)
+    gc.collect()
+    gc.freeze()  # a collection in a fork would copy every page of what is imported
     if mine := serve():
         become(mine)

@@ -186,14 +186,14 @@ def without_seconds(file):
 
 
 def test_a_loop_on_two_processes_and_under_torchrun(tmp_path, commands):
-    first = run("-m", "msal_lightning", "fit", *SMALL, *TWO, "--run_dir", "a", cwd=tmp_path)
+    first = commands.run("-m", "msal_lightning", "fit", *SMALL, *TWO, "--run_dir", "a", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     assert first.stderr == ""
     assert len(first.stdout.splitlines()) == 7  # told once
     launcher = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29611"]
-    second = run(*launcher, "-m", "msal_lightning", "fit", *SMALL, *TWO, "--run_dir", "b", cwd=tmp_path)
+    second = commands.run(*launcher, "-m", "msal_lightning", "fit", *SMALL, *TWO, "--run_dir", "b", cwd=tmp_path)
     assert second.returncode == 0, second.stderr
-    assert second.stdout == first.stdout.replace("in a (", "in b (") or len(second.stdout.splitlines()) == 7
+    assert len(second.stdout.splitlines()) == 7
     assert (tmp_path / "a" / "ledger.csv").read_bytes() == (tmp_path / "b" / "ledger.csv").read_bytes()
     assert without_seconds(tmp_path / "a" / "curve.csv") == without_seconds(tmp_path / "b" / "curve.csv")
     record = json.loads((tmp_path / "a" / "rounds" / "001.json").read_text())
@@ -272,8 +272,8 @@ MINE = {
 def test_what_breaks_processes_apart_is_named_and_nobody_hangs(tmp_path, commands, case, code, message):
     (tmp_path / "mine.py").write_text(textwrap.dedent(MINE[case]))
     words = ["-m", "msal_lightning", "fit", *SMALL, *TWO, "--data", "mine.Mine", "--run_dir", "a"]
-    # what Lightning's own launcher does about the death of a process shows in processes that it starts
-    done = run(*words, cwd=tmp_path) if case == "death" else commands.run(*words, cwd=tmp_path, ranks=2)
+    # Lightning's own launcher, which starts the second process, must end the first one
+    done = commands.run(*words, cwd=tmp_path, ranks=1 if case == "death" else 2)
     assert done.returncode == code, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
