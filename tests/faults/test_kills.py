@@ -93,8 +93,8 @@ def test_kills(strategy, workers, reference, serve, start, differences, faults_t
     for k, specs in enumerate(trials):
         folder = tmp_path / str(k)
         folder.mkdir()
-        # the last one by commands that import everything themselves, as a user's do
-        run = (lambda *a: start(*a)[1]) if k == len(trials) - 1 else serve
+        # one by commands that import everything themselves, as a user's do
+        run = (lambda *a: start(*a)[1]) if k == len(trials) - 1 and strategy == "MSALD" else serve
         died = killed_and_resumed(run, command, folder, specs)
         changed = differences(folder / "run", whole / "run")
         if changed:

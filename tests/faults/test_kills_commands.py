@@ -3,14 +3,13 @@
 import csv
 import io
 import json
-import os
 import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import zipfile
+from contextlib import suppress
 
 import pytest
 from PIL import Image
@@ -127,36 +126,35 @@ def test_kills_of_a_command(name, serve, prepared, digit_files, faults_table, tm
     assert killed >= 10
 
 
-def test_kills_of_a_sweep(faults_table, tmp_path):
+def test_kills_of_a_sweep(commands, faults_table, tmp_path):
     sweep = ["sweep", *TINY, "--query", "Random,Margin", "--model.head", "linear", "--jobs", "2", "--out", "out"]
     cells = ("digits-Random", "digits-Margin")
 
     def start(place):
         place.mkdir(exist_ok=True)
-        with (place / "log").open("a") as log:
-            command = [sys.executable, "-m", "msal_lightning", *sweep]
-            return subprocess.Popen(command, cwd=place, stdout=log, stderr=log, start_new_session=True)
+        return commands.start("-m", "msal_lightning", *sweep, cwd=place)
+
+    def finish(place):
+        process = start(place)
+        said = process.communicate(timeout=400)
+        assert process.returncode == 0, said
 
     def what_counts(place):
         left = contents(*(place / "out" / cell for cell in cells))
         return {name: content for name, content in left.items() if not name.endswith(("config.yaml", "signature"))}
 
     begun = time.monotonic()
-    process = start(tmp_path / "whole")
-    assert process.wait(timeout=400) == 0, (tmp_path / "whole" / "log").read_text()
+    finish(tmp_path / "whole")
     took, whole = time.monotonic() - begun, what_counts(tmp_path / "whole")
     draw, killed, same = random.Random(0), 0, 0
     for k in range(12):
         place = tmp_path / str(k)
         process = start(place)
-        try:
-            process.wait(timeout=draw.uniform(0.2, 1.0) * took)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            killed += 1
-        process = start(place)
-        assert process.wait(timeout=400) == 0, (place / "log").read_text()
+        with suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=draw.uniform(0.2, 1.0) * took)
+        killed += process.poll() is None
+        process.kill_group()
+        finish(place)
         assert all(len(read_records(place / "out" / cell)) == 2 for cell in cells)
         same += what_counts(place) == whole
     row = {"command": "sweep --jobs 2", "kills": killed, "same files": killed - (12 - same)}

@@ -1,5 +1,6 @@
 """SIGKILL of one or all of two processes: nobody hangs, and the same command goes on and gives the same."""
 
+import json
 import random
 import time
 from collections import Counter
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+KILL_AT = Path(__file__).with_name("kill_at.py")
 COMMAND = [
     "fit", "--config", "digits", "--run_dir", "run", "--loop.query_budget", "80", "--loop.checkpoint_seconds", "0",
     "--loop.pool_error", "true", "--trainer.max_epochs", "4", "--trainer.accelerator", "cpu", "--trainer.devices", "2",
@@ -36,11 +38,14 @@ def wait_for_the_end(group, limit=60):
 
 
 @pytest.mark.faults
-def test_kills_of_ranks(start, differences, faults_table, tmp_path):
+def test_kills_of_ranks(commands, differences, faults_table, tmp_path):
+    def run(folder):
+        done = commands.run("-m", "msal_lightning", *COMMAND, cwd=folder, ranks=2)
+        assert done.returncode == 0, done.stderr
+
     whole = tmp_path / "whole"
     whole.mkdir()
-    _, code = start(COMMAND, whole)
-    assert code == 0, (whole / "log").read_text()
+    run(whole)
     draw, counts, passed, wrong = random.Random(0), Counter(), 0, []
     specs = [{"phase": phase, "event": draw.randint(1, 30)} for phase in PHASES for _ in range(2)]
     specs += [{"seconds": draw.uniform(0, 3)} for _ in range(6)]
@@ -49,15 +54,18 @@ def test_kills_of_ranks(start, differences, faults_table, tmp_path):
         spec |= {"rank": int(who == "rank 1"), "all": who == "both", "note": str(tmp_path / f"note{k}")}
         folder = tmp_path / str(k)
         folder.mkdir()
-        pid, code = start(COMMAND, folder, spec, limit=120)
+        process = commands.start(KILL_AT, json.dumps(spec), *COMMAND, cwd=folder)  # it starts rank 1 itself
+        try:
+            _, said = process.communicate(timeout=240)
+        finally:
+            process.kill_group()
         if not (tmp_path / f"note{k}").exists():  # the phase has fewer lines on this rank
-            assert code == 0, (folder / "log").read_text()
+            assert process.returncode == 0, said
             continue
-        assert code != 0
+        assert process.returncode != 0
         counts[who] += 1
-        wait_for_the_end(pid)
-        _, code = start(COMMAND, folder)
-        assert code == 0, (folder / "log").read_text()
+        wait_for_the_end(process.pid)
+        run(folder)
         changed = differences(folder / "run", whole / "run")
         passed += not changed
         wrong += [(spec, changed)] if changed else []

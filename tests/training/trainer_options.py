@@ -62,7 +62,7 @@ OPTIONS = {
     "GradientAccumulationScheduler": {"callbacks": {"GradientAccumulationScheduler": {"scheduling": {0: 1, 1: 2}}}},
     "accumulate_grad_batches, clipping": {"trainer": {"accumulate_grad_batches": 2, "gradient_clip_val": 0.1}},
     "limit_train_batches": {"trainer": {"limit_train_batches": 0.7}},
-    "LearningRateMonitor, Timer": {"callbacks": {"LearningRateMonitor": {}, "Timer": {}}},
+    "LearningRateMonitor, Timer": {"callbacks": {"LearningRateMonitor": {}, "Timer": {"interval": "step"}}},
     "OneCycleLR": {"lr_scheduler": ("OneCycleLR", {"max_lr": 0.1, "total_steps": 4})},
     "CosineAnnealingLR": {"lr_scheduler": ("CosineAnnealingLR", {"T_max": 3})},
     "ReduceLROnPlateau": {"lr_scheduler": ("ReduceLROnPlateau", {"mode": "max", "patience": 0})},
