@@ -122,8 +122,8 @@ def look(folder: Path, against: Sequence[Path] = (), read: _Reader = read_quietl
     config = run.config
     request = [one for one in all_pending(folder) if _is_open(one, len(run.records))]
     records = [*run.records, *(_record(one, folder) for one in request if one.record)]
-    answers = {one.name: [a for exchange in one.exchanges for a in exchange.answers or ()] for one in request}
-    labels = {name: sum(answer.label is not None for answer in given) for name, given in answers.items()}
+    annotations = {one.name: [a for exchange in one.exchanges for a in exchange.annotations or ()] for one in request}
+    labels = {name: sum(one.label is not None for one in given) for name, given in annotations.items()}
     of_initial = labels.pop(INITIAL, 0)
     question = next((one.pending for one in request if one.pending), None)
     counts = label_counts_of(config)
@@ -148,7 +148,7 @@ def look(folder: Path, against: Sequence[Path] = (), read: _Reader = read_quietl
         held_out=sum(len(record.held_out.index) for record in records if record.held_out),
         skipped=sum(len(record.skipped.index) for record in records if record.skipped)
         + sum(
-            answer.label is None for name, given in answers.items() if name in labels or not records for answer in given
+            one.label is None for name, given in annotations.items() if name in labels or not records for one in given
         ),
         waiting=_waiting(question, bool(config.get("oracle.init_args.allow_new_classes"))) if question else None,
         busy=DirectoryLock(folder / "lock").holder(),

@@ -86,7 +86,7 @@ def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
         _plan(loop, config.trainer.max_epochs, config.trainer.max_steps)
         return
     records = loop.run()
-    if loop.waiting is None and _is_paid_for(records[0]):
+    if loop.waiting is None and _is_labeled_by_people(records[0]):
         for line in outlook(run.path, records):
             rank_zero_only(say)(line)
 
@@ -148,7 +148,7 @@ def replay(argv: list[str]) -> None:
         fit(changes, found.values)
 
 
-def _is_paid_for(first: RoundRecord) -> bool:
+def _is_labeled_by_people(first: RoundRecord) -> bool:
     """Whether people label this run. They want to know the expected gain from more labels."""
     return bool(first.held_out) or first.skipped is not None
 

@@ -80,7 +80,7 @@ def show(status: Status, console: Console) -> None:
     console.print(Text(f"{status.run}: {status.method} on {status.dataset}, seed {status.seed}", style="bold"))
     rounds = _of(len(status.tested), status.rounds, "round")
     budget = _of(status.initial + status.queried + status.held_out, status.budget, "label")
-    held_out = f", {status.held_out:,} held out for the test" if status.held_out else ""
+    held_out = f", {status.held_out:,} held out to test on" if status.held_out else ""
     skipped = f", {status.skipped} skipped" if status.skipped else ""
     console.print(
         f"{rounds}, {budget} ({status.initial:,} initial, {status.queried:,} queried{held_out}{skipped})",

@@ -15,7 +15,7 @@ from msal_lightning.data.raw_pixels import Raw, read_raw
 Fit = Literal["crop", "letterbox", "squash"]
 Range = tuple[float, float]
 ANY = "any"
-"""In place of a dtype: the range of all files with more than 8 bits."""
+"""Key of a range that holds for every dtype with more than 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Decoding:
 
     Attributes:
         size: pixels of a side.
-        channels: 3: RGB; 1: grey; the number of bands where they are named.
+        channels: 3 for RGB, 1 for grey; with bands, their number.
         fit: how the image becomes a square.
-        bands: which samples of a file are the channels, from 1.
-        ranges: lowest and highest value by dtype, of files with more than 8 bits; None: all that an integer can be.
+        bands: numbers of the samples that become channels, from 1; None reads grey or RGB.
+        ranges: lowest and highest value of each dtype with more than 8 bits; None uses the range of the integer type.
         padding: value of each channel beside a letterboxed image.
-        strict: refuse files with bands that nothing would read.
+        strict: refuse files that have more bands than the channels use.
     """
 
     size: int
@@ -41,29 +41,32 @@ class Decoding:
     strict: bool = True
 
     def decode(self, source: str | BinaryIO) -> NDArray[np.uint8]:
-        """Read an image, turned upright and made a square: (C, size, size).
+        """Read an image, turn it upright, and make it a square.
+
+        Returns:
+            (C, size, size).
 
         Raises:
-            OSError: or another of :data:`~msal_lightning.data.formats.UNREADABLE`.
+            OSError: the file cannot be read; also other errors in :data:`~msal_lightning.data.formats.UNREADABLE`.
         """
         planes = [self._square(plane, channel) for channel, plane in enumerate(self._planes(source, self.size))]
-        pixels = [np.array(plane) for plane in planes]  # a copy: what Pillow gives is not writable
+        pixels = [np.array(plane) for plane in planes]  # copies, because Pillow's arrays are not writable
         if len(pixels) == 1 and pixels[0].ndim == 3:
             return np.ascontiguousarray(pixels[0].transpose(2, 0, 1))
         return np.stack(pixels)
 
     def picture(self, source: str | BinaryIO, side: int) -> Image.Image:
-        """The whole image in colour, for a person: its channels, or the first three of many.
+        """Return the whole image in colour for a person; of more than three channels, the first three.
 
         Args:
             source: path or open file.
-            side: pixels of a side that are wanted; a large JPEG is not decoded at more than about twice that.
+            side: desired pixels of a side; a large JPEG is decoded at most at about twice this size.
 
         Raises:
-            OSError: or another of :data:`~msal_lightning.data.formats.UNREADABLE`.
+            OSError: the file cannot be read; also other errors in :data:`~msal_lightning.data.formats.UNREADABLE`.
         """
         if self.bands is None:
-            colour = Decoding(self.size, 3, ranges=self.ranges, strict=False)  # grey may have been made of colours
+            colour = Decoding(self.size, 3, ranges=self.ranges, strict=False)  # the model may see a colour file in grey
             return colour._planes(source, side)[0]
         planes = self._planes(source, side)
         return Image.merge("RGB", planes[:3]) if len(planes) >= 3 else planes[0].convert("RGB")
@@ -72,24 +75,24 @@ class Decoding:
         """Return whether a viewer shows the same values as the model gets: all channels, 8 bits of grey or colour.
 
         Raises:
-            OSError: or another of :data:`~msal_lightning.data.formats.UNREADABLE`.
+            OSError: the file cannot be read; also other errors in :data:`~msal_lightning.data.formats.UNREADABLE`.
         """
         return self.bands is None and read_raw(path) is None
 
     def seen(self, width: int, height: int) -> tuple[float, float, float, float] | None:
-        """The part of an image that the model sees: left, top, width and height as shares; None for all of it."""
+        """Return the part that the model sees: left, top, width and height as shares; None for the whole image."""
         if self.fit != "crop" or width == height:
             return None
         across, down = min(1.0, height / width), min(1.0, width / height)
         return (1 - across) / 2, (1 - down) / 2, across, down
 
     def _planes(self, source: str | BinaryIO, size: int) -> list[Image.Image]:
-        """One picture in grey or colour, or one for each band, upright and whole."""
+        """Return one picture in grey or colour, or one for each band; upright and uncropped."""
         raw = read_raw(source, all_bands=self.bands is not None)
         if self.bands is not None:
             samples = self._to_8_bits(raw or as_raw(source, size))
             if missing := [band for band in self.bands if band > samples.shape[2]]:
-                raise ValueError(f"it has {samples.shape[2]} bands, not the {missing[0]} of data.bands")
+                raise ValueError(f"it has {samples.shape[2]} bands, but data.bands names band {missing[0]}")
             return [Image.fromarray(np.ascontiguousarray(samples[:, :, band - 1])) for band in self.bands]
         mode: Literal["L", "RGB"] = "L" if self.channels == 1 else "RGB"
         if raw is None:
@@ -97,7 +100,7 @@ class Decoding:
         samples = self._to_8_bits(raw)
         colours = samples.shape[2] - raw.num_alpha
         if self.strict and colours not in (1, self.channels, 3):
-            raise ValueError(f"it has {colours} bands: name those to use in data.bands")
+            raise ValueError(f"it has {colours} bands: name the ones to use in data.bands")
         first = samples[:, :, :3] if colours >= 3 else samples[:, :, 0]
         return [Image.fromarray(np.ascontiguousarray(first)).convert(mode)]
 
@@ -114,7 +117,7 @@ class Decoding:
             return to_8_bits(samples, (float(info.min), float(info.max)))
         found = self.ranges.get(name) or self.ranges.get(ANY)
         if found is None:
-            raise ValueError(f"its pixels are {name}, and the value range was found on files without such: convert it")
+            raise ValueError(f"its pixels are {name}, but the files sampled for the value range had none: convert it")
         return to_8_bits(samples, found)
 
     def _square(self, plane: Image.Image, channel: int) -> Image.Image:
@@ -131,13 +134,13 @@ class Decoding:
 
 
 def to_8_bits(samples: NDArray[Any], values: Range) -> NDArray[np.uint8]:
-    """Divide a range of values into 256 equal parts; what lies outside gets the first or the last one.
+    """Divide a range of values into 256 equal parts; values outside it get the first or the last part.
 
-    The whole range of 16 bits keeps the upper 8 of them, and 0 to 4095 those of 12.
+    For the whole range of 16 bits the result is their upper 8 bits; for 0 to 4095, the upper 8 of 12 bits.
 
     Args:
         samples: array of any shape and type; NaN counts as the lowest value.
-        values: the lowest and the highest.
+        values: lowest and highest value of the range.
     """
     if samples.dtype.kind in "iu" and samples.dtype.itemsize <= 2:
         scaled: NDArray[np.uint8] = _table(samples.dtype.name, values)[samples.view(f"u{samples.dtype.itemsize}")]
@@ -161,7 +164,7 @@ def _scaled(numbers: NDArray[np.float64], values: Range, whole: bool) -> NDArray
 
 
 def as_raw(source: str | BinaryIO, size: int) -> Raw:
-    """The samples of a file with 8 bits, its transparency among them."""
+    """Return the samples of an 8-bit file, including its transparency."""
     with Image.open(source, formats=formats()) as file:
         file.draft("RGB", (size, size))
         image = ImageOps.exif_transpose(file)

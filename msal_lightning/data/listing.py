@@ -1,4 +1,4 @@
-"""List the images below a folder, each file once even if several links lead to it, and the files left out."""
+"""List the images below a folder. A file that several names or links lead to is listed once."""
 
 import os
 from collections import Counter
@@ -21,8 +21,8 @@ class Listing:
 
     Attributes:
         images: paths of each group, sorted.
-        left_out: files of other kinds, by extension.
-        repeated: names of images and folders that were listed already under another name.
+        left_out: number of files of other kinds, by extension.
+        repeated: names that lead to an image or a folder that is already listed.
     """
 
     images: dict[str, list[Path]] = field(default_factory=dict)
@@ -31,17 +31,17 @@ class Listing:
 
 
 def identity(path: str | os.PathLike[str]) -> Identity:
-    """Tells whether two paths are the same file or folder.
+    """Return a value that two paths share if they are the same file or folder.
 
     Raises:
-        OSError: there is none.
+        OSError: nothing exists at the path.
     """
     found = os.stat(path)  # noqa: PTH116 - millions of them
     return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)
 
 
 def list_images(
-    groups: dict[str, Path], root: Path, former: bool = False, but: Iterable[str | os.PathLike[str]] = ()
+    groups: dict[str, Path], root: Path, former: bool = False, ignore: Iterable[str | os.PathLike[str]] = ()
 ) -> Listing:
     """Find the images below some folders; links to folders and files are followed.
 
@@ -51,27 +51,27 @@ def list_images(
     Args:
         groups: folder of each group; the groups are classes, or there is a single one.
         root: folder of all groups; a link that leads back to it is not followed.
-        former: list only the kinds of files that earlier versions read, as a run that was made by one needs.
-        but: files that are not even counted.
+        former: list only the kinds of files that earlier versions read, for a run of such a version.
+        ignore: files that are not counted as left out either.
 
     Raises:
         DataError: the same file or folder belongs to two groups.
     """
-    walk = _Walk(root, FORMER_SUFFIXES if former else suffixes(), former, {identity(path) for path in but})
+    walk = _Walk(root, FORMER_SUFFIXES if former else suffixes(), former, {identity(path) for path in ignore})
     for name, folder in sorted(groups.items(), key=lambda group: (group[1].is_symlink(), group[1])):
         walk.add(name, str(folder))
     return walk.result()
 
 
 class _Walk:
-    """Real folders and files come first; what links lead to follows, level by level."""
+    """Lists real folders and files first, then follows links, level by level."""
 
     def __init__(self, root: Path, suffixes: frozenset[str], former: bool, uncounted: set[Identity]) -> None:
         self._root = root
         self._suffixes = suffixes
         self._former = former
         self._uncounted = uncounted
-        above = [root, *root.absolute().parents, *root.resolve().parents]  # links to these would never end
+        above = [root, *root.absolute().parents, *root.resolve().parents]  # a link to one of these would never end
         self._folders: dict[Identity, tuple[str | None, str]] = {identity(path): (None, str(path)) for path in above}
         self._files: dict[Identity, tuple[str, str]] = {}
         self._links: list[tuple[str, str]] = []
@@ -126,8 +126,8 @@ class _Walk:
         other, before = self._folders[own]
         if other is not None and other != group:
             raise DataError(
-                f"'{folder}' and '{before}' are the same folder, so that its images would be in two classes, "
-                f"{group} and {other}: remove one of the two"
+                f"expected each folder in one class, got '{folder}' in {group} and '{before}' in {other}, which are "
+                "the same folder: remove one of them"
             )
         if folder != before:
             self._listing.repeated.append(folder)
@@ -144,8 +144,8 @@ class _Walk:
             other, before = self._files[own]
             if other != group:
                 raise DataError(
-                    f"'{path}' and '{before}' are the same file, so that one image would be in two classes, {group} "
-                    f"and {other}: remove one of the two"
+                    f"expected each image in one class, got '{path}' in {group} and '{before}' in {other}, which are "
+                    "the same file: remove one of them"
                 )
             self._listing.repeated.append(path)
             return
@@ -176,7 +176,7 @@ def say_left_out(listing: Listing) -> None:
         what = "1 name leads" if len(names) == 1 else f"{len(names)} names lead"
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         shown = ", ".join(f"'{name}'" for name in names[:3])
-        say(f"{what} to images or folders that are listed already, each image counts once: {shown}{more}")
+        say(f"{what} to images or folders that are already listed; each image counts once: {shown}{more}")
 
 
 def _count(kinds: dict[str, int]) -> list[str]:

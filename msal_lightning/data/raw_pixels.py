@@ -1,4 +1,4 @@
-"""Samples of image files as they are, where Pillow would cut them down to 8 bits or to three bands."""
+"""Read samples of image files unchanged, where Pillow would reduce them to 8 bits or to three bands."""
 
 import math
 import re
@@ -17,11 +17,11 @@ _SHALLOW = (
     b"GIF8",
     b"BM",
     b"RIFF",
-)  # JPEG, GIF, BMP, WebP: 8 bits and at most transparency beside them
-_PPM = (b"P3", b"P6")  # colours as text, and as bytes
-_ALPHA = {1, 2, 999}  # ExtraSamples: associated, unassociated, and what Corel writes
+)  # JPEG, GIF, BMP, WebP: 8 bits, without further bands except transparency
+_PPM = (b"P3", b"P6")  # colours as text or as bytes
+_ALPHA = {1, 2, 999}  # values of ExtraSamples for transparency: associated, unassociated, and Corel's own
 _NODATA = 42113  # GDAL's tag
-_COLOURS = {2: 3, 5: 4, 6: 3, 8: 3}  # samples of RGB, CMYK, YCbCr, Lab; 1 of grey and palettes
+_COLOURS = {2: 3, 5: 4, 6: 3, 8: 3}  # samples of RGB, CMYK, YCbCr, Lab; grey and palettes have 1
 
 
 class Raw(NamedTuple):
@@ -29,8 +29,8 @@ class Raw(NamedTuple):
 
     Attributes:
         samples: (H, W, S), of any integer or floating type.
-        num_alpha: how many of the last samples are transparency.
-        nodata: a value that says that nothing was measured there.
+        num_alpha: number of samples at the end that are transparency.
+        nodata: value of pixels without a measurement; None if the file names none.
     """
 
     samples: NDArray[Any]
@@ -43,14 +43,14 @@ def read_raw(source: str | BinaryIO, all_bands: bool = False) -> Raw | None:
 
     Args:
         source: path or open file.
-        all_bands: read four 8-bit samples of a TIFF file too, whatever it says that they are; pages are bands where
-            each has one sample.
+        all_bands: also read TIFF files with four 8-bit samples, whatever the file calls them; if each page has one
+            sample, the pages are bands.
 
     Returns:
-        None for any other file: Pillow reads all that is in it.
+        None for any other file, because Pillow reads it without loss.
 
     Raises:
-        OSError: or ValueError, SyntaxError: it is damaged, or of a kind that cannot be read.
+        OSError: the file is damaged, or of a kind that cannot be read; also ValueError or SyntaxError.
     """
     head = _head(source)
     if head.startswith(_SHALLOW):
@@ -90,7 +90,7 @@ def _read_with_pillow(source: str | BinaryIO, dtype: Any = None) -> Raw | None:
 
 
 def _read_png(source: str | BinaryIO) -> Raw:
-    """Colours of 16 bits: Pillow unpacks one byte of each at a time, so that two passes give both."""
+    """Read 16-bit colours in two passes, because Pillow unpacks only one byte of each sample."""
     with Image.open(source, formats=formats()) as file:
         layout = str(file.tile[0].args)
     if layout == "LA;16B":  # four bytes a pixel, as RGBA has
@@ -109,7 +109,7 @@ def _unpack(source: str | BinaryIO, layout: str) -> NDArray[np.uint8]:
 
 
 def _read_ppm(source: str | BinaryIO) -> Raw | None:
-    """Colours of more than 8 bits: Pillow reads the header, and would scale the values down to 8 bits."""
+    """Read colours of more than 8 bits after the header, because Pillow would scale them down to 8 bits."""
     with Image.open(source, formats=("PPM",)) as file:
         tile, shape = file.tile[0], (file.height, file.width, 3)
         highest = tile.args[1] if isinstance(tile.args, tuple) else 255
@@ -121,7 +121,7 @@ def _read_ppm(source: str | BinaryIO) -> Raw | None:
     if tile.codec_name == "ppm_plain":
         values = [int(word) for word in re.sub(rb"#[^\r\n]*", b"", content).split()[: math.prod(shape)]]
         if not all(0 <= value <= highest for value in values):
-            raise ValueError(f"it has values beyond the {highest} of its header")
+            raise ValueError(f"it has values above {highest}, the maximum in its header")
         samples = np.array(values, np.uint16)
     else:
         samples = np.frombuffer(content, ">u2", math.prod(shape)).astype(np.uint16)
@@ -186,11 +186,11 @@ def _check_size(pages: list[Any]) -> None:
         if page.imagewidth * page.imagelength * max(1, page.samplesperpixel // 4) > limit:
             raise ValueError(f"it has {page.imagewidth} × {page.imagelength} pixels, which could be an attack")
         if (page.imagewidth, page.imagelength) != (pages[0].imagewidth, pages[0].imagelength):
-            raise ValueError("its pages are of different sizes, so that they cannot be bands")
+            raise ValueError("its pages have different sizes, so they cannot be bands")
 
 
 def _without_codec(source: str | BinaryIO, page: Any) -> Raw | None:
-    """Pillow knows most compressions, of files with one sample."""
+    """Read a file of one sample with Pillow, which knows most compressions."""
     if page.samplesperpixel == 1:
         return _read_with_pillow(source, page.dtype)
     raise ValueError(

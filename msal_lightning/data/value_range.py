@@ -1,4 +1,4 @@
-"""The range of values in a folder's files, which becomes black to white."""
+"""Find the range of values in a folder's files; its ends become black and white."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ from msal_lightning.data.raw_pixels import Raw, read_raw
 from msal_lightning.errors import DataError
 
 SAMPLE = 256
-"""Files that a range or a mean is found on, of each extension."""
+"""Number of files of each extension in a sample for a range or a mean."""
 FORMER_RANGES: dict[str, Range] = dict.fromkeys(("uint16", "int16", "uint32", "int32"), (0.0, 65535.0))
 """Ranges of runs from versions that did not store ranges."""
 _ANIMATED = (".gif", ".tif", ".tiff", ".webp", ".png", ".apng", ".avif", ".mpo")
-_SEED = 20260101  # not the run's: all runs see the same images
-_PIXELS = 4096  # of each file, for quantiles
+_SEED = 20260101  # not the run's seed, so that all runs sample the same files
+_PIXELS = 4096  # sampled from each file for quantiles
 
 
 class Pixels(NamedTuple):
@@ -36,7 +36,7 @@ class Pixels(NamedTuple):
 
 
 def draw_sample(paths: Sequence[str]) -> list[str]:
-    """The same files each time, at most :data:`SAMPLE` of each extension."""
+    """Draw a sample of files, the same each time: at most :data:`SAMPLE` of each extension."""
     by_kind = defaultdict[str, list[str]](list)
     for path in paths:
         by_kind[Path(path).suffix.lower()].append(path)
@@ -49,7 +49,7 @@ def draw_sample(paths: Sequence[str]) -> list[str]:
 
 
 def look_at(paths: Sequence[str], bands: Sequence[int] | None) -> dict[str, list[Pixels]]:
-    """Some values of the files with more than 8 bits, by dtype; files that cannot be read are passed over.
+    """Return some values of each file with more than 8 bits, by dtype; files that cannot be read are skipped.
 
     Args:
         paths: paths of the files.
@@ -71,27 +71,27 @@ def look_at(paths: Sequence[str], bands: Sequence[int] | None) -> dict[str, list
 
 
 def share_outside(found: dict[str, list[Pixels]], values: Range) -> float:
-    """The share of some values that lies outside a range."""
+    """Return the share of sampled values that lie outside a range."""
     numbers = np.concatenate([file.some for files in found.values() for file in files])
     return float(((numbers < values[0]) | (numbers > values[1])).mean())
 
 
 def count_bands(paths: Sequence[str]) -> int:
-    """Samples of the first file that can be read.
+    """Return the number of bands of the first file that can be read.
 
     Raises:
-        DataError: none can.
+        DataError: no file can be read.
     """
     for path in paths:
         try:
             return int((read_raw(path, all_bands=True) or as_raw(path, 64)).samples.shape[2])
         except UNREADABLE:
             continue
-    raise DataError("expected images to count their bands, found none that can be read: name them in data.bands")
+    raise DataError("expected an image that can be read, to count its bands, found none: name the bands in data.bands")
 
 
 def count_animated(paths: Sequence[str]) -> int:
-    """Files with several frames or pages, of which the first one is read."""
+    """Count the files with several frames or pages; only the first one is read."""
     count = 0
     for path in paths:
         if Path(path).suffix.lower() in _ANIMATED:
@@ -115,16 +115,17 @@ def _look(raw: Raw, bands: Sequence[int] | None) -> Pixels | None:
         values = values[np.isfinite(values)]
     if not len(values):
         return None
-    step = max(1, len(values) // _PIXELS) | 1  # odd: it does not fall on the same columns again and again
+    step = max(1, len(values) // _PIXELS) | 1  # odd, so that it does not always fall on the same columns
     some = values[::step].astype(np.float64)
     return Pixels(samples.dtype, some, float(values.min()), float(values.max()))
 
 
 def range_of(files: Sequence[Pixels]) -> Range:
-    """All values, without extremes that are far beyond the others; for integers the range of their bits.
+    """Return the range of all values, without outliers; for integers, the range of the bits that they use.
 
-    The 0.1 and 99.9 percent quantiles are widened to the extremes where those lie at most once their distance away: a
-    hot pixel or a mark burnt in must not take the grey levels of all others.
+    An end of the range is the extreme value, unless the extreme lies farther beyond its quantile (0.1 or 99.9 percent)
+    than the quantiles lie apart; then it is the quantile. Otherwise a hot pixel or a burnt-in mark would take the grey
+    levels of all other pixels.
     """
     dtype = files[0].dtype
     low, high = min(file.low for file in files), max(file.high for file in files)
@@ -144,7 +145,7 @@ def range_of(files: Sequence[Pixels]) -> Range:
 
 
 def say_ranges(ranges: dict[str, Range], num_sampled: int | None, num_files: int) -> str:
-    """``value range 0 to 4095 of uint16 (from 256 of 3,000 files)``; blank where all files have 8 bits."""
+    """``value range 0 to 4095 of uint16 (from 256 of 3,000 files)``; empty if all files have 8 bits."""
     if not ranges:
         return ""
     shown = ", ".join(

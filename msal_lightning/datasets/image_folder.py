@@ -46,13 +46,13 @@ _MORE = "more fields than columns"
 class ImageFolder(ActiveDataModule):
     """Your own images: a sub-folder for each class, or a CSV file with the columns path and label; or without labels.
 
-    Other files than images, and those whose names begin with a dot, are left out. Images of any size, grey, with
-    transparency or a palette are converted.
+    Files that are not images, and names that begin with a dot, are left out. Images of any size, grey images, and
+    images with transparency or a palette are converted.
 
     Args:
-        root: folder with a sub-folder for each class, or the one that the paths of the CSV file start from.
-        csv: file with the columns path and label, and perhaps split with train or test; its order is the order of
-            the indices. None: the sub-folders of root.
+        root: folder with a sub-folder for each class, or the folder in which the paths of the CSV file begin.
+        csv: file with the columns path and label, and optionally split with train or test; its lines are the order
+            of the indices. None uses the sub-folders of root.
         unlabeled: use all images below root as training images, in any folders; csv has the known labels, and the
             oracle requests the others.
         classes: names of the classes, with unlabeled; by default the classes in csv and test_root.
@@ -64,10 +64,10 @@ class ImageFolder(ActiveDataModule):
         fit: how an image becomes a square. crop scales the shorter side to size and cuts out the center; letterbox
             scales the longer side and fills the rest with the color of mean; squash scales both sides.
         channels: 3 for RGB, 1 for grey; ignored if bands are given.
-        bands: samples of each file that are the channels, from 1; all: those that the first file has. None: grey or
-            RGB, and files with other bands are refused.
-        value_range: the values of files with more than 8 bits that become black and white; auto: the range of their
-            type where they fill it, else that of a sample of them. 8-bit files are taken as they are.
+        bands: numbers of the samples that become channels, from 1; all uses those of the first file. None reads grey
+            or RGB, and refuses files with other bands.
+        value_range: values that become black and white in files with more than 8 bits; auto uses the range of the
+            type if the values fill it, otherwise the range of a sample. 8-bit files are read unchanged.
         mean: mean of each channel, 0 to 1. Defaults: ImageNet's for RGB, 0.5 for grey, and for other numbers of bands
             the mean of a sample of the training split.
         std: standard deviation of each channel. Defaults: ImageNet's for RGB, 0.25 for grey, otherwise that of the
@@ -75,8 +75,8 @@ class ImageFolder(ActiveDataModule):
         in_memory: true decodes all images once; false decodes them when they are needed; auto keeps them in memory if
             they take less than half of the free memory.
         num_workers: number of processes that decode from disk; by default one per CPU, at most 8.
-        on_error: what to do about images that cannot be read: raise an error, or skip them; to find them, skip has
-            to decode every image before the run.
+        on_error: for images that cannot be read: raise an error, or skip them. To find them, skip decodes every
+            image before the run.
         batch_size: images per training step, shared by all devices.
         eval_batch_size: images per step of the test and of the pool pass.
         augmentation: transforms training images.
@@ -127,7 +127,7 @@ class ImageFolder(ActiveDataModule):
         if value_range != "auto" and not -math.inf < value_range[0] < value_range[1] < math.inf:
             raise DataError(
                 f"expected data.value_range to be auto, or the lowest and the highest value, got {list(value_range)}: "
-                "[0, 4095] is that of 12 bits"
+                "[0, 4095] is the range of 12 bits"
             )
         self.fit, self.bands, self.value_range = fit, bands, value_range
         self.size, self.channels = size, channels if bands is None else 0 if bands == "all" else len(bands)
@@ -136,10 +136,10 @@ class ImageFolder(ActiveDataModule):
             self._normalize()
         if num_workers is not None and num_workers < 0:
             raise DataError(
-                f"expected data.num_workers to be at least 0, got {num_workers}: leave it out for one a CPU"
+                f"expected data.num_workers to be at least 0, got {num_workers}: leave it out for one per CPU"
             )
         if classes is not None and not unlabeled:
-            raise DataError("expected data.classes with data.unlabeled only: labels name the classes otherwise")
+            raise DataError("expected data.classes only with data.unlabeled: without it, labels name the classes")
         if classes is not None and (len({*classes}) < len(classes) or not all(name.strip() for name in classes)):
             raise DataError(f"expected different names in data.classes, got {classes}: correct them")
         self.csv, self.test_root, self.verify = csv, test_root, verify
@@ -158,13 +158,14 @@ class ImageFolder(ActiveDataModule):
         return self.channels
 
     def _normalize(self, found: tuple[list[float], list[float]] | None = None) -> None:
-        """Take mean and std as they are given, or as they were found, or as usual."""
+        """Set mean and std: given values first, then the usual ones, then those that were found."""
         usual = {1: _GREY, 3: _IMAGENET}.get(self.channels) or found or ((0.0,) * self.channels, (1.0,) * self.channels)
         self.mean, self.std = (tuple(given or other) for given, other in zip(self._given, usual, strict=True))
         for key, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != self.channels:
                 raise DataError(
-                    f"expected data.{key} to have {self.channels} values, one a channel, got {list(values)}: correct it"
+                    f"expected data.{key} to have {self.channels} values, one per channel, got {list(values)}: "
+                    "correct it"
                 )
         if min(self.std) <= 0:
             raise DataError(f"expected data.std to be above 0, got {list(self.std)}: it divides the images")
@@ -184,8 +185,8 @@ class ImageFolder(ActiveDataModule):
             self._normalize((resolved["mean"], resolved["std"]) if "mean" in resolved else None)
         except (KeyError, TypeError, ValueError, AttributeError):
             raise DataError(
-                "the record of round 0 is damaged: it does not say how images are read; delete the records, and the "
-                "run starts anew"
+                "expected the record of round 0 to tell how images are read, got a damaged one: delete the records, "
+                "and the run starts anew"
             ) from None
         self._decide_decoding(ranges)
 
@@ -206,7 +207,7 @@ class ImageFolder(ActiveDataModule):
         """List the files, then decode them or leave them on disk.
 
         Raises:
-            DataError: what is wrong with the folder, the CSV file or an image.
+            DataError: the folder, the CSV file or an image is wrong.
         """
         where = f"data.root '{self.root}'" if self.csv is None else f"data.csv '{self.csv}'"
         if self.partly_labeled:
@@ -251,7 +252,7 @@ class ImageFolder(ActiveDataModule):
         return ImageSet(files[0], labels[0]), ImageSet(files[1], labels[1])
 
     def _read(self, files: ImageFiles) -> Tensor | Repeated:
-        """All images; to plan with, a few of them."""
+        """Read all images; for a plan, only a few of them."""
         if not self.only_sample or len(files.paths) <= SAMPLE:
             return files.load()
         few = draw_sample(files.paths)[:SAMPLE]
@@ -262,7 +263,7 @@ class ImageFolder(ActiveDataModule):
         return Repeated(images, len(files.paths))
 
     def _find_decoding(self, paths: list[str]) -> None:
-        """Bands and value range, from a sample of the files, unless a recorded run has them."""
+        """Find bands and value range in a sample of the files, unless a recorded run has them."""
         if self.decoding is not None:
             return
         sample = draw_sample(paths)
@@ -276,8 +277,8 @@ class ImageFolder(ActiveDataModule):
         if self.value_range != "auto":
             if not ranges:
                 raise DataError(
-                    "expected files with more than 8 bits a channel for data.value_range, found none: leave it out, "
-                    "8-bit files are taken as they are"
+                    "expected files with more than 8 bits per channel for data.value_range, found none: leave it out, "
+                    "because 8-bit files are read unchanged"
                 )
             ranges, self._num_sampled = {ANY: self.value_range}, None
             if outside := share_outside(found, self.value_range):
@@ -292,12 +293,12 @@ class ImageFolder(ActiveDataModule):
         self.decoding = Decoding(self.size, self.channels, self.fit, bands, ranges, padding, not self._former)
 
     def _find_statistics(self) -> None:
-        """Mean and std of bands, from a sample of the training split, and what the record keeps."""
+        """Find mean and std of bands in a sample of the training split, and set the values for the record."""
         assert self.decoding is not None
         ranges = dict(self.decoding.ranges or {})
         if self.bands is not None and self.resolved is None and None in self._given and self.channels not in (1, 3):
             sample = [Path(path) for path in draw_sample(self._paths)]
-            squashed = replace(self.decoding, fit="squash")  # padding does not count
+            squashed = replace(self.decoding, fit="squash")  # so that no padding counts
             images = ImageFiles(sample, self.size, self.channels, squashed).load().double() / 255
             std, mean = torch.std_mean(images, dim=(0, 2, 3), correction=0)
             self._normalize((_rounded(mean), _rounded(std.clamp(min=1 / 255))))
@@ -339,7 +340,7 @@ class ImageFolder(ActiveDataModule):
             rows = rows_of[name]
             if len(rows) < 2:
                 raise DataError(
-                    f"expected at least two images a class to hold out data.test_fraction, got one of '{name}': add "
+                    f"expected at least two images per class to hold out data.test_fraction, got one of '{name}': add "
                     "images, or give a data.test_root"
                 )
             wanted = min(max(1, round(self.test_fraction * len(rows))), len(rows) - 1)
@@ -355,16 +356,19 @@ class ImageFolder(ActiveDataModule):
         both = [item for item, is_both in zip(learn, is_tested, strict=True) if is_both]
         if both and (not self.partly_labeled or len(both) == len(learn)):
             raise DataError(
-                f"expected other images in data.test_root '{self.test_root}' than to train on, got {len(both)} that "
+                f"expected no training images in data.test_root '{self.test_root}', got {len(both)} that "
                 f"are in both ({name_some([str(item.path) for item in both])}): remove them from one of the two"
             )
         if both:
-            say(f"{len(both)} of the images below data.root '{self.root}' are in data.test_root, and only tested on")
+            say(
+                f"{len(both)} of the images below data.root '{self.root}' are in data.test_root: models only test on "
+                "them"
+            )
         return [item for item, is_both in zip(learn, is_tested, strict=True) if not is_both]
 
     def _without_unreadable(self, items: list["_Item"]) -> list["_Item"]:
         if self.only_sample:
-            say("(images that cannot be read are not looked for to plan with)")
+            say("(a plan does not look for images that cannot be read)")
             return items
         paths = [item.path for item in items]
         readable = ImageFiles(paths, self.size, self.channels, self.decoding).readable().tolist()
@@ -373,7 +377,9 @@ class ImageFolder(ActiveDataModule):
         if bad:
             say(f"{len(bad)} of {len(items)} images cannot be read and are left out: {name_some(bad)}")
         if lost := sorted({item.label or "" for item in items} - {item.label or "" for item in kept} - {""}):
-            raise DataError(f"found no image that can be read of {name_some(lost)}: replace them, or leave them out")
+            raise DataError(
+                f"found no image of {name_some(lost)} that can be read: replace the images, or leave the classes out"
+            )
         return kept
 
     def _labels_of(self, items: list["_Item"]) -> Tensor:
@@ -402,9 +408,9 @@ class _Item:
 
 def _relative(path: str, root: str) -> str:
     below = f"{Path(root)}{os.sep}"
-    if path.startswith(below) and ".." not in path and path.isascii():  # most of a million files
+    if path.startswith(below) and ".." not in path and path.isascii():  # the usual case, quick for a million files
         return path[len(below) :]
-    return os.path.relpath(path, root).encode(errors="backslashreplace").decode()  # a name need not be text
+    return os.path.relpath(path, root).encode(errors="backslashreplace").decode()  # a file name may be no valid text
 
 
 def _rounded(values: Tensor) -> list[float]:
@@ -430,11 +436,11 @@ def _from_folder(root: Path, where: str, former: bool) -> list[_Item]:
 
 
 def _without_labels(root: Path, csv: str | None, test_root: str | None, former: bool) -> list[_Item]:
-    """All images below a folder, with the labels that a CSV file knows."""
+    """Return all images below a folder, with labels from a CSV file if it has them."""
     if not root.is_dir():
         raise DataError(f"expected data.root '{root}' to be a folder of images, found none: correct it")
     listed = {identity(item.path): item for item in _from_csv(Path(csv), root, blank=True)} if csv else {}
-    listing = list_images({"": root}, root, former, but=[csv] if csv else [])
+    listing = list_images({"": root}, root, former, ignore=[csv] if csv else [])
     say_left_out(listing)
     found = listing.images[""]
     if test_root is not None:
@@ -489,9 +495,9 @@ def _from_csv(file: Path, root: Path, blank: bool = False, allow_outside: bool =
         elif not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where a name is too long
             wrong.append(f"line {line}: there is no file '{path}'")
         elif not allow_outside and not path.resolve().is_relative_to(top):
-            wrong.append(f"line {line}: '{row['path']}' leads out of data.root, which data.allow_outside true allows")
+            wrong.append(f"line {line}: '{row['path']}' leads out of data.root, and data.allow_outside is false")
         elif (same := identity(path)) in seen:
-            wrong.append(f"line {line}: '{row['path']}' stands in line {seen[same]} already")
+            wrong.append(f"line {line}: '{row['path']}' is already in line {seen[same]}")
         else:
             seen[same] = line
             items.append(_Item(path, row["label"] or None, row.get("split") == "test"))

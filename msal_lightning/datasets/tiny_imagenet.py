@@ -33,7 +33,7 @@ _MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 _ANNOTATIONS = "val/val_annotations.txt"
 _SIZE = 64
 _LARGEST = 2**24  # bytes of a file in the archive; the official ones are far below, and a bomb must not fill the memory
-_CACHE = "msal-cache-1"  # a number that rises when the arrays would come out differently
+_CACHE = "msal-cache-1"  # the number increases when a version makes other arrays
 _CACHE_FILES = (r"(learn|test)_(image|label)\.npy", r"class_names\.npy", "complete", re.escape(MARK))
 
 
@@ -73,7 +73,7 @@ class TinyImageNet(ActiveDataModule):
         folder, file = root / _NAME, root / f"{_NAME}.zip"
         if (folder / "train").is_dir() and (folder / "val").is_dir():
             return _Folder(folder)
-        # here train and val alone may be another dataset's
+        # folders train and val alone may belong to another dataset
         if (root / "train").is_dir() and (root / _ANNOTATIONS).is_file():
             return _Folder(root)
         if not file.exists():
@@ -94,7 +94,7 @@ class _Folder:
 
 
 class _Zip:
-    """The official archive, read where it lies: nothing is unpacked, so nothing can escape."""
+    """The official archive; its files are read without unpacking, so none can be written elsewhere."""
 
     def __init__(self, file: Path) -> None:
         self.where = str(file)
@@ -108,7 +108,7 @@ class _Zip:
             path = PurePosixPath(member.filename)
             if path.is_absolute() or ".." in path.parts:
                 raise DataError(
-                    f"'{file}' holds the path '{path}', which leads out of it: delete it, and it is fetched again"
+                    f"'{file}' has a file with the path '{path}' outside of it: delete it, and it is fetched again"
                 )
         self._members = {member.filename.removeprefix(f"{_NAME}/"): member for member in members}
         self.names = set(self._members)
@@ -116,7 +116,7 @@ class _Zip:
     def read(self, name: str) -> bytes:
         member = self._members[name]
         if member.file_size > _LARGEST:
-            raise OSError(f"unpacked it would take {member.file_size:,} bytes")
+            raise OSError(f"it would take {member.file_size:,} bytes unpacked")
         return self._zip.read(member)
 
 
@@ -130,7 +130,7 @@ def _read(source: _Folder | _Zip, name: str) -> bytes:
 
 
 def _lines(source: _Folder | _Zip, name: str) -> list[list[str]]:
-    """The fields of each line."""
+    """Return the fields of each line."""
     try:
         return [line.split("\t") for line in _read(source, name).decode().splitlines() if line]
     except UnicodeDecodeError as error:
@@ -145,14 +145,16 @@ def _decode(source: _Folder | _Zip) -> tuple[ImageSet, ImageSet, tuple[str, ...]
     val = _val(source, number)
     names = tuple(classes)
     if "words.txt" in source.names:
-        words = {line[0]: line[-1].split(",")[0].strip() for line in _lines(source, "words.txt")}  # the first one
+        words = {
+            line[0]: line[-1].split(",")[0].strip() for line in _lines(source, "words.txt")
+        }  # the first of several
         names = tuple(words.get(wnid) or wnid for wnid in classes)
     learn = _images(source, train, [number[_class(name)] for name in train])
     return learn, _images(source, list(val), list(val.values())), names
 
 
 def _train(source: _Folder | _Zip) -> tuple[list[str], list[str]]:
-    """Files to train on and classes, in order."""
+    """Return training files and classes, in order."""
     train = sorted(name for name in source.names if _is_image(name) and name.startswith("train/"))
     found = {_class(name) for name in train}
     classes = {name.split("/")[1] for name in source.names if name.startswith("train/") and name.count("/") > 1}
@@ -172,7 +174,7 @@ def _train(source: _Folder | _Zip) -> tuple[list[str], list[str]]:
 
 
 def _val(source: _Folder | _Zip, number: dict[str, int]) -> dict[str, int]:
-    """Class of each test file, in order."""
+    """Return the class of each test file, in order."""
     lines = sorted((f"val/images/{line[0]}", line[1]) for line in _lines(source, _ANNOTATIONS) if len(line) > 1)
     wrong = {name for name, _ in lines if name not in source.names} | {wnid for _, wnid in lines if wnid not in number}
     if wrong or not lines:
@@ -189,7 +191,7 @@ def _val(source: _Folder | _Zip, number: dict[str, int]) -> dict[str, int]:
 
 
 def _is_image(name: str) -> bool:
-    """train/<class>/images/<file> or val/images/<file>; a Mac adds hidden files of the same ending."""
+    """Whether a name is train/<class>/images/<file> or val/images/<file>; a Mac adds hidden files."""
     path = PurePosixPath(name)
     is_place = len(path.parts) == (4 if name.startswith("train/") else 3) and path.parent.name == "images"
     return is_place and path.suffix.lower() in (".jpeg", ".jpg", ".png") and not path.name.startswith(".")
@@ -218,7 +220,7 @@ def _write_cache(cache: Path, learn: ImageSet, test: ImageSet, names: tuple[str,
                 _save(cache / f"{part}_image.npy", np.asarray(images.image))
                 _save(cache / f"{part}_label.npy", images.label.numpy())
             _save(cache / "class_names.npy", np.array(names))
-            write_atomically(cache / "complete", "")  # last: without it the cache is made again
+            write_atomically(cache / "complete", "")  # last, because a cache without it is made again
     except UserError as error:  # not ours, or another process writes the same images
         say(f"{cache} cannot be written ({str(error).partition(': ')[0]}): {again}")
     except OSError as error:
@@ -239,7 +241,7 @@ def _save(file: Path, array: NDArray[Any]) -> None:
 
 
 def _read_cache(cache: Path) -> tuple[ImageSet, ImageSet, tuple[str, ...]] | None:
-    """None where it is not there, unfinished or damaged."""
+    """Return the cached images; None if the cache is missing, unfinished or damaged."""
     if not (cache / "complete").exists():
         return None
     try:

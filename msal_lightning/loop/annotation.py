@@ -98,7 +98,7 @@ class AnnotatorLabels(LabelSource):
             AwaitingLabels: labels are missing.
             AnnotationError: the known labels changed after the others were requested, or name only one class.
         """
-        data, size, request = self.data, self.label_counts[0], self._asked(INITIAL)
+        data, size, request = self.data, self.label_counts[0], self._pending_request(INITIAL)
         order = data.initial_order()
         known = order[data.hidden_labels.known[order]]
         to_ask = size - len(known)
@@ -125,7 +125,7 @@ class AnnotatorLabels(LabelSource):
         return self.split_initial(torch.cat([known, given.tensors()[0]]), skipped)
 
     def unanswered(self, round: int) -> RoundRecord | None:  # noqa: D102
-        record = self._asked(round_name(round)).record
+        record = self._pending_request(round_name(round)).record
         return record_of(record) if record else None
 
     def settle(self, draft: RoundRecord, selection: Selection, query: Query, fitted: Fitted) -> RoundRecord:
@@ -136,11 +136,11 @@ class AnnotatorLabels(LabelSource):
         """
         kill_point("ask about a round")
         draft = replace(draft, pseudo_labels=pseudo_labels_of(query))
-        request = replace(self._asked(round_name(draft.round)), record=record_body(draft))
+        request = replace(self._pending_request(round_name(draft.round)), record=record_body(draft))
         return self._collect(draft, request, query.n, [(selection, Predictor(fitted.model, fitted.trainer))])
 
     def resume(self, draft: RoundRecord) -> RoundRecord:  # noqa: D102
-        request = self._asked(round_name(draft.round))
+        request = self._pending_request(round_name(draft.round))
         return self._collect(draft, request, len(request.exchanges[0].batch.items), [])
 
     def _collect(
@@ -196,7 +196,7 @@ class AnnotatorLabels(LabelSource):
             kill_point("choose again")
         return query.selection, Predictor(fitted.model, fitted.trainer)
 
-    def _asked(self, name: str) -> PendingRequest:
+    def _pending_request(self, name: str) -> PendingRequest:
         return self._fitter.ranks.on_zero(lambda: self._run.read_pending(name)) or PendingRequest(name)
 
     def _session(self) -> "AnnotationSession":
@@ -248,8 +248,8 @@ class AnnotationSession:
         done = 0
         while True:
             for exchange in request.exchanges[done:]:
-                if exchange.answers is None:
-                    request = self._answered(request, names)
+                if exchange.annotations is None:
+                    request = self._annotated(request, names)
                     exchange = request.exchanges[-1]
                 self._take(exchange, trained_from, names, items, labels, skipped)
             done = len(request.exchanges)
@@ -276,7 +276,7 @@ class AnnotationSession:
         self._run.write_pending(request)
         return request
 
-    def _answered(self, request: PendingRequest, names: list[str]) -> PendingRequest:
+    def _annotated(self, request: PendingRequest, names: list[str]) -> PendingRequest:
         """Send the last batch to the oracle.
 
         Raises:
@@ -288,14 +288,14 @@ class AnnotationSession:
             files = self._data.locations(torch.tensor([item.index for item in batch.items], dtype=torch.int64)) or []
             items = tuple(replace(item, file=file) for item, file in zip(batch.items, files, strict=True))
             try:
-                answered = request.answer(self._oracle.ask(replace(batch, items=items)))
+                annotated = request.annotate(self._oracle.ask(replace(batch, items=items)))
             except AwaitingLabels as waiting:
                 return waiting.count, waiting.where, waiting.how
-            self._check_classes(batch, answered, names)
+            self._check_classes(batch, annotated, names)
             kill_point("keep the answers")
-            self._run.write_pending(answered)
+            self._run.write_pending(annotated)
             kill_point("answers are kept")
-            return answered
+            return annotated
 
         outcome = self._ranks.on_zero(ask)
         if isinstance(outcome, tuple):
@@ -317,11 +317,13 @@ class AnnotationSession:
                 "images, or start anew with --overwrite"
             ) from None
 
-    def _check_classes(self, batch: LabelingBatch, answered: PendingRequest, names: list[str]) -> None:
+    def _check_classes(self, batch: LabelingBatch, annotated: PendingRequest, names: list[str]) -> None:
         """Check for two classes before annotations are accepted, because accepted annotations never change."""
-        answers = answered.exchanges[-1].answers or ()
-        known = {*names} | {answer.label for answer in answers if answer.label is not None}
-        if len(known) < 2 and all(answer.label is not None for answer in answers):  # otherwise replacements follow
+        annotations = annotated.exchanges[-1].annotations or ()
+        known = {*names} | {annotation.label for annotation in annotations if annotation.label is not None}
+        if len(known) < 2 and all(
+            annotation.label is not None for annotation in annotations
+        ):  # otherwise replacements follow
             raise AnnotationError(
                 f"expected at least two classes in the labels of {batch.name}, got only '{known.pop()}': correct the "
                 "labels, or start anew with --overwrite, with these labels as data.csv and a larger loop.initial_size"
@@ -338,23 +340,23 @@ class AnnotationSession:
     ) -> None:
         """Move the images of an annotated batch; new classes get numbers in order of appearance."""
         labeled, numbers = list[LabelingTask](), list[int]()
-        for item, answer in zip(exchange.batch.items, exchange.answers or (), strict=True):
-            if answer.label is None:
+        for item, annotation in zip(exchange.batch.items, exchange.annotations or (), strict=True):
+            if annotation.label is None:
                 skipped.index.append(item.index)
-                skipped.reason.append(answer.reason if answer.reason in REASONS else REASONS[0])
+                skipped.reason.append(annotation.reason if annotation.reason in REASONS else REASONS[0])
                 skipped.path.append(item.path)
                 kill_point("skip an image")
                 self._data.split.skip(torch.tensor([item.index]))
                 continue
-            if answer.label not in names:
+            if annotation.label not in names:
                 if not self._oracle.allow_new_classes:
                     raise AnnotationError(
-                        f"expected classes of the data from {type(self._oracle).__name__}, got '{answer.label}': "
+                        f"expected classes of the data from {type(self._oracle).__name__}, got '{annotation.label}': "
                         "correct the annotation, or set oracle.allow_new_classes to true"
                     )
-                names.append(answer.label)
+                names.append(annotation.label)
             labeled.append(item)
-            numbers.append(names.index(answer.label))
+            numbers.append(names.index(annotation.label))
         kill_point("take answers over")
         self._data.split.restore(
             torch.tensor([item.index for item in labeled], dtype=torch.int64),

@@ -215,7 +215,7 @@ def higher_score_means_query_first(case: Case) -> None:
         _expect(bool(undecided > certain.min()), "an undecided row scores lowest of all: higher = query first")
 
 
-def buys_the_highest_scores(case: Case) -> None:
+def selects_the_highest_scores(case: Case) -> None:
     """A pure score strategy selects the n highest scores; ties go to the lower index."""
     strategy = case.make()
     if not isinstance(strategy, ScoreStrategy):
@@ -228,7 +228,7 @@ def buys_the_highest_scores(case: Case) -> None:
     )
 
 
-def buys_different_images_of_the_pool(case: Case) -> None:
+def selects_different_images_of_the_pool(case: Case) -> None:
     """The strategy selects n different int64 indices of the pool."""
     for n in (1, _N, 60):
         pool = case.outputs(_ROWS, n)
@@ -241,7 +241,7 @@ def buys_different_images_of_the_pool(case: Case) -> None:
         _expect(set(index.tolist()) <= set(pool.index.tolist()), "it queried an image that is not in the pool")
 
 
-def never_buys_a_labeled_image(case: Case) -> None:
+def never_selects_a_labeled_image(case: Case) -> None:
     """The strategy selects no labeled image, although their indices lie between those of the pool."""
     labeled = {*(case.outputs(20, 99).index + 1).tolist()}
     queried = case.select([case.outputs(_ROWS, 0)], 60)
@@ -364,9 +364,9 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     scores_are_finite_float32,
     hides_no_nan,
     higher_score_means_query_first,
-    buys_the_highest_scores,
-    buys_different_images_of_the_pool,
-    never_buys_a_labeled_image,
+    selects_the_highest_scores,
+    selects_different_images_of_the_pool,
+    never_selects_a_labeled_image,
     takes_all_when_asked_for_all,
     same_generator_same_answer,
     order_of_the_pool_does_not_matter,

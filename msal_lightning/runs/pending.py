@@ -33,16 +33,16 @@ class Exchange:
 
     Attributes:
         batch: the batch; its paths are those at the time of the request.
-        answers: one annotation per image; None while labels are missing.
+        annotations: one annotation per image; None while labels are missing.
     """
 
     batch: LabelingBatch
-    answers: tuple[Annotation, ...] | None = None
+    annotations: tuple[Annotation, ...] | None = None
 
 
 @dataclass(frozen=True)
 class PendingRequest:
-    """The labeling requests of one round and the answers received so far.
+    """The labeling requests of one round and the annotations received so far.
 
     Attributes:
         name: ``initial`` or ``round-003``.
@@ -59,17 +59,17 @@ class PendingRequest:
     @property
     def pending(self) -> LabelingBatch | None:
         """The batch that awaits annotations, if any."""
-        waiting = [exchange.batch for exchange in self.exchanges if exchange.answers is None]
+        waiting = [exchange.batch for exchange in self.exchanges if exchange.annotations is None]
         return waiting[0] if waiting else None
 
     def ask(self, batch: LabelingBatch) -> "PendingRequest":
         """Return the request with one more batch."""
         return replace(self, exchanges=(*self.exchanges, Exchange(batch)))
 
-    def answer(self, answers: Sequence[Annotation]) -> "PendingRequest":
+    def annotate(self, annotations: Sequence[Annotation]) -> "PendingRequest":
         """Return the request with annotations for the last batch."""
         *before, last = self.exchanges
-        return replace(self, exchanges=(*before, replace(last, answers=tuple(answers))))
+        return replace(self, exchanges=(*before, replace(last, annotations=tuple(annotations))))
 
 
 def round_name(round: int) -> str:
@@ -90,7 +90,9 @@ def write_pending(run: Path, request: PendingRequest) -> None:
             "class_names": exchange.batch.class_names,
             # absolute paths are left out, because folders move
             "items": [{k: v for k, v in asdict(item).items() if k != "file"} for item in exchange.batch.items],
-            "answers": None if exchange.answers is None else [asdict(answer) for answer in exchange.answers],
+            "answers": None
+            if exchange.annotations is None
+            else [asdict(annotation) for annotation in exchange.annotations],
         }
         for exchange in request.exchanges
     ]
@@ -157,5 +159,5 @@ def _exchange(run: Path, body: dict[str, Any]) -> Exchange:
         raise ValueError("the name of a batch must be a file name")
     items = tuple(LabelingTask(**item, file=Path(item["path"])) for item in body["items"])
     batch = LabelingBatch(body["name"], items, tuple(body["class_names"]), run / "queries")
-    answers = None if body["answers"] is None else tuple(Annotation(**answer) for answer in body["answers"])
-    return Exchange(batch, answers)
+    given = body["answers"]  # the key on disk
+    return Exchange(batch, None if given is None else tuple(Annotation(**annotation) for annotation in given))

@@ -127,7 +127,7 @@ def test_answers_count_before_their_round_is_recorded(write_run, capsys):
     items = tuple(LabelingTask(i, f"{i}.png", Path(f"{i}.png"), None, None, None, i) for i in range(4))
     first = LabelingBatch("initial", items, ("cat", "dog"), run / "queries")
     given = [Annotation("cat"), Annotation("dog"), Annotation(None, "skip"), Annotation("dog")]
-    write_pending(run, PendingRequest("initial").ask(first).answer(given))
+    write_pending(run, PendingRequest("initial").ask(first).annotate(given))
     got = look(run)
     assert (got.initial, got.queried, got.skipped, got.tested, got.waiting) == (3, 0, 1, [], None)
     draft = replace(
@@ -137,7 +137,7 @@ def test_answers_count_before_their_round_is_recorded(write_run, capsys):
     request = (
         PendingRequest("round-000", record_body(draft))
         .ask(more)
-        .answer([Annotation(None, "unsure"), Annotation("dog")])
+        .annotate([Annotation(None, "unsure"), Annotation("dog")])
     )
     write_pending(run, request.ask(replace(more, name="round-000-2", items=items[3:])))
     got = look(run)

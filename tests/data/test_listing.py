@@ -56,7 +56,7 @@ def test_a_link_upwards_neither_multiplies_nor_loops(photos, capsys, target):
     (photos / "cat" / "up").symlink_to(target)
     (photos / "dog" / "up").symlink_to(target)
     assert every(photos) == PLAIN
-    assert "2 names lead to images or folders that are listed already" in capsys.readouterr().out
+    assert "2 names lead to images or folders that are already listed" in capsys.readouterr().out
 
 
 def test_two_folders_that_link_to_each_other(photos):
@@ -83,7 +83,7 @@ def test_a_folder_of_links_is_listed_and_the_real_name_wins(photos, tmp_path, ca
     (photos / "dog" / "b.png").symlink_to(tmp_path / "disk2.png")  # leads nowhere
     assert every(photos) == sorted([*PLAIN, "cat/aaa/9.png"])
     out = capsys.readouterr().out
-    assert f"1 name leads to images or folders that are listed already, each image counts once: '{photos}/cat/0a" in out
+    assert f"1 name leads to images or folders that are already listed; each image counts once: '{photos}/cat/0a" in out
     assert "left out: 1 with a broken link" in out
 
 
@@ -133,7 +133,7 @@ def test_a_csv_file_that_names_an_image_twice_by_a_link_is_refused(photos, tmp_p
     (photos / "other.png").symlink_to("cat/0.png")
     rows = ["path,label", "cat/0.png,a", "dog/0.png,b", "other.png,b"]
     (tmp_path / "l.csv").write_text("\n".join(rows))
-    with pytest.raises(UserError, match=r"line 4: 'other\.png' stands in line 2 already"):
+    with pytest.raises(UserError, match=r"line 4: 'other\.png' is already in line 2"):
         listed(photos, csv=str(tmp_path / "l.csv"))
 
 

@@ -348,7 +348,7 @@ def test_five_bands(tmp_path, way, dtype):
     assert data.std == pytest.approx(std.tolist(), abs=1e-4)
     assert data.resolved["mean"] == list(data.mean)
     if way != "pages":  # a file of pages is its first one, which is said
-        refused(r"it has 5 bands: name those to use in data\.bands", tmp_path)
+        refused(r"it has 5 bands: name the ones to use in data\.bands", tmp_path)
     assert ready(tmp_path, bands="all").in_channels == 5
 
 
@@ -391,7 +391,7 @@ def test_bands_of_other_files(tmp_path):
     rgb, blue_red = ready(tmp_path, channels=3), ready(tmp_path, bands=[3, 1])
     assert torch.equal(blue_red.images, rgb.images[:, [2, 0]])
     assert (ready(tmp_path, bands=[3, 2, 1]).mean, rgb.mean) == ((0.485, 0.456, 0.406),) * 2
-    refused(r"it has 3 bands, not the 4 of data\.bands", tmp_path, bands=[1, 4])
+    refused(r"it has 3 bands, but data\.bands names band 4", tmp_path, bands=[1, 4])
 
 
 @pytest.mark.parametrize("chosen", [[], [0, 1], [-1], [2, 2]])

@@ -803,7 +803,7 @@ def test_one_class_only(tmp_path):
 
 def test_a_class_with_one_image_cannot_be_held_out(tmp_path):
     make_folder(tmp_path, {"a": 3, "lonely": 1, "b": 2})
-    text = refused(r"at least two images a class.*'lonely'.*data\.test_root", tmp_path)
+    text = refused(r"at least two images per class.*'lonely'.*data\.test_root", tmp_path)
     assert "'a'" not in text
 
 
@@ -838,7 +838,7 @@ BAD_CSV = {
     "blank line before": (b"path,label\n\n\ncat/000.png,\n", r"line 4: path or label is blank"),
     "twice": (
         b"path,label\ncat/000.png,cat\ndog/000.png,dog\ncat/000.png,dog\n",
-        r"line 4: 'cat/000\.png' stands in line 2 already",
+        r"line 4: 'cat/000\.png' is already in line 2",
     ),
     "twice, written differently": (
         b"path,label\ncat/000.png,cat\ndog/000.png,dog\ncat/../cat/./000.png,dog\n",
@@ -1052,7 +1052,7 @@ def test_skip_comes_before_the_test_set_is_drawn(tmp_path):
     assert torch.bincount(data.test.label, minlength=3).min() >= 1
     assert torch.bincount(data.load()[0].label, minlength=3).min() >= 1
     damage(tmp_path / "b" / "002.png", "zero bytes")  # one is left
-    refused(r"two images a class.*'b'", tmp_path, on_error="skip")
+    refused(r"two images per class.*'b'", tmp_path, on_error="skip")
 
 
 def test_skip_does_not_change_the_split_of_an_undamaged_folder(pets):

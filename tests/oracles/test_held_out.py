@@ -216,7 +216,7 @@ def test_status_and_report(simulated, tmp_path, capsys):
     _, run = simulated
     capsys.readouterr()
     assert main(["status", str(run)]) == 0
-    assert "70 of 70 labels (20 initial, 40 queried, 10 held out for the test)" in " ".join(
+    assert "70 of 70 labels (20 initial, 40 queried, 10 held out to test on)" in " ".join(
         capsys.readouterr().out.split()
     )
     assert main(["status", str(run), "--json"]) == 0

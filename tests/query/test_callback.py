@@ -163,6 +163,14 @@ def test_the_selection_goes_to_whoever_labels(make_trainer, data, model):
     assert len(data.labeled) == 40
 
 
+@pytest.mark.parametrize("strategy", [Margin(), CEAL()], ids=lambda strategy: strategy.name)
+def test_errors_are_unknown_where_a_label_of_the_pool_is(make_trainer, data, model, strategy):
+    data.hidden_labels.known[data.pool[7]] = False
+    query = query_by_trainer(make_trainer, Query(strategy, 25, receive=lambda *_: None), model, data)
+    assert query.seen == 1257
+    assert query.pool_error is None
+
+
 def test_a_strategy_that_needs_a_pass_does_not_go_without(data):
     with pytest.raises(ValueError, match="Margin needs a pool pass"):
         Query(Margin(), 5).select_without_pass(data)
@@ -194,6 +202,12 @@ def test_only_what_was_declared_is_handed_over(make_trainer, data, model):
 
 
 # Passes with dropout
+
+
+def test_the_model_makes_no_passes_after_the_query(make_trainer, data, model):
+    query_by_trainer(make_trainer, Query(BALD(), 5), model, data)
+    batch = next(iter(data.predict_dataloader()))
+    assert "mc_logits" not in model.predict_step(batch, 0)
 
 
 def test_a_pass_is_the_head_behind_one_mask_for_all_images_if_the_strategy_wants_it(make_trainer, data, model):

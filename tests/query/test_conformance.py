@@ -292,11 +292,11 @@ BROKEN = [
     (GlobalPython, {"leaves_global_randomness_alone", "same_generator_same_answer"}),
     (Unseeded, {"same_generator_same_answer"}),
     (Remembers, {"same_generator_same_answer"}),
-    (Duplicates, {"buys_different_images_of_the_pool"}),
-    (DatasetIndices, {"buys_different_images_of_the_pool"}),
-    (RowsBehindTheLabeled, {"buys_different_images_of_the_pool"}),
-    (OneTooMany, {"buys_different_images_of_the_pool"}),
-    (RanksOfTheShortlist, {"buys_the_highest_scores"}),
+    (Duplicates, {"selects_different_images_of_the_pool"}),
+    (DatasetIndices, {"selects_different_images_of_the_pool"}),
+    (RowsBehindTheLabeled, {"selects_different_images_of_the_pool"}),
+    (OneTooMany, {"selects_different_images_of_the_pool"}),
+    (RanksOfTheShortlist, {"selects_the_highest_scores"}),
     (NeverAll, {"takes_all_when_asked_for_all"}),
     (UndeclaredOutput, {"reads_only_what_it_declares"}),
     (UndeclaredLabeledSet, {"reads_only_what_it_declares"}),
@@ -330,7 +330,7 @@ def test_what_the_broken_ones_spoil_is_correct(cls):
 
 
 def test_each_check_catches_something():
-    never = {"never_buys_a_labeled_image"}  # a strategy returns rows of the pool: it cannot even name such an image
+    never = {"never_selects_a_labeled_image"}  # a strategy returns rows of the pool: it cannot even name such an image
     caught = set().union(*(expected for _, expected in BROKEN))
     assert caught == {check.__name__ for check in CHECKS} - never
 

@@ -1,5 +1,7 @@
 """The running shortlist against a plain sort of the whole pool."""
 
+import re
+
 import pytest
 import torch
 
@@ -165,8 +167,11 @@ def test_large_pool_of_a_shortlist_strategy_keeps_the_shortlist():
 def test_score_that_is_not_finite_is_refused(bad):
     scores = 1 + ties(100).float()
     scores[63] = bad
-    expected = r"got 1 of 10 that are NaN or infinite .* correct Logarithm.score\(\)"
-    with pytest.raises(UserError, match=expected):
+    expected = (
+        "expected finite scores from query Logarithm, got 1 of 10 that are NaN or infinite although the model's "
+        "outputs are finite: correct Logarithm.score(), or the uncertainty that it builds on"
+    )
+    with pytest.raises(UserError, match=f"^{re.escape(expected)}$"):
         selected(Logarithm(), batches(make_pool(scores), 10), 5)
 
 

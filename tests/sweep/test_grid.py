@@ -90,12 +90,17 @@ def test_experiments_are_the_papers_cells(name, count):
     found = cells([name], [])
     assert len(found) == 3 * count
     assert len({cell.name for cell in found}) == 3 * count
-    jobs, left_out = make_jobs(cells([name], [("seed", ["0"])]), Path("nowhere"))
+
+
+# the other tables and datasets are read by tests/paper/test_reported.py
+@pytest.mark.parametrize(("name", "more", "count"), [
+    ("table2", [("config", ["fashion_mnist"])], 19), ("beta", [], 13), ("query_size", [], 4),
+])  # fmt: skip
+def test_all_cells_of_an_experiment_are_jobs(name, more, count):
+    jobs, left_out = make_jobs(cells([name], [("seed", ["0"]), *more]), Path("nowhere"))
     assert left_out == []
     assert len(jobs) == count
-    for job in jobs:
-        if job.cell.row == "Full":
-            assert job.rounds == 1
+    assert [job.cell.row for job in jobs if job.rounds == 1] == (["Full"] if name == "table2" else [])
 
 
 def test_rows_of_table_2_and_their_heads():
