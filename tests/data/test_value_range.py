@@ -273,7 +273,9 @@ def test_the_recorded_range_is_used_whatever_the_files_say(tmp_path):
     data.resume_as({"value_range": {"uint16": [0, 4095]}})
     data.setup()
     assert data.images.max() <= 900 >> 4
-    with pytest.raises(UserError, match="record of round 0 is damaged"):
+    with pytest.raises(
+        UserError, match="expected the record of round 0 to tell how images are read, got a damaged one"
+    ):
         data.resume_as({"value_range": {"uint16": ["x"]}})
 
 
@@ -379,7 +381,7 @@ def test_near_infrared_is_not_taken_for_transparency(tmp_path, extra, dtype):
         scaled = pixels[:3] if dtype == np.uint8 else to_8_bits(pixels[:3], (0, 255))
         assert np.abs(data.images[row].numpy().astype(int) - scaled).max() <= 1
     else:
-        refused(r"it has 4 bands: name those", tmp_path, channels=3)
+        refused(r"it has 4 bands: name the ones", tmp_path, channels=3)
 
 
 def test_bands_of_other_files(tmp_path):

@@ -202,7 +202,7 @@ def without(name):
 
 
 BAD = {
-    "path out": ({**members(), "../../evil.txt": b"x"}, "leads out of it"),
+    "path out": ({**members(), "../../evil.txt": b"x"}, r"evil\.txt' outside of it"),
     "corrupt image": ({**members(), "train/n01443537/images/n01443537_0.JPEG": b"junk"}, "n01443537_0.JPEG"),
     "no annotations": (without("val/val_annotations.txt"), "val_annotations.txt"),
     "no training": ({k: v for k, v in members().items() if not k.startswith("train/")}, "found 0 classes"),

@@ -842,7 +842,7 @@ BAD_CSV = {
     ),
     "twice, written differently": (
         b"path,label\ncat/000.png,cat\ndog/000.png,dog\ncat/../cat/./000.png,dog\n",
-        r"line 4: .*line 2 already",
+        r"line 4: .*already in line 2",
     ),
     "no such file": (b"path,label\ncat/000.png,cat\ncat/no.png,cat\n", r"line 3: there is no file '.*cat/no\.png'"),
     "a folder": (b"path,label\ncat,cat\n", r"line 2: there is no file"),

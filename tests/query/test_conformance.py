@@ -98,6 +98,11 @@ class NaNEntropy(Score):
         return -(p * p.log()).sum(dim=1)
 
 
+class InfiniteWhereUndecided(Score):
+    def score(self, pool, seed):
+        return 1 / (pool.logits.amax(dim=1) - pool.logits.amin(dim=1))
+
+
 class NaNIsCertain(Score):
     """What PowerAcquisition once did: a comparison is false for NaN."""
 
@@ -282,6 +287,7 @@ BROKEN = [
     (WrongSignUncertainty, {"higher_score_means_query_first"}),
     (NegativeUncertainty, {"higher_score_means_query_first"}),
     (NaNEntropy, {"scores_are_finite_float32"}),
+    (InfiniteWhereUndecided, {"scores_are_finite_float32"}),
     (NaNIsCertain, {"hides_no_nan"}),
     (Double, {"scores_are_finite_float32"}),
     (PerClass, {"scores_are_finite_float32"}),

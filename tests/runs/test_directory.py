@@ -12,7 +12,16 @@ import yaml
 from msal_lightning.errors import RunError, UserError
 from msal_lightning.io.folder_mark import MARK, write_mark
 from msal_lightning.runs.directory import RunDirectory, write_atomically
-from msal_lightning.runs.records import FORMAT, LabeledImages, PseudoLabels, RoundRecord, aubc, read_records
+from msal_lightning.runs.records import (
+    FORMAT,
+    LabeledImages,
+    PseudoLabels,
+    RoundRecord,
+    aubc,
+    checked_record_of,
+    read_records,
+    record_body,
+)
 
 
 def sealed(one):
@@ -223,3 +232,25 @@ def test_atomic_write_replaces_whole_files(tmp_path):
     write_atomically(file, "new")
     assert file.read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"queried": {"index": [-1], "label": [0]}},
+        {"queried": {"index": [1], "label": [-1]}},
+        {"initial": {"index": [1, 2], "label": [0]}},
+        {"held_out": {"index": [1], "label": [0], "path": ["a", "b"]}},
+        {"round": -1},
+        {"num_labeled": "4"},
+        {"metrics": {"balanced_accuracy": 0.5}},
+        {"unknown": 1},
+    ],
+    ids=str,
+)
+def test_values_that_cannot_be_are_refused(changes):
+    body = record_body(record(0))
+    assert checked_record_of(body) == record(0)
+    key = {"queried": "bought"}
+    with pytest.raises((TypeError, ValueError)):
+        checked_record_of(body | {key.get(name, name): value for name, value in changes.items()})

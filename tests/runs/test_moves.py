@@ -1,0 +1,80 @@
+"""A record's moves, repeated in a data module."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from msal_lightning.data.places import Place
+from msal_lightning.datasets import Digits
+from msal_lightning.runs.moves import know_classes, move_as_recorded
+from msal_lightning.runs.records import LabeledImages, RoundRecord, Skipped
+
+TRUTH = Digits().load()[0].label
+
+
+@pytest.fixture
+def data():
+    data = Digits()
+    data.setup()
+    data.reset(0)
+    return data
+
+
+def record(round, *, queried=(), initial=(), **more):
+    labeled = [LabeledImages([*part], TRUTH[[*part]].tolist()) for part in (queried, initial)]
+    return RoundRecord(round, 0, 0, {"accuracy": 0.5}, {}, None, [], *labeled, {}, **more)
+
+
+def test_each_image_gets_its_place(data):
+    held_out = LabeledImages([5, 6], TRUTH[[5, 6]].tolist())
+    move_as_recorded(
+        data, record(0, initial=[1, 2], queried=[9], held_out=held_out, skipped=Skipped([3], ["skip"], [""]))
+    )
+    move_as_recorded(data, record(1, queried=[0, 4]))
+    places = {1: 0, 2: 0, 9: 1, 5: Place.HELD_OUT, 6: Place.HELD_OUT, 3: Place.SKIPPED, 0: 2, 4: 2, 7: Place.POOL}
+    assert {index: int(data.labeled_at[index]) for index in places} == places
+    labeled = [1, 2, 9, 5, 6, 0, 4]
+    assert torch.equal(data.labels[labeled], TRUTH[labeled])
+    assert int((data.labels >= 0).sum()) == len(labeled) == data.hidden_labels.num_revealed
+
+
+@pytest.mark.parametrize(
+    ("again", "message"),
+    [
+        (record(1, queried=[1]), "not in the pool"),
+        (record(1, queried=[3]), "not in the pool"),
+        (record(1, class_names=["a"]), "the classes were 'a'"),
+    ],
+    ids=["labeled twice", "skipped before", "other classes"],
+)
+def test_a_record_of_other_images_is_refused(data, again, message):
+    move_as_recorded(data, record(0, initial=[1], skipped=Skipped([3], ["skip"], [""])))
+    with pytest.raises(ValueError, match=message):
+        move_as_recorded(data, again)
+
+
+class Named(Digits):
+    """Digits with paths, as files have."""
+
+    def paths(self, index):
+        return [f"{row}.png" for row in index.tolist()]
+
+
+def test_images_are_known_by_their_paths():
+    data = Named()
+    data.setup()
+    data.reset(0)
+    first = LabeledImages([4], TRUTH[[4]].tolist(), path=["4.png"])
+    move_as_recorded(data, replace(record(0), initial=first))
+    renamed = LabeledImages([5], TRUTH[[5]].tolist(), path=["6.png"])
+    with pytest.raises(ValueError, match=r"6\.png"):
+        move_as_recorded(data, replace(record(1), queried=renamed))
+
+
+def test_new_classes_come_last(data):
+    names = [*data.class_names]
+    know_classes(data, [*names, "letter"])
+    assert [*data.class_names] == [*names, "letter"]
+    with pytest.raises(ValueError, match="the classes were"):
+        know_classes(data, names)
