@@ -3,10 +3,15 @@
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-_PAGES = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
+_PAGES = Environment(
+    loader=PackageLoader(__package__, "."),  # for page_head.html, the head of every page
+    autoescape=True,
+    undefined=StrictUndefined,
+    keep_trailing_newline=True,
+)
 _PAGES.policies["json.dumps_kwargs"] = {"ensure_ascii": True, "allow_nan": False}
 
 

@@ -76,6 +76,12 @@ def test_tables_are_derived_from_the_records(run):
     }  # fmt: skip
 
 
+def test_a_round_that_is_recorded_again_counts_once(run):
+    run.commit(record(2, accuracy=0.9))
+    curve = list(csv.DictReader((run.path / "curve.csv").read_text().splitlines()))
+    assert [row["accuracy"] for row in curve] == ["0.5", "0.6", "0.9"]
+
+
 def test_aubc_of_records(run):
     assert aubc(read_records(run.path)) == pytest.approx(0.6)
 
