@@ -118,30 +118,14 @@ class ImageFolder(ActiveDataModule):
         allow_outside: bool = False,
     ) -> None:
         super().__init__(root, batch_size, eval_batch_size, augmentation, imbalance, batch_size_per_device)
-        if not 0 < test_fraction < 1:
-            raise DataError(f"expected data.test_fraction to be between 0 and 1, got {test_fraction}: 0.2 is usual")
-        if size < 1:
-            raise DataError(f"expected data.size to be at least 1 pixel, got {size}: 224 is usual")
-        if isinstance(bands, list) and (not bands or min(bands) < 1 or len({*bands}) < len(bands)):
-            raise DataError(f"expected data.bands to be different numbers from 1, got {bands}: the first band is 1")
-        if value_range != "auto" and not -math.inf < value_range[0] < value_range[1] < math.inf:
-            raise DataError(
-                f"expected data.value_range to be auto, or the lowest and the highest value, got {list(value_range)}: "
-                "[0, 4095] is the range of 12 bits"
-            )
+        _check_numbers(test_fraction, size, num_workers)
+        _check_values(bands, value_range)
+        _check_classes(classes, unlabeled)
         self.fit, self.bands, self.value_range = fit, bands, value_range
         self.size, self.channels = size, channels if bands is None else 0 if bands == "all" else len(bands)
         self._given = mean, std
         if bands != "all":
             self._normalize()
-        if num_workers is not None and num_workers < 0:
-            raise DataError(
-                f"expected data.num_workers to be at least 0, got {num_workers}: leave it out for one per CPU"
-            )
-        if classes is not None and not unlabeled:
-            raise DataError("expected data.classes only with data.unlabeled: without it, labels name the classes")
-        if classes is not None and (len({*classes}) < len(classes) or not all(name.strip() for name in classes)):
-            raise DataError(f"expected different names in data.classes, got {classes}: correct them")
         self.csv, self.test_root, self.verify = csv, test_root, verify
         self.allow_outside = allow_outside
         self.partly_labeled, self.classes = unlabeled, classes
@@ -397,6 +381,32 @@ class ImageFolder(ActiveDataModule):
         where = "kept in memory" if in_memory else f"decoded from disk {by}"
         say(f"images: {num_bytes / 1e9:.3f} GB, {free / 1e9:.1f} GB of memory are free: {where}")
         return in_memory
+
+
+def _check_numbers(test_fraction: float, size: int, num_workers: int | None) -> None:
+    if not 0 < test_fraction < 1:
+        raise DataError(f"expected data.test_fraction to be between 0 and 1, got {test_fraction}: 0.2 is usual")
+    if size < 1:
+        raise DataError(f"expected data.size to be at least 1 pixel, got {size}: 224 is usual")
+    if num_workers is not None and num_workers < 0:
+        raise DataError(f"expected data.num_workers to be at least 0, got {num_workers}: leave it out for one per CPU")
+
+
+def _check_values(bands: list[int] | Literal["all"] | None, value_range: tuple[float, float] | Literal["auto"]) -> None:
+    if isinstance(bands, list) and (not bands or min(bands) < 1 or len({*bands}) < len(bands)):
+        raise DataError(f"expected data.bands to be different numbers from 1, got {bands}: the first band is 1")
+    if value_range != "auto" and not -math.inf < value_range[0] < value_range[1] < math.inf:
+        raise DataError(
+            f"expected data.value_range to be auto, or the lowest and the highest value, got {list(value_range)}: "
+            "[0, 4095] is the range of 12 bits"
+        )
+
+
+def _check_classes(classes: list[str] | None, unlabeled: bool) -> None:
+    if classes is not None and not unlabeled:
+        raise DataError("expected data.classes only with data.unlabeled: without it, labels name the classes")
+    if classes is not None and (len({*classes}) < len(classes) or not all(name.strip() for name in classes)):
+        raise DataError(f"expected different names in data.classes, got {classes}: correct them")
 
 
 @dataclass(frozen=True)
