@@ -48,6 +48,8 @@ def pytest_collection_modifyitems(items):
 
 def pytest_collection_finish():
     """What has been imported by now stays: a garbage collection need not walk over it in each test."""
+    import hypothesis  # noqa: F401 - when it is imported it looks for referrers, and finds none that are frozen
+
     gc.collect()
     gc.freeze()
 

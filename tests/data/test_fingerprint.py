@@ -13,8 +13,11 @@ from PIL import Image
 from msal_lightning.cli.main import main
 from msal_lightning.data.fingerprint import (
     FILE,
+    Print,
+    _digest_file,
     digest_of,
     first_change,
+    is_same_file,
     read_fingerprint,
     take_fingerprint,
     to_bytes,
@@ -292,3 +295,15 @@ def test_the_list_reads_as_it_was_written(tmp_path):
     file.write_bytes(to_bytes(prints)[:-30])
     with pytest.raises(ValueError, match="end-of-stream"):
         list(read_fingerprint(file))
+
+
+@pytest.mark.parametrize("place", [0, 50_000, 99_999])
+def test_start_middle_and_end_of_a_large_file_are_looked_at(tmp_path, place):
+    file = tmp_path / "image"
+    content = bytearray(100_000)
+    file.write_bytes(content)
+    known = Print("train", "image", "", size=100_000, sample=_digest_file(str(file), False))
+    assert is_same_file(known, str(file))
+    content[place] = 1
+    file.write_bytes(content)
+    assert not is_same_file(known, str(file))

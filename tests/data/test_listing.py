@@ -213,3 +213,24 @@ def test_groups_are_listed_in_any_order_alike(photos):
     groups = {name: photos / name for name in ("dog", "cat")}
     found = listing.list_images(groups, Path(photos)).images
     assert found == {name: sorted((photos / name).iterdir()) for name in ("cat", "dog")}
+
+
+def test_the_name_without_a_link_comes_first_then_links_by_name(tmp_path):
+    """Whatever the order in which a walk finds them."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    Image.new("L", (2, 2)).save(elsewhere / "1.png")
+    root = tmp_path / "root"
+    for folder in ("a", "z"):
+        (root / "class" / folder).mkdir(parents=True)
+        (root / "class" / folder / "link.png").symlink_to(elsewhere / "1.png")
+    found = listing.list_images({"class": root / "class"}, root)
+    assert found.images == {"class": [root / "class/a/link.png"]}
+    assert found.repeated == [str(root / "class/z/link.png")]
+
+
+def test_a_class_that_is_a_link_into_another_one_is_the_second(tmp_path):
+    (tmp_path / "b" / "deep").mkdir(parents=True)
+    (tmp_path / "a").symlink_to(tmp_path / "b" / "deep")
+    with pytest.raises(UserError, match=r"got '.*/a' in a and '.*/b/deep' in b, which are the same folder"):
+        listing.list_images({"a": tmp_path / "a", "b": tmp_path / "b"}, tmp_path)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from msal_lightning.cli.main import main
 from msal_lightning.data.decoding import Decoding, to_8_bits
-from msal_lightning.data.value_range import look_at, range_of
+from msal_lightning.data.value_range import Pixels, look_at, range_of
 from msal_lightning.datasets import ImageFolder
 from msal_lightning.errors import UserError
 from msal_lightning.runs.directory import RunDirectory
@@ -498,3 +498,15 @@ def files_of(path):
     from msal_lightning.data.image_files import ImageFiles
 
     return ImageFiles([path], 8, 3, Decoding(8, 3, bands=(1, 2, 3), ranges={"any": (0, 1000)}))
+
+
+def test_a_sample_of_values_does_not_fall_on_the_same_columns(tmp_path):
+    pixels = np.zeros((64, 128), np.uint16)  # every second value would be of even columns only
+    pixels[:, 1::2] = 1000
+    Image.fromarray(pixels).save(tmp_path / "stripes.png")
+    ((file,),) = look_at([str(tmp_path / "stripes.png")], None).values()
+    assert {*file.some.tolist()} == {0.0, 1000.0}
+
+
+def test_black_files_have_a_range_too():
+    assert range_of([Pixels(np.dtype("uint16"), np.zeros(9), 0.0, 0.0)]) == (0.0, 1.0)

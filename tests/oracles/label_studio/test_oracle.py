@@ -19,6 +19,7 @@ from msal_lightning.datasets import Digits, ImageFolder
 from msal_lightning.errors import UserError
 from msal_lightning.oracles import AwaitingLabels, LabelingBatch, LabelingTask, LabelStudio
 from msal_lightning.oracles.label_studio import oracle as module
+from msal_lightning.oracles.label_studio.oracle import _latest
 from msal_lightning.oracles.label_studio.server import _images
 
 TOKEN = "5ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2"
@@ -236,3 +237,13 @@ def test_deep_files_are_sent_as_a_person_can_see_them(tmp_path):
         assert np.array_equal(seen, levels >> 4)
     with pytest.raises(UserError, match=r"cannot read the image '.*damaged\.tif'"):
         [*_images(items, how)]
+
+
+def test_the_newest_annotation_of_each_annotator_counts():
+    def annotation(id, who, hour):
+        return {"id": id, "completed_by": {"id": who}, "updated_at": f"2026-01-01T{hour:02d}:00:00Z"}
+
+    old, new, other = annotation(1, 7, 9), annotation(2, 7, 11), annotation(3, 8, 10)
+    tasks = [SimpleNamespace(annotations=found) for found in ([new, other], [old], None)]
+    assert _latest(tasks) == [new, other]
+    assert {one["id"] for one in _latest(tasks[::-1])} == {2, 3}
