@@ -243,6 +243,17 @@ def test_an_earlier_file_of_questions_is_known_labels(photos, options, person, t
     assert not {paths[20], paths[21]} & ledger
 
 
+def test_known_labels_may_be_the_whole_initial_set_but_not_more(photos, options, tmp_path, capsys, waiting_for):
+    folder, truth = photos
+    argv = options("--data.csv", str(folder / "known.csv"), *PERSON)
+    for n, code in ((31, 2), (30, 0)):
+        lines = [f"{path},{truth[path]}\n" for path in sorted(truth)[:n]]
+        (folder / "known.csv").write_text("path,label\n" + "".join(lines))
+        assert main([*argv, "--run_dir", str(tmp_path / str(n))]) == code
+    assert "loop.initial_size to be at least 31, the number of known labels, got 30" in capsys.readouterr().err
+    assert waiting_for(tmp_path / "30").stem == "round-000"  # nobody is asked about the initial set
+
+
 def test_labels_that_come_into_the_csv_file_while_it_waits(photos, options, person, tmp_path, capsys, until_done):
     folder, truth = photos
     file, run = folder / "known.csv", tmp_path / "run"
