@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from msal_lightning.cli.main import main
@@ -63,6 +64,10 @@ def test_a_person_names_all_classes(photos, options, person, tmp_path, capsys, u
     truth = photos[1]
     names = records[-1].class_names
     assert all(names[int(row["label"])] == truth[row["path"]] for row in rows(tmp_path / "run/ledger.csv"))
+    model = torch.load(tmp_path / "run/checkpoints/round-002.ckpt")
+    split = next(part for part in model.values() if isinstance(part, dict) and "labeled_at" in part)
+    for row in rows(tmp_path / "run/ledger.csv"):
+        assert split["labeled_at"][int(row["index"])] == int(row["round"])
 
 
 def test_without_any_class_new_ones_must_be_allowed(photos, options, tmp_path, capsys):
