@@ -176,11 +176,11 @@ def resolve(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
     try:
         resolved: dict[str, Any] = present(yaml.safe_load(parser.dump(config)))
     except ValueError as error:  # Lightning's Timer, for example, whose interval has a default that is no plain value
-        said = " ".join(str(error).split())
-        found = re.search(r"cannot represent an object', (<[^>]+>)", said)
+        found = re.search(r"cannot represent an object', (<[^>]+>)", " ".join(str(error).split()))
+        value = found[1] if found else f"{error!r:.200}"
         raise ConfigError(
-            "expected values that can be written to config.yaml, got another one "
-            f"({found[1] if found else f'{said:.200}'}): leave its class out"
+            f"expected {_key_of(value, config) or 'every key'} to have a value that config.yaml can hold, got {value}: "
+            "set it to text or a number, or leave its class out"
         ) from error
     # a repetition must not erase the run, and the shared model of round 0 may be gone by then
     del resolved["overwrite"], resolved["plan"]
@@ -192,6 +192,18 @@ def resolve(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
     if not resolved["loop"].get("held_out"):  # held_out came later too
         resolved["loop"].pop("held_out", None)
     return resolved
+
+
+def _key_of(shown: str, config: Any, key: str = "") -> str | None:
+    """Return the dotted key of the value that Python shows as ``shown``; None if the configuration has none."""
+    if isinstance(config, list):
+        parts = [(key, one) for one in config]
+    elif isinstance(config, Namespace | dict):
+        values = config if isinstance(config, dict) else vars(config)
+        parts = [(key if name == "init_args" else f"{key}.{name}".lstrip("."), one) for name, one in values.items()]
+    else:
+        return key if repr(config) == shown else None
+    return next((found for name, one in parts if (found := _key_of(shown, one, name))), None)
 
 
 def instantiate(parser: ArgumentParser, config: Namespace, *groups: str) -> Namespace:
