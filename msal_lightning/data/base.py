@@ -16,7 +16,15 @@ from msal_lightning.data.augmentation import Augmentation
 from msal_lightning.data.decoding import Decoding
 from msal_lightning.data.device_cache import DeviceCache
 from msal_lightning.data.labels import UNKNOWN, HiddenLabels
-from msal_lightning.data.loading import Batch, EpochBatches, ImageSet, ImageStore, IndexedImages, shard
+from msal_lightning.data.loading import (
+    Batch,
+    EpochBatches,
+    ImageSet,
+    ImageStore,
+    IndexedImages,
+    end_if_orphaned,
+    shard,
+)
 from msal_lightning.data.round_context import RoundContext
 from msal_lightning.data.split import Split
 from msal_lightning.errors import DataError
@@ -421,6 +429,7 @@ class ActiveDataModule(LightningDataModule, ABC):
             sampler=order,
             generator=torch.Generator(),
             num_workers=self.num_workers,
+            worker_init_fn=end_if_orphaned,
             persistent_workers=self.num_workers > 0,
         )
 

@@ -1,5 +1,7 @@
 """Views of the images for loaders, and the order of training batches."""
 
+import multiprocessing
+import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
@@ -159,3 +161,13 @@ def _share(batch: Tensor, rank: int, ranks: int) -> Tensor:
         return batch
     size = max(2, -(-len(batch) // ranks))
     return batch[torch.arange(rank * size, (rank + 1) * size) % len(batch)]
+
+
+def end_if_orphaned(worker: int) -> None:
+    """End a process that reads images if the process that forked it has been killed in the meantime.
+
+    A worker of torch 2.14 remembers its parent after this call only: if the parent is gone by then, it never ends.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None and multiprocessing.get_start_method() == "fork" and os.getppid() != parent.pid:
+        os._exit(1)
