@@ -57,6 +57,24 @@ def resume_between_epochs(trainer: "Trainer") -> None:
     trainer.fit_loop._iteration_based_training = lambda: False  # type: ignore[method-assign]
 
 
+def count_steps(trainer: "Trainer", steps: int) -> None:
+    """Count the optimizer steps that a model took within one batch of Lightning, for max_steps and the loggers.
+
+    Lightning counts the steps of manual optimization only in its own optimizer wrapper, one call at a time, and one
+    logged step for each batch.
+
+    Args:
+        trainer: a Trainer in its fit.
+        steps: number of steps within this batch.
+    """
+    loop = trainer.fit_loop.epoch_loop
+    progress = loop.manual_optimization.optim_step_progress
+    for counted in (progress.total, progress.current):
+        counted.ready += steps
+        counted.completed += steps
+    loop._batches_that_stepped += steps - 1  # Lightning adds one
+
+
 def add_to_requeue_handler(handler: Any, also: Callable[..., None]) -> Any:
     """Extend Lightning's signal handler, which makes SLURM requeue the job, by a second handler.
 

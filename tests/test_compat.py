@@ -4,7 +4,8 @@ import argparse
 import signal
 
 import pytest
-from lightning.pytorch import Trainer
+import torch
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.trainer.connectors.signal_connector import _HandlersCompose
 
 from msal_lightning import compat
@@ -38,6 +39,25 @@ def test_fits_with_max_steps_resume_between_epochs():
     assert trainer.fit_loop._iteration_based_training()
     compat.resume_between_epochs(trainer)
     assert not trainer.fit_loop._iteration_based_training()
+
+
+def test_steps_within_one_batch_are_counted():
+    class Model(LightningModule):
+        automatic_optimization = False
+
+        def train_dataloader(self):
+            return [0, 1]
+
+        def training_step(self, batch, batch_idx):
+            compat.count_steps(self.trainer, 5)
+
+        def configure_optimizers(self):
+            return torch.optim.SGD([torch.nn.Parameter(torch.zeros(()))], lr=0.1)
+
+    trainer = Trainer(accelerator="cpu", max_epochs=9, max_steps=12, **QUIET)
+    trainer.fit(Model())
+    assert trainer.global_step == 15  # it ends with the batch that reaches max_steps
+    assert trainer.fit_loop.epoch_loop._batches_that_stepped == 15
 
 
 def test_a_requeue_handler_is_called_first():

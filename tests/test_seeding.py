@@ -1,5 +1,6 @@
 """Each draw's own stream: derived from its key alone, today and in later versions."""
 
+import random
 from itertools import product
 
 import numpy as np
@@ -7,9 +8,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, seed_everything
+from lightning.pytorch.utilities.seed import isolate_rng
 
-from msal_lightning.seeding import EpochStreams, derive_seed, noise_of_rows, stream
+from msal_lightning.seeding import EpochStreams, derive_seed, noise_of_rows, seed_generators, stream
 
 PURPOSES = ["split", "init", "shuffle", "augment", "dropout", "query", "embeddings"]
 
@@ -192,3 +194,14 @@ def test_training_noise_is_that_of_the_epoch(make_trainer, monkeypatch):
         generator = stream(0, "dropout", 0, epoch, 0)
         expected = [float(torch.rand((), generator=generator)) for _ in range(3)]
         assert two_epochs[3 * epoch : 3 * epoch + 3] == expected
+
+
+def test_the_generators_get_the_seeds_that_lightning_gives_them():
+    def draws():
+        return random.random(), np.random.random(), torch.rand(()).item()  # noqa: NPY002
+
+    with isolate_rng():
+        seed_everything(2**32 - 1, verbose=False)
+        expected = draws()
+        seed_generators(2**32 - 1, torch.device("cpu"))
+        assert draws() == expected

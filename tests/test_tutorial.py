@@ -37,7 +37,8 @@ def answer(browser, folder, name):
     ActionChains(browser, duration=0).send_keys(*keys[8:]).perform()
     ActionChains(browser).key_down(Keys.CONTROL).send_keys("s").key_up(Keys.CONTROL).perform()
     deadline = time.monotonic() + 20
-    while not (folder / "Downloads" / f"{name}.csv").exists():
+    file = folder / "Downloads" / f"{name}.csv"
+    while not (file.exists() and file.stat().st_size):  # empty at first
         assert time.monotonic() < deadline
         time.sleep(0.05)
 

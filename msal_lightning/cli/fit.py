@@ -5,20 +5,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from jsonargparse import ArgumentParser, Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_only  # type: ignore[attr-defined]
+from lightning.pytorch.utilities.seed import isolate_rng
 
 from msal_lightning.analysis.status import outlook
 from msal_lightning.config.command_parser import PROGRAM, CommandParser
 from msal_lightning.config.parser import as_user_error, build_parser, instantiate, parse, resolve
 from msal_lightning.config.paths import expand
 from msal_lightning.config.trust import TRUST_HELP, read_config
+from msal_lightning.data.batch_size import as_it_began
 from msal_lightning.data.read_only import read_only
 from msal_lightning.errors import ConfigError
 from msal_lightning.io.terminal import say
+from msal_lightning.io.wording import counted
 from msal_lightning.loop.loop import ActiveLoop
 from msal_lightning.models.classifier import MSALClassifier
+from msal_lightning.models.cost import step_flop
 from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.options import LoopOptions
 from msal_lightning.runs.records import RoundRecord
@@ -28,6 +33,7 @@ from msal_lightning.tracking.queried_images import QueriedImages
 from msal_lightning.training.callback_rules import check_callbacks
 from msal_lightning.training.lightning_noise import quiet_lightning
 from msal_lightning.training.precision import choose_precision
+from msal_lightning.training.threads import choose_threads
 
 # A replay takes these keys from the run whose labels it uses
 _REPLAYED = ("query", "oracle", *(f"loop.{key}" for key in ("initial_size", "query_size", "query_budget", "held_out")))
@@ -82,6 +88,7 @@ def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
             part.oracle,
             tracker,
         )
+    _use_threads(loop)
     if config.plan:
         _plan(loop, config.trainer.max_epochs, config.trainer.max_steps)
         return
@@ -89,6 +96,19 @@ def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
     if loop.waiting is None and _is_labeled_by_people(records[0]):
         for line in outlook(run.path, records):
             rank_zero_only(say)(line)
+
+
+def _use_threads(loop: ActiveLoop) -> None:
+    """Let a run on a CPU use as many threads as its steps are worth; a resumed run as many as it began with."""
+    with isolate_rng(), quiet_lightning():
+        if loop.fitter.new_trainer().strategy.root_device.type != "cpu":
+            return
+        work = step_flop(loop.fitter.new_model(), loop.data.images.shape[1:], loop.data.batch_size)
+    first = loop.run_directory.first_record()
+    threads, why = choose_threads(work, first.environment.get("threads") if first else None)
+    if why:
+        torch.set_num_threads(threads)
+        rank_zero_only(say)(f"{counted(threads, 'thread')}: {why} (OMP_NUM_THREADS is the limit)", flush=True)
 
 
 def _run_directory(parser: ArgumentParser, config: Namespace, part: Namespace) -> RunDirectory:
@@ -141,6 +161,8 @@ def replay(argv: list[str]) -> None:
         raise ConfigError(f"expected --run to be a run directory, found no '{run / 'config.yaml'}': see `ls runs`")
     found = read_config(run, _TAKEN_OVER, options.trust, _TAKEN_OVER_OF_ONES_OWN)
     found.values["loop"] = {**(found.values.get("loop") or {}), "replay": options.run, "first_fit": None}
+    if isinstance(data := found.values.get("data"), dict):
+        found.values["data"] = as_it_began(data)
     if found.left_out:
         say(f"({' and '.join(found.left_out)} of '{run}' are left out: it was not made by your `fit`)")
     names_root = any(word.partition("=")[0] in ("--data.root", "--data.init_args.root") for word in changes)

@@ -238,6 +238,9 @@ def main(argv: list[str] | None = None) -> int:
         the reader of the output has closed the pipe; 143 after SIGTERM.
     """
     make_output_safe()
+    # torch's threads would wait for each other in busy loops, and a fit beside another busy process took ten times as
+    # long; OpenMP reads the variable once, when torch is loaded
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     argv = sys.argv[1:] if argv is None else argv
     try:
         if not argv or argv[0] in ("-h", "--help"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from lightning.pytorch import LightningModule, Trainer, seed_everything
 from lightning.pytorch.utilities.seed import isolate_rng
 from rich.table import Table
 
@@ -20,9 +20,11 @@ from msal_lightning.io.wording import counted
 from msal_lightning.loop.loop import ActiveLoop
 from msal_lightning.seeding import derive_seed
 from msal_lightning.training.lightning_noise import quiet_lightning
+from msal_lightning.training.step_callback import StepCallback
 
 _WARM_UP = 3  # steps that are not counted: the first ones allocate and choose algorithms
 _STEPS = 5
+_FEW = 8  # a last batch is small below this part of a batch
 
 
 @dataclass(frozen=True)
@@ -118,10 +120,11 @@ def _warnings(loop: ActiveLoop) -> Iterator[str]:
     trained = [n - loop.labels.held_out for n in counts]
     if trained[0] < data.num_classes:
         yield f"the initial set has {counted(trained[0], 'label')} for {data.num_classes} classes: some have no label"
-    if odd := sum(n % data.batch_size == 1 and n > 1 for n in trained):
+    few = data.batch_size // _FEW
+    if data.last_batch == "keep" and (small := sum(0 < n % data.batch_size <= few < n for n in trained)):
         yield (
-            f"in {counted(odd, 'round')} a last batch of one image joins the batch before it: BatchNorm cannot "
-            "train on one"
+            f"in {counted(small, 'round')} the last batch of an epoch has at most {few} images, which spoils "
+            "BatchNorm's statistics: set data.last_batch to balanced"
         )
     if queried and queried[0] % data.num_classes and loop.strategy.needs_prototypes:
         yield (
@@ -151,6 +154,7 @@ def measure(loop: ActiveLoop) -> Speed:
     with isolate_rng(), quiet_lightning(), tempfile.TemporaryDirectory() as folder:
         seed_everything(derive_seed(loop.options.seed, "init", 0), verbose=False)
         model = loop.fitter.new_model()
+        loop.fitter.choose_steps(model)
         data.reset(loop.options.seed)
         # as many as in the last round, so that batches are full
         index = data.initial_order()[: loop.labels.label_counts[-1]]
@@ -214,7 +218,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-class _Stopwatch(Callback):
+class _Stopwatch(StepCallback):
     """Records the end of each step or batch and its number of images; the first entry is the start."""
 
     def __init__(self) -> None:
@@ -224,9 +228,7 @@ class _Stopwatch(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.steps.append((time.perf_counter(), 0))
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
-    ) -> None:
+    def on_step_end(self, *args: Any, **kwargs: Any) -> None:
         self.steps.append((time.perf_counter(), 1))
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

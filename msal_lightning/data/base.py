@@ -2,33 +2,27 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from msal_lightning.data.augmentation import Augmentation
 from msal_lightning.data.decoding import Decoding
 from msal_lightning.data.device_cache import DeviceCache
+from msal_lightning.data.epoch_batches import EpochBatches, LastBatch
 from msal_lightning.data.labels import UNKNOWN, HiddenLabels
-from msal_lightning.data.loading import (
-    Batch,
-    EpochBatches,
-    ImageSet,
-    ImageStore,
-    IndexedImages,
-    end_if_orphaned,
-    shard,
-)
+from msal_lightning.data.loading import Batch, ImageSet, ImageStore, IndexedImages, end_if_orphaned, shard
 from msal_lightning.data.round_context import RoundContext
 from msal_lightning.data.split import Split
 from msal_lightning.errors import DataError
 from msal_lightning.seeding import derive_seed, retry_key, stream
+from msal_lightning.training.whole_epochs import EpochIndices, Unread, WholeEpochs
 
 
 class ActiveDataModule(LightningDataModule, ABC):
@@ -49,6 +43,8 @@ class ActiveDataModule(LightningDataModule, ABC):
             exponential decay in between. The run's seed draws the images; the test set stays whole. None uses all
             images.
         batch_size_per_device: apply batch_size to each device, so that more devices take fewer, larger steps.
+        last_batch: balanced cuts an epoch into batches of nearly the same size; keep fills all batches but the last, as
+            the reference toolkit does. A last batch of a few images spoils BatchNorm's running statistics.
 
     Attributes:
         split: place of each image, and all moves between places; available after :meth:`setup`.
@@ -81,6 +77,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         augmentation: Augmentation | None = None,
         imbalance: float | None = None,
         batch_size_per_device: bool = False,
+        last_batch: LastBatch = "balanced",
     ) -> None:
         super().__init__()
         if imbalance is not None and not 0 < imbalance <= 1:
@@ -90,10 +87,13 @@ class ActiveDataModule(LightningDataModule, ABC):
         for key, value, least in (("batch_size", batch_size, 2), ("eval_batch_size", eval_batch_size, 1)):
             if value < least:  # BatchNorm cannot train on one image
                 raise DataError(f"expected data.{key} to be at least {least}, got {value}: 128 is a usual value")
+        if last_batch not in get_args(LastBatch):
+            raise DataError(f"expected data.last_batch to be balanced or keep, got '{last_batch}'")
         self.name: str = type(self).__name__
         self.root = root
         self.batch_size = batch_size
         self.batch_size_per_device = batch_size_per_device
+        self.last_batch: LastBatch = last_batch
         self.eval_batch_size = eval_batch_size
         self.augmentation = augmentation
         self.imbalance = imbalance
@@ -398,11 +398,28 @@ class ActiveDataModule(LightningDataModule, ABC):
         if self.trainer is not None:
             # Lightning makes the iterator of the first resumed epoch before it calls set_epoch (issue 21938)
             order.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
-        return self._loader(self._view(self.images, labels), order)
+        self._trained = self._view(self.images, labels)
+        return (
+            self._loader(Unread(), WholeEpochs(order))
+            if self.context.whole_epochs
+            else self._loader(self._trained, order)
+        )
+
+    def training_batch(self, index: Tensor) -> Batch:
+        """Read, augment and normalize a training batch, on the Trainer's device, as Lightning does it with a loader's.
+
+        Args:
+            index: (B,) int64, from a loader with ``whole_epochs``.
+        """
+        assert self.trainer is not None
+        batch = self.on_before_batch_transfer(self._trained[index], 0)
+        batch = self.transfer_batch_to_device(batch, self.trainer.strategy.root_device, 0)
+        prepared: Batch = self.on_after_batch_transfer(batch, 0)
+        return prepared
 
     def epoch_batches(self, index: Tensor, seed: int = 0, rank: int = 0, ranks: int = 1) -> EpochBatches:
         """The training batches of one epoch over some images, as :class:`EpochBatches` orders them."""
-        return EpochBatches(index, self.batch_size, seed, rank, ranks, self.batch_size_per_device)
+        return EpochBatches(index, self.batch_size, seed, rank, ranks, self.batch_size_per_device, self.last_batch)
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """The whole test set, or all that is held out, each image on one process only."""
@@ -421,7 +438,7 @@ class ActiveDataModule(LightningDataModule, ABC):
             return IndexedImages(image, label)
         return IndexedImages(self._resident.place(image, self.trainer.strategy.root_device), label)
 
-    def _loader(self, view: IndexedImages, order: EpochBatches | list[Tensor]) -> DataLoader[Batch]:
+    def _loader(self, view: Dataset[Any], order: Iterable[Any]) -> DataLoader[Any]:
         # its own generator: making an iterator draws a seed, which must not come from the global stream
         return DataLoader(
             view,
@@ -442,8 +459,10 @@ class ActiveDataModule(LightningDataModule, ABC):
         """Rank of this process and number of processes."""
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """On the device: augment (training only), then scale to [0, 1] and normalize."""
+        if isinstance(batch, EpochIndices):
+            return batch
         image = batch.image
         if self.augmentation is not None and self.trainer is not None and self.trainer.training:
             image = self.augmentation(image, self._augment_stream())

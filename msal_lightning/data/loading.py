@@ -1,17 +1,15 @@
-"""Views of the images for loaders, and the order of training batches."""
+"""Views of the images for loaders."""
 
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
-
-from msal_lightning.seeding import stream
+from torch.utils.data import Dataset
 
 
 class ImageStore(Protocol):
@@ -91,76 +89,6 @@ def displayable(image: Tensor) -> NDArray[np.uint8]:
 def shard(index: Tensor, rank: int, ranks: int) -> Tensor:
     """The part of some indices that one of several processes looks at; each index is in one part only."""
     return index[rank::ranks]
-
-
-class EpochBatches(Sampler[Tensor]):
-    """Batches of indices in an order derived from (seed, epoch).
-
-    A last batch of one, on which BatchNorm fails, joins the batch before it; a single image is paired with itself.
-    Several processes share each batch of one process: every process takes the same number of images, so that averaged
-    gradients are those of the batch. Where a last batch does not divide, some of its images are taken twice.
-
-    Args:
-        index: (n,) int64.
-        batch_size: indices per batch.
-        seed: seed of the round's shuffle stream.
-        rank: rank of this process.
-        ranks: number of processes.
-        per_device: the batch size is that of each process; the order is filled up from its start where it does not
-            divide.
-    """
-
-    def __init__(
-        self, index: Tensor, batch_size: int, seed: int, rank: int = 0, ranks: int = 1, per_device: bool = False
-    ) -> None:
-        self.index = index
-        self.batch_size = batch_size
-        self.seed = seed
-        self.rank = rank
-        self.ranks = ranks
-        self.per_device = per_device
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Move to an epoch; Lightning calls this before each one."""
-        self.epoch = epoch
-
-    def __iter__(self) -> Iterator[Tensor]:
-        order = self.index[torch.randperm(len(self.index), generator=stream(self.seed, "shuffle", self.epoch))]
-        if self.per_device:
-            filled = torch.arange(self._length * self.ranks) % max(1, len(order))
-            yield from _split(shard(order[filled], self.rank, self.ranks), self.batch_size)
-        else:
-            for batch in _split(order, self.batch_size):
-                yield _share(batch, self.rank, self.ranks)
-
-    def __len__(self) -> int:
-        full, rest = divmod(self._length, self.batch_size)
-        return max(1, full + (rest > 1))
-
-    @property
-    def _length(self) -> int:
-        """Length of the sequence that is divided into batches: the order, or a process's part of it."""
-        return -(-len(self.index) // self.ranks) if self.per_device else len(self.index)
-
-
-def _split(index: Tensor, batch_size: int) -> Sequence[Tensor]:
-    if len(index) == 1:
-        index = index.repeat(2)
-    sizes = [batch_size] * (len(index) // batch_size)
-    if rest := len(index) % batch_size:
-        sizes.append(rest)
-    if len(sizes) > 1 and sizes[-1] == 1:
-        sizes[-2:] = [sizes[-2] + 1]
-    return torch.split(index, sizes)
-
-
-def _share(batch: Tensor, rank: int, ranks: int) -> Tensor:
-    """The part of a batch for one of several processes: at least two images, as many as for the others."""
-    if ranks == 1:
-        return batch
-    size = max(2, -(-len(batch) // ranks))
-    return batch[torch.arange(rank * size, (rank + 1) * size) % len(batch)]
 
 
 def end_if_orphaned(worker: int) -> None:

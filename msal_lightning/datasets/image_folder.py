@@ -16,6 +16,7 @@ from torch import Tensor
 from msal_lightning.data.augmentation import Augmentation
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.decoding import ANY, Decoding, Fit, Range
+from msal_lightning.data.epoch_batches import LastBatch
 from msal_lightning.data.image_files import ImageFiles, Repeated, free_memory, name_some
 from msal_lightning.data.labels import UNKNOWN
 from msal_lightning.data.listing import Identity, identity, list_images, say_left_out
@@ -82,6 +83,7 @@ class ImageFolder(ActiveDataModule):
         augmentation: transforms training images.
         imbalance: images of the last class over images of the first in a long-tailed version.
         batch_size_per_device: apply batch_size to each device.
+        last_batch: balanced cuts an epoch into batches of nearly the same size; keep leaves a small last batch.
         verify: how a resumed run detects changed images. stat compares size and time of the files, and pieces of their
             content if the time differs; content compares all of their content.
         allow_outside: allow paths in the CSV file that lead out of root: by ``..``, links, or absolute paths.
@@ -114,10 +116,11 @@ class ImageFolder(ActiveDataModule):
         augmentation: Augmentation | None = None,
         imbalance: float | None = None,
         batch_size_per_device: bool = False,
+        last_batch: LastBatch = "balanced",
         verify: Literal["stat", "content"] = "stat",
         allow_outside: bool = False,
     ) -> None:
-        super().__init__(root, batch_size, eval_batch_size, augmentation, imbalance, batch_size_per_device)
+        super().__init__(root, batch_size, eval_batch_size, augmentation, imbalance, batch_size_per_device, last_batch)
         _check_numbers(test_fraction, size, num_workers)
         _check_values(bands, value_range)
         _check_classes(classes, unlabeled)

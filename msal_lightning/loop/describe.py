@@ -4,14 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from lightning.pytorch import Trainer
 
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.data.batch_size import say_batch_size, was_per_device, without_key
+from msal_lightning.data.batch_size import say_batch_size
 from msal_lightning.io.wording import counted
 from msal_lightning.loop.label_sources import LabelSource
 from msal_lightning.runs.config import flatten
-from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.options import LoopOptions
 from msal_lightning.strategies.base import Strategy
 
@@ -27,7 +25,7 @@ def title(data: ActiveDataModule, labels: LabelSource, seed: int, config: Mappin
         f"{data.name}, {labels.title}, seed {seed}: {counts[0]} to {counted(counts[-1], 'label')}{tested} "
         f"in {counted(len(counts), 'round')}, {counted(len(train), 'training image')}",
         _long_tail(data, train),
-        _batches(data, config, num_processes),
+        *_batches(data, config, num_processes),
         data.describe(),
     ]
     return "\n".join(line for line in lines if line)
@@ -43,18 +41,14 @@ def _long_tail(data: ActiveDataModule, train: torch.Tensor) -> str:
     return f"long tail {data.imbalance}: {' '.join(shown)} images per class"
 
 
-def _batches(data: ActiveDataModule, config: Mapping[str, Any], num_processes: int) -> str:
-    if num_processes == 1:
-        return ""
-    sync = bool(flatten(config).get("trainer.sync_batchnorm"))
-    return say_batch_size(data.batch_size, data.batch_size_per_device, num_processes, sync)
-
-
-def keep_batch_size(run: RunDirectory, data: ActiveDataModule, trainer: Trainer) -> None:
-    """Keep the meaning of the batch size for a run from before ``data.batch_size_per_device`` existed."""
-    if was_per_device(run.written_config(), flatten(run.config)):
-        run.config = without_key(run.config)
-        data.batch_size_per_device = data.batch_size_per_device or trainer.world_size > 1
+def _batches(data: ActiveDataModule, config: Mapping[str, Any], num_processes: int) -> list[str]:
+    lines = []
+    if num_processes > 1:
+        sync = bool(flatten(config).get("trainer.sync_batchnorm"))
+        lines.append(say_batch_size(data.batch_size, data.batch_size_per_device, num_processes, sync))
+    if data.last_batch == "keep":
+        lines.append("the last batch of an epoch may be small (data.last_batch keep)")
+    return lines
 
 
 def from_python(options: LoopOptions, strategy: Strategy, data: ActiveDataModule) -> dict[str, Any]:
@@ -63,7 +57,7 @@ def from_python(options: LoopOptions, strategy: Strategy, data: ActiveDataModule
     sizes |= {"held_out": options.held_out} if options.held_out else {}
     more = {"pool_limit": options.pool_limit, "compile": options.compile or None, "replay": options.replay}
     described = {**_describe(data), "imbalance": data.imbalance}
-    described["init_args"]["batch_size_per_device"] = data.batch_size_per_device
+    described["init_args"] |= {"batch_size_per_device": data.batch_size_per_device, "last_batch": data.last_batch}
     return {
         "seed": options.seed,
         "loop": {**sizes, **more},

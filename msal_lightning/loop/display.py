@@ -5,9 +5,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
 
 from msal_lightning.io.console import SafeConsole, shared_console
 from msal_lightning.io.rounding import fixed
@@ -18,11 +19,12 @@ from msal_lightning.oracles.base import AwaitingLabels
 from msal_lightning.runs.classes import MissingClasses, accuracy_name, missing_classes
 from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.records import RoundRecord, aubc
+from msal_lightning.training.step_callback import StepCallback, steps_per_epoch
 
 _PLAIN_SECONDS = 30  # without a terminal: interval between lines in a long phase
 
 
-class RoundProgress(Callback):
+class RoundProgress(StepCallback):
     """Shows one bar per phase of a round; without a terminal it prints a plain line every 30 seconds.
 
     Args:
@@ -71,13 +73,11 @@ class RoundProgress(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
         epochs = trainer.max_epochs or -1
-        batches = int(trainer.num_training_batches)
-        self._start("fit", batches * epochs if epochs > 0 else None)
-        self._done = batches * trainer.current_epoch  # epochs before an interruption
+        steps = steps_per_epoch(trainer)
+        self._start("fit", steps * epochs if epochs > 0 else None)
+        self._done = steps * trainer.current_epoch  # epochs before an interruption
 
-    def on_train_batch_end(  # noqa: D102
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_step_end(self, trainer: Trainer, loss: Tensor | None, step: int) -> None:  # noqa: D102
         self._advance(f" epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102

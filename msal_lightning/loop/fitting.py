@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,24 @@ from msal_lightning.errors import UserError
 from msal_lightning.io.kill_points import kill_point
 from msal_lightning.loop.observers import Observers
 from msal_lightning.loop.shared_round0 import SharedFit, digest, read_shared_fit, write_shared_fit
+from msal_lightning.loop.whole_epochs import why_single_steps
 from msal_lightning.models.class_results import ClassResults
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.query.callback import Query
 from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.options import LoopOptions
 from msal_lightning.seeding import EpochStreams, derive_seed, retry_key
-from msal_lightning.training.checkpoint import FitCheckpoint, SavedFit, read_fit, resume_fit, save_atomically
+from msal_lightning.training.checkpoint import (
+    SINGLE_STEPS,
+    WHOLE_EPOCHS,
+    FitCheckpoint,
+    SavedFit,
+    read_fit,
+    resume_fit,
+    save_atomically,
+)
 from msal_lightning.training.distributed import Ranks
+from msal_lightning.training.eager_steps import EagerSteps
 from msal_lightning.training.failures import explained, refused_by_lightning
 from msal_lightning.training.lightning_noise import quiet_lightning
 from msal_lightning.training.nan_guard import DivergedError, NaNGuard
@@ -184,6 +195,7 @@ class Fitter:
                 self._observers.logger(round, before.rows if before else []),
             )
             checkpoint.attach(fitted.trainer)
+            self.choose_steps(fitted.model)
             if shared:
                 return self._take_over(shared, fitted)
             try:
@@ -197,6 +209,22 @@ class Fitter:
             self._keep(fitted, checkpoint, origin)
             return fitted
         raise AssertionError
+
+    @cached_property
+    def whole_epochs(self) -> bool:
+        """Whether Lightning runs a whole epoch as one batch, which costs less; the first look notes why it does not."""
+        with isolate_rng():
+            fitted = self.untrained([])
+            why = why_single_steps(fitted.trainer, fitted.model, self._data)
+        if why:
+            self._observers.note(f"(each optimizer step is a batch of Lightning, which is slower, because {why})")
+        return why is None
+
+    def choose_steps(self, model: MSALClassifier) -> None:
+        """Let Lightning run whole epochs of a model's fit if nothing needs a batch for each step."""
+        self._data.enter(whole_epochs=self.whole_epochs)
+        if self.whole_epochs:
+            model.train_whole_epochs(EagerSteps(self._data.training_batch))
 
     def untrained(self, callbacks: Sequence[Callback], logger: Logger | bool = False) -> Fitted:
         """Return a model with fresh weights from the global random state, and a Trainer for it."""
@@ -280,6 +308,7 @@ class Fitter:
         split = self._data.digest()
         self.ranks.agree(split, "split")
         origin = {"round": round, "split": split, "config": self._run.config_digest, "processes": self.ranks.size}
+        origin["steps"] = WHOLE_EPOCHS if self.whole_epochs else SINGLE_STEPS
         return origin | ({"data": self.images_digest} if self.images_digest else {})
 
     def _saved_fit(self, origin: dict[str, Any]) -> SavedFit | None:
@@ -304,4 +333,5 @@ class Fitter:
         return found
 
     def _shared_key(self, origin: dict[str, Any]) -> dict[str, Any]:
-        return origin | {"config": digest(self._run.config)}
+        same = {key: value for key, value in origin.items() if key != "steps"}  # both ways give the same weights
+        return same | {"config": digest(self._run.config)}

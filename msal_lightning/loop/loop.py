@@ -10,12 +10,12 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.fingerprint import FILES as FINGERPRINT_FILES
 from msal_lightning.loop.checks import ModelCheck, check_fits
-from msal_lightning.loop.describe import from_python, keep_batch_size, title
+from msal_lightning.loop.describe import from_python, title
 from msal_lightning.loop.drafts import draft_record, first_facts
 from msal_lightning.loop.fitting import Fitter
 from msal_lightning.loop.keep_embeddings import KeepEmbeddings
 from msal_lightning.loop.observers import Observers
-from msal_lightning.loop.restore import check_rounds, restore
+from msal_lightning.loop.restore import check_rounds, keep_batches, restore
 from msal_lightning.loop.same_images import check_images
 from msal_lightning.loop.sources import choose_label_source
 from msal_lightning.models.classifier import MSALClassifier
@@ -97,7 +97,7 @@ class ActiveLoop:
         self.labels = choose_label_source(data, strategy, oracle or Simulated(), run, self.fitter, check_model)
         strategy.expect_queries(len(self.labels.label_counts) - 1)
         run.config = run.config or from_python(options, strategy, data)
-        keep_batch_size(run, data, trainer)
+        keep_batches(run, data, trainer.world_size)
         check_fits(trainer, data, self.labels.label_counts[0], self.labels.held_out)
         check_model.start(self.labels.names_classes, self.labels.queries)
         if run.config.get("model") == {}:

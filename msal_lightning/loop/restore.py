@@ -1,11 +1,14 @@
-"""Restore the split from the records of a run."""
+"""Restore what a run began with: its split from the records, and its way to cut batches."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.data.batch_size import FORMER_LAST_BATCH, LAST_BATCH, PER_DEVICE, began_without, without_key
 from msal_lightning.errors import RunError
 from msal_lightning.io.wording import counted
+from msal_lightning.runs.config import flatten
+from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.moves import move_as_recorded
 from msal_lightning.runs.records import RoundRecord
 
@@ -62,3 +65,20 @@ def restore(data: ActiveDataModule, records: list[RoundRecord], seed: int, run: 
             ) from None
     if records and (pseudo := records[-1].pseudo_labels):
         data.split.set_pseudo_labels(*pseudo.tensors())
+
+
+def keep_batches(run: RunDirectory, data: ActiveDataModule, processes: int) -> None:
+    """Train on the batches of the version that began the run; older versions lack two keys and had other defaults.
+
+    Args:
+        run: the run directory; its configuration loses the keys, so that it equals the written one.
+        data: the run's data module.
+        processes: number of processes.
+    """
+    written, now = run.written_config(), flatten(run.config)
+    if began_without(PER_DEVICE, written, now):
+        run.config = without_key(run.config, PER_DEVICE)
+        data.batch_size_per_device = data.batch_size_per_device or processes > 1
+    if began_without(LAST_BATCH, written, now):
+        run.config = without_key(run.config, LAST_BATCH)
+        data.last_batch = FORMER_LAST_BATCH

@@ -18,6 +18,8 @@ from msal_lightning.models.class_results import ClassResults
 from msal_lightning.models.mc_dropout import DropoutMasks
 from msal_lightning.models.metrics import ClassMetrics
 from msal_lightning.models.prototypes import LinearHead, PrototypeHead
+from msal_lightning.training.eager_steps import EagerSteps
+from msal_lightning.training.whole_epochs import EpochIndices
 
 
 def _adam(parameters: Any) -> torch.optim.Optimizer:
@@ -83,6 +85,7 @@ class MSALClassifier(LightningModule):
         else:
             self.head = LinearHead(width, num_classes)
         self._dropout_masks: DropoutMasks | None = None
+        self._steps: EagerSteps | None = None
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler
         self.test_metrics = MetricCollection(
@@ -104,11 +107,28 @@ class MSALClassifier(LightningModule):
         embeddings: Tensor = self.backbone(images.contiguous(memory_format=torch.channels_last))
         return embeddings
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Softmax cross-entropy of the logits (section 3.1)."""
-        loss = F.cross_entropy(self(batch.image), batch.label)
+    def loss(self, batch: Batch) -> Tensor:
+        """Softmax cross-entropy of the logits (section 3.1), a scalar."""
+        return F.cross_entropy(self(batch.image), batch.label)
+
+    def training_step(self, batch: Batch | EpochIndices, batch_idx: int) -> Tensor | None:
+        """Loss of a batch; or all steps of an epoch, see :meth:`train_whole_epochs`."""
+        if isinstance(batch, EpochIndices):
+            assert self._steps is not None
+            self._steps.run(self, batch)
+            return None
+        loss = self.loss(batch)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.label), sync_dist=True)
         return loss
+
+    def train_whole_epochs(self, steps: EagerSteps) -> None:
+        """Train with a loader that gives an epoch at a time (``data.enter(whole_epochs=True)``).
+
+        Args:
+            steps: takes the optimizer steps.
+        """
+        self._steps = steps
+        self.automatic_optimization = False
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Accuracy, loss and what :meth:`on_test_epoch_end` needs."""

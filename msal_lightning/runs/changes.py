@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msal_lightning.data.batch_size import FORMER_LAST_BATCH, LAST_BATCH
 from msal_lightning.runs.moved_names import former
 
 _ABSENT, _GONE = object(), object()  # no default; no such option
@@ -17,7 +18,7 @@ _GROUPS = {
     "loop": "msal_lightning.runs.options.LoopOptions",
 }
 # Values that absent options stand for, if these are not the defaults
-_ABSENT_MEANS: dict[str, Any] = {}
+_ABSENT_MEANS: dict[str, Any] = {LAST_BATCH: FORMER_LAST_BATCH}
 # Packages that may be imported to read a signature; a configuration may come from a stranger
 _HARMLESS = ("torch", "lightning", "msal_lightning")
 

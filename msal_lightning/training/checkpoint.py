@@ -21,6 +21,8 @@ from msal_lightning.training.fit_log import open_rows
 from msal_lightning.training.outside_state import OutsideState
 
 _KEY = "msal_lightning"  # key of our entry in a checkpoint
+SINGLE_STEPS, WHOLE_EPOCHS = "single steps", "whole epochs"
+"""What Lightning ran as one batch. It counts steps differently in both cases, so a fit resumes only in the same way."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -121,6 +123,8 @@ def read_fit(path: Path, origin: Mapping[str, Any], former_config: str | None = 
     if entry.get("round", 0) < origin["round"] and entry.get("config") == origin["config"]:
         return None
     entry.setdefault("data", origin.get("data"))  # older versions did not store it
+    if entry.setdefault("steps", SINGLE_STEPS) != (steps := origin.get("steps", SINGLE_STEPS)):
+        return f"was saved in {entry['steps']}, and this fit trains in {steps}"
     if differs := [name for name in origin if entry.get(name) != origin[name]]:
         return f"belongs to another run (its {', '.join(differs)} differ)"
     return saved

@@ -1,11 +1,10 @@
 """Stop a fit as soon as its loss is NaN or infinite."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
+
+from msal_lightning.training.step_callback import StepCallback, steps_per_epoch
 
 _EVERY = 50  # steps between two checks, because each check waits for the device
 _NEVER = 2**62
@@ -25,31 +24,30 @@ class DivergedError(Exception):
         self.step = step
 
 
-class NaNGuard(Callback):
+class NaNGuard(StepCallback):
     """Checks the losses every 50 steps and before an epoch's checkpoint is written, on all ranks together."""
 
     def __init__(self) -> None:
         self._losses: list[Tensor] = []
+        self._end = 0  # steps of this epoch so far
 
-    def on_train_batch_end(  # noqa: D102
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
-        if isinstance(loss, Tensor):
-            self._losses.append(loss.detach())
-        if (batch_idx + 1) % _EVERY == 0:
-            self._look(trainer, batch_idx)
+    def on_step_end(self, trainer: Trainer, loss: Tensor | None, step: int) -> None:  # noqa: D102
+        if loss is not None:
+            self._losses.append(loss)
+        self._end = step + 1
+        if self._end % _EVERY == 0:
+            self._look(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
-        self._look(trainer, int(trainer.num_training_batches) - 1)
+        self._look(trainer)
 
-    def _look(self, trainer: Trainer, batch_idx: int) -> None:
-        first, count = torch.tensor(_NEVER, device=trainer.strategy.root_device), len(self._losses)
+    def _look(self, trainer: Trainer) -> None:
+        first, per_epoch = torch.tensor(_NEVER, device=trainer.strategy.root_device), steps_per_epoch(trainer)
         if self._losses:
             bad = (~torch.stack(self._losses).isfinite()).nonzero()[:, 0]
             if len(bad):
-                first = trainer.current_epoch * trainer.num_training_batches + batch_idx + 1 - count + bad[0]
+                first = trainer.current_epoch * per_epoch + self._end - len(self._losses) + bad[0]
         self._losses = []
         step = int(trainer.strategy.reduce(first, reduce_op="min"))
         if step < _NEVER:
-            raise DivergedError(step // int(trainer.num_training_batches), step)
+            raise DivergedError(step // per_epoch, step)

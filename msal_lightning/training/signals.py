@@ -8,12 +8,13 @@ import time
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 
 from msal_lightning.compat import add_to_requeue_handler
 from msal_lightning.errors import UserError
 from msal_lightning.training.distributed import Ranks, lost
 from msal_lightning.training.failures import is_lost_worker
+from msal_lightning.training.step_callback import StepCallback
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _RANK_0_ENDS = 2.0  # seconds that rank 0 needs to end the others
@@ -38,7 +39,7 @@ class _StopRequestedError(Exception):
     """Passes through a Trainer, which would turn a KeyboardInterrupt into exit code 1."""
 
 
-class GracefulShutdown(Callback):
+class GracefulShutdown(StepCallback):
     """A context in which the first signal ends the loop after the current batch or step, the second one at once.
 
     Attributes:
@@ -126,7 +127,7 @@ class GracefulShutdown(Callback):
             if both is not None:  # more training is useless once the job is requeued
                 signal.signal(signum, both)
 
-    def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:  # noqa: D102
+    def on_step_end(self, *args: Any, **kwargs: Any) -> None:  # noqa: D102
         self.check()
 
     def on_test_batch_end(self, *args: Any, **kwargs: Any) -> None:  # noqa: D102

@@ -14,11 +14,11 @@ from msal_lightning.strategies import MSALD, Entropy, KCenter, Random
 
 @pytest.fixture
 def make_loop(tmp_path):
-    def make(strategy, batch_size=32, **sizes):
+    def make(strategy, batch_size=32, last_batch="balanced", **sizes):
         return ActiveLoop(
             lambda: MSALClassifier(10, 1, lambda channels: SmallCNN(channels, width=4)),
             lambda **settings: Trainer(accelerator="cpu", **settings),
-            Digits(batch_size=batch_size),
+            Digits(batch_size=batch_size, last_batch=last_batch),
             strategy,
             RunDirectory(tmp_path / "run"),
             LoopOptions(**sizes),
@@ -33,8 +33,8 @@ SIZES = {"initial_size": 40, "query_size": 25, "query_budget": 50}  # 40, 65, 90
 def test_steps_and_looks_by_hand(make_loop):
     plan = make_plan(make_loop(Entropy(), **SIZES), max_epochs=3)
     assert plan.label_counts == [40, 65, 90]
-    # 40: 32 + 8; 65: 32 + 33, since a last one joins the batch before it; 90: 32 + 32 + 26
-    assert plan.steps == [6, 6, 9]
+    # 40: 20 + 20; 65: 22 + 22 + 21; 90: 30 + 30 + 30
+    assert plan.steps == [6, 9, 9]
     assert plan.scored == [1257, 1232, 0]  # no query after the last round
     assert plan.tested == 500
     assert plan.image_bytes == 1797 * 64
@@ -56,7 +56,7 @@ def test_what_a_query_looks_at(make_loop, strategy, options, scored):
 
 
 def test_steps_may_be_limited(make_loop):
-    assert make_plan(make_loop(Entropy(), **SIZES), max_epochs=3, max_steps=7).steps == [6, 6, 7]
+    assert make_plan(make_loop(Entropy(), **SIZES), max_epochs=3, max_steps=7).steps == [6, 7, 7]
     assert make_plan(make_loop(Entropy(), **SIZES), max_epochs=None, max_steps=7).steps == [7, 7, 7]
 
 
@@ -64,7 +64,11 @@ def test_steps_may_be_limited(make_loop):
     ("strategy", "sizes", "warning"),
     [
         (Entropy(), {"initial_size": 5}, "5 labels for 10 classes"),
-        (Entropy(), {"initial_size": 65}, "a last batch of one image"),
+        (
+            Entropy(),
+            {"initial_size": 65, "last_batch": "keep"},
+            "in 1 round the last batch of an epoch has at most 4 images",
+        ),
         (MSALD(), SIZES, "no multiple of 10 classes: 5 labels"),
         (Entropy(), {**SIZES, "query_budget": 60}, "does not divide the budget: the last query selects 10"),
         (MSALD(beta=100), {**SIZES, "query_size": 50}, "holds the whole pool of 1257"),
@@ -94,9 +98,9 @@ def test_time_is_steps_and_images_at_the_measured_speed(make_loop, capsys):
     plan = make_plan(make_loop(Entropy(), **SIZES), max_epochs=3)
     show("title", plan, Speed(step=2.0, image=0.01))
     out = " ".join(capsys.readouterr().out.split())
-    assert "3 fits, 21 optimizer steps" in out
+    assert "3 fits, 24 optimizer steps" in out
     assert "2,489 images in 2 queries, 1,500 in 3 tests" in out
-    assert "about 82 s: fits 42 s, queries and tests 40 s" in out
+    assert "about 88 s: fits 48 s, queries and tests 40 s" in out
 
 
 def test_command_plans_and_writes_nothing(tmp_path, monkeypatch, capsys):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from msal_lightning.data import Batch
 from msal_lightning.data.labels import UNKNOWN
-from msal_lightning.data.loading import EpochBatches, ImageSet
+from msal_lightning.data.loading import ImageSet
 from msal_lightning.data.places import Place
 from msal_lightning.datasets import CIFAR100, Digits, FashionMNIST
 from msal_lightning.errors import UserError
@@ -372,25 +372,6 @@ def test_each_epoch_of_a_fit_has_its_own_order(make_trainer, recorder):
         loader.sampler.set_epoch(epoch)
         assert seen[3 * epoch : 3 * epoch + 3] == [b.index.tolist() for b in loader]
     assert len(set(map(str, (seen[0:3], seen[3:6], seen[6:9])))) == 3
-
-
-@pytest.mark.parametrize("size", range(1, 71))
-def test_never_a_batch_of_one(size):
-    index = torch.arange(size) * 3
-    for batch_size in range(2, size + 3):
-        order = EpochBatches(index, batch_size, seed=1)
-        batches = list(order)
-        sizes = [len(b) for b in batches]
-        assert min(sizes) >= 2
-        assert max(sizes) <= batch_size + 1
-        assert set(sizes[:-1]) <= {batch_size}
-        assert len(order) == len(batches)
-        if size > 1:
-            assert sorted(torch.cat(batches).tolist()) == index.tolist()
-
-
-def test_one_image_is_paired_with_itself():
-    assert [b.tolist() for b in EpochBatches(torch.tensor([17]), 4, seed=0)] == [[17, 17]]
 
 
 # ---------------------------------------------------------------- evaluation loaders

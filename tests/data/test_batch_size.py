@@ -3,14 +3,17 @@
 import pytest
 
 from msal_lightning.data.batch_size import (
-    KEY,
+    LAST_BATCH,
+    PER_DEVICE,
+    as_it_began,
+    began_without,
     check_batch_size,
     only_where_it_matters,
     say_batch_size,
-    was_per_device,
     without_key,
 )
 from msal_lightning.errors import UserError
+from msal_lightning.runs.changes import changed, without_defaults
 
 
 @pytest.mark.parametrize(
@@ -32,20 +35,36 @@ def test_the_line_tells_all_images_of_a_step_and_batchnorms_share():
 
 
 def test_a_directory_without_the_key_was_made_per_device():
-    assert was_per_device({"seed": 0}, {KEY: False})
-    assert not was_per_device({"seed": 0, KEY: False}, {KEY: False})
-    assert not was_per_device({}, {KEY: False})  # a new directory
-    assert not was_per_device({"seed": 0}, {"seed": 0})  # a data class of one's own without the key
+    assert began_without(PER_DEVICE, {"seed": 0}, {PER_DEVICE: False})
+    assert not began_without(PER_DEVICE, {"seed": 0, PER_DEVICE: False}, {PER_DEVICE: False})
+    assert not began_without(PER_DEVICE, {}, {PER_DEVICE: False})  # a new directory
+    assert not began_without(PER_DEVICE, {"seed": 0}, {"seed": 0})  # a data class of one's own without the key
 
 
 def test_the_key_goes_and_nothing_else():
     config = {"data": {"class_path": "A", "init_args": {"batch_size": 3, "batch_size_per_device": False}}, "seed": 1}
-    assert without_key(config) == {"data": {"class_path": "A", "init_args": {"batch_size": 3}}, "seed": 1}
+    assert without_key(config, PER_DEVICE) == {"data": {"class_path": "A", "init_args": {"batch_size": 3}}, "seed": 1}
     assert config["data"]["init_args"]["batch_size_per_device"] is False
-    assert without_key({"seed": 1}) == {"seed": 1}
+    assert without_key({"seed": 1}, PER_DEVICE) == {"seed": 1}
 
 
 def test_runs_of_one_process_are_equal_with_and_without_the_key():
-    assert only_where_it_matters({"a": 1, KEY: False}, True) == only_where_it_matters({"a": 1}, True) == {"a": 1}
-    assert only_where_it_matters({"a": 1}, False) == only_where_it_matters({"a": 1, KEY: True}, False)
-    assert only_where_it_matters({"a": 1}, False) != only_where_it_matters({"a": 1, KEY: False}, False)
+    assert only_where_it_matters({"a": 1, PER_DEVICE: False}, True) == only_where_it_matters({"a": 1}, True) == {"a": 1}
+    assert only_where_it_matters({"a": 1}, False) == only_where_it_matters({"a": 1, PER_DEVICE: True}, False)
+    assert only_where_it_matters({"a": 1}, False) != only_where_it_matters({"a": 1, PER_DEVICE: False}, False)
+
+
+def test_a_replay_cuts_batches_as_its_run_did():
+    ours = {"class_path": "msal_lightning.datasets.digits.Digits", "init_args": {"batch_size": 3}}
+    assert as_it_began(ours)["init_args"] == {"batch_size": 3, "last_batch": "keep"}
+    balanced = {**ours, "init_args": {"last_batch": "balanced"}}
+    assert as_it_began(balanced) == balanced
+    theirs = {"class_path": "mine.Data", "init_args": {}}  # may not know the option
+    assert as_it_began(theirs) == theirs
+
+
+def test_a_run_without_last_batch_equals_one_that_keeps_it_and_no_other():
+    of = {"data.class_path": "msal_lightning.datasets.digits.Digits"}
+    assert not changed(of, {**of, LAST_BATCH: "keep"})
+    assert set(changed(of, {**of, LAST_BATCH: "balanced"})) == {LAST_BATCH}
+    assert without_defaults({**of, LAST_BATCH: "keep"}) == without_defaults(of)

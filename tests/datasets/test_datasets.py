@@ -23,7 +23,7 @@ def subclasses(cls):
     return [sub for direct in cls.__subclasses__() for sub in (direct, *subclasses(direct))]
 
 
-DATASETS = [cls for cls in subclasses(ActiveDataModule) if cls.__module__.startswith("msal_lightning.")]
+DATASETS = [cls for cls in subclasses(ActiveDataModule) if cls.__module__.startswith("msal_lightning.datasets.")]
 
 
 def test_the_datasets_are_found():

@@ -1,20 +1,21 @@
 """A small loop, and the instants at which it can be killed."""
 
 import pytest
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Trainer
 
 from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
 from msal_lightning.data import CropFlip
 from msal_lightning.datasets import Digits
 from msal_lightning.models.backbones import SmallCNN
 from msal_lightning.strategies import Entropy
+from msal_lightning.training.step_callback import StepCallback
 
 
 class KilledError(Exception):
     """Stands for a kill: nothing catches it."""
 
 
-class KillAt(Callback):
+class KillAt(StepCallback):
     """Ends the loop in a phase of a round: in an epoch of its fit (a number), its test, or its pool pass."""
 
     def __init__(self, round, phase):
@@ -24,7 +25,7 @@ class KillAt(Callback):
         if (trainer.datamodule.round, phase) == self.at:
             raise KilledError
 
-    def on_train_batch_end(self, trainer, *_):
+    def on_step_end(self, trainer, *_):
         self._reach(trainer, trainer.current_epoch)
 
     def on_test_batch_end(self, trainer, *_):
@@ -40,7 +41,7 @@ def loop_in():
 
     def make(
         folder, strategy=None, *, kill_at=None, data=None, model=None, head="prototype", epochs=5, callbacks=(),
-        precision="32-true", **options,
+        precision="32-true", trainer=None, **options,
     ):  # fmt: skip
         data = data or Digits(batch_size=16, augmentation=CropFlip(padding=1))
         model = model or (lambda *inputs: MSALClassifier(*inputs, head=head))
@@ -54,7 +55,7 @@ def loop_in():
                 devices=1,
                 precision=precision,
                 callbacks=[*own, *callbacks],
-                **settings,
+                **settings | (trainer or {}),
             ),
             data,
             strategy or Entropy(),

@@ -15,6 +15,7 @@ class Fit:
 
     max_epochs = 3
     num_training_batches = 4
+    train_dataloader = None
     current_epoch = 0
 
 
@@ -35,7 +36,7 @@ def pipe(monkeypatch):
 def ride(progress):
     progress.on_train_start(Fit, None)
     for _ in range(12):
-        progress.on_train_batch_end(Fit, None, None, None, 0)
+        progress.on_step_end(Fit, None, 0)
     progress.on_train_end(Fit, None)
 
 

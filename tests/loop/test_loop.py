@@ -128,7 +128,7 @@ def test_pseudo_labels_stand_in_the_record_and_train_one_fit(make_loop, tmp_path
 
     class Counts(MSALClassifier):
         def on_train_start(self):
-            trained.append(len(self.trainer.datamodule.train_dataloader().sampler.index))
+            trained.append(len(self.trainer.datamodule.train_dataloader().sampler.batches.index))
 
     records = make_loop("a", SURE, model=Counts).run()
     pseudo = [record.pseudo_labels for record in records]

@@ -8,12 +8,13 @@ from pathlib import Path
 import lightning.pytorch.callbacks
 import pytest
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Trainer
 
 from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
 from msal_lightning.datasets import Digits
 from msal_lightning.models.backbones import SmallCNN
 from msal_lightning.strategies import Entropy
+from msal_lightning.training.step_callback import StepCallback
 
 
 class ExtraState(MSALClassifier):
@@ -43,7 +44,7 @@ class KilledError(Exception):
     pass
 
 
-class Dies(Callback):
+class Dies(StepCallback):
     """Ends round 0 at one place."""
 
     def __init__(self, place):
@@ -53,8 +54,8 @@ class Dies(Callback):
         if place == self.place and trainer.datamodule.round == 0:
             raise KilledError
 
-    def on_train_batch_end(self, trainer, *args):
-        if (trainer.current_epoch, trainer.fit_loop.batch_idx) == (1, 1):
+    def on_step_end(self, trainer, loss, step):
+        if (trainer.current_epoch, step) == (1, 1):
             self._reach("mid-epoch", trainer)
 
     def on_train_epoch_end(self, trainer, *args):

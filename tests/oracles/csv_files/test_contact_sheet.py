@@ -69,7 +69,7 @@ def download(browser, downloads):
         file.unlink()
     shortcut(browser, "s")
     deadline = time.monotonic() + 20
-    while not (found := [f for f in downloads.iterdir() if f.suffix == ".csv"]):
+    while not (found := [f for f in downloads.iterdir() if f.suffix == ".csv" and f.stat().st_size]):  # empty at first
         assert time.monotonic() < deadline
         time.sleep(0.02)
     return found[0]
