@@ -9,6 +9,7 @@ from msal_lightning.data import CropFlip
 from msal_lightning.datasets import Digits
 from msal_lightning.models.backbones import SmallCNN
 from msal_lightning.strategies import BADGE, Random
+from msal_lightning.training.step_callback import StepCallback, steps_per_epoch
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 
@@ -24,6 +25,15 @@ class NoWaiting(Callback):
         torch.cuda.set_sync_debug_mode("default")
 
 
+class NoWaitingInEpochs(StepCallback):
+    """The same where Lightning runs a whole epoch as one batch."""
+
+    def on_step_end(self, trainer, loss, step):
+        assert loss.is_cuda
+        last = step + 1 == steps_per_epoch(trainer)
+        torch.cuda.set_sync_debug_mode("default" if last else "error")
+
+
 def loop(path, strategy):
     return ActiveLoop(
         lambda: MSALClassifier(10, 1, lambda channels: SmallCNN(channels, width=8)),
@@ -36,11 +46,13 @@ def loop(path, strategy):
 
 
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")  # torch's own word on its check
-def test_a_step_does_not_wait_for_the_gpu(tmp_path):
+@pytest.mark.parametrize("watching", [NoWaiting, NoWaitingInEpochs])
+def test_a_step_does_not_wait_for_the_gpu(tmp_path, watching):
     run = loop(tmp_path / "run", Random())
     without = run.fitter.make_trainer
-    run.fitter.make_trainer = lambda callbacks, **settings: without(callbacks=[NoWaiting(), *callbacks], **settings)
+    run.fitter.make_trainer = lambda callbacks, **settings: without(callbacks=[watching(), *callbacks], **settings)
     assert len(run.run()) == 3
+    assert run.fitter.whole_epochs == (watching is NoWaitingInEpochs)
 
 
 def test_images_stay_on_the_gpu_and_are_queried_as_on_the_cpu(tmp_path):
