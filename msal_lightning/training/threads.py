@@ -3,8 +3,8 @@
 import torch
 
 FLOP_PER_THREAD = 2e9
-"""With less work than this for each thread, a step takes no less time with more threads, and far more time beside
-another busy process, because the threads wait for each other after every layer (docs/performance.md)."""
+"""With less work than this for each thread, more threads save little time and cost much CPU time, because they wait for
+each other after every layer (docs/performance.md)."""
 
 
 def choose_threads(step_flop: float, recorded: str | None = None) -> tuple[int, str]:
