@@ -18,6 +18,8 @@ import torch
 from lightning.fabric.utilities import registry
 from lightning.pytorch import LightningModule, Trainer
 
+from msal_lightning.datasets import Digits
+
 registry.entry_points = functools.cache(registry.entry_points)  # each Trainer would look at all installed packages
 torch.set_num_threads(1)  # tiny models gain nothing from a second thread, and lose much on a busy machine
 os.environ["OMP_NUM_THREADS"] = "1"  # of the commands that tests start
@@ -122,6 +124,15 @@ def commands():
     commands = forked.Commands()
     yield commands
     commands.close()
+
+
+@pytest.fixture
+def fresh_digits():
+    """The digits with all images in the pool."""
+    data = Digits()
+    data.setup()
+    data.reset(0)
+    return data
 
 
 @pytest.fixture

@@ -238,8 +238,8 @@ def main(argv: list[str] | None = None) -> int:
         the reader of the output has closed the pipe; 143 after SIGTERM.
     """
     make_output_safe()
-    # torch's threads would wait for each other in busy loops, and a fit beside another busy process took ten times as
-    # long; OpenMP reads the variable once, when torch is loaded
+    # torch's threads would wait for each other in busy loops, which slows a fit down beside another
+    # busy process; OpenMP reads the variable once, when torch is loaded
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     argv = sys.argv[1:] if argv is None else argv
     try:

@@ -20,7 +20,7 @@ from msal_lightning.errors import UserError
 from msal_lightning.io.kill_points import kill_point
 from msal_lightning.loop.observers import Observers
 from msal_lightning.loop.shared_round0 import SharedFit, digest, read_shared_fit, write_shared_fit
-from msal_lightning.loop.whole_epochs import why_single_steps
+from msal_lightning.loop.single_steps import why_single_steps
 from msal_lightning.models.class_results import ClassResults
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.query.callback import Query

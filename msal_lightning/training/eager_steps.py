@@ -4,7 +4,7 @@ Lightning's loop and hooks take 1 to 2 ms for each batch, longer than the step o
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -13,13 +13,6 @@ from torch import Tensor
 from msal_lightning.compat import count_steps
 from msal_lightning.training.step_callback import StepCallback
 from msal_lightning.training.whole_epochs import EpochIndices
-
-
-class TrainedBySteps(Protocol):
-    """The part of a LightningModule that an inner loop needs."""
-
-    def loss(self, batch: Any) -> Tensor:
-        """The scalar loss of a batch."""
 
 
 class EagerSteps:

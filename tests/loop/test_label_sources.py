@@ -2,38 +2,29 @@
 
 import pytest
 
-from msal_lightning.datasets import Digits
 from msal_lightning.errors import AnnotationError
 from msal_lightning.loop.label_sources import DataLabels
 
 
-@pytest.fixture
-def data():
-    data = Digits()
-    data.setup()
-    data.reset(0)
-    return data
-
-
-def test_the_first_labels_are_held_out_and_one_must_be_left_to_train_on(data):
-    source = DataLabels(data, [12, 20], held_out=10, title="")
-    index = data.draw_initial(12)
+def test_the_first_labels_are_held_out_and_one_must_be_left_to_train_on(fresh_digits):
+    source = DataLabels(fresh_digits, [12, 20], held_out=10, title="")
+    index = fresh_digits.draw_initial(12)
     for few in (index[:9], index[:10]):
         with pytest.raises(AnnotationError, match=rf"than loop.held_out \(10\), got {len(few)}, and no image is left"):
             source.split_initial(few)
-        assert not len(data.held_out)
+        assert not len(fresh_digits.held_out)
     initial = source.split_initial(index)
     assert initial.held_out.index == index[:10].tolist()
     assert initial.train.index == index[10:].tolist()
-    assert data.labeled.tolist() == sorted(initial.train.index)
-    assert initial.train.label == data.labels[index[10:]].tolist()
+    assert fresh_digits.labeled.tolist() == sorted(initial.train.index)
+    assert initial.train.label == fresh_digits.labels[index[10:]].tolist()
 
 
-def test_held_out_labels_count_as_labels(data):
-    source = DataLabels(data, [40, 60, 75], held_out=10, title="")
-    source.split_initial(data.draw_initial(40))
+def test_held_out_labels_count_as_labels(fresh_digits):
+    source = DataLabels(fresh_digits, [40, 60, 75], held_out=10, title="")
+    source.split_initial(fresh_digits.draw_initial(40))
     assert source.to_label(0) == 20
-    data.label(data.pool[:20], 1)
+    fresh_digits.label(fresh_digits.pool[:20], 1)
     assert source.to_label(1) == 15
-    data.label(data.pool[:15], 2)
+    fresh_digits.label(fresh_digits.pool[:15], 2)
     assert source.to_label(2) == 0

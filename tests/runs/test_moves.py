@@ -13,30 +13,22 @@ from msal_lightning.runs.records import LabeledImages, RoundRecord, Skipped
 TRUTH = Digits().load()[0].label
 
 
-@pytest.fixture
-def data():
-    data = Digits()
-    data.setup()
-    data.reset(0)
-    return data
-
-
 def record(round, *, queried=(), initial=(), **more):
     labeled = [LabeledImages([*part], TRUTH[[*part]].tolist()) for part in (queried, initial)]
     return RoundRecord(round, 0, 0, {"accuracy": 0.5}, {}, None, [], *labeled, {}, **more)
 
 
-def test_each_image_gets_its_place(data):
+def test_each_image_gets_its_place(fresh_digits):
     held_out = LabeledImages([5, 6], TRUTH[[5, 6]].tolist())
     move_as_recorded(
-        data, record(0, initial=[1, 2], queried=[9], held_out=held_out, skipped=Skipped([3], ["skip"], [""]))
+        fresh_digits, record(0, initial=[1, 2], queried=[9], held_out=held_out, skipped=Skipped([3], ["skip"], [""]))
     )
-    move_as_recorded(data, record(1, queried=[0, 4]))
+    move_as_recorded(fresh_digits, record(1, queried=[0, 4]))
     places = {1: 0, 2: 0, 9: 1, 5: Place.HELD_OUT, 6: Place.HELD_OUT, 3: Place.SKIPPED, 0: 2, 4: 2, 7: Place.POOL}
-    assert {index: int(data.labeled_at[index]) for index in places} == places
+    assert {index: int(fresh_digits.labeled_at[index]) for index in places} == places
     labeled = [1, 2, 9, 5, 6, 0, 4]
-    assert torch.equal(data.labels[labeled], TRUTH[labeled])
-    assert int((data.labels >= 0).sum()) == len(labeled) == data.hidden_labels.num_revealed
+    assert torch.equal(fresh_digits.labels[labeled], TRUTH[labeled])
+    assert int((fresh_digits.labels >= 0).sum()) == len(labeled) == fresh_digits.hidden_labels.num_revealed
 
 
 @pytest.mark.parametrize(
@@ -48,10 +40,10 @@ def test_each_image_gets_its_place(data):
     ],
     ids=["labeled twice", "skipped before", "other classes"],
 )
-def test_a_record_of_other_images_is_refused(data, again, message):
-    move_as_recorded(data, record(0, initial=[1], skipped=Skipped([3], ["skip"], [""])))
+def test_a_record_of_other_images_is_refused(fresh_digits, again, message):
+    move_as_recorded(fresh_digits, record(0, initial=[1], skipped=Skipped([3], ["skip"], [""])))
     with pytest.raises(ValueError, match=message):
-        move_as_recorded(data, again)
+        move_as_recorded(fresh_digits, again)
 
 
 class Named(Digits):
@@ -72,9 +64,9 @@ def test_images_are_known_by_their_paths():
         move_as_recorded(data, replace(record(1), queried=renamed))
 
 
-def test_new_classes_come_last(data):
-    names = [*data.class_names]
-    know_classes(data, [*names, "letter"])
-    assert [*data.class_names] == [*names, "letter"]
+def test_new_classes_come_last(fresh_digits):
+    names = [*fresh_digits.class_names]
+    know_classes(fresh_digits, [*names, "letter"])
+    assert [*fresh_digits.class_names] == [*names, "letter"]
     with pytest.raises(ValueError, match="the classes were"):
-        know_classes(data, names)
+        know_classes(fresh_digits, names)

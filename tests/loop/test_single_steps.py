@@ -6,13 +6,18 @@ from functools import partial
 import pytest
 import torch
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import EarlyStopping, GradientAccumulationScheduler, LearningRateMonitor
+from lightning.pytorch.callbacks import (
+    EarlyStopping,
+    GradientAccumulationScheduler,
+    LambdaCallback,
+    LearningRateMonitor,
+)
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 
 from msal_lightning import MSALClassifier
 from msal_lightning.data import RotateFlip
 from msal_lightning.datasets import Digits
-from msal_lightning.loop.whole_epochs import why_single_steps
+from msal_lightning.loop.single_steps import why_single_steps
 from msal_lightning.models.backbones import SmallCNN
 
 
@@ -83,6 +88,14 @@ def test_a_fit_that_was_saved_the_other_way_starts_again(make_loop, killed, tmp_
     assert left(tmp_path / "broken") == left(tmp_path / "whole")
 
 
+HOOK = LambdaCallback(on_train_batch_end=lambda *args: None)  # its hook is no method of its class
+
+
+class OwnTransfer(MSALClassifier):
+    def on_before_batch_transfer(self, batch, dataloader_idx):
+        return batch
+
+
 class OwnStep(MSALClassifier):
     def training_step(self, batch, batch_idx):
         return super().training_step(batch, batch_idx)
@@ -108,6 +121,8 @@ class FromDisk(Digits):
         ("trainer.accumulate_grad_batches is 2", {"accumulate_grad_batches": 2}, {}, Digits),
         ("trainer.gradient_clip_val is 0.1", {"gradient_clip_val": 0.1}, {}, Digits),
         ("trainer.limit_train_batches is 0.5", {"limit_train_batches": 0.5}, {}, Digits),
+        ("trainer.limit_train_batches is 1", {"limit_train_batches": 1}, {}, Digits),  # one batch; 1.0 is all
+        ("the callback LambdaCallback acts on it", {"callbacks": [HOOK]}, {}, Digits),
         ("trainer.limit_train_batches is 2", {"overfit_batches": 2}, {}, Digits),
         ("trainer.profiler measures it", {"profiler": "simple"}, {}, Digits),
         ("the callback LearningRateMonitor acts on it", {"callbacks": [LearningRateMonitor()]}, {}, Digits),
@@ -130,8 +145,12 @@ def test_the_reason_is_named(make_trainer, why, trainer, model, data):
     assert why_single_steps(trainer, model, data) == why
 
 
-def test_a_step_of_ones_own_is_kept(make_trainer):
+@pytest.mark.parametrize(
+    ("cls", "hook"), [(MSALClassifier, ""), (OwnStep, "training_step"), (OwnTransfer, "on_before_batch_transfer")]
+)
+def test_a_hook_of_ones_own_is_kept(make_trainer, cls, hook):
     data = Digits()
     data.setup()
-    model = OwnStep(10, 1, lambda channels: SmallCNN(channels, width=4))
-    assert why_single_steps(make_trainer(), model, data) == "OwnStep has its own training_step"
+    model = cls(10, 1, lambda channels: SmallCNN(channels, width=4))
+    why = why_single_steps(make_trainer(), model, data)
+    assert why == (f"{cls.__name__} has its own {hook}" if hook else None)

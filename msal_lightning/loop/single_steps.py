@@ -23,6 +23,7 @@ _STEP_HOOKS = (
     "on_after_backward",
     "on_before_optimizer_step",
 )
+_TRANSFER_HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 _MODEL_HOOKS = (
     *_STEP_HOOKS,
     "training_step",
@@ -32,15 +33,10 @@ _MODEL_HOOKS = (
     "configure_gradient_clipping",
     "configure_optimizers",
     "lr_scheduler_step",
+    *_TRANSFER_HOOKS,
 )
 _BY_BATCH = (GradientAccumulationScheduler, StochasticWeightAveraging)  # they change Lightning's own optimization
-_DATA_HOOKS = (
-    "train_dataloader",
-    "val_dataloader",
-    "on_before_batch_transfer",
-    "transfer_batch_to_device",
-    "on_after_batch_transfer",
-)
+_DATA_HOOKS = ("train_dataloader", "val_dataloader", *_TRANSFER_HOOKS)
 
 
 def why_single_steps(trainer: Trainer, model: MSALClassifier, data: ActiveDataModule) -> str | None:
@@ -59,9 +55,10 @@ def _reasons(trainer: Trainer, model: MSALClassifier, data: ActiveDataModule) ->
         yield f"{trainer.world_size} processes share it"
     if trainer.precision not in _PRECISIONS:
         yield f"trainer.precision is {trainer.precision}"
-    yield from (
-        f"trainer.{key} is {value}" for key, usual in _USUAL.items() if (value := getattr(trainer, key)) != usual
-    )
+    for key, usual in _USUAL.items():
+        value = getattr(trainer, key)
+        if value != usual or type(value) is not type(usual):  # limit_train_batches 1 is one batch, 1.0 is all
+            yield f"trainer.{key} is {value}"
     if not isinstance(trainer.profiler, PassThroughProfiler):  # type: ignore[attr-defined]
         yield "trainer.profiler measures it"
     callbacks: list[Any] = [*trainer.callbacks, *model.configure_callbacks()]  # type: ignore[attr-defined, misc]
@@ -81,4 +78,5 @@ def _sees_steps(callback: Callback) -> bool:
 
 
 def _has_own(part: object, hook: str, base: type) -> bool:
-    return getattr(type(part), hook) is not getattr(base, hook)
+    method = getattr(part, hook)  # of the object, because LambdaCallback keeps its hooks there
+    return getattr(method, "__func__", None) is not getattr(base, hook)
