@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
@@ -61,7 +60,5 @@ def test_your_own_classes_run(block, arguments, tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(PYTHON[block])
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "mine", raising=False)
     tiny = ["--trainer.max_epochs", "1", "--trainer.accelerator", "cpu", "--loop.query_budget", "40"]
     assert main(["fit", "--config", "digits", *arguments, *tiny]) == 0
-    monkeypatch.delitem(sys.modules, "mine")

@@ -40,9 +40,7 @@ def here(tmp_path, monkeypatch):
         "def call(*args, **kwargs):\n    Path(__file__).with_name('called').touch()\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "canary", raising=False)
-    yield tmp_path
-    sys.modules.pop("canary", None)
+    return tmp_path
 
 
 @pytest.fixture

@@ -78,9 +78,7 @@ def place(finished, tmp_path, monkeypatch):
     shutil.copytree(finished, tmp_path / "strangers")
     (tmp_path / "strangers" / "signature").unlink(missing_ok=True)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "canary", raising=False)
-    yield tmp_path
-    sys.modules.pop("canary", None)
+    return tmp_path
 
 
 def contents(folder, left_out):

@@ -2,7 +2,6 @@
 
 import importlib
 import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
@@ -64,9 +63,7 @@ def theirs(tmp_path, monkeypatch):
     """The module ``theirs`` of a user, with ``Recorder`` and ``Interrupt``."""
     (tmp_path / "theirs.py").write_text(HELPERS)
     monkeypatch.syspath_prepend(str(tmp_path))
-    module = importlib.import_module("theirs")
-    yield module
-    del sys.modules["theirs"]
+    return importlib.import_module("theirs")
 
 
 @pytest.fixture
