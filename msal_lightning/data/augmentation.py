@@ -1,17 +1,19 @@
 """Training augmentation of a whole batch on its device, with separate random draws for each image."""
 
 import math
-from abc import ABC, abstractmethod
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
 
-class Augmentation(ABC):
-    """Changes training images only, never test images or the pool."""
+class Augmentation:
+    """Changes training images only, never test images or the pool.
 
-    @abstractmethod
+    A subclass has :meth:`draw` and :meth:`apply`. A subclass that has its own ``__call__`` instead trains without CUDA
+    graphs, because it draws while it works.
+    """
+
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         """Augment a batch.
 
@@ -22,6 +24,35 @@ class Augmentation(ABC):
         Returns:
             (N, C, H, W) of the same type, on the same device.
         """
+        draw = self.draw(len(images), generator)
+        return self.apply(images, tuple(drawn.to(images.device, non_blocking=True) for drawn in draw))
+
+    def draw(self, n: int, generator: Generator) -> tuple[Tensor, ...]:
+        """Draw all random numbers for a batch.
+
+        Args:
+            n: number of images.
+            generator: CPU stream of this epoch.
+
+        Returns:
+            Tensors on the CPU, whose types and shapes depend on ``n`` alone.
+        """
+        raise NotImplementedError(f"expected {type(self).__name__} to have draw and apply, or its own __call__")
+
+    def apply(self, images: Tensor, draw: tuple[Tensor, ...]) -> Tensor:
+        """Augment a batch with numbers that are drawn already.
+
+        A CUDA graph repeats the operations of one call with other values. Therefore they must not depend on a value on
+        the host, copy anything to the device or wait for it.
+
+        Args:
+            images: (N, C, H, W) of any type, on any device.
+            draw: result of :meth:`draw`, on the same device.
+
+        Returns:
+            (N, C, H, W) of the same type, on the same device.
+        """
+        raise NotImplementedError(f"expected {type(self).__name__} to have draw and apply, or its own __call__")
 
 
 class CropFlip(Augmentation):
@@ -43,12 +74,13 @@ class CropFlip(Augmentation):
         self.padding = padding
         self.flip = flip
 
-    def __call__(self, images: Tensor, generator: Generator) -> Tensor:  # noqa: D102
-        n, _, height, width = images.shape
+    def draw(self, n: int, generator: Generator) -> tuple[Tensor, ...]:  # noqa: D102
         shift = torch.randint(0, 2 * self.padding + 1, (2, n), generator=generator)
-        flip = torch.rand(n, generator=generator) < self.flip
-        shift, flip = shift.to(images.device, non_blocking=True), flip.to(images.device, non_blocking=True)
+        return shift, torch.rand(n, generator=generator) < self.flip
 
+    def apply(self, images: Tensor, draw: tuple[Tensor, ...]) -> Tensor:  # noqa: D102
+        shift, flip = draw
+        n, _, height, width = images.shape
         columns = torch.arange(width, device=images.device)
         columns = torch.where(flip[:, None], columns.flip(0), columns) + shift[1][:, None]  # (N, W)
         rows = torch.arange(height, device=images.device) + shift[0][:, None]  # (N, H)
@@ -79,10 +111,12 @@ class RotateFlip(Augmentation):
         self.degrees = degrees
         self.flip = flip
 
-    def __call__(self, images: Tensor, generator: Generator) -> Tensor:  # noqa: D102
-        n = len(images)
+    def draw(self, n: int, generator: Generator) -> tuple[Tensor, ...]:  # noqa: D102
         angle = (2 * torch.rand(n, generator=generator) - 1) * math.radians(self.degrees)
-        flip = torch.rand(n, generator=generator) < self.flip
+        return angle, torch.rand(n, generator=generator) < self.flip
+
+    def apply(self, images: Tensor, draw: tuple[Tensor, ...]) -> Tensor:  # noqa: D102
+        angle, flip = draw
         return rotate(images, angle, flip)
 
 
@@ -91,14 +125,13 @@ def rotate(images: Tensor, angle: Tensor, flip: Tensor) -> Tensor:
 
     Args:
         images: (N, C, H, W).
-        angle: (N,) in radians, counter-clockwise.
-        flip: (N,) bool.
+        angle: (N,) in radians, counter-clockwise, on the same device.
+        flip: (N,) bool, on the same device.
 
     Returns:
         (N, C, H, W) of the same type.
     """
     n, _, height, width = images.shape
-    angle, flip = angle.to(images.device, non_blocking=True), flip.to(images.device, non_blocking=True)
     y = torch.arange(height, device=images.device) - (height - 1) / 2
     x = torch.arange(width, device=images.device) - (width - 1) / 2
     x = torch.where(flip[:, None], -x, x)[:, None, :]  # (N, 1, W): a flipped pixel comes from the other side
