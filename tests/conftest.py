@@ -1,5 +1,6 @@
 """Fixtures that several test files share."""
 
+import contextlib
 import functools
 import gc
 import gzip
@@ -144,6 +145,37 @@ def no_network(monkeypatch):
 
     for name in ("socket", "create_connection", "getaddrinfo"):
         monkeypatch.setattr(socket, name, refuse)
+
+
+@pytest.fixture
+def host_graphs():
+    """Stands for CudaGraphs on a CPU: where a GPU replays the kernels of a step, the step is taken again."""
+    made = []
+
+    class HostGraphs:
+        def __init__(self, device):
+            self.captures = 0
+            made.append(self)
+            self.released = False
+
+        def aside(self):
+            return contextlib.nullcontext()
+
+        def capture(self, step):
+            self.captures += 1
+            return step
+
+        def pace(self):
+            self.released = False
+
+        def waiting(self, allowed):
+            return contextlib.nullcontext()
+
+        def release(self):
+            self.released = True
+
+    HostGraphs.made = made
+    return HostGraphs
 
 
 @pytest.fixture

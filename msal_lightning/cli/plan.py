@@ -4,6 +4,7 @@ import itertools
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -154,7 +155,7 @@ def measure(loop: ActiveLoop) -> Speed:
     with isolate_rng(), quiet_lightning(), tempfile.TemporaryDirectory() as folder:
         seed_everything(derive_seed(loop.options.seed, "init", 0), verbose=False)
         model = loop.fitter.new_model()
-        loop.fitter.choose_steps(model)
+        steps = loop.fitter.choose_steps(model)
         data.reset(loop.options.seed)
         # as many as in the last round, so that batches are full
         index = data.initial_order()[: loop.labels.label_counts[-1]]
@@ -168,7 +169,8 @@ def measure(loop: ActiveLoop) -> Speed:
             "callbacks": [stopwatch],
         }
         trainer = loop.fitter.make_trainer(**settings, max_steps=_WARM_UP + _STEPS, max_epochs=-1)
-        trainer.fit(model, datamodule=data)
+        with closing(steps):
+            trainer.fit(model, datamodule=data)
         data.reset(loop.options.seed)
         loop.fitter.make_trainer(**settings, limit_predict_batches=_WARM_UP + _STEPS).predict(
             model, datamodule=data, return_predictions=False
@@ -228,7 +230,9 @@ class _Stopwatch(StepCallback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.steps.append((time.perf_counter(), 0))
 
-    def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+    def on_step_end(self, trainer: Trainer, loss: torch.Tensor | None, step: int) -> None:
+        if loss is not None:
+            loss.item()  # the host may be some steps ahead of a GPU
         self.steps.append((time.perf_counter(), 1))
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

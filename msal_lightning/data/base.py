@@ -18,6 +18,7 @@ from msal_lightning.data.device_cache import DeviceCache
 from msal_lightning.data.epoch_batches import EpochBatches, LastBatch
 from msal_lightning.data.labels import UNKNOWN, HiddenLabels
 from msal_lightning.data.loading import Batch, ImageSet, ImageStore, IndexedImages, end_if_orphaned, shard
+from msal_lightning.data.resident_batches import ResidentBatches
 from msal_lightning.data.round_context import RoundContext
 from msal_lightning.data.split import Split
 from msal_lightning.errors import DataError
@@ -416,6 +417,17 @@ class ActiveDataModule(LightningDataModule, ABC):
         batch = self.transfer_batch_to_device(batch, self.trainer.strategy.root_device, 0)
         prepared: Batch = self.on_after_batch_transfer(batch, 0)
         return prepared
+
+    def resident_batches(self) -> ResidentBatches | None:
+        """The same training batches, made on the Trainer's device alone; None if the images are not there.
+
+        It belongs to one fit. The augmentation needs ``draw`` and ``apply``.
+        """
+        assert self.trainer is not None
+        image = self._trained.image
+        if not isinstance(image, Tensor) or image.device != self.trainer.strategy.root_device:
+            return None
+        return ResidentBatches(image, self._trained.label, self.augmentation, self._augment_stream, self.scale)
 
     def epoch_batches(self, index: Tensor, seed: int = 0, rank: int = 0, ranks: int = 1) -> EpochBatches:
         """The training batches of one epoch over some images, as :class:`EpochBatches` orders them."""

@@ -4,7 +4,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.errors import UserError
 from msal_lightning.io.kill_points import kill_point
+from msal_lightning.loop.graphs import NO_GPU, why_no_graphs
 from msal_lightning.loop.observers import Observers
 from msal_lightning.loop.shared_round0 import SharedFit, digest, read_shared_fit, write_shared_fit
 from msal_lightning.loop.single_steps import why_single_steps
@@ -39,6 +40,7 @@ from msal_lightning.training.checkpoint import (
 from msal_lightning.training.distributed import Ranks
 from msal_lightning.training.eager_steps import EagerSteps
 from msal_lightning.training.failures import explained, refused_by_lightning
+from msal_lightning.training.graphed_steps import GraphedSteps
 from msal_lightning.training.lightning_noise import quiet_lightning
 from msal_lightning.training.nan_guard import DivergedError, NaNGuard
 from msal_lightning.training.optimizer_steps import check_stepped
@@ -195,7 +197,6 @@ class Fitter:
                 self._observers.logger(round, before.rows if before else []),
             )
             checkpoint.attach(fitted.trainer)
-            self.choose_steps(fitted.model)
             if shared:
                 return self._take_over(shared, fitted)
             try:
@@ -213,18 +214,54 @@ class Fitter:
     @cached_property
     def whole_epochs(self) -> bool:
         """Whether Lightning runs a whole epoch as one batch, which costs less; the first look notes why it does not."""
-        with isolate_rng():
-            fitted = self.untrained([])
-            why = why_single_steps(fitted.trainer, fitted.model, self._data)
+        why, _ = self._obstacles
         if why:
             self._observers.note(f"(each optimizer step is a batch of Lightning, which is slower, because {why})")
         return why is None
 
-    def choose_steps(self, model: MSALClassifier) -> None:
-        """Let Lightning run whole epochs of a model's fit if nothing needs a batch for each step."""
+    @cached_property
+    def graphs(self) -> bool:
+        """Whether the steps of whole epochs are replays of a CUDA graph; on a GPU the first look notes the answer."""
+        _, why = self._obstacles
+        if why is None:
+            self._observers.note("(optimizer steps are replays of a CUDA graph)")
+        elif why != NO_GPU:
+            self.train_without_graphs(why)
+        return why is None
+
+    @cached_property
+    def _obstacles(self) -> tuple[str | None, str | None]:
+        """What keeps fits from whole epochs, and from graphs within them."""
+        with isolate_rng():
+            fitted = self.untrained([])
+            single_steps = why_single_steps(fitted.trainer, fitted.model, self._data)
+            if single_steps:
+                return single_steps, single_steps
+            return None, why_no_graphs(fitted.trainer, fitted.model, self._data, self.options.compile)
+
+    def train_without_graphs(self, why: str) -> None:
+        """Launch the steps of all later fits kernel by kernel, and note why."""
+        self._observers.note(f"(optimizer steps are not replays of a CUDA graph, which is slower, because {why})")
+        self.graphs = False
+
+    def new_steps(self) -> EagerSteps:
+        """Return an object that takes the optimizer steps of a fit in whole epochs."""
+        data = self._data
+        if self.graphs:
+            return GraphedSteps(data.training_batch, data.resident_batches, self.train_without_graphs)
+        return EagerSteps(data.training_batch)
+
+    def choose_steps(self, model: MSALClassifier) -> EagerSteps:
+        """Let Lightning run whole epochs of a model's fit if nothing needs a batch for each step.
+
+        Returns:
+            An object to close after the fit.
+        """
         self._data.enter(whole_epochs=self.whole_epochs)
-        if self.whole_epochs:
-            model.train_whole_epochs(EagerSteps(self._data.training_batch))
+        if not self.whole_epochs:
+            return EagerSteps(self._data.training_batch)
+        model.train_whole_epochs(steps := self.new_steps())
+        return steps
 
     def untrained(self, callbacks: Sequence[Callback], logger: Logger | bool = False) -> Fitted:
         """Return a model with fresh weights from the global random state, and a Trainer for it."""
@@ -257,7 +294,7 @@ class Fitter:
     # ---------------------------------------------------------------- one attempt
 
     def _train(self, fitted: Fitted, checkpoint: FitCheckpoint, saved: SavedFit | None) -> None:
-        with fitted.timed("fit"):
+        with fitted.timed("fit"), closing(self.choose_steps(fitted.model)):
             if saved:
                 resume_fit(fitted.trainer, fitted.model, self._data, self._run.fit_checkpoint, saved)
             else:

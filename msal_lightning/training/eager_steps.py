@@ -3,7 +3,7 @@
 Lightning's loop and hooks take 1 to 2 ms for each batch, longer than the step of a small network.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -40,8 +40,8 @@ class EagerSteps:
         total = torch.zeros((), device=model.device)
         # Lightning calls training_step within the forward pass's autocast, which must end before the backward pass
         with torch.autocast(model.device.type, enabled=False):
-            for number, index in enumerate(batches):
-                loss = self.step(model, optimizer, index)
+            losses = self.losses(model, optimizer, batches)
+            for number, (index, loss) in enumerate(zip(batches, losses, strict=True)):
                 total += loss * len(index)
                 for callback in watching:
                     callback.on_step_end(trainer, loss, number)
@@ -53,9 +53,25 @@ class EagerSteps:
                 if (trainer.current_epoch + 1) % config.frequency == 0:
                     model.lr_scheduler_step(config.scheduler, None)
 
-    def step(self, model: LightningModule, optimizer: torch.optim.Optimizer, index: Tensor) -> Tensor:
-        """Take one step; returns the loss before it, detached."""
-        batch = self._batch_of(index)
+    def losses(
+        self, model: LightningModule, optimizer: torch.optim.Optimizer, batches: list[Tensor]
+    ) -> Iterator[Tensor]:
+        """Take one step after the other.
+
+        Args:
+            model: see :meth:`run`.
+            optimizer: its optimizer.
+            batches: (B,) int64 indices of each step, on the host.
+
+        Yields:
+            The loss before each step, a scalar on the device, detached.
+        """
+        for index in batches:
+            yield self.step(model, optimizer, self._batch_of(index))
+
+    @staticmethod
+    def step(model: LightningModule, optimizer: torch.optim.Optimizer, batch: Any) -> Tensor:
+        """Take one step on a batch; returns the loss before it, detached."""
         precision = model.trainer.precision_plugin
 
         def closure() -> Tensor:
@@ -67,3 +83,6 @@ class EagerSteps:
             return loss.detach()
 
         return optimizer.step(closure)  # type: ignore[arg-type, return-value]
+
+    def close(self) -> None:
+        """Release what belongs to one fit."""
