@@ -6,7 +6,7 @@ import statistics
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -28,37 +28,42 @@ class BareLoop:
     Args:
         network: on the CPU.
         data: whose images are made ready.
+        images: number of images of an epoch.
+        batch: images of a step.
     """
 
-    def __init__(self, network: MSALClassifier, data: RandomImages) -> None:
+    def __init__(self, network: MSALClassifier, data: RandomImages, images: int = IMAGES, batch: int = BATCH) -> None:
         self.network = network.to(device()).train()
         self.optimizer: torch.optim.Optimizer = network.configure_optimizers()
-        image = (data.images[torch.arange(IMAGES)].float() / 255 - 0.5) / 0.3
+        image = (data.images[torch.arange(images)].float() / 255 - 0.5) / 0.3
         image = image.to(device()).contiguous(memory_format=torch.channels_last)
-        label = (torch.arange(IMAGES) % 10).to(device())
-        self.batches = list(zip(image.split(BATCH), label.split(BATCH), strict=True))
+        label = (torch.arange(images) % 10).to(device())
+        self.batches = list(zip(image.split(batch), label.split(batch), strict=True))
 
     def __call__(self) -> None:
         """One epoch."""
         for image, label in self.batches:
-            with torch.autocast(device(), torch.bfloat16, enabled=PRECISION == "bf16-mixed"):
-                loss = F.cross_entropy(self.network(image), label)
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.optimizer.step()
+            self.step(image, label)
+
+    def step(self, image: torch.Tensor, label: torch.Tensor) -> None:
+        """One optimizer step."""
+        with torch.autocast(device(), torch.bfloat16, enabled=PRECISION == "bf16-mixed", cache_enabled=False):
+            loss = F.cross_entropy(self.network(image), label)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
 
 
 class Alternate(Callback):
-    """Between two epochs of the loop, one of the bare loop and one in the reference style.
+    """Between two epochs of the loop, one epoch of each other way.
 
     Args:
-        bare: the limit.
-        reference: the reference style.
+        others: what takes an epoch, by name.
     """
 
-    def __init__(self, bare: Callable[[], None], reference: Callable[[], None]) -> None:
-        self.others = {"bare": bare, "reference": reference}
-        self.times: dict[str, list[float]] = {"ours": [], "bare": [], "reference": []}
+    def __init__(self, others: Mapping[str, Callable[[], None]]) -> None:
+        self.others = others
+        self.times: dict[str, list[float]] = {name: [] for name in ("ours", *others)}
         self._started: float | None = None
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -79,7 +84,10 @@ def compare(stem: str, size: int, channels: int) -> dict[str, list[float]]:
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     images = OneByOne(data.images[torch.arange(IMAGES)], torch.arange(IMAGES) % 10)
     alternate = Alternate(
-        BareLoop(model(stem, channels), data), lambda: deque(epoch(network, optimizer, images), maxlen=0).clear()
+        {
+            "bare": BareLoop(model(stem, channels), data),
+            "reference": lambda: deque(epoch(network, optimizer, images), maxlen=0).clear(),
+        }
     )
     new_trainer = trainer_factory(RUNS + 2)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):

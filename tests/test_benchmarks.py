@@ -1,10 +1,12 @@
 """The frame of the benchmarks; what they measure has no place in a test."""
 
 import importlib
+import json
 from dataclasses import asdict
 
 import pytest
 
+from benchmarks import gpu
 from benchmarks.__main__ import cells, names
 from benchmarks.measure import Ratio, Row, in_turn, ratio
 
@@ -47,3 +49,36 @@ def test_calls_take_turns_and_the_first_round_is_not_counted():
 def test_a_ratio_is_the_median_of_neighbours():
     # the ratio of the medians would be 3
     assert ratio([2.0, 20.0, 9.0], [1.0, 10.0, 3.0]) == Ratio(2.0, 2.0, 3.0)
+
+
+def test_the_benchmark_of_a_gpu_runs_on_a_cpu_too(tmp_path, capsys):
+    file = tmp_path / "gpu.json"
+    gpu.main(["--tiny", "--out", str(file), *gpu.SECTIONS])
+    found = json.loads(file.read_text())
+    assert list(found) == list(gpu.SECTIONS)
+    assert {name: len(section["rows"]) for name, section in found.items()} == {
+        "training": 1, "pool": 4, "capture": 0, "rounds": 1, "protocol": 1, "several": 1,
+    }  # fmt: skip
+    assert {section["error"] for section in found.values()} == {None}
+    said = capsys.readouterr().out
+    assert all(f"{name}, {section['seconds']} s" in said for name, section in found.items())
+
+
+def test_a_section_that_fails_leaves_the_others(tmp_path, monkeypatch):
+    def fails(size):
+        yield Row("measured before", {}, 1.0)
+        raise RuntimeError("CUDA error")
+
+    file = tmp_path / "gpu.json"
+    monkeypatch.setitem(gpu.SECTIONS, "training", fails)
+    monkeypatch.setitem(gpu.SECTIONS, "pool", lambda size: iter([Row("after", {}, 1.0)]))
+    with pytest.raises(SystemExit):
+        gpu.main(["--tiny", "--out", str(file), "training", "pool"])
+    found = json.loads(file.read_text())
+    assert "CUDA error" in found["training"]["error"]
+    assert [section["rows"][0]["case"] for section in found.values()] == ["measured before", "after"]
+
+
+def test_a_round_between_two_measured_ones_takes_as_long_as_the_line_between_them_says():
+    found = {500: 1.0, 1500: 3.0, 2000: 10.0}
+    assert [gpu._between(found, labels) for labels in (500, 750, 1500, 1750, 2000)] == [1.0, 1.5, 3.0, 6.5, 10.0]
