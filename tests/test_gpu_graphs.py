@@ -1,6 +1,8 @@
 """Captured steps on a GPU; left out where there is none. On a CPU tests/loop/test_graphs.py has a stand-in."""
 
-import multiprocessing
+import json
+import subprocess
+import sys
 from functools import partial
 
 import pytest
@@ -114,10 +116,12 @@ def accuracies(path):
 
 
 def test_two_runs_side_by_side(tmp_path):
-    with multiprocessing.get_context("spawn").Pool(2) as processes:
-        both = processes.map(accuracies, [tmp_path / "one", tmp_path / "two"])
+    code = "import runpy, sys; print(runpy.run_path(sys.argv[1])['accuracies'](sys.argv[2]))"
+    commands = [[sys.executable, "-c", code, __file__, tmp_path / name] for name in ("one", "two")]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
     alone = accuracies(tmp_path / "alone")
-    for found in both:
+    for process in both:
+        found = json.loads(process.communicate()[0].splitlines()[-1])
         torch.testing.assert_close(torch.tensor(found), torch.tensor(alone), rtol=0, atol=0.05)
 
 
