@@ -204,7 +204,7 @@ def capture(size: Size) -> Iterator[Row]:
     data = RandomImages(pixels, channels, 4 * size.batch, test=size.test, batch_size=size.batch)
     with tempfile.TemporaryDirectory() as folder:
         run = loop(
-            folder, size, stem, data, epochs=1, initial_size=3 * size.batch + 1, query_size=5,
+            folder, size, stem, data, epochs=2, initial_size=3 * size.batch + 1, query_size=5,
             query_budget=5 * size.runs, keep_checkpoints="none",
         )  # fmt: skip
         fitter = run.fitter

@@ -13,7 +13,7 @@ from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
 from msal_lightning.models.backbones import SmallCNN
 from msal_lightning.strategies import MSALD
 
-_START = 300  # seconds for all processes to be ready
+_START = 120  # seconds for all processes to be ready, and for each to end
 
 
 class Work(NamedTuple):
@@ -84,7 +84,7 @@ def together(work: Work, processes: int) -> float:
     # a CUDA device cannot be used in a fork; the tiny work of a test needs none, and a fork saves the imports
     context = multiprocessing.get_context("fork" if work.tiny else "spawn")
     barrier, queue = context.Barrier(processes), context.Queue()
-    runs = [context.Process(target=one_run, args=(work, barrier, queue)) for _ in range(processes)]
+    runs = [context.Process(target=one_run, args=(work, barrier, queue), daemon=True) for _ in range(processes)]
     for run in runs:
         run.start()
     times = [queue.get(timeout=_START) for _ in runs]

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from msal_lightning.data.augmentation import Augmentation, CropFlip, RotateFlip
+    from msal_lightning.data.augmentation import Augmentation, CropFlip, DrawnAugmentation, RotateFlip
     from msal_lightning.data.base import ActiveDataModule
     from msal_lightning.data.labels import HiddenLabels
     from msal_lightning.data.loading import Batch, ImageSet
@@ -17,13 +17,17 @@ _HOME = {
     "Augmentation": "augmentation",
     "Batch": "loading",
     "CropFlip": "augmentation",
+    "DrawnAugmentation": "augmentation",
     "ImageSet": "loading",
     "RotateFlip": "augmentation",
     "HiddenLabels": "labels",
 }
 _DATASETS = ("CIFAR10", "CIFAR100", "MNIST", "SVHN", "Digits", "FashionMNIST", "ImageFolder", "TinyImageNet")
 
-__all__ = ["ActiveDataModule", "Augmentation", "Batch", "CropFlip", "HiddenLabels", "ImageSet", "RotateFlip"]
+__all__ = [
+    "ActiveDataModule", "Augmentation", "Batch", "CropFlip", "DrawnAugmentation", "HiddenLabels", "ImageSet",
+    "RotateFlip",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

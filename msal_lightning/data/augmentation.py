@@ -1,19 +1,17 @@
 """Training augmentation of a whole batch on its device, with separate random draws for each image."""
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
 
-class Augmentation:
-    """Changes training images only, never test images or the pool.
+class Augmentation(ABC):
+    """Changes training images only, never test images or the pool."""
 
-    A subclass has :meth:`draw` and :meth:`apply`. A subclass that has its own ``__call__`` instead trains without CUDA
-    graphs, because it draws while it works.
-    """
-
+    @abstractmethod
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         """Augment a batch.
 
@@ -24,9 +22,19 @@ class Augmentation:
         Returns:
             (N, C, H, W) of the same type, on the same device.
         """
+
+
+class DrawnAugmentation(Augmentation):
+    """An augmentation in two parts, all random draws on the host and all other work on the device.
+
+    A CUDA graph can contain the second part. Training with an augmentation that has no such parts uses no graphs.
+    """
+
+    def __call__(self, images: Tensor, generator: Generator) -> Tensor:  # noqa: D102
         draw = self.draw(len(images), generator)
         return self.apply(images, tuple(drawn.to(images.device, non_blocking=True) for drawn in draw))
 
+    @abstractmethod
     def draw(self, n: int, generator: Generator) -> tuple[Tensor, ...]:
         """Draw all random numbers for a batch.
 
@@ -37,8 +45,8 @@ class Augmentation:
         Returns:
             Tensors on the CPU, whose types and shapes depend on ``n`` alone.
         """
-        raise NotImplementedError(f"expected {type(self).__name__} to have draw and apply, or its own __call__")
 
+    @abstractmethod
     def apply(self, images: Tensor, draw: tuple[Tensor, ...]) -> Tensor:
         """Augment a batch with numbers that are drawn already.
 
@@ -52,10 +60,9 @@ class Augmentation:
         Returns:
             (N, C, H, W) of the same type, on the same device.
         """
-        raise NotImplementedError(f"expected {type(self).__name__} to have draw and apply, or its own __call__")
 
 
-class CropFlip(Augmentation):
+class CropFlip(DrawnAugmentation):
     """Random crop out of the zero-padded image, then a horizontal flip: the usual CIFAR augmentation.
 
     Args:
@@ -90,7 +97,7 @@ class CropFlip(Augmentation):
         return padded.permute(0, 2, 3, 1)[of, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-class RotateFlip(Augmentation):
+class RotateFlip(DrawnAugmentation):
     """Random rotation about the center, then a horizontal flip: the reference toolkit's for TinyImageNet.
 
     It uses nearest-neighbour interpolation; pixels from outside the image are black.

@@ -12,7 +12,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from msal_lightning.data.augmentation import Augmentation
+from msal_lightning.data.augmentation import Augmentation, DrawnAugmentation
 from msal_lightning.data.decoding import Decoding
 from msal_lightning.data.device_cache import DeviceCache
 from msal_lightning.data.epoch_batches import EpochBatches, LastBatch
@@ -421,9 +421,10 @@ class ActiveDataModule(LightningDataModule, ABC):
     def resident_batches(self) -> ResidentBatches | None:
         """The same training batches, made on the Trainer's device alone; None if the images are not there.
 
-        It belongs to one fit. The augmentation needs ``draw`` and ``apply``.
+        It belongs to one fit. The augmentation has to be a ``DrawnAugmentation``.
         """
         assert self.trainer is not None
+        assert self.augmentation is None or isinstance(self.augmentation, DrawnAugmentation)
         image = self._trained.image
         if not isinstance(image, Tensor) or image.device != self.trainer.strategy.root_device:
             return None

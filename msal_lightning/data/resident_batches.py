@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import Generator, Tensor
 
-from msal_lightning.data.augmentation import Augmentation
+from msal_lightning.data.augmentation import DrawnAugmentation
 from msal_lightning.data.loading import Batch
 
 
@@ -14,7 +14,7 @@ class ResidentBatches:
     Args:
         images: (N, C, H, W) uint8 on the device.
         labels: (N,) int64.
-        augmentation: with ``draw`` and ``apply``; None for none.
+        augmentation: of the training images; None for none.
         stream: gives the CPU stream of the augmentation for the epoch in progress.
         scale: scales and normalizes a batch of uint8 images.
     """
@@ -23,7 +23,7 @@ class ResidentBatches:
         self,
         images: Tensor,
         labels: Tensor,
-        augmentation: Augmentation | None,
+        augmentation: DrawnAugmentation | None,
         stream: Callable[[], Generator],
         scale: Callable[[Batch], Batch],
     ) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from lightning.pytorch import Trainer
 
-from msal_lightning.data.augmentation import Augmentation
+from msal_lightning.data.augmentation import DrawnAugmentation
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.training.graph_options import why_not_captured
@@ -34,15 +34,9 @@ def _reasons(trainer: Trainer, model: MSALClassifier, data: ActiveDataModule, co
     for hook in _IN_STEPS:
         if getattr(type(model), hook) is not getattr(MSALClassifier, hook):
             yield f"{type(model).__name__} has its own {hook}"
-    if data.augmentation is not None and not _draws_apart(data.augmentation):
-        yield f"{type(data.augmentation).__name__} has no draw and apply"
+    if not (data.augmentation is None or isinstance(data.augmentation, DrawnAugmentation)):
+        yield f"{type(data.augmentation).__name__} is no DrawnAugmentation"
     made = model.configure_optimizers()
     optimizer: torch.optim.Optimizer = made[0][0] if isinstance(made, tuple) else made
     if why := why_not_captured(optimizer):
         yield why
-
-
-def _draws_apart(augmentation: Augmentation) -> bool:
-    cls = type(augmentation)
-    own = cls.draw is not Augmentation.draw and cls.apply is not Augmentation.apply
-    return own and cls.__call__ is Augmentation.__call__

@@ -80,6 +80,15 @@ def test_the_generator_decides():
     assert not torch.equal(augment(batch, going_on), first)
 
 
+@pytest.mark.parametrize("augmentation", [CropFlip(), RotateFlip()])
+def test_draws_are_applied_later(augmentation):
+    batch, at_once, apart = images(), generator(5), generator(5)
+    draws = [augmentation.draw(len(batch), apart) for _ in range(2)]
+    for draw in draws:
+        assert torch.equal(augmentation.apply(batch, draw), augmentation(batch, at_once))
+    assert torch.equal(torch.rand(3, generator=apart), torch.rand(3, generator=at_once))
+
+
 def test_no_padding_and_no_flip_change_nothing():
     batch = images()
     assert torch.equal(CropFlip(padding=0, flip=0)(batch, generator()), batch)

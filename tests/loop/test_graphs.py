@@ -196,7 +196,7 @@ class AtOnce(Augmentation):
         (None, MSALClassifier, torch.optim.Adam, RotateFlip(), False),
         ("loop.compile is set", MSALClassifier, torch.optim.Adam, None, True),
         ("OwnLoss has its own loss", OwnLoss, torch.optim.Adam, None, False),
-        ("AtOnce has no draw and apply", MSALClassifier, torch.optim.Adam, AtOnce(), False),
+        ("AtOnce is no DrawnAugmentation", MSALClassifier, torch.optim.Adam, AtOnce(), False),
         ("LBFGS has no option capturable", MSALClassifier, torch.optim.LBFGS, None, False),
     ],
 )
