@@ -304,6 +304,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if unknown := set(options.sections) - set(SECTIONS):
         parser.error(f"expected some of {', '.join(SECTIONS)}, got {', '.join(sorted(unknown))}")
+    if device() != "cuda" and not options.tiny:
+        parser.error("expected a CUDA GPU, got none: add --tiny")
     results = json.loads(options.out.read_text()) if options.out.exists() else {}
     for name in options.sections or SECTIONS:
         result = results[name] = measured(name, TINY if options.tiny else FULL)
