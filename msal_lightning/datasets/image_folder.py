@@ -17,6 +17,7 @@ from msal_lightning.data.augmentation import Augmentation
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.decoding import ANY, Decoding, Fit, Range
 from msal_lightning.data.epoch_batches import LastBatch
+from msal_lightning.data.eval_batch_size import EvalBatchSize
 from msal_lightning.data.image_files import ImageFiles, Repeated, free_memory, name_some
 from msal_lightning.data.labels import UNKNOWN
 from msal_lightning.data.listing import Identity, identity, list_images, say_left_out
@@ -79,7 +80,7 @@ class ImageFolder(ActiveDataModule):
         on_error: for images that cannot be read: raise an error, or skip them. To find them, skip decodes every
             image before the run.
         batch_size: images per training step, shared by all devices.
-        eval_batch_size: images per step of the test and of the pool pass.
+        eval_batch_size: images per step of the test and of the pool pass; auto suits the device.
         augmentation: transforms training images.
         imbalance: images of the last class over images of the first in a long-tailed version.
         batch_size_per_device: apply batch_size to each device.
@@ -112,7 +113,7 @@ class ImageFolder(ActiveDataModule):
         num_workers: int | None = None,
         on_error: Literal["raise", "skip"] = "raise",
         batch_size: int = 128,
-        eval_batch_size: int = 500,
+        eval_batch_size: EvalBatchSize = "auto",
         augmentation: Augmentation | None = None,
         imbalance: float | None = None,
         batch_size_per_device: bool = False,

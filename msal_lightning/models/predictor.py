@@ -44,7 +44,7 @@ class Predictor(NamedTuple):
             trainer.precision_plugin.predict_step_context(),
             torch.compiler.set_stance("force_eager"),
         ):
-            for part in torch.split(index, data.eval_batch_size):
+            for part in torch.split(index, data.images_per_eval_step):
                 batch = data.scale(Batch(part, data.images[part].to(device), torch.full_like(part, -1)))
                 found.append(model(batch.image).float().softmax(dim=1).cpu())
         model.train(was_training).to(before)

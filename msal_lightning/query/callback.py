@@ -11,8 +11,8 @@ from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.loading import Batch
 from msal_lightning.errors import ConfigError
 from msal_lightning.io.kill_points import kill_point
+from msal_lightning.query.output_blocks import Block, OutputBlocks
 from msal_lightning.query.shortlist import Selection, ShardShortlist, StreamingShortlist
-from msal_lightning.query.transfer import Transfer
 from msal_lightning.seeding import stream
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.strategies.outputs import OUTPUTS, PoolOutputs
@@ -95,7 +95,7 @@ class Query(Callback):
         self._ranks = ranks
         self._running = StreamingShortlist(strategy, n, stream(seed, "query", round), round)
         self._labeled: list[PoolOutputs] = []
-        self._coming: list[tuple[Transfer, int]] = []
+        self._blocks = OutputBlocks()
         self._wrong: int | None = 0
 
     def select_without_pass(self, data: ActiveDataModule) -> None:
@@ -119,9 +119,13 @@ class Query(Callback):
             _data(trainer).enter(predict_labeled=bool(self.n) and self.strategy.needs_labeled)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Turn on the passes with dropout that the strategy needs."""
+        """Turn on the passes with dropout that the strategy needs, and decide which outputs may stay on a GPU."""
         if self.n:
             self.prepare(pl_module)
+        data = _data(trainer)
+        num_rows = len(data.scored) + len(data.labeled) * data.context.predict_labeled
+        # other processes can be sent only what is on the host
+        self._blocks = OutputBlocks(self.strategy.on_device if trainer.world_size == 1 else frozenset(), num_rows)
 
     def prepare(self, model: LightningModule) -> None:
         """Request the passes with dropout that the strategy needs from our model; other models make their own.
@@ -143,20 +147,19 @@ class Query(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Copy the needed outputs to the host, and score the previous batch, which has arrived by now."""
+        """Send the needed outputs to the host, and score the batches that have arrived by now."""
         outputs = _outputs(outputs, batch, pl_module)
         needed = {name: _take(outputs, name, pl_module) for name in self.strategy.needs if self.n}
         predicted = _take(outputs, "logits", pl_module).argmax(dim=1)
-        transfer = Transfer({"index": outputs["index"], **needed, _PREDICTED: predicted})
-        self._coming.append((transfer, dataloader_idx))
-        if len(self._coming) > 1:
-            self._score(_data(trainer))
+        sent = {"index": outputs["index"], **needed, _PREDICTED: predicted}
+        for block in self._blocks.add(sent, dataloader_idx):
+            self._score(block, _data(trainer))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Score the last batch, select, and pass the selection to ``receive``."""
+        """Score the last batches, select, and pass the selection to ``receive``."""
         data = _data(trainer)
-        while self._coming:
-            self._score(data)
+        for block in self._blocks.finish():
+            self._score(block, data)
         if draw := getattr(pl_module, "draw_dropout_masks", None):
             draw([])
         with torch.inference_mode(False), torch.enable_grad():  # a selection outlives the pass, so no inference tensors
@@ -164,13 +167,11 @@ class Query(Callback):
 
     # ---------------------------------------------------------------- scoring and selecting
 
-    def _score(self, data: ActiveDataModule) -> None:
-        """Score a batch, update the shortlist, and count errors."""
-        transfer, dataloader_idx = self._coming.pop(0)
-        outputs = transfer.wait()
-        predicted = outputs.pop(_PREDICTED)
-        needed = PoolOutputs(**outputs)
-        if dataloader_idx:
+    def _score(self, block: Block, data: ActiveDataModule) -> None:
+        """Score a block, update the shortlist, and count errors."""
+        predicted = block.outputs.pop(_PREDICTED)
+        needed = PoolOutputs(**block.outputs)
+        if block.dataloader_idx:
             self._labeled.append(needed)
             return
         if self.n and self.strategy.needs:

@@ -6,25 +6,13 @@ import torch
 from torch import Tensor
 
 _BLOCK = 8_000_000  # distances at a time, 32 MB
+TIE = 1e-12  # values that differ by less are equal: rounding in float64 leaves 1e-15, float32 rows differ by 1e-7
 
 
 def blocks(num_rows: int, num_columns: int) -> Iterator[slice]:
     """Yield slices of rows that are small enough for a matrix of distances to all columns."""
     step = max(1, _BLOCK // max(1, num_columns))
     return (slice(start, start + step) for start in range(0, num_rows, step))
-
-
-def distance_to_nearest(x: Tensor, centers: Tensor) -> Tensor:
-    """Return the Euclidean distance of each row to its nearest center.
-
-    Args:
-        x: (N, D).
-        centers: (K, D), K at least 1.
-
-    Returns:
-        (N,).
-    """
-    return torch.cat([torch.cdist(x[part], centers).amin(dim=1) for part in blocks(len(x), len(centers))])
 
 
 def nearest_rows(x: Tensor, centers: Tensor) -> Tensor:
@@ -49,15 +37,27 @@ def nearest_rows(x: Tensor, centers: Tensor) -> Tensor:
 
 def centered(x: Tensor) -> Tensor:
     """Shift rows to a mean of 0, in float32: distances stay equal and lose fewer digits to rounding."""
-    return centered_together(x)[0]
+    x = x.float()
+    return x - x.sum(dim=0) / max(1, len(x))
 
 
-def centered_together(*parts: Tensor) -> list[Tensor]:
-    """Shift several sets of rows to a common mean of 0, with one copy of each.
+def without_residue(distance: Tensor, square: Tensor) -> Tensor:
+    """Set squared distances to 0 between copies, where the difference of rounded numbers leaves a residue.
+
+    Otherwise a copy would look different from its original. A distance below a millionth of a row's length counts as 0;
+    float32 rows cannot be told apart by less.
 
     Args:
-        parts: (N_i, D) each.
+        distance: (N,) float64, squared distances to the nearest center.
+        square: (N,) float64, squared lengths of the rows.
     """
-    rows = sum(map(len, parts))
-    mean = torch.stack([part.float().sum(dim=0) for part in parts]).sum(dim=0) / max(1, rows)
-    return [part.float() - mean for part in parts]
+    return distance.masked_fill(distance <= 2 * TIE * square, 0.0)
+
+
+def first_of_largest(values: Tensor) -> int:
+    """Return the first row whose value is the largest; sums in another order, as on a GPU, do not change it.
+
+    Args:
+        values: (N,) float64, at least 0, or -inf for rows that are out.
+    """
+    return int((values >= values.max() * (1 - TIE)).nonzero()[0, 0])

@@ -16,6 +16,8 @@ class Strategy(ABC):
 
     Attributes:
         needs: names of the outputs that it reads; if empty, it needs no pass over the pool.
+        on_device: names of outputs that it can read on any device; the others are on the CPU. They stay on a GPU if
+            they fit. The selection must be the same wherever they are.
         mc_samples: T, the number of passes with dropout in ``mc_logits``.
         shared_masks: whether a pass must use the same dropout mask for all images, because the strategy compares
             several images.
@@ -25,6 +27,7 @@ class Strategy(ABC):
     """
 
     needs: frozenset[str] = frozenset({"logits"})
+    on_device: frozenset[str] = frozenset()
     mc_samples: int = 0
     shared_masks: bool = False
     needs_prototypes: bool = False

@@ -15,6 +15,8 @@ OUTPUTS = frozenset({"logits", "embeddings", "mc_logits"})
 class PoolOutputs:
     """The model's outputs for N images; outputs that the strategy does not need are None.
 
+    All are on the CPU, except those that the strategy can read on any device, see ``Strategy.on_device``.
+
     Attributes:
         index: (N,) int64, dataset-absolute.
         score: (N,) float32, higher = query first.
@@ -43,7 +45,7 @@ class PoolOutputs:
         Args:
             rows: (M,) int64, or (N,) bool.
         """
-        return replace(self, **self._columns(lambda name, value: value[:, rows] if _row_axis(name) else value[rows]))
+        return replace(self, **self._columns(lambda name, value: value[:, rows] if row_axis(name) else value[rows]))
 
     @classmethod
     def cat(cls, parts: Sequence[Self]) -> Self:
@@ -53,7 +55,7 @@ class PoolOutputs:
         return replace(
             parts[0],
             **parts[0]._columns(
-                lambda name, _: torch.cat([part.require(name) for part in parts], dim=_row_axis(name)),
+                lambda name, _: torch.cat([part.require(name) for part in parts], dim=row_axis(name)),
             ),
         )
 
@@ -87,5 +89,6 @@ class PoolOutputs:
         return value
 
 
-def _row_axis(name: str) -> int:
+def row_axis(name: str) -> int:
+    """Return the axis of an output that counts images."""
     return 1 if name == "mc_logits" else 0

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.stats import kstest
 
 from msal_lightning import select_indices
 from msal_lightning.models.prototypes import simplex_prototypes
-from msal_lightning.strategies import BADGE
-from msal_lightning.strategies.badge import _draw
+from msal_lightning.strategies import BADGE, _distances, badge
+from msal_lightning.strategies._gradients import PoolGradients
+from msal_lightning.strategies.badge import draw_rows
 from msal_lightning.strategies.outputs import PoolOutputs
 
 
@@ -45,19 +47,25 @@ def squared_distances(g):
     return ((g[:, None] - g[None]) ** 2).sum(axis=2)
 
 
-def k_means_plus_plus(g, n, generator):
-    """The largest first, then by squared distance to the nearest chosen, from the same draws as the package."""
-    square = squared_distances(g)
-    picks = [int((g**2).sum(axis=1).argmax())]
-    while len(picks) < n:
-        weight = square[:, picks].min(axis=1)
-        point = float(torch.rand((), generator=generator, dtype=torch.float64)) * sum(weight.tolist())
-        for row, share in enumerate(weight.tolist()):  # noqa: B007
-            point -= share
-            if point < 0:
-                break
-        picks.append(row)
-    return picks
+def places(g, picks, seed=0):
+    """Where each pick after the first lies among all rows, by dense distances: uniform on [0, 1] if draws are right.
+
+    Rows lie side by side from near to far, each as long as its chance; a pick is anywhere on its own length.
+    """
+    square, places = squared_distances(g), []
+    assert picks[0] == (g**2).sum(axis=1).argmax()
+    random = np.random.default_rng(seed)
+    for k in range(1, len(picks)):
+        weight = square[:, picks[:k]].min(axis=1)
+        order = np.argsort(weight)
+        end = np.cumsum(weight[order]) / weight.sum()
+        at = int(np.flatnonzero(order == picks[k])[0])
+        places.append(end[at] - random.random() * weight[picks[k]] / weight.sum())
+    return places
+
+
+def assert_uniform(places):
+    assert kstest(places, "uniform").pvalue > 0.001  # of a fixed set of seeds
 
 
 def chances(square, first, n):
@@ -80,21 +88,59 @@ def on_a_line(positions):
 
 
 @pytest.mark.parametrize(("rows", "num_classes", "dimensions", "n"), [(60, 2, 3, 20), (80, 5, 4, 30), (50, 10, 16, 49)])
-def test_picks_are_those_of_dense_gradients_of_a_linear_head(rows, num_classes, dimensions, n):
-    for seed in range(3):
-        h, weight = randn(rows, dimensions, seed=seed), randn(num_classes, dimensions, seed=seed + 10)
+def test_picks_are_drawn_by_dense_gradients_of_a_linear_head(rows, num_classes, dimensions, n):
+    found = []
+    for seed in range(20):
+        h, weight = randn(rows, dimensions, seed=seed), randn(num_classes, dimensions, seed=seed + 100)
         g = gradients(h, weight, lambda logits: logits)
-        expected = k_means_plus_plus(g, n, generator(seed))
-        assert selected(make_pool(h, h @ weight.T), n, seed) == expected
+        found += places(g, selected(make_pool(h, h @ weight.T), n, seed), seed)
+    assert_uniform(found)
 
 
 @pytest.mark.parametrize("num_classes", [3, 6])
-def test_picks_are_those_of_the_gradients_below_the_prototypes(num_classes):
+def test_picks_are_drawn_by_the_gradients_below_the_prototypes(num_classes):
     prototypes = simplex_prototypes(num_classes, radius=3.0)
     h, weight = randn(60, 4), randn(num_classes - 1, 4, seed=1)
     g = gradients(h, weight, lambda z: z @ prototypes)
     logits = h.double() @ weight.double().T @ prototypes
-    assert selected(make_pool(h, logits), 25, 5) == k_means_plus_plus(g, 25, generator(5))
+    assert_uniform([place for seed in range(20) for place in places(g, selected(make_pool(h, logits), 25, seed), seed)])
+
+
+@pytest.mark.parametrize(("queue", "few"), [(3, 1), (3, 4), (7, 2), (512, 513)])
+def test_draws_are_right_however_often_weights_are_computed_anew(monkeypatch, queue, few):
+    monkeypatch.setattr(badge, "_QUEUE", queue)
+    monkeypatch.setattr(badge, "_FEW", few)  # 1: if none is accepted; above the queue's length: after each queue
+    h, logits = randn(60, 3), randn(60, 4, seed=1)
+    h[:6] *= 20  # far from all others, so that the first distances say little later
+    g = (F.softmax(logits.double(), 1) - F.one_hot(logits.argmax(1), 4))[:, :, None] * h.double()[:, None]
+    picks = [selected(make_pool(h, logits), 30, seed) for seed in range(20)]
+    assert all(len(set(each)) == 30 for each in picks)
+    assert_uniform([place for seed, each in enumerate(picks) for place in places(g.flatten(1).numpy(), each, seed)])
+
+
+def test_picks_depend_neither_on_blocks_nor_on_the_order_of_the_pool(monkeypatch):
+    pool = make_pool(randn(300, 8), randn(300, 5, seed=1))
+    expected = selected(pool, 60)
+    batches = [pool.rows(rows) for rows in torch.randperm(300, generator=generator(5)).split(70)]
+    assert select_indices(BADGE(), batches, None, 60, generator()).tolist() == expected
+    monkeypatch.setattr(_distances, "_BLOCK", 500)
+    assert selected(pool, 60) == expected
+    exact = PoolOutputs(pool.index, logits=pool.logits.double(), embeddings=pool.embeddings.double())
+    assert selected(exact, 60) == expected
+
+
+def test_few_rows_are_read(monkeypatch):
+    read = []
+    at = PoolGradients.at
+
+    def counted(self, rows):
+        found = at(self, rows)
+        read.append(len(found.square))
+        return found
+
+    monkeypatch.setattr(PoolGradients, "at", counted)
+    BADGE().select(make_pool(randn(20_000, 8), randn(20_000, 5, seed=1)), None, 400, generator())
+    assert sum(read) < 6 * 20_000  # all rows for each pick: 400 · 20,000
 
 
 def test_first_is_the_largest_gradient():
@@ -162,17 +208,16 @@ def test_different_rows_come_before_copies():
 
 
 def test_gradients_are_never_built(largest_tensor):
-    pool = make_pool(randn(400, 30), randn(400, 20, seed=1))
+    pool = make_pool(randn(2000, 30), randn(2000, 20, seed=1))
     with largest_tensor() as largest:
         BADGE().select(pool, None, 20, generator())
-    assert largest.numel <= 400 * 30  # N · D; the gradients would be N · C · D, all distances N²
+    assert largest.numel <= 2000 * 30  # N · D; the gradients would be N · C · D, all distances N²
 
 
 @pytest.mark.parametrize(("drawn", "row"), [(0.0, 1), (0.25, 3), (0.24, 1), (1 - 2**-53, 4), (1.0, 4)])
-def test_row_without_weight_is_never_drawn(monkeypatch, drawn, row):
-    monkeypatch.setattr(torch, "rand", lambda *args, **kwargs: torch.tensor(drawn, dtype=torch.float64))
-    weight = torch.tensor([0.0, 1.0, 0.0, 1.0, 2.0, 0.0])
-    assert _draw(weight, torch.tensor([0, 2, 5]), generator()) == row
+def test_row_without_weight_is_never_drawn(drawn, row):
+    weight = torch.tensor([0.0, 1.0, 0.0, 1.0, 2.0, 0.0], dtype=torch.float64)
+    assert draw_rows(weight, torch.tensor([drawn], dtype=torch.float64)).tolist() == [row]
 
 
 def test_generator_decides():

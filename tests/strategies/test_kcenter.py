@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from msal_lightning import select_indices
-from msal_lightning.strategies import KCenter, _distances
+from msal_lightning.strategies import KCenter, _distances, _farthest_first
 from msal_lightning.strategies.outputs import PoolOutputs
 
 
@@ -52,6 +53,93 @@ def test_picks_are_those_of_the_greedy_algorithm(monkeypatch, block, rows, num_l
         assert selected(x, labeled, n) == greedy(x, labeled, n)
 
 
+@pytest.fixture(params=[3, 512])
+def held(request, monkeypatch):
+    """Number of rows whose distances are up to date: few, or all of a test."""
+    monkeypatch.setattr(_farthest_first, "_HELD", request.param)
+    return request.param
+
+
+def clusters(count, rows, dimensions, seed=0):
+    return (10 * randn(count, 1, dimensions, seed=seed) + randn(count, rows, dimensions, seed=seed + 1)).flatten(0, 1)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        clusters(5, 60, 4),  # each pick lowers the distances of all rows of its cluster
+        F.normalize(randn(300, 200), dim=1),  # nearly equal distances
+        randn(300, 3) * randn(300, 1, seed=1).exp(),
+        torch.linspace(0, 1, 301)[:, None].square(),
+    ],
+    ids=["clusters", "sphere", "lengths", "line"],
+)
+def test_picks_are_the_farthest_however_few_rows_are_held(held, x):
+    assert selected(x, x[:2] + 0.5, 60) == greedy(x, x[:2] + 0.5, 60)
+    first = selected(x, None, 60, seed=3)
+    assert first[1:] == greedy(x, x[first[:1]], 59)
+
+
+def integer_greedy(x, covered_by, n):
+    """The greedy algorithm in whole numbers: ties are exact, and the first row wins."""
+    x, known = np.asarray(x, dtype=np.int64), np.asarray(covered_by, dtype=np.int64)
+    distance = ((x[:, None] - known[None]) ** 2).sum(axis=2).min(axis=1)
+    picks = []
+    for _ in range(n):
+        picks.append(int(distance.argmax()))
+        distance = np.minimum(distance, ((x - x[picks[-1]]) ** 2).sum(axis=1))
+        distance[picks] = -1
+    return picks
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        torch.randint(0, 12, (400, 2), generator=generator()),
+        torch.eye(300, dtype=torch.int64),
+        torch.ones(40, 3, dtype=torch.int64),
+    ],
+    ids=["grid with copies", "all equally far", "all equal"],
+)
+def test_the_first_of_equally_far_rows_is_taken(held, x):
+    n, known = min(200, len(x)), torch.zeros(1, x.shape[1], dtype=torch.int64)
+    assert selected(x.float(), known.float(), n) == integer_greedy(x, known, n)
+
+
+def test_picks_do_not_depend_on_the_precision_of_products_or_numbers(held):
+    x, labeled = randn(300, 40), randn(20, 40, seed=1)
+    expected = selected(x, labeled, 60)
+    assert selected(x.double(), labeled.double(), 60) == expected
+    try:
+        torch.set_float32_matmul_precision("medium")
+        assert selected(x, labeled, 60) == expected
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.parametrize("precision", ["highest", "medium"])
+def test_first_bounds_are_never_below_the_distance(monkeypatch, precision):
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: precision)
+    x, labeled = randn(500, 64) + 100, randn(50, 64, seed=1) + 100
+    bound = _farthest_first.FarthestFirst(x, labeled, [])._bound
+    exact = torch.cdist(x.double(), labeled.double(), compute_mode="donot_use_mm_for_euclid_dist").amin(dim=1).square()
+    assert (bound >= exact * (1 - 1e-12)).all()
+    assert (bound <= exact * 1.001).all()
+
+
+def test_few_rows_are_read(monkeypatch):
+    read = []
+    points_of = _farthest_first.FarthestFirst._points_of
+
+    def counted(self, rows):
+        read.append(len(rows))
+        return points_of(self, rows)
+
+    monkeypatch.setattr(_farthest_first.FarthestFirst, "_points_of", counted)
+    selected(randn(20_000, 16), randn(100, 16, seed=1), 400)
+    assert sum(read) < 2 * 20_000  # all rows for each pick: 400 · 20,000
+
+
 def test_worked_example_on_a_line():
     # Labeled 0. Farthest: 10. Then 1 2 6 are 1 2 4 from {0, 10}: 6. Then 1 2 are 1 2 from {0, 6, 10}: 2, then 1.
     assert selected([1.0, 2, 10, 6], [0.0], 4) == [2, 3, 1, 0]
@@ -96,6 +184,11 @@ def test_squares_that_overflow_half_precision(num_labeled):
         picks = selected(x, None, 20)
         assert picks == selected(x.float(), None, 20)
         assert len(set(picks)) == 20
+
+
+def test_squares_that_overflow_single_precision():
+    x, labeled = 1e25 * randn(80, 16), 1e25 * randn(10, 16, seed=1)
+    assert selected(x, labeled, 20) == greedy(x, labeled, 20)
 
 
 def test_embeddings_far_from_the_origin_lose_nothing():
