@@ -10,9 +10,9 @@ from scipy.stats import kstest
 
 from msal_lightning import select_indices
 from msal_lightning.models.prototypes import simplex_prototypes
-from msal_lightning.strategies import BADGE, _distances, badge
+from msal_lightning.strategies import BADGE, _distances, _kmeans_plus_plus
 from msal_lightning.strategies._gradients import PoolGradients
-from msal_lightning.strategies.badge import draw_rows
+from msal_lightning.strategies._kmeans_plus_plus import draw_rows
 from msal_lightning.strategies.outputs import PoolOutputs
 
 
@@ -108,8 +108,10 @@ def test_picks_are_drawn_by_the_gradients_below_the_prototypes(num_classes):
 
 @pytest.mark.parametrize(("queue", "few"), [(3, 1), (3, 4), (7, 2), (512, 513)])
 def test_draws_are_right_however_often_weights_are_computed_anew(monkeypatch, queue, few):
-    monkeypatch.setattr(badge, "_QUEUE", queue)
-    monkeypatch.setattr(badge, "_FEW", few)  # 1: if none is accepted; above the queue's length: after each queue
+    monkeypatch.setattr(_kmeans_plus_plus, "_QUEUE", queue)
+    monkeypatch.setattr(
+        _kmeans_plus_plus, "_FEW", few
+    )  # 1: if none is accepted; above the queue's length: after each queue
     h, logits = randn(60, 3), randn(60, 4, seed=1)
     h[:6] *= 20  # far from all others, so that the first distances say little later
     g = (F.softmax(logits.double(), 1) - F.one_hot(logits.argmax(1), 4))[:, :, None] * h.double()[:, None]
