@@ -54,13 +54,14 @@ def noise_of_rows(seed: int, index: Tensor) -> Tensor:
     Returns:
         (N,) float64 in (0, 1).
     """
-    start = _mix(np.array([seed], dtype=np.uint64))
-    bits = _mix(start + (index.numpy().astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15))
+    start = mix(np.array([seed], dtype=np.uint64))
+    bits = mix(start + (index.numpy().astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15))
     # 52 bits: adding one half to a 53-bit integer could round up to 1
     return torch.from_numpy(((bits >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52)
 
 
-def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Mix the bits of each number, one to one, so that near numbers become unlike: (N,) to (N,), SplitMix64's."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     z ^= z >> np.uint64(31)

@@ -23,7 +23,7 @@ from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
 from msal_lightning.loop.loop import ActiveLoop
 from msal_lightning.models.classifier import MSALClassifier
-from msal_lightning.models.cost import step_flop
+from msal_lightning.models.cost import step_bytes, step_flop
 from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.options import LoopOptions
 from msal_lightning.runs.records import RoundRecord
@@ -31,6 +31,7 @@ from msal_lightning.tracking import LightningTracker, Tracker, WandbTracker
 from msal_lightning.tracking.make_logger import make_logger
 from msal_lightning.tracking.queried_images import QueriedImages
 from msal_lightning.training.callback_rules import check_callbacks
+from msal_lightning.training.gpu_memory import check_memory, free_bytes, take_share
 from msal_lightning.training.lightning_noise import quiet_lightning
 from msal_lightning.training.precision import choose_precision
 from msal_lightning.training.threads import choose_threads
@@ -88,7 +89,7 @@ def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
             part.oracle,
             tracker,
         )
-    _use_threads(loop)
+    _use_device(loop)
     if config.plan:
         _plan(loop, config.trainer.max_epochs, config.trainer.max_steps)
         return
@@ -98,12 +99,22 @@ def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
             rank_zero_only(say)(line)
 
 
-def _use_threads(loop: ActiveLoop) -> None:
-    """Let a run on a CPU use as many threads as its steps are worth; a resumed run as many as it began with."""
+def _use_device(loop: ActiveLoop) -> None:
+    """Let a run on a CPU use as many threads as its steps are worth, and check that a run fits into a GPU's memory."""
     with isolate_rng(), quiet_lightning():
-        if loop.fitter.new_trainer().strategy.root_device.type != "cpu":
-            return
-        work = step_flop(loop.fitter.new_model(), loop.data.images.shape[1:], loop.data.batch_size)
+        trainer, model = loop.fitter.new_trainer(), loop.fitter.new_model()
+    device, image = trainer.strategy.root_device, loop.data.images.shape[1:]
+    if device.type == "cpu":
+        _use_threads(loop, step_flop(model, image, loop.data.batch_size))
+    elif device.type == "cuda":
+        take_share(device)
+        batch_size = next(iter(loop.data.epoch_batches(loop.data.pool, ranks=trainer.world_size))).numel()
+        value_bytes = 4 if trainer.precision == "32-true" else 2
+        check_memory(step_bytes(model, image, batch_size, value_bytes), free_bytes(device), batch_size)
+
+
+def _use_threads(loop: ActiveLoop, work: float) -> None:
+    """Set the number of threads; a resumed run has as many as it began with."""
     first = loop.run_directory.first_record()
     threads, why = choose_threads(work, first.environment.get("threads") if first else None)
     if why:

@@ -19,6 +19,7 @@ from msal_lightning.io.console import shared_console
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
 from msal_lightning.loop.loop import ActiveLoop
+from msal_lightning.models.cost import step_bytes
 from msal_lightning.seeding import derive_seed
 from msal_lightning.training.lightning_noise import quiet_lightning
 from msal_lightning.training.step_callback import StepCallback
@@ -39,6 +40,7 @@ class Plan:
         tested: images in each round's test.
         parameters: number of parameters of the model.
         image_bytes: memory of the training and test images, in bytes.
+        step_bytes: memory of an optimizer step in float32 at least, in bytes, see :func:`step_bytes`.
         models_kept: number of models kept after the run, by loop.keep_checkpoints.
         warnings: one sentence for each setting that the user may not have intended.
     """
@@ -49,6 +51,7 @@ class Plan:
     tested: int
     parameters: int
     image_bytes: int
+    step_bytes: float
     models_kept: int
     warnings: list[str]
 
@@ -96,7 +99,7 @@ def make_plan(loop: ActiveLoop, max_epochs: int | None, max_steps: int = -1) -> 
         looks = asks or options.pool_error or options.keep_embeddings
         scored.append((seen if looks else 0) + (labeled - held_out if asks and strategy.needs_labeled else 0))
     with isolate_rng(), quiet_lightning():
-        parameters = sum(p.numel() for p in loop.fitter.new_model().parameters())
+        model = loop.fitter.new_model()
     limits: list[Callable[[int], int]] = []
     if max_epochs is not None and max_epochs >= 0:
         limits.append(lambda n: max_epochs * len(data.epoch_batches(data.pool[:n], ranks=ranks)))
@@ -108,8 +111,9 @@ def make_plan(loop: ActiveLoop, max_epochs: int | None, max_steps: int = -1) -> 
         steps=[min(limit(n - held_out) for limit in limits) for n in counts],
         scored=scored,
         tested=len(data.test.label) or held_out,
-        parameters=parameters,
+        parameters=sum(p.numel() for p in model.parameters()),
         image_bytes=sum(n * channels * height * width for n, channels, height, width in shapes),
+        step_bytes=step_bytes(model, shapes[0][1:], data.batch_size),
         models_kept={"none": 0, "last": 1, "all": len(counts)}[options.keep_checkpoints],
         warnings=list(_warnings(loop)),
     )
@@ -192,7 +196,10 @@ def show(title: str, plan: Plan, speed: Speed) -> None:
             f"{counted(scored, 'image')} in {counted(sum(map(bool, plan.scored)), 'query')}, {tested:,} in "
             f"{counted(len(counts), 'test')}"
         ),
-        "memory": f"images {_size(plan.image_bytes)}, parameters {_size(4 * plan.parameters)} (Adam: four times that)",
+        "memory": (
+            f"images {_size(plan.image_bytes)}, parameters {_size(4 * plan.parameters)} (Adam: four times that), an "
+            f"optimizer step at least {_size(plan.step_bytes)} in float32"
+        ),
         "disk": (
             f"{_size(4 * plan.parameters * plan.models_kept)} for the models kept ({plan.models_kept}), up to "
             f"{_size(12 * plan.parameters)} for the fit in progress; records and tables beside them"

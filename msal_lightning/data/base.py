@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -363,8 +363,15 @@ class ActiveDataModule(LightningDataModule, ABC):
 
     def digest(self) -> str:
         """Hash number and shape of the images, the split, the known labels and the pseudo-labels."""
+        return self._digest(self.split.update_digest)
+
+    def former_digest(self) -> str:
+        """The digest by which versions before 2026-11-27 knew their fits."""
+        return self._digest(self.split.update_former_digest)
+
+    def _digest(self, of_split: Callable[["hashlib.blake2s"], None]) -> str:
         digest = hashlib.blake2s(repr((tuple(self.images.shape), self.seed, self.round)).encode(), digest_size=8)
-        self.split.update_digest(digest)
+        of_split(digest)
         return digest.hexdigest()
 
     def state_dict(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from msal_lightning.data.loading import ImageStore
+from msal_lightning.training.gpu_memory import free_bytes
 
 _SHARE = 0.5  # of the memory that is free; the rest is for the model and its activations
 
@@ -29,7 +30,7 @@ class DeviceCache:
             return image
         found = self._copies.get(id(image))
         if found is None or found[1].device != device:
-            if image.nbytes > _SHARE * torch.cuda.mem_get_info(device)[0]:
+            if image.nbytes > _SHARE * free_bytes(device):
                 return image
             found = self._copies[id(image)] = image, image.to(device)  # the original too, so that its id stays its own
         return found[1]

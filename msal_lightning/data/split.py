@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 from msal_lightning.data.label_guard import refuse_if_forbidden
 from msal_lightning.data.labels import UNKNOWN, HiddenLabels
 from msal_lightning.data.places import Place
+from msal_lightning.data.split_digest import SplitDigest
 
 
 class Split:
@@ -27,6 +28,7 @@ class Split:
         self.hidden_labels = hidden_labels
         self.labeled_at = torch.full((len(hidden_labels.known),), Place.POOL, dtype=torch.int64)
         self._labels = torch.full((len(hidden_labels.known),), UNKNOWN)
+        self._digest = SplitDigest()
         self.clear_pseudo_labels()
 
     # ---------------------------------------------------------------- parts
@@ -80,9 +82,10 @@ class Split:
         """
         self.hidden_labels.num_revealed = 0
         self.labeled_at.fill_(Place.POOL)
-        if keep is not None:
-            self.labeled_at[~keep] = Place.LEFT_OUT
         self._labels.fill_(UNKNOWN)
+        self._digest = SplitDigest()
+        if keep is not None:
+            self._put((~keep).nonzero()[:, 0], Place.LEFT_OUT)
         self.clear_pseudo_labels()
 
     def label(self, index: Tensor, trained_from: int) -> Tensor:
@@ -100,7 +103,7 @@ class Split:
         """
         self._check_in_pool(index)
         labels = self.hidden_labels.label(index)
-        self._move(index, trained_from, labels)
+        self._put(index, trained_from, labels)
         return labels
 
     def restore(self, index: Tensor, labels: Tensor, labeled_at: int) -> None:
@@ -118,7 +121,7 @@ class Split:
             raise ValueError(f"restore() got {len(labels)} labels for {len(index)} images in round {labeled_at}")
         self._check_in_pool(index)
         self.hidden_labels.num_revealed += len(index)
-        self._move(index, labeled_at, labels)
+        self._put(index, labeled_at, labels)
 
     def hold_out(self, index: Tensor) -> None:
         """Hold out images of the initial set to test on, because the data has no test set.
@@ -131,7 +134,7 @@ class Split:
         """
         if bool((self.labeled_at[index] != 0).any()):
             raise ValueError("hold_out() got images that are not in the initial set: others were trained on")
-        self.labeled_at[index] = Place.HELD_OUT
+        self._put(index, Place.HELD_OUT)
 
     def skip(self, index: Tensor) -> None:
         """Remove images that an annotator skipped from the pool.
@@ -143,7 +146,7 @@ class Split:
             ValueError: see :meth:`label`.
         """
         self._check_in_pool(index)
-        self.labeled_at[index] = Place.SKIPPED
+        self._put(index, Place.SKIPPED)
 
     def leave_out(self, index: Tensor) -> None:
         """Remove images from the pool that no query may select.
@@ -155,7 +158,7 @@ class Split:
             ValueError: see :meth:`label`.
         """
         self._check_in_pool(index)
-        self.labeled_at[index] = Place.LEFT_OUT
+        self._put(index, Place.LEFT_OUT)
 
     def set_pseudo_labels(self, index: Tensor, labels: Tensor) -> None:
         """Train the next fit on predictions too. They replace the former ones, and every image stays where it is.
@@ -184,9 +187,18 @@ class Split:
         if len(taken):
             raise ValueError(f"label() got {len(taken)} images that are not in the pool, index {int(taken[0])} first")
 
-    def _move(self, index: Tensor, labeled_at: int, labels: Tensor) -> None:
-        self.labeled_at[index] = labeled_at
-        self._labels[index] = labels
+    def _put(self, index: Tensor, place: int, labels: Tensor | None = None) -> None:
+        """Move images; every move goes through here."""
+        self._digest.remove(*self._rows(index))
+        self.labeled_at[index] = place
+        if labels is not None:
+            self._labels[index] = labels
+        self._digest.add(*self._rows(index))
+
+    def _rows(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return index, place and label of the images that are not in the pool, which the digest leaves out."""
+        index = index[self.labeled_at[index] != Place.POOL]
+        return index, self.labeled_at[index], self._labels[index]
 
     # ---------------------------------------------------------------- checking and keeping
 
@@ -203,6 +215,12 @@ class Split:
 
     def update_digest(self, digest: "hashlib.blake2s") -> None:
         """Add the split, the labels known and the pseudo-labels to a digest."""
+        digest.update(self._digest.value.to_bytes(8, "little"))
+        for tensor in self.pseudo_labels:
+            digest.update(tensor.numpy().tobytes())
+
+    def update_former_digest(self, digest: "hashlib.blake2s") -> None:
+        """Add the same to a digest as versions before 2026-11-27 did, which read every image's place and label."""
         for tensor in (self.labeled_at, self.labels, *self.pseudo_labels):
             digest.update(tensor.numpy().tobytes())
 
@@ -228,5 +246,7 @@ class Split:
                 "the checkpoint belongs to another dataset"
             )
         self.labeled_at, self._labels = state["labeled_at"].clone(), state["labels"].clone()
+        self._digest = SplitDigest()
+        self._digest.add(*self._rows(torch.arange(len(self.labeled_at))))
         self.pseudo_labels = state["pseudo_index"].clone(), state["pseudo_labels"].clone()
         self.hidden_labels.num_revealed = len(self.labeled) + len(self.held_out)

@@ -44,9 +44,25 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Iterable[str] = ()) -> str
         rows: mappings from column to value; the column ``path`` holds paths.
         columns: columns in order; by default those of the rows.
     """
-    names = list(columns) or list(dict.fromkeys(name for row in rows for name in row))
-    cells = ([guard_path(row[name]) if _is_path(name, row) else guard(row.get(name)) for name in names] for row in rows)
-    return "".join(",".join(map(_quoted, line)) + "\n" for line in (map(guard, names), *cells))
+    names = list(columns) or columns_of(rows)
+    return _line(map(guard, names)) + lines(rows, names)
+
+
+def columns_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the columns of rows, in the order in which they first occur."""
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def lines(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Format rows as :func:`table` does, without the line of the columns."""
+    return "".join(
+        _line(guard_path(row[name]) if _is_path(name, row) else guard(row.get(name)) for name in columns)
+        for row in rows
+    )
+
+
+def _line(cells: Iterable[Any]) -> str:
+    return ",".join(map(_quoted, cells)) + "\n"
 
 
 def _quoted(cell: Any) -> str:

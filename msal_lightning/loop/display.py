@@ -38,6 +38,7 @@ class RoundProgress(StepCallback):
         self._task = TaskID(0)
         self._phase = ""
         self._total: float | None = None
+        self._of = ""  # the number of epochs, if there is an end
         self._done = 0
         self._last_line = 0.0
 
@@ -72,13 +73,15 @@ class RoundProgress(StepCallback):
             self._progress = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
-        epochs = trainer.max_epochs or -1
         steps = steps_per_epoch(trainer)
-        self._start("fit", steps * epochs if epochs > 0 else None)
+        by_epochs, by_steps = trainer.max_epochs or -1, trainer.max_steps
+        ends = [end for limit, end in ((by_epochs, steps * by_epochs), (by_steps, by_steps)) if limit > 0]
+        self._start("fit", min(ends, default=None))
+        self._of = f"/{math.ceil(min(ends) / steps)}" if ends and steps else ""
         self._done = steps * trainer.current_epoch  # epochs before an interruption
 
     def on_step_end(self, trainer: Trainer, loss: Tensor | None, step: int) -> None:  # noqa: D102
-        self._advance(f" epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
+        self._advance(f" epoch {trainer.current_epoch + 1}{self._of}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
         self._stop()

@@ -350,7 +350,8 @@ class Fitter:
 
     def _saved_fit(self, origin: dict[str, Any]) -> SavedFit | None:
         file = self._run.fit_checkpoint
-        saved = read_fit(file, origin, self._run.former_config_digest)
+        former = {"config": lambda: self._run.former_config_digest, "split": self._data.former_digest}
+        saved = read_fit(file, origin, former)
         if isinstance(saved, str):
             self._observers.note(f"the checkpoint '{file}' {saved}: the fit of round {origin['round']} starts again")
             return None

@@ -86,6 +86,9 @@ class StreamingShortlist:
         if pseudo is not None:
             sure = pseudo >= 0
             self._pseudo.append((batch.index[sure], pseudo[sure]))
+        batch = self._above_cut(batch)
+        with forbid_label_access():
+            batch = self.strategy.condense(batch, self.n)
         self._keep(batch)
 
     def held(self) -> ShardShortlist:
@@ -98,7 +101,7 @@ class StreamingShortlist:
         """Merge the shortlist of another shard, with the same result as adding that shard here."""
         self._pseudo += other.pseudo_labels
         for part in other.parts:
-            self._keep(part)
+            self._keep(self._above_cut(part))
 
     def finish(self, labeled: PoolOutputs | None = None) -> Selection:
         """Select from the added batches.
@@ -141,9 +144,10 @@ class StreamingShortlist:
             )
         return score
 
+    def _above_cut(self, batch: PoolOutputs) -> PoolOutputs:
+        return batch.rows(batch.require("score") >= self._cut) if self._cut > -torch.inf else batch
+
     def _keep(self, batch: PoolOutputs) -> None:
-        if self._cut > -torch.inf:
-            batch = batch.rows(batch.require("score") >= self._cut)
         self._parts.append(batch)
         self._held += len(batch)
         if self.size is not None and len(self._parts) > _MOST_PARTS:  # the first part is the shortlist so far

@@ -108,19 +108,28 @@ def class_rows(records: Sequence["RoundRecord"], round: int) -> list[ClassRow]:
 def class_table(records: Sequence["RoundRecord"]) -> list[dict[str, Any]]:
     """Return the rows of ``per_class.csv``; undefined values are blank.
 
-    The rows cover all classes of all rounds; with more than 1,000 classes only the last round, because the table is
-    rewritten after each round.
+    The rows cover all classes of all rounds, or of the last round only, see :func:`shows_last_round_only`.
     """
-    shown = [record for record in records if record.test_classes]
-    if any(len(record.test_classes.images) > MOST_CLASSES for record in shown if record.test_classes):
+    shown = [record.round for record in records if record.test_classes]
+    if shows_last_round_only(records):
         shown = shown[-1:]
+    return [row for k in shown for row in class_table_rows(records[: k + 1])]
+
+
+def class_table_rows(records: Sequence["RoundRecord"]) -> list[dict[str, Any]]:
+    """Return the rows of ``per_class.csv`` for the last of these records."""
+    last = records[-1].round
     return [
-        {"round": record.round, "class": row.number, "name": row.name, "test": row.test, "train": row.train}
+        {"round": last, "class": row.number, "name": row.name, "test": row.test, "train": row.train}
         | {"labeled": row.labeled}
         | {name: _rounded(getattr(row, name)) for name in ("precision", "recall", "f1", "auroc")}
-        for record in shown
-        for row in class_rows(records, record.round)
+        for row in class_rows(records, last)
     ]
+
+
+def shows_last_round_only(records: Iterable["RoundRecord"]) -> bool:
+    """Return whether ``per_class.csv`` would become too long with all rounds: with more than 1,000 classes."""
+    return any(len(record.test_classes.images) > MOST_CLASSES for record in records if record.test_classes)
 
 
 def missing_classes(records: Sequence["RoundRecord"], round: int) -> MissingClasses:

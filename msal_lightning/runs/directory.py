@@ -12,7 +12,6 @@ import yaml
 
 from msal_lightning.errors import RunError, UserError
 from msal_lightning.io.atomic import write_atomically
-from msal_lightning.io.csv_cells import table
 from msal_lightning.io.folder_mark import MARK, check_folder, read_mark, write_mark
 from msal_lightning.io.kill_points import kill_point
 from msal_lightning.io.lock import DirectoryLock
@@ -20,7 +19,6 @@ from msal_lightning.io.own_files import others, refuse_linked_folders, remove_ow
 from msal_lightning.io.terminal import say
 from msal_lightning.io.yaml_files import read_yaml
 from msal_lightning.runs.changes import changed, gone, without_defaults
-from msal_lightning.runs.classes import class_table
 from msal_lightning.runs.config import PLACES, flatten, is_free, say_changed
 from msal_lightning.runs.moved_names import present
 from msal_lightning.runs.pending import (
@@ -45,7 +43,7 @@ from msal_lightning.runs.records import (
 )
 from msal_lightning.runs.signature import FILE as SIGNATURE_FILE
 from msal_lightning.runs.signature import sign
-from msal_lightning.runs.tables import curve_row, ledger_rows
+from msal_lightning.runs.table_files import TableFiles
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -90,6 +88,7 @@ class RunDirectory:
         self.left: list[str] = []
         self._lock = DirectoryLock(self.path / "lock")
         self._records: list[RoundRecord] = []
+        self._tables = TableFiles(self.path)
         self.notes: list[str] = []
 
     def open(self) -> list[RoundRecord]:
@@ -204,7 +203,7 @@ class RunDirectory:
             write_atomically(self.path / "rounds" / f"{record.round:03d}.json", text)
             self._records = [*self._records[: record.round], record]
             kill_point("derive tables")
-            self.derive_tables()
+            self._tables.add(self._records)
             kill_point("drop requests")
             self._drop_pending(record.round + 1)
             kill_point("drop checkpoints")
@@ -309,16 +308,7 @@ class RunDirectory:
 
     def derive_tables(self) -> None:
         """Write the CSV files from the records; the records are read if :meth:`open` has not read them."""
-        records = self._records or read_records(self.path)
-        tables = {
-            "curve.csv": [curve_row(record) for record in records],
-            "per_class.csv": class_table(records),  # empty if the records have no results by class
-            "ledger.csv": [row for record in records for row in ledger_rows(record)],
-        }
-        for name, rows in ((name, rows) for name, rows in tables.items() if rows):
-            file, text = self.path / name, table(rows)
-            if not file.exists() or file.read_text(encoding="utf-8") != text:
-                write_atomically(file, text)
+        self._tables.write(self._records or read_records(self.path))
 
     @property
     def _patterns(self) -> tuple[str, ...]:

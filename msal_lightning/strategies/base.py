@@ -59,12 +59,27 @@ class Strategy(ABC):
         Only these rows are kept in memory while the pool streams through.
         """
 
+    def condense(self, pool: PoolOutputs, n: int) -> PoolOutputs:
+        """Keep only what :meth:`select` needs of rows that may enter the shortlist; by default everything.
+
+        With very many classes a shortlist of all logits would take gigabytes.
+
+        Args:
+            pool: N rows with the outputs in ``needs``, and with ``score`` if :meth:`score` was called.
+            n: number of rows to select.
+
+        Returns:
+            The same rows, for example without logits but with ``condensed``.
+        """
+        return pool
+
     @abstractmethod
     def select(self, shortlist: PoolOutputs, labeled: PoolOutputs | None, n: int, generator: Generator) -> Tensor:
         """Select rows of the shortlist, best first.
 
         Args:
-            shortlist: M rows in ascending order of index, with ``score`` if :meth:`score` was called.
+            shortlist: M rows in ascending order of index, with ``score`` if :meth:`score` was called, and as
+                :meth:`condense` leaves them.
             labeled: the same outputs of the labeled set, in ascending order of index; None unless ``needs_labeled``.
             n: number of rows to select, at most M.
             generator: the round's query stream.

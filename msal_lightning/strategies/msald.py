@@ -1,9 +1,12 @@
 """Maximally separated active learning with diversity."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import torch
 from torch import Generator, Tensor
 
-from msal_lightning.models.prototypes import cosine_to_prototypes
+from msal_lightning.models.prototypes import cosine_to_prototypes, largest_cosine
 from msal_lightning.strategies.base import PrefilterStrategy, ScoreStrategy, by_score
 from msal_lightning.strategies.msal import MSAL
 from msal_lightning.strategies.outputs import PoolOutputs
@@ -35,34 +38,59 @@ class MSALD(PrefilterStrategy):
         """MSALD, followed by the uncertainty unless it is MSAL."""
         return "MSALD" if type(self.uncertainty) is MSAL else f"MSALD-{self.uncertainty.name}"
 
+    def condense(self, pool: PoolOutputs, n: int) -> PoolOutputs:
+        """Keep the nearest class of each row instead of its logits if there are more classes than rows to select."""
+        logits = pool.require("logits")
+        return pool if n >= logits.shape[1] else replace(pool, logits=None, condensed=_nearest_class(logits))
+
     def select(self, shortlist: PoolOutputs, labeled: PoolOutputs | None, n: int, generator: Generator) -> Tensor:  # noqa: D102
-        logits = shortlist.require("logits").float()
-        num_classes = logits.shape[1]
-        # With two classes the cosine is the sign of the logit; rounding must not break those ties first.
-        cosine = logits.sign() if num_classes == 2 else cosine_to_prototypes(logits)
-        free = torch.ones(len(shortlist), dtype=torch.bool, device=logits.device)
+        free = torch.ones(len(shortlist), dtype=torch.bool)
         picks: list[Tensor] = []
 
         def take(rows: Tensor) -> None:
             picks.append(rows)
             free[rows] = False
 
-        share = n // num_classes
-        for c in range(num_classes if share else 0):
-            order = _closest_first(cosine[:, c], logits[:, c])
+        for order, share in _by_class(shortlist, n):
             take(order[free[order]][:share])
 
-        nearest = logits.argmax(
-            dim=1
-        )  # also the argmax of the cosine, which rises with the logit but has one more rounding
-        own = nearest[:, None]
-        order = _closest_first(cosine.gather(1, own)[:, 0], logits.gather(1, own)[:, 0])
+        nearest, cosine, logit = _nearest_class_of(shortlist).unbind(dim=1)
+        order = _closest_first(cosine, logit)
         order = order[free[order]]
         take(order[_first_of_each(nearest[order])][: n - _count(picks)])
 
         order = by_score(shortlist)
         take(order[free[order]][: n - _count(picks)])
         return torch.cat(picks)
+
+
+def _by_class(shortlist: PoolOutputs, n: int) -> Iterator[tuple[Tensor, int]]:
+    """Yield, for each class, the rows from the closest to its prototype to the farthest, and how many it takes."""
+    if shortlist.logits is None:  # condensed: no class has a share of its own
+        return
+    logits = shortlist.logits.float()
+    num_classes = logits.shape[1]
+    if share := n // num_classes:
+        cosine = _cosines(logits)
+        for c in range(num_classes):
+            yield _closest_first(cosine[:, c], logits[:, c]), share
+
+
+def _nearest_class_of(shortlist: PoolOutputs) -> Tensor:
+    return _nearest_class(shortlist.require("logits")) if shortlist.condensed is None else shortlist.condensed
+
+
+def _nearest_class(logits: Tensor) -> Tensor:
+    """Return the nearest class of each row, with its cosine and its logit: (M, C) to (M, 3) float64."""
+    logits = logits.float()
+    logit, nearest = logits.max(dim=1)  # the largest cosine too, which has one more rounding
+    cosine = logit.sign() if logits.shape[1] == 2 else largest_cosine(logits)
+    return torch.stack([nearest.double(), cosine.double(), logit.double()], dim=1)
+
+
+def _cosines(logits: Tensor) -> Tensor:
+    # With two classes the cosine is the sign of the logit; rounding must not break those ties first.
+    return logits.sign() if logits.shape[1] == 2 else cosine_to_prototypes(logits)
 
 
 def _closest_first(cosine: Tensor, logit: Tensor) -> Tensor:

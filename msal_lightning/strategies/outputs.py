@@ -23,6 +23,7 @@ class PoolOutputs:
         logits: (N, C) float32.
         embeddings: (N, D) float32, the input of the dropout before the head.
         mc_logits: (T, N, C) float32, of T passes with dropout on.
+        condensed: (N, K) float64, what :meth:`Strategy.condense` keeps of other outputs.
     """
 
     index: Tensor
@@ -30,6 +31,7 @@ class PoolOutputs:
     logits: Tensor | None = None
     embeddings: Tensor | None = None
     mc_logits: Tensor | None = None
+    condensed: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.index)

@@ -2,9 +2,10 @@
 
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -97,13 +98,15 @@ def load_checked(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def read_fit(path: Path, origin: Mapping[str, Any], former_config: str | None = None) -> SavedFit | str | None:
+def read_fit(
+    path: Path, origin: Mapping[str, Any], former: Mapping[str, Callable[[], Any]] = MappingProxyType({})
+) -> SavedFit | str | None:
     """Read a saved fit if it can be resumed.
 
     Args:
         path: path of the checkpoint.
         origin: round, split, configuration and number of processes of the fit to resume.
-        former_config: the digest by which an older version knew the same configuration.
+        former: for each property that older versions computed in another way, a function that computes it so.
 
     Returns:
         The saved fit; or the reason why it cannot be used; None if there is none, or if its round is finished.
@@ -118,8 +121,9 @@ def read_fit(path: Path, origin: Mapping[str, Any], former_config: str | None = 
         saved = SavedFit(entry.pop("attempt"), epochs, entry.pop("seconds"), entry.pop("rows"), ended)
     except Exception as error:  # a damaged or foreign file may raise anything
         return f"is damaged or not from this program ({type(error).__name__})"
-    if former_config and entry.get("config") == former_config:
-        entry["config"] = origin["config"]
+    for name, value in former.items():
+        if entry.get(name) != origin[name] and entry.get(name) == value():
+            entry[name] = origin[name]
     if entry.get("round", 0) < origin["round"] and entry.get("config") == origin["config"]:
         return None
     entry.setdefault("data", origin.get("data"))  # older versions did not store it

@@ -53,7 +53,10 @@ MISTAKES = {
     ),
     "no step": (["--trainer.max_steps", "0"], "optimizer step.*got trainer.max_steps 0"),
     "no epoch": (["--trainer.max_epochs", "0", "--trainer.max_steps", "9"], "optimizer step.*got trainer.max_epochs 0"),
-    "fit without end": (["--trainer.max_epochs", "-1"], "end of each fit, got trainer.max_epochs -1"),
+    "fit without end": (
+        ["--trainer.max_epochs", "-1", "--trainer.max_steps", "-1"],
+        "end of each fit, got trainer.max_epochs -1",
+    ),
     "query size 0": (["--loop.query_size", "0"], "loop.query_size to be at least 1, got 0"),
     "query size negative": (["--loop.query_size", "-3"], "loop.query_size to be at least 1, got -3"),
     "classes no list": (
@@ -96,7 +99,7 @@ MISTAKES = {
     "more devices than test images": (["--trainer.devices", "501"], "trainer.devices to be at most 500"),
     "nothing to replay": (["--loop.replay", "{tmp}"], "loop.replay to be a run directory with finished rounds"),
     "unknown retention": (["--loop.keep_checkpoints", "some"], "keep_checkpoints to be .*last"),
-    "no epochs": (["--trainer.max_epochs", "null"], "trainer.max_epochs"),
+    "no epochs": (["--trainer.max_epochs", "null", "--trainer.max_steps", "-1"], "trainer.max_epochs"),
     "batch size": (["--data.batch_size", "1"], "data.batch_size to be at least 2"),
     "logger": (["--logger", "foo"], "logger to be csv or wandb"),
     "files missing, no network": (

@@ -24,7 +24,7 @@ SHIPPED = sorted(file.stem for file in shipped_folder().glob("*.yaml"))
 @pytest.mark.parametrize("name", SHIPPED)
 def test_parses_and_says_where_each_value_comes_from(name):
     config = parse(build_parser(), ["--config", name])
-    assert config.trainer.max_epochs > 0
+    assert config.trainer.max_epochs > 0 or config.trainer.max_steps > 0
     text = (shipped_folder() / f"{name}.yaml").read_text()
     assert text.startswith("# ")
     values = [line for line in text.splitlines() if re.match(r"\s+\w+: \S", line) and "class_path:" not in line]

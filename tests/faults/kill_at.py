@@ -20,7 +20,7 @@ PHASES = (
     "after commit",
 )  # fmt: skip
 _WITHIN = {  # the first one that some frame of the stack is in
-    "RunDirectory.derive_tables": "after commit",
+    "TableFiles.add": "after commit",
     "RunDirectory.drop_checkpoints": "after commit",
     "Tracking.log_round": "after commit",
     "Tracking.finish": "finish",

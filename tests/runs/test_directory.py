@@ -76,6 +76,39 @@ def test_tables_are_derived_from_the_records(run):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["curve.csv", "ledger.csv"])
+@pytest.mark.parametrize("reopened", [False, True])
+def test_a_table_that_was_cut_or_changed_is_written_again(run, name, reopened):
+    expected, file = (run.path / name).read_text(), run.path / name
+    for damaged in (expected[:-5], expected + "1,", expected.replace("0", "1", 1)):
+        file.write_text(damaged)
+        if reopened:
+            run.close()
+            RunDirectory(run.path, CONFIG).open()
+            assert file.read_text() == expected
+        elif len(damaged) != len(expected):
+            run.commit(record(3))
+            assert file.read_text().startswith(expected)
+            assert (run.path / "ledger.csv").read_text().count("\n4,") == 2
+            run._records.pop()
+
+
+def test_a_round_costs_only_its_own_rows(run, monkeypatch):
+    files = {name: (run.path / name).stat().st_ino for name in ("curve.csv", "ledger.csv")}
+    run.commit(record(3))
+    assert {name: (run.path / name).stat().st_ino for name in files} == files  # appended, not replaced
+    grown = {name: (run.path / name).read_text() for name in files}
+    run.derive_tables()
+    assert {name: (run.path / name).read_text() for name in files} == grown
+
+
+def test_a_round_with_a_new_column_rewrites_the_table(run):
+    pseudo = PseudoLabels([1, 2], [0, 1], 1, 0.5)
+    run.commit(replace(record(3), pseudo_labels=pseudo))
+    curve = list(csv.DictReader((run.path / "curve.csv").read_text().splitlines()))
+    assert [row["pseudo_labels"] for row in curve] == ["", "", "", "2"]
+
+
 def test_a_round_that_is_recorded_again_counts_once(run):
     run.commit(record(2, accuracy=0.9))
     curve = list(csv.DictReader((run.path / "curve.csv").read_text().splitlines()))

@@ -188,13 +188,17 @@ def test_round_0_is_shared_when_it_is_the_same(tmp_path, capsys):
 def test_threads_and_gpus_are_divided():
     cores = len(os.sched_getaffinity(0))
     assert share(0, 1, {"CUDA_VISIBLE_DEVICES": ""}) == {"OMP_NUM_THREADS": str(cores)}
-    assert share(1, 2 * cores, {"CUDA_VISIBLE_DEVICES": "3"}) == {"OMP_NUM_THREADS": "1"}
+    eighth = {"OMP_NUM_THREADS": "1", "MSAL_LIGHTNING_GPU_SHARE": "0.125"}
+    assert share(1, 8, {"CUDA_VISIBLE_DEVICES": "3"}) == {**eighth, "OMP_NUM_THREADS": str(max(1, cores // 8))}
+    assert share(0, 1, {"CUDA_VISIBLE_DEVICES": "3"}) == {"OMP_NUM_THREADS": str(cores)}
     fixed = {"OMP_NUM_THREADS": "4", "CUDA_VISIBLE_DEVICES": "0,2,5"}
     assert [share(slot, 2, fixed) for slot in range(2)] == [
         {"CUDA_VISIBLE_DEVICES": "0,5"},
         {"CUDA_VISIBLE_DEVICES": "2"},
     ]
     assert [share(slot, 4, fixed)["CUDA_VISIBLE_DEVICES"] for slot in range(4)] == ["0", "2", "5", "0"]
+    shares = [share(slot, 4, fixed)["MSAL_LIGHTNING_GPU_SHARE"] for slot in range(4)]
+    assert shares == ["0.5", "1.0", "1.0", "0.5"]  # the first and the last share GPU 0
 
 
 def test_the_table_shows_a_window_of_many_cells(tmp_path):

@@ -41,8 +41,8 @@ def test_a_fit_of_a_finished_round_is_passed_over(save):
 
 def test_fits_of_older_versions_are_resumed(save):
     assert read_fit(save(data=None), ORIGIN) == SavedFit(1, 2, 1.5, ROWS)  # they did not store it
-    assert read_fit(save(config="as then"), ORIGIN, former_config="as then") == SavedFit(1, 2, 1.5, ROWS)
-    assert isinstance(read_fit(save(config="other"), ORIGIN, former_config="as then"), str)
+    assert read_fit(save(config="as then"), ORIGIN, {"config": lambda: "as then"}) == SavedFit(1, 2, 1.5, ROWS)
+    assert isinstance(read_fit(save(config="other"), ORIGIN, {"config": lambda: "as then"}), str)
 
 
 def test_a_file_that_is_damaged_or_of_another_program_is_said(save, tmp_path):

@@ -153,7 +153,7 @@ def test_a_pool_smaller_than_the_number_of_processes(answers):
 
 SMALL = [
     "--config", "digits", "--loop.query_budget", "80", "--trainer.max_epochs", "2", "--model.backbone.width", "4",
-    "--loop.pool_error", "true",
+    "--loop.pool_error", "true", "--data.batch_size", "32",
 ]  # fmt: skip
 
 
@@ -223,7 +223,7 @@ MINE = {
             def draw_initial(self, size):
                 index = super().draw_initial(size)
                 if os.environ.get("LOCAL_RANK", "0") == "1":
-                    self.labeled_at[index[0]], self.labeled_at[-1] = -1, 0
+                    self.split.skip(self.pool[-1:])
                 return index
     """,
     "death": """

@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from msal_lightning.errors import ConfigError
 from msal_lightning.sweep.executors.base import Executor, Task, start_fit
+from msal_lightning.training.gpu_memory import SHARE
 
 
 class LocalExecutor(Executor):
-    """Runs each cell in its own process, which no other one can crash; the jobs divide threads and GPUs.
+    """Runs each cell in its own process, which no other one can crash.
+
+    The jobs divide threads and GPUs, and those on one GPU its memory.
 
     Args:
         jobs: number of processes at a time.
@@ -62,6 +65,8 @@ def share(slot: int, jobs: int, environment: Mapping[str, str]) -> dict[str, str
     gpus = _gpus(environment)
     if jobs > 1 and len(gpus) > 1:
         variables["CUDA_VISIBLE_DEVICES"] = ",".join(gpus[slot::jobs] or [gpus[slot % len(gpus)]])
+    if gpus and jobs > len(gpus):
+        variables[SHARE] = str(1 / len(range(slot % len(gpus), jobs, len(gpus))))  # slots that share this one's GPU
     return variables
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from msal_lightning.errors import ConfigError
 from msal_lightning.sweep.executors.base import Executor, Task, start_fit
+from msal_lightning.training.gpu_memory import SHARE
 
 
 class RayExecutor(Executor):
@@ -21,7 +22,7 @@ class RayExecutor(Executor):
     Args:
         stop: file in the folder of the sweep; the fits end when it exists.
         cpus: cores per fit.
-        gpus: GPUs per fit; a fraction shares a GPU.
+        gpus: GPUs per fit; a fraction shares a GPU, and its memory in this proportion.
 
     Raises:
         ConfigError: Ray is not installed, or there is no cluster at RAY_ADDRESS.
@@ -51,17 +52,18 @@ class RayExecutor(Executor):
         self._check_room(cpus, gpus)
         # a failed fit ends its task without an exception, so that Ray retries only after a lost node or worker
         self._run = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=-1)(run_task)
-        self._threads = str(cpus)
+        self._limits = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(cpus))}
+        if 0 < gpus < 1:
+            self._limits[SHARE] = str(gpus)
         self._under_way: dict[Any, str] = {}
         self._asked = False
         self._stop = stop
         self._stop.unlink(missing_ok=True)
 
     def start(self, tasks: Sequence[Task]) -> None:  # noqa: D102
-        environment = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", self._threads)}
         for task in tasks:
             reference = self._run.options(name=task.name).remote(
-                task, environment, str(Path.cwd()), _paths(), str(self._stop)
+                task, self._limits, str(Path.cwd()), _paths(), str(self._stop)
             )
             self._under_way[reference] = task.name
 
