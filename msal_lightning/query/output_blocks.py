@@ -8,6 +8,7 @@ from torch import Tensor
 
 from msal_lightning.query.transfer import Transfer
 from msal_lightning.strategies.outputs import row_axis
+from msal_lightning.training.gpu_memory import free_bytes
 
 _BLOCK_BYTES = 2**26  # 64 MB wait on a GPU for their copy: a million images of 10 classes
 _SHARE = 0.25  # of a GPU's free memory, for outputs that stay there: concatenating them takes the same once more
@@ -90,7 +91,7 @@ class OutputBlocks:
             return frozenset()
         rows = max(1, len(outputs["index"]))
         num_bytes = sum(tensor.nbytes for tensor in staying.values()) / rows * self._num_rows
-        free = torch.cuda.mem_get_info(next(iter(staying.values())).device)[0]
+        free = free_bytes(next(iter(staying.values())).device)
         return frozenset(staying) if num_bytes <= _SHARE * free else frozenset()
 
 

@@ -44,7 +44,7 @@ class MSALD(PrefilterStrategy):
         return pool if n >= logits.shape[1] else replace(pool, logits=None, condensed=_nearest_class(logits))
 
     def select(self, shortlist: PoolOutputs, labeled: PoolOutputs | None, n: int, generator: Generator) -> Tensor:  # noqa: D102
-        free = torch.ones(len(shortlist), dtype=torch.bool)
+        free = torch.ones(len(shortlist), dtype=torch.bool, device=shortlist.require("score").device)
         picks: list[Tensor] = []
 
         def take(rows: Tensor) -> None:
