@@ -28,7 +28,9 @@ def take_share(device: torch.device) -> None:
 def free_bytes(device: torch.device) -> float:
     """Return how much memory this process can still get on a GPU: what is free, within its share."""
     free, total = torch.cuda.mem_get_info(device)
-    return min(free, gpu_share() * total - _CONTEXT - torch.cuda.memory_reserved(device))
+    if (share := gpu_share()) >= 1:
+        return free
+    return min(free, share * total - _CONTEXT - torch.cuda.memory_reserved(device))
 
 
 def check_memory(needed: float, free: float, batch_size: int) -> None:
