@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from msal_lightning.errors import ConfigError
 from msal_lightning.io.suggestions import did_you_mean
+from msal_lightning.models.weights_file import fewer_colours, first_convolution, load_weights, read_weights
 
 Stem = Literal["conv7", "conv3", "conv3_nopool"]
 _KEY = "model.backbone.init_args"
@@ -109,7 +110,8 @@ class TorchvisionBackbone(Backbone):
         in_channels: colour channels of the images, from the data. If the first convolution expects another number, it
             is replaced, and pre-trained filters are averaged over their colours.
         architecture: a name from ``torchvision.models.list_models()``, for example ``efficientnet_b0``.
-        weights: local file with the state dict of the whole network; random weights by default.
+        weights: local file with a state dict of the network, with any classifier or none, of torch.save or safetensors;
+            random weights by default.
 
     Raises:
         ConfigError: the architecture is unknown or unsuitable, or the weights are missing or of another network.
@@ -117,11 +119,14 @@ class TorchvisionBackbone(Backbone):
 
     def __init__(self, in_channels: int, architecture: str, weights: str | None = None) -> None:
         super().__init__()
-        net = _classifier(architecture)
+        net = _network(architecture)
+        last = _last_linear(net, architecture)
         if weights is not None:
-            _load(net, architecture, Path(weights))
+            path = Path(weights)
+            load_weights(net, read_weights(path, architecture), path, architecture, (_classifier_of(net, last),))
         _adapt_first_convolution(net, in_channels)
-        self.out_features = _take_off_last_linear(net, architecture)
+        self.out_features: int = net.get_submodule(last).in_features  # type: ignore[assignment]
+        net.set_submodule(last, nn.Identity())
         self.net = net
 
     def forward(self, images: Tensor) -> Tensor:
@@ -130,7 +135,7 @@ class TorchvisionBackbone(Backbone):
         return embeddings
 
 
-def _classifier(architecture: str) -> nn.Module:
+def _network(architecture: str) -> nn.Module:
     known = torchvision.models.list_models(module=torchvision.models)
     if architecture not in known:
         near = did_you_mean(architecture, known) or f": {', '.join(known[:3])} are some of them"
@@ -141,20 +146,9 @@ def _classifier(architecture: str) -> nn.Module:
     return net
 
 
-def _load(net: nn.Module, architecture: str, path: Path) -> None:
-    remedy = f"give {_KEY}.weights the state dict that torchvision publishes for {architecture}"
-    try:
-        net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except FileNotFoundError:
-        raise ConfigError(f"expected {_KEY}.weights to be a file, found none at '{path}': {remedy}") from None
-    except Exception as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise ConfigError(f"cannot use '{path}' as weights of {architecture} ({reason:.160}): {remedy}") from None
-
-
 def _adapt_first_convolution(net: nn.Module, in_channels: int) -> None:
-    name, old = next((name, m) for name, m in net.named_modules() if isinstance(m, nn.Conv2d))
-    if old.in_channels == in_channels:
+    name, old = first_convolution(net) or ("", None)
+    if old is None or old.in_channels == in_channels:
         return
     new = nn.Conv2d(
         in_channels,
@@ -164,20 +158,27 @@ def _adapt_first_convolution(net: nn.Module, in_channels: int) -> None:
         padding=old.padding,  # type: ignore[arg-type]
         bias=old.bias is not None,
     )
-    with torch.no_grad():  # scaled, so that the layer's output keeps its size
-        new.weight.copy_(old.weight.mean(dim=1, keepdim=True) * (old.in_channels / in_channels))
+    with torch.no_grad():
+        new.weight.copy_(fewer_colours(old.weight, in_channels))
         if old.bias is not None and new.bias is not None:
             new.bias.copy_(old.bias)
     net.set_submodule(name, new)
 
 
-def _take_off_last_linear(net: nn.Module, architecture: str) -> int:
-    linears = [(name, m) for name, m in net.named_modules() if isinstance(m, nn.Linear) and m.out_features == 1000]
+def _last_linear(net: nn.Module, architecture: str) -> str:
+    linears: list[str] = [
+        name for name, m in net.named_modules() if isinstance(m, nn.Linear) and m.out_features == 1000
+    ]
     if not linears:
         raise ConfigError(
             f"{_KEY}.architecture '{architecture}' does not end in a linear layer, so it has no embedding: "
             "choose another one, resnet50 for example"
         )
-    name, last = linears[-1]
-    net.set_submodule(name, nn.Identity())
-    return last.in_features
+    return linears[-1]
+
+
+def _classifier_of(net: nn.Module, last: str) -> str:
+    """Return the name of the largest module that has no weights but those of the last linear layer."""
+    weights, names = len(list(net.get_submodule(last).parameters())), last.split(".")
+    around = [".".join(names[:end]) for end in range(1, len(names) + 1)]
+    return next(name for name in around if len(list(net.get_submodule(name).parameters())) == weights)
