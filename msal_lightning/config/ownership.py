@@ -32,6 +32,7 @@ _HOMES = (
     "msal_lightning.datasets",
     "msal_lightning.data.augmentation",
     "msal_lightning.models.backbones",
+    "msal_lightning.models.timm_backbone",
     "torch.optim",
     "torch.optim.lr_scheduler",
     "lightning.pytorch.callbacks",

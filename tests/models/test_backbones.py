@@ -8,7 +8,7 @@ import torchvision
 from torch import nn
 
 from msal_lightning.errors import UserError
-from msal_lightning.models.backbones import Backbone, ResNet18, SmallCNN, TorchvisionBackbone
+from msal_lightning.models.backbones import ResNet18, SmallCNN, TorchvisionBackbone
 
 
 def images(n=2, channels=3, size=32):
@@ -82,7 +82,7 @@ def test_small_cnn_on_small_images(channels, width):
     assert backbone(images(channels=channels, size=28)).shape == (2, 4 * width)
 
 
-@pytest.mark.parametrize("cls", Backbone.__subclasses__(), ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", [ResNet18, SmallCNN, TorchvisionBackbone], ids=lambda cls: cls.__name__)
 def test_each_backbone_trains_in_every_parameter(cls):
     torch.manual_seed(0)
     needs_name = "architecture" in inspect.signature(cls).parameters

@@ -7,7 +7,7 @@ import zipfile
 import pytest
 import torch
 from torch import nn
-from torchvision.models import mobilenet_v3_small, resnet18, resnet34, vit_b_32
+from torchvision.models import efficientnet_b0, mobilenet_v3_small, resnet18, resnet34
 
 from msal_lightning.errors import UserError
 from msal_lightning.models.backbones import TorchvisionBackbone
@@ -88,7 +88,7 @@ def test_safetensors_without_the_library(monkeypatch, tmp_path):
         read_weights(tmp_path / "none.safetensors", "resnet18")
 
 
-@pytest.mark.parametrize("make", [mobilenet_v3_small, vit_b_32])
+@pytest.mark.parametrize("make", [mobilenet_v3_small, efficientnet_b0])
 def test_the_classifier_is_thrown_away_wherever_it_is(make, tmp_path):
     net = make(num_classes=7)
     torch.save(net.state_dict(), tmp_path / "weights.pth")
