@@ -29,9 +29,9 @@ def explained(num_workers: int) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise UserError(
-            f"the device ran out of memory ({str(error).partition('. ')[0]}): set data.eval_batch_size to a lower number "
-            "(auto takes up to 4,000), and the same command resumes the run; or lower data.batch_size, with another "
-            "run_dir"
+            f"the device ran out of memory ({str(error).partition('. ')[0]}): set data.eval_batch_size to a lower "
+            "number (auto takes up to 4,000), and the same command resumes the run; or lower data.batch_size, with "
+            "another run_dir"
         ) from error
     except (RuntimeError, ConnectionError, EOFError) as error:
         if not num_workers or not is_lost_worker(error):
