@@ -6,13 +6,14 @@ from typing import Literal
 import torch
 
 from msal_lightning.errors import DataError
+from msal_lightning.training.gpu_memory import gpu_share
 
 EvalBatchSize = int | Literal["auto"]
 
 _ON_CPU = 500  # larger batches are no faster there, and this size decides the last digits of older runs
 _ON_GPU = 4_000  # a step of a small image and network is so short that launching its kernels takes longer
 _PIXELS = 250 * 224 * 224  # at most, in a batch; larger images keep a GPU busy in smaller batches
-_BYTES_PER_PIXEL = 2048  # half of a GPU's memory holds four float32 maps of 64 channels at full resolution
+_BYTES_PER_PIXEL = 2048  # half of the memory holds four float32 maps of 64 channels at full resolution
 
 
 def check_eval_batch_size(given: EvalBatchSize) -> None:
@@ -38,7 +39,7 @@ def images_per_step(given: EvalBatchSize, shape: Sequence[int], device: torch.de
         return given
     if device.type != "cuda":
         return _ON_CPU
-    memory = torch.cuda.get_device_properties(device).total_memory
-    pixels = min(_PIXELS, memory // _BYTES_PER_PIXEL)
+    memory = gpu_share() * torch.cuda.get_device_properties(device).total_memory
+    pixels = min(_PIXELS, int(memory) // _BYTES_PER_PIXEL)
     most = _ON_CPU if num_workers else _ON_GPU
     return max(1, min(most, pixels // (shape[2] * shape[3])))

@@ -8,6 +8,7 @@ import torch
 from msal_lightning.data.eval_batch_size import images_per_step
 from msal_lightning.datasets import Digits
 from msal_lightning.errors import DataError
+from msal_lightning.training.gpu_memory import SHARE
 
 GPU = torch.device("cuda", 0)
 
@@ -36,6 +37,8 @@ def test_a_gpu_takes_fewer_images_if_they_are_large(monkeypatch, size, images):
 def test_a_gpu_takes_fewer_images_if_its_memory_is_small(monkeypatch):
     assert on_gpu(monkeypatch, 64, gigabytes=8) == 953
     assert on_gpu(monkeypatch, 32, gigabytes=8) == 3814
+    monkeypatch.setenv(SHARE, "0.25")  # four runs share the GPU
+    assert on_gpu(monkeypatch, 64, gigabytes=32) == 953
 
 
 def test_images_that_processes_decode_come_in_small_batches(monkeypatch):

@@ -9,8 +9,9 @@ from msal_lightning.datasets import Digits
 from msal_lightning.errors import UserError
 from msal_lightning.models.backbones import SmallCNN
 from msal_lightning.models.mc_dropout import DropoutMasks
+from msal_lightning.query import output_blocks
 from msal_lightning.seeding import stream
-from msal_lightning.strategies import BALD, CEAL, MSALD, Entropy, KCenter, Margin, Random
+from msal_lightning.strategies import BADGE, BALD, CEAL, MSALD, Entropy, KCenter, Margin, Random
 from msal_lightning.strategies.outputs import PoolOutputs
 from msal_lightning.training.lightning_noise import quiet_lightning
 
@@ -74,6 +75,30 @@ def test_buys_what_select_indices_chooses(make_trainer, data, model, strategy):
     assert data.labels[expected].tolist() == truth[expected].tolist()
     assert (data.labeled_at[expected] == 1).all()
     assert len(data.labeled) == 65
+
+
+@pytest.mark.parametrize("strategy", [Entropy(), MSALD(), BALD(), CEAL(), BADGE(), KCenter()], ids=lambda s: s.name)
+def test_blocks_of_many_batches_as_on_a_gpu_are_queried_like_batches(make_trainer, data, model, monkeypatch, strategy):
+    sizes = []
+    score = Query._score
+
+    def watched(self, block, data):
+        sizes.append(len(block.outputs["index"]))
+        score(self, block, data)
+
+    monkeypatch.setattr(Query, "_score", watched)
+
+    def query():
+        sizes.clear()
+        found = query_by_trainer(make_trainer, Query(strategy, 25, receive=lambda *_: None), model, data)
+        return found.selection.index.tolist(), found.pool_error
+
+    expected = query()
+    assert sizes[:13] == [100] * 12 + [57]
+    monkeypatch.setattr(output_blocks, "_on_gpu", lambda tensor: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10**9, 10**9))
+    assert query() == expected
+    assert sizes == [1257, *[40] * strategy.needs_labeled]
 
 
 def test_counts_errors_on_the_pool_before_the_query(make_trainer, data, model):
