@@ -61,7 +61,7 @@ def _reasons(trainer: Trainer, model: MSALClassifier, data: ActiveDataModule) ->
             yield f"trainer.{key} is {value}"
     if not isinstance(trainer.profiler, PassThroughProfiler):  # type: ignore[attr-defined]
         yield "trainer.profiler measures it"
-    callbacks: list[Any] = [*trainer.callbacks, *model.configure_callbacks()]  # type: ignore[attr-defined, misc]
+    callbacks: list[Any] = [*trainer.callbacks, *model.configure_callbacks()]  # type: ignore[attr-defined]
     yield from (f"the callback {type(callback).__name__} acts on it" for callback in callbacks if _sees_steps(callback))
     if data.num_workers or not isinstance(data.images, Tensor):
         yield "images are decoded from disk"

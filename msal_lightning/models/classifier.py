@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Generator, Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -15,6 +15,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from msal_lightning.data.loading import Batch
 from msal_lightning.models.backbones import Backbone, ResNet18
 from msal_lightning.models.class_results import ClassResults
+from msal_lightning.models.freeze import Freeze, FreezeBackbone, frozen_epochs
 from msal_lightning.models.mc_dropout import DropoutMasks
 from msal_lightning.models.metrics import ClassMetrics
 from msal_lightning.models.prototypes import LinearHead, PrototypeHead
@@ -41,12 +42,15 @@ class MSALClassifier(LightningModule):
             strategies, so that MC-dropout strategies start from the same model as the others.
         optimizer: any class of torch.optim, with its options.
         lr_scheduler: any class of torch.optim.lr_scheduler, stepped once an epoch; ReduceLROnPlateau by train_loss.
+        freeze: none: train the backbone too; all: train only the head; a number: only the head in as many epochs, then
+            both. BatchNorm and dropout of a frozen backbone work as in evaluation.
 
     Attributes:
+        frozen_epochs: number of epochs of a fit that leave the backbone as it is, maybe infinity.
         test_classes: results of the last test for each class; None before the first test.
 
     Raises:
-        ValueError: radius, dropout or number of classes is out of range, or the head is unknown.
+        ValueError: radius, dropout, freeze or number of classes is out of range, or the head is unknown.
     """
 
     def __init__(
@@ -59,8 +63,10 @@ class MSALClassifier(LightningModule):
         dropout: float = 0.2,
         optimizer: OptimizerCallable = _adam,
         lr_scheduler: LRSchedulerCallable | None = None,
+        freeze: Freeze = "none",
     ) -> None:
         super().__init__()
+        self.frozen_epochs = frozen_epochs(freeze)
         if not 0 <= dropout < 1:
             raise ValueError(f"model.dropout must be at least 0 and below 1, got {dropout}: 0.2 is the default")
         if num_classes < 2:
@@ -72,6 +78,8 @@ class MSALClassifier(LightningModule):
         self.head_name = head
         # channels_last: convolutions in this layout are 1.3-1.4 times as fast on CPUs, and what tensor cores want
         self.backbone = backbone(in_channels).to(memory_format=torch.channels_last)
+        if freeze == "all":
+            self.backbone.requires_grad_(False)  # so that the optimizer does not hold it
         self.dropout = nn.Dropout(dropout)
         width = getattr(self.backbone, "out_features", None)
         if not isinstance(width, int):
@@ -176,6 +184,10 @@ class MSALClassifier(LightningModule):
             passes = [self.head(masks.apply(embeddings, batch.index, t)) for t in range(len(masks))]
             outputs["mc_logits"] = torch.stack(passes)
         return outputs
+
+    def configure_callbacks(self) -> list[Callback]:
+        """The callback that freezes the backbone; a model of your own adds to this list."""
+        return [FreezeBackbone(self.backbone, self.frozen_epochs)] if self.frozen_epochs else []
 
     def configure_optimizers(self) -> Any:
         """The optimizer over what is trainable, and the schedule if there is one."""

@@ -1,5 +1,6 @@
 """One training step of a model that is then discarded, so that mistakes appear before any label costs money."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,8 +28,13 @@ def try_model(model: MSALClassifier, image: Sequence[int], max_epochs: int | Non
         max_epochs: number of epochs of each fit; None or -1 if only max_steps is set.
 
     Raises:
-        ConfigError: backbone, optimizer or schedule does not work.
+        ConfigError: backbone, optimizer or schedule does not work, or the backbone stays frozen.
     """
+    if max_epochs and 0 < max_epochs <= model.frozen_epochs < math.inf:
+        raise ConfigError(
+            f"expected model.freeze to be less than trainer.max_epochs ({max_epochs}), so that the backbone is trained "
+            f"at last, got {model.frozen_epochs}: set it to all to train only the head"
+        )
     images = torch.rand(2, *image, generator=Generator().manual_seed(0)) - 0.5  # two: BatchNorm fails on one
     _check_embeddings(model, images)
     try:

@@ -68,8 +68,20 @@ sgd = partial(torch.optim.SGD, lr=0.05, momentum=0.9, dampening=0.1)
         {"model": partial(MSALClassifier, optimizer=sgd, lr_scheduler=partial(StepLR, step_size=1, gamma=0.5))},
         {"model": partial(MSALClassifier, lr_scheduler=partial(OneCycleLR, max_lr=0.1, total_steps=5))},
         {"callbacks": [Unfreezes()]},
+        {"model": partial(MSALClassifier, freeze=2)},
+        {"model": partial(MSALClassifier, freeze="all")},
     ],
-    ids=["prototypes", "linear, bfloat16", "keep", "max_steps", "SGD with a schedule", "momentum cycles", "unfreezes"],
+    ids=[
+        "prototypes",
+        "linear, bfloat16",
+        "keep",
+        "max_steps",
+        "SGD with a schedule",
+        "momentum cycles",
+        "unfreezes",
+        "freeze 2",
+        "freeze all",
+    ],
 )
 def test_equals_plain_steps(make_loop, graphed, tmp_path, capsys, options):
     options = {"initial_size": 42, "query_budget": 0, "keep_checkpoints": "all"} | options
@@ -102,6 +114,8 @@ def test_one_capture_for_each_batch_size_of_a_fit(graphed, host_graphs):
     assert graphs.captures == 1
     graphed("two", initial_size=40, query_budget=0, data=Digits(batch_size=16)).run()  # 14, 13 and 13
     assert host_graphs.made[1].captures == 2
+    graphed("frozen", query_budget=0, data=Digits(batch_size=10), model=partial(MSALClassifier, freeze=2)).run()
+    assert host_graphs.made[2].captures == 2  # once more when the backbone is trained too
     assert all(graphs.released for graphs in host_graphs.made)
 
 

@@ -53,6 +53,7 @@ def left(folder):
         {"data": {"augmentation": RotateFlip(20.0), "last_batch": "keep"}},
         {"trainer": {"max_steps": 7}},
         {"callbacks": [EarlyStopping("train_loss", mode="max", patience=1)]},
+        {"model": partial(MSALClassifier, freeze=2)},
     ],
     ids=[
         "prototypes",
@@ -63,6 +64,7 @@ def left(folder):
         "keep",
         "max_steps",
         "early stopping",
+        "freeze 2",
     ],
 )
 def test_equals_one_batch_for_each_step(make_loop, tmp_path, capsys, options):
