@@ -1,6 +1,7 @@
 """``fit --plan``: what a run will do and about how long it takes, before anything is trained."""
 
 import itertools
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -159,6 +160,8 @@ def measure(loop: ActiveLoop) -> Speed:
     with isolate_rng(), quiet_lightning(), tempfile.TemporaryDirectory() as folder:
         seed_everything(derive_seed(loop.options.seed, "init", 0), verbose=False)
         model = loop.fitter.new_model()
+        if model.frozen_epochs < math.inf:
+            model.frozen_epochs = 0  # the longer steps
         steps = loop.fitter.choose_steps(model)
         data.reset(loop.options.seed)
         # as many as in the last round, so that batches are full

@@ -16,6 +16,7 @@ from msal_lightning.data.loading import Batch
 from msal_lightning.models.backbones import Backbone, ResNet18
 from msal_lightning.models.class_results import ClassResults
 from msal_lightning.models.freeze import Freeze, FreezeBackbone, frozen_epochs
+from msal_lightning.models.learning_rates import LearningRates
 from msal_lightning.models.mc_dropout import DropoutMasks
 from msal_lightning.models.metrics import ClassMetrics
 from msal_lightning.models.prototypes import LinearHead, PrototypeHead
@@ -44,13 +45,17 @@ class MSALClassifier(LightningModule):
         lr_scheduler: any class of torch.optim.lr_scheduler, stepped once an epoch; ReduceLROnPlateau by train_loss.
         freeze: none: train the backbone too; all: train only the head; a number: only the head in as many epochs, then
             both. BatchNorm and dropout of a frozen backbone work as in evaluation.
+        backbone_lr: learning rate of the backbone; that of the optimizer by default.
+        layer_decay: each layer of the backbone has the learning rate of the layer above it times this number; the last
+            layer has the backbone's. By default all layers have the same.
 
     Attributes:
         frozen_epochs: number of epochs of a fit that leave the backbone as it is, maybe infinity.
         test_classes: results of the last test for each class; None before the first test.
 
     Raises:
-        ValueError: radius, dropout, freeze or number of classes is out of range, or the head is unknown.
+        ValueError: radius, dropout, freeze, a learning rate or number of classes is out of range, or the head is
+            unknown.
     """
 
     def __init__(
@@ -64,9 +69,17 @@ class MSALClassifier(LightningModule):
         optimizer: OptimizerCallable = _adam,
         lr_scheduler: LRSchedulerCallable | None = None,
         freeze: Freeze = "none",
+        backbone_lr: float | None = None,
+        layer_decay: float | None = None,
     ) -> None:
         super().__init__()
         self.frozen_epochs = frozen_epochs(freeze)
+        self._rates = LearningRates(backbone_lr, layer_decay)
+        if self._rates.differ and freeze == "all":
+            raise ValueError(
+                "expected model.backbone_lr and model.layer_decay to be left out with model.freeze all, which trains "
+                "only the head"
+            )
         if not 0 <= dropout < 1:
             raise ValueError(f"model.dropout must be at least 0 and below 1, got {dropout}: 0.2 is the default")
         if num_classes < 2:
@@ -191,10 +204,12 @@ class MSALClassifier(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimizer over what is trainable, and the schedule if there is one."""
-        optimizer = self._optimizer(p for p in self.parameters() if p.requires_grad)
+        optimizer = self._optimizer(self._rates.groups(self, self.backbone))
+        self._rates.set(optimizer)
         if self._lr_scheduler is None:
             return optimizer
         scheduler = self._lr_scheduler(optimizer)
+        self._rates.check(optimizer, scheduler)
         if isinstance(scheduler, ReduceLROnPlateau):
             return [optimizer], [{"scheduler": scheduler, "monitor": getattr(scheduler, "monitor", "train_loss")}]
         return [optimizer], [scheduler]

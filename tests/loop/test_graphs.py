@@ -69,7 +69,8 @@ sgd = partial(torch.optim.SGD, lr=0.05, momentum=0.9, dampening=0.1)
         {"model": partial(MSALClassifier, lr_scheduler=partial(OneCycleLR, max_lr=0.1, total_steps=5))},
         {"callbacks": [Unfreezes()]},
         {"model": partial(MSALClassifier, freeze=2)},
-        {"model": partial(MSALClassifier, freeze="all")},
+        {"model": partial(MSALClassifier, freeze="all", optimizer=sgd)},
+        {"model": partial(MSALClassifier, freeze=1, backbone_lr=0.01, layer_decay=0.5, optimizer=sgd)},
     ],
     ids=[
         "prototypes",
@@ -81,6 +82,7 @@ sgd = partial(torch.optim.SGD, lr=0.05, momentum=0.9, dampening=0.1)
         "unfreezes",
         "freeze 2",
         "freeze all",
+        "rates of layers",
     ],
 )
 def test_equals_plain_steps(make_loop, graphed, tmp_path, capsys, options):
