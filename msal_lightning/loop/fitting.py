@@ -22,6 +22,7 @@ from msal_lightning.loop.graphs import NO_GPU, why_no_graphs
 from msal_lightning.loop.observers import Observers
 from msal_lightning.loop.shared_round0 import SharedFit, digest, read_shared_fit, write_shared_fit
 from msal_lightning.loop.single_steps import why_single_steps
+from msal_lightning.loop.warm_start import WarmStart
 from msal_lightning.models.class_results import ClassResults
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.query.callback import Query
@@ -156,6 +157,7 @@ class Fitter:
         self._run = run
         self._observers = observers
         self._stop = stop
+        self._warm_start = WarmStart(options, run)
         self._shared_fit_file = Path(options.first_fit) if options.first_fit else None
 
     @contextmanager
@@ -196,6 +198,7 @@ class Fitter:
                 ],
                 self._observers.logger(round, before.rows if before else []),
             )
+            self._warm_start(fitted.model, round, attempt)
             checkpoint.attach(fitted.trainer)
             if shared:
                 return self._take_over(shared, fitted)

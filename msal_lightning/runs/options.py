@@ -1,5 +1,6 @@
 """The options of the loop, ``--loop.*``: their meaning, and whether they affect results."""
 
+import math
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
@@ -38,6 +39,9 @@ class LoopOptions:
             rounding.
         replay: run directory whose labels this run trains on, round by round, instead of querying. Pseudo-labels
             belong to the model that made them and are not replayed.
+        warm_start: start each fit from the model of the round before, instead of fresh weights.
+        shrink: with warm_start, multiply its trained weights by this number.
+        perturb: with warm_start, add noise with this standard deviation to its trained weights.
         first_fit: file that holds the model of round 0, shared by runs that differ only in query and budget.
 
     Raises:
@@ -57,6 +61,9 @@ class LoopOptions:
     on_nan: Literal["stop", "retry"] = _option("stop", alters_result=False)
     compile: bool = _option(False, alters_result=True)
     replay: str | None = _option(None, alters_result=True)
+    warm_start: bool = _option(False, alters_result=True)
+    shrink: float = _option(1.0, alters_result=True)
+    perturb: float = _option(0.0, alters_result=True)
     first_fit: str | None = _option(None, alters_result=False)
 
     def __post_init__(self) -> None:
@@ -73,6 +80,23 @@ class LoopOptions:
             raise ConfigError(
                 f"expected loop.keep_embeddings to be at least 0, got {self.keep_embeddings}: 1000 is enough for a "
                 "figure"
+            )
+        self._check_warm_start()
+
+    def _check_warm_start(self) -> None:
+        if not 0 < self.shrink <= 1:
+            raise ConfigError(f"expected loop.shrink to be above 0 and at most 1, got {self.shrink}: 1 is the default")
+        if not 0 <= self.perturb < math.inf:
+            raise ConfigError(f"expected loop.perturb to be at least 0, got {self.perturb}: 0 is the default")
+        if not self.warm_start and (self.shrink, self.perturb) != (1, 0):
+            raise ConfigError(
+                "expected loop.shrink and loop.perturb to be left out without loop.warm_start, got "
+                f"{self.shrink} and {self.perturb}: set loop.warm_start to true"
+            )
+        if self.warm_start and self.keep_checkpoints == "none":
+            raise ConfigError(
+                "expected loop.keep_checkpoints to be last or all with loop.warm_start, which starts from the model of "
+                "the round before, got none"
             )
 
 
