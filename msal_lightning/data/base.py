@@ -69,6 +69,8 @@ class ActiveDataModule(LightningDataModule, ABC):
     resolved: dict[str, Any] | None = None
     decoding: Decoding | None = None
     only_sample: bool = False
+    dtypes: tuple[torch.dtype, ...] = (torch.uint8,)
+    """Types that :meth:`load` may give."""
     partly_labeled: bool = False
     """Some training images may have no label (-1), and there may be no test set."""
 
@@ -156,7 +158,7 @@ class ActiveDataModule(LightningDataModule, ABC):
             may_be_empty = self.partly_labeled and images is test
             fits = len(shape) == 4 and shape[1] == self.in_channels and shape[0] == len(images.label)
             fits = fits and (may_be_empty or shape[0] > 0)
-            if images.image.dtype != torch.uint8 or not fits:
+            if images.image.dtype not in self.dtypes or not fits:
                 raise DataError(
                     f"expected {self.name}.load() to give uint8 images (N, {self.in_channels}, H, W) and N labels, got "
                     f"{images.image.dtype} {shape} and {len(images.label)}: correct it, or mean and std"
@@ -262,6 +264,28 @@ class ActiveDataModule(LightningDataModule, ABC):
 
         Returns:
             Of each image its path relative to the folder of the part, and its absolute path.
+        """
+        return None
+
+    def pictures(self, index: Tensor) -> Tensor:
+        """Images of the training split as a person can see them.
+
+        Args:
+            index: (n,) int64, dataset-absolute.
+
+        Returns:
+            (n, C, H, W) uint8.
+        """
+        return self.images[index]
+
+    def row_files(self, part: str) -> list[tuple[str, str]] | None:
+        """The files of the train or test part if each holds many rows; otherwise None.
+
+        Args:
+            part: train or test.
+
+        Returns:
+            Of each file its name, and its absolute path.
         """
         return None
 

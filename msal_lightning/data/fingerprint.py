@@ -22,7 +22,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.data.labels import label_marks
+from msal_lightning.data.labels import label_marks, mark_of_all
 from msal_lightning.io.wording import counted
 
 FILE = "images.jsonl.gz"
@@ -65,7 +65,7 @@ def take_fingerprint(data: ActiveDataModule) -> list[Print]:
     Args:
         data: data module after ``setup``.
     """
-    return [image for part in PARTS for image in _look(data, part, data.image_files(part), closely=True)]
+    return [image for part in PARTS for image in _look(data, part, closely=True)]
 
 
 def digest_of(prints: Iterable[Print]) -> str:
@@ -112,8 +112,8 @@ def first_change(before: Iterable[Print], data: ActiveDataModule, parts: Sequenc
         ValueError: the file of the run directory is damaged.
     """
     then = (image for image in before if image.part in parts)
-    files = {part: data.image_files(part) for part in parts}
-    now = itertools.chain.from_iterable(_look(data, part, files[part], closely=False) for part in parts)
+    files = {part: data.image_files(part) or data.row_files(part) for part in parts}
+    now = itertools.chain.from_iterable(_look(data, part, closely=False) for part in parts)
     rows = Counter[str]()
     for old, new in itertools.zip_longest(then, now):
         if old is None or new is None or old[:2] != new[:2]:
@@ -184,20 +184,28 @@ def _and_more(paths: list[str]) -> str:
     return f", and {len(paths) - 1} more" if len(paths) > 1 else ""
 
 
-def _look(data: ActiveDataModule, part: str, files: NamedFiles | None, closely: bool) -> Iterator[Print]:
+def _look(data: ActiveDataModule, part: str, closely: bool) -> Iterator[Print]:
     """The images of a part; files are opened to look closely only."""
     is_train = part == "train"
+    if (files := data.row_files(part)) is not None:
+        label = data.hidden_labels.mark_of_all() if is_train else mark_of_all(data.test.label)
+        yield from _look_at_files(part, files, itertools.repeat(label), data.verify == "content", closely)
+        return
     labels = data.hidden_labels.marks() if is_train else label_marks(data.test.label)
-    if files is not None:
-        paths = [path for _, path in files]
-        found = _read_all(paths, data.verify == "content") if closely else ((*_stat(path), "", "") for path in paths)
-        for (name, _), label, known_by in zip(files, labels, found, strict=True):
-            yield Print(part, name, label, *known_by)
+    if (files := data.image_files(part)) is not None:
+        yield from _look_at_files(part, files, labels, data.verify == "content", closely)
         return
     image = data.images if is_train else data.test.image
     pixels = _digest_rows(image) if isinstance(image, Tensor) else itertools.repeat("")
     for label, sample in zip(labels, pixels, strict=False):
         yield Print(part, "", label, sample=sample)
+
+
+def _look_at_files(part: str, files: NamedFiles, labels: Iterable[str], verify: bool, closely: bool) -> Iterator[Print]:
+    paths = [path for _, path in files]
+    found = _read_all(paths, verify) if closely else ((*_stat(path), "", "") for path in paths)
+    for (name, _), label, known_by in zip(files, labels, found, strict=False):
+        yield Print(part, name, label, *known_by)
 
 
 def _digest_rows(image: Tensor) -> Iterator[str]:

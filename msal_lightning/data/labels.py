@@ -74,6 +74,10 @@ class HiddenLabels:
         """Return digests that detect changed labels, see :func:`label_marks`."""
         return label_marks(self._labels)
 
+    def mark_of_all(self) -> str:
+        """Return one digest of all labels, see :func:`mark_of_all`."""
+        return mark_of_all(self._labels)
+
     def long_tail(self, imbalance: float, num_classes: int, generator: Generator) -> Tensor:
         """Keep ``n_c = n_max · imbalance^(c/(C-1))`` images of class c, rounded down.
 
@@ -134,3 +138,10 @@ def long_tail_sizes(num_classes: int, largest: int, imbalance: float) -> list[in
     share = [imbalance ** (c / max(1, num_classes - 1)) for c in range(num_classes)]
     # 5000 · 0.57 comes out as 2849.99…: without the last digits it would lose an image
     return [math.floor(round(largest * part, 6)) for part in share]
+
+
+def mark_of_all(labels: Tensor) -> str:
+    """One digest of many labels; blank if none is known."""
+    if not len(labels) or int(labels.max()) == UNKNOWN:
+        return ""
+    return hashlib.blake2b(labels.to(torch.int32).numpy().tobytes(), digest_size=6).hexdigest()

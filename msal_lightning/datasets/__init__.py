@@ -2,9 +2,10 @@
 
 from msal_lightning.datasets.cifar import CIFAR10, CIFAR100
 from msal_lightning.datasets.digits import Digits
+from msal_lightning.datasets.embeddings import Embeddings
 from msal_lightning.datasets.image_folder import ImageFolder
 from msal_lightning.datasets.mnist import MNIST, FashionMNIST
 from msal_lightning.datasets.svhn import SVHN
 from msal_lightning.datasets.tiny_imagenet import TinyImageNet
 
-__all__ = ["CIFAR10", "CIFAR100", "MNIST", "SVHN", "Digits", "FashionMNIST", "ImageFolder", "TinyImageNet"]
+__all__ = ["CIFAR10", "CIFAR100", "MNIST", "SVHN", "Digits", "Embeddings", "FashionMNIST", "ImageFolder", "TinyImageNet"]

@@ -52,5 +52,4 @@ def check_images(
         note(difference)
     prints = take_fingerprint(data)
     run.save_file(FILE, to_bytes(prints))
-    num_test = len(data.test.label)
-    return {"digest": digest_of(prints), "train": len(prints) - num_test, "test": num_test}
+    return {"digest": digest_of(prints), "train": data.images.shape[0], "test": len(data.test.label)}

@@ -7,9 +7,9 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import GradientAccumulationScheduler, StochasticWeightAveraging
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
-from torch import Tensor
 
 from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.data.image_files import ImageFiles
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.training.step_callback import StepCallback
 
@@ -63,7 +63,7 @@ def _reasons(trainer: Trainer, model: MSALClassifier, data: ActiveDataModule) ->
         yield "trainer.profiler measures it"
     callbacks: list[Any] = [*trainer.callbacks, *model.configure_callbacks()]  # type: ignore[attr-defined]
     yield from (f"the callback {type(callback).__name__} acts on it" for callback in callbacks if _sees_steps(callback))
-    if data.num_workers or not isinstance(data.images, Tensor):
+    if data.num_workers or isinstance(data.images, ImageFiles):
         yield "images are decoded from disk"
     for part, hooks, base in ((data, _DATA_HOOKS, ActiveDataModule), (model, _MODEL_HOOKS, MSALClassifier)):
         yield from (f"{type(part).__name__} has its own {hook}" for hook in hooks if _has_own(part, hook, base))

@@ -1,6 +1,8 @@
 """Networks from images to embeddings: everything below the head."""
 
+import itertools
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -94,6 +96,32 @@ class SmallCNN(Backbone):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (N, in_channels, H, W) to (N, 4 × width)."""
+        embeddings: Tensor = self.net(images)
+        return embeddings
+
+
+class MLP(Backbone):
+    """Linear layers for features that another network has computed; without hidden layers the features themselves.
+
+    Args:
+        in_channels: number of features, from the data.
+        hidden: values of each hidden layer, which a ReLU follows.
+
+    Raises:
+        ValueError: a hidden layer without values.
+    """
+
+    def __init__(self, in_channels: int, hidden: Sequence[int] = ()) -> None:
+        super().__init__()
+        if any(width < 1 for width in hidden):
+            raise ValueError(f"expected {_KEY}.hidden to be at least 1 value a layer, got {[*hidden]}: 256 is usual")
+        widths = [in_channels, *hidden]
+        self.out_features = widths[-1]
+        layers = [(nn.Linear(width, wider), nn.ReLU()) for width, wider in itertools.pairwise(widths)]
+        self.net = nn.Sequential(nn.Flatten(), *itertools.chain.from_iterable(layers))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (N, in_channels, 1, 1) to (N, out_features)."""
         embeddings: Tensor = self.net(images)
         return embeddings
 

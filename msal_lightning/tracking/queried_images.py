@@ -75,7 +75,7 @@ class QueriedImages:
         rank_of = {index: rank for rank, index in enumerate(queried.index)}
         # skipped images do not count as queried
         shown = [(rank_of[i], guess) for i, guess in zip(kept["index"], kept["predicted"], strict=True) if i in rank_of]
-        images = self._data.images[torch.tensor([queried.index[rank] for rank, _ in shown], dtype=torch.int64)]
+        images = self._data.pictures(torch.tensor([queried.index[rank] for rank, _ in shown], dtype=torch.int64))
         rows: list[list[Any]] = [
             [
                 record.round,

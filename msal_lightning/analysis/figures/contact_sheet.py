@@ -155,7 +155,7 @@ def _choice(data: ActiveDataModule, run: Run, round: int, images: int) -> Choice
         raise RunError(_OTHERS.format(run.folder, error, data.root)) from None
     class_names = run.records[round].class_names or data.class_names  # the annotator may have added classes
     names = [class_names[queried.label[rank]] for rank in ranks]
-    return Choice(round, data.images[index], names, queried.score and [queried.score[rank] for rank in ranks])
+    return Choice(round, data.pictures(index), names, queried.score and [queried.score[rank] for rank in ranks])
 
 
 def _data_config(found: RunConfig, folder: Path, root: str | None) -> dict[str, Any]:

@@ -1,0 +1,105 @@
+"""The labels beside features: an array, or a CSV file with names."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msal_lightning.data.labels import UNKNOWN
+from msal_lightning.errors import DataError
+
+
+@dataclass(frozen=True)
+class FeatureLabels:
+    """What is known about the rows of a folder of features.
+
+    Attributes:
+        label: (N,) int64 numbers of classes, -1 where unknown.
+        names: C names of the classes.
+        paths: the image behind each row; None if unknown.
+        is_test: (N,) bool, the rows to test on; None if no column says so.
+    """
+
+    label: NDArray[np.int64]
+    names: tuple[str, ...]
+    paths: list[str] | None = None
+    is_test: NDArray[np.bool_] | None = None
+
+
+def read_labels(folder: Path, count: int, classes: list[str] | None) -> FeatureLabels:
+    """Read ``labels.csv`` or ``labels.npy``; without both no label is known.
+
+    Args:
+        folder: the folder of the features.
+        count: N, number of rows.
+        classes: names of the classes in the order of their numbers; by default those in the CSV file, or the numbers.
+
+    Raises:
+        DataError: the file is damaged, or has another number of rows or other classes.
+    """
+    if (folder / "labels.csv").is_file():
+        found = _from_csv(folder / "labels.csv", classes)
+    elif (folder / "labels.npy").is_file():
+        found = _from_array(folder / "labels.npy", classes)
+    else:
+        return FeatureLabels(np.full(count, UNKNOWN), tuple(classes or ()))
+    if len(found.label) != count:
+        raise DataError(
+            f"expected one label for each of the {count:,} rows of features in '{folder}', got {len(found.label):,}: "
+            "write features and labels again, in the same order"
+        )
+    return found
+
+
+def _from_array(file: Path, classes: list[str] | None) -> FeatureLabels:
+    try:
+        label = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"cannot read '{file}' ({error}): write it again with numpy.save") from None
+    if label.ndim != 1 or label.dtype.kind not in "iu":
+        raise DataError(
+            f"expected '{file}' to have one whole number a row, (N,) of an integer type, got {label.dtype} "
+            f"{label.shape}: one-hot labels become that by argmax(1)"
+        )
+    highest = int(label.max(initial=UNKNOWN))
+    names = tuple(classes) if classes else tuple(map(str, range(highest + 1)))
+    if int(label.min(initial=0)) < UNKNOWN or highest >= len(names):
+        raise DataError(
+            f"expected labels from 0 to {len(names) - 1} in '{file}', or -1 where unknown, got {int(label.min())} to "
+            f"{highest}: correct the file or data.classes"
+        )
+    return FeatureLabels(label.astype(np.int64), names)
+
+
+def _from_csv(file: Path, classes: list[str] | None) -> FeatureLabels:
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.DictReader(lines, strict=True)
+            rows = list(reader)
+            columns = reader.fieldnames or []
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot read '{file}' ({error}): write a CSV file with the column label") from None
+    if "label" not in columns:
+        raise DataError(f"expected the column label in '{file}', got {', '.join(columns) or 'none'}: add it")
+    named = [row["label"] or "" for row in rows]
+    names = tuple(classes) if classes else _sorted({*named} - {""})
+    number = {"": UNKNOWN} | {name: c for c, name in enumerate(names)}
+    if unknown := [name for name in named if name not in number]:
+        raise DataError(
+            f"expected the labels in '{file}' to be among data.classes, got '{unknown[0]}': add it, or correct the label"
+        )
+    is_test = None
+    if "split" in columns:
+        splits = [row["split"] or "train" for row in rows]
+        if wrong := sorted({*splits} - {"train", "test"}):
+            raise DataError(f"expected train or test in the column split of '{file}', got '{wrong[0]}': correct it")
+        is_test = np.array([split == "test" for split in splits])
+    paths = [row["path"] or "" for row in rows] if "path" in columns else None
+    return FeatureLabels(np.array([number[name] for name in named], dtype=np.int64), names, paths, is_test)
+
+
+def _sorted(names: set[str]) -> tuple[str, ...]:
+    ordered = sorted(names)
+    return tuple(sorted(ordered, key=int)) if all(name.isdecimal() for name in ordered) else tuple(ordered)

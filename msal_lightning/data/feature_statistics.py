@@ -1,0 +1,44 @@
+"""Mean and standard deviation of features, in one pass that also finds features that are not finite."""
+
+import torch
+from torch import Tensor
+
+from msal_lightning.data.feature_files import FeatureRows
+from msal_lightning.errors import DataError
+
+_BLOCK = 8192  # rows
+
+
+def find_statistics(features: FeatureRows, index: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return the mean of each feature, and its standard deviation; 1 for a feature that is constant.
+
+    Args:
+        features: the rows of the training split.
+        index: (n,) int64, the rows to look at; None: all.
+
+    Returns:
+        (D,) float32 each.
+
+    Raises:
+        DataError: a feature is NaN or infinite.
+    """
+    rows = torch.arange(features.shape[0]) if index is None else index
+    width, count = features.shape[1], len(rows)
+    shift = features[rows[:_BLOCK]].float().mean(dim=0).flatten()  # squares of far values would lose their digits
+    total, squares = torch.zeros(2, width, dtype=torch.float64)
+    for part in rows.split(_BLOCK):
+        block = features[part].flatten(1).float() - shift
+        added = block.sum(dim=0, dtype=torch.float64)
+        if not added.isfinite().all():
+            _refuse(part[~block.isfinite().all(dim=1)])
+        total += added
+        squares += block.square_().sum(dim=0, dtype=torch.float64)
+    mean = total / count
+    std = (squares / count - mean.square()).clamp_min(0).sqrt()
+    constant = std <= 1e-6 * (mean + shift).abs()
+    return (mean + shift).float(), std.masked_fill(constant, 1.0).float()
+
+
+def _refuse(rows: Tensor) -> None:
+    named = ", ".join(map(str, rows[:5].tolist())) + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
+    raise DataError(f"expected finite features, got NaN or infinity in row {named} of the training split: remove them")

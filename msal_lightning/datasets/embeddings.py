@@ -1,0 +1,212 @@
+"""Features of images instead of the images."""
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.data.decoding import Decoding
+from msal_lightning.data.epoch_batches import LastBatch
+from msal_lightning.data.feature_files import SUFFIXES, FeatureFile, FeatureRows, open_features
+from msal_lightning.data.feature_labels import FeatureLabels, read_labels
+from msal_lightning.data.feature_statistics import find_statistics
+from msal_lightning.data.image_files import ImageFiles
+from msal_lightning.data.labels import UNKNOWN
+from msal_lightning.data.loading import Batch, ImageSet
+from msal_lightning.data.stratified import hold_out
+from msal_lightning.errors import DataError
+from msal_lightning.io.wording import counted
+
+_SAMPLE = 10_000  # rows, for a plan
+_SHOWN = 224  # pixels of a side
+
+
+class Embeddings(ActiveDataModule):
+    """Your own features, one row of numbers for each image, for example from a pretrained network.
+
+    The folder has the features as ``features.npy``, or in files like ``features-000.npy``, ``features-001.npy``, whose
+    rows follow each other; ``.parquet`` (a fixed-size list column ``features``) and ``.h5`` (a dataset ``features``)
+    work too. ``labels.npy`` has whole numbers, -1 where unknown; or ``labels.csv`` has the column label, blank where
+    unknown, and optionally path (the image behind the row) and split (train or test). Files stay on disk and are read
+    when rows are needed.
+
+    Args:
+        root: the folder.
+        classes: names of the classes in the order of their numbers; by default the names in labels.csv, or the numbers.
+        test_root: folder of the test part, with the same files.
+        test_fraction: share of each class that is held out as the test part, without test_root and split. Rows without
+            labels are never held out.
+        test_seed: seed of the test_fraction draw; independent of the run's seed.
+        image_root: folder in which the paths of the images begin; root by default.
+        standardize: subtract the mean of each feature over the training split, and divide by its standard deviation.
+        batch_size: rows per training step, shared by all devices.
+        eval_batch_size: rows per step of the test and of the pool pass.
+        imbalance: rows of the last class over rows of the first in a long-tailed version.
+        batch_size_per_device: apply batch_size to each device.
+        last_batch: balanced cuts an epoch into batches of nearly the same size; keep leaves a small last batch.
+
+    Raises:
+        DataError: an option is out of range.
+    """
+
+    dtypes = (torch.float16, torch.float32)
+
+    def __init__(
+        self,
+        root: str,
+        classes: list[str] | None = None,
+        test_root: str | None = None,
+        test_fraction: float = 0.2,
+        test_seed: int = 0,
+        image_root: str | None = None,
+        standardize: bool = True,
+        batch_size: int = 128,
+        eval_batch_size: int = 8192,
+        imbalance: float | None = None,
+        batch_size_per_device: bool = False,
+        last_batch: LastBatch = "balanced",
+    ) -> None:
+        super().__init__(root, batch_size, eval_batch_size, None, imbalance, batch_size_per_device, last_batch)
+        if not 0 < test_fraction < 1:
+            raise DataError(f"expected data.test_fraction to be between 0 and 1, got {test_fraction}: 0.2 is usual")
+        self.classes, self.test_root = classes, test_root
+        self.test_fraction, self.test_seed = test_fraction, test_seed
+        self.image_root, self.standardize = image_root or root, standardize
+        self.class_names = ()
+        self._paths: list[str] | None = None
+
+    def resume_as(self, resolved: dict[str, Any] | None) -> None:  # noqa: D102
+        self.resolved = resolved
+
+    def describe(self) -> str:  # noqa: D102
+        count, width, *_ = self.images.shape
+        return f"{count:,} rows of {width:,} features in {counted(len(self._files['train']), 'file')}"
+
+    def load(self) -> tuple[ImageSet, ImageSet]:
+        """Open the files; their rows stay on disk.
+
+        Raises:
+            DataError: files are missing, damaged or do not fit each other.
+        """
+        root = Path(self.root)
+        self._files = {"train": _files(root, "data.root"), "test": []}
+        features = _open_all(self._files["train"])
+        count = sum(file.shape[0] for file in features)
+        labels = read_labels(root, count, self.classes)
+        self.class_names, self.partly_labeled = labels.names, bool((labels.label == UNKNOWN).any())
+        is_test = self._is_test(labels)
+        if is_test is None:
+            learn, test = self._set(features, labels), self._test_part(features[0])
+        else:
+            learn, test = (self._set(features, labels, np.flatnonzero(rows)) for rows in (~is_test, is_test))
+        if labels.paths is not None:
+            kept = range(count) if is_test is None else np.flatnonzero(~is_test).tolist()
+            self._paths = [labels.paths[row] for row in kept]
+        self._standardize(learn.image)
+        return learn, test
+
+    def _is_test(self, labels: FeatureLabels) -> NDArray[np.bool_] | None:
+        """Which rows are the test part; None if the test part is elsewhere, or there is none."""
+        if self.test_root is not None:
+            return None
+        if labels.is_test is not None:
+            if (labels.label[labels.is_test] == UNKNOWN).any():
+                raise DataError(f"expected labels of all test rows in data.root '{self.root}': add the missing ones")
+            return labels.is_test
+        return None if self.partly_labeled else hold_out(labels.label, labels.names, self.test_fraction, self.test_seed)
+
+    def _test_part(self, like: FeatureFile) -> ImageSet:
+        if self.test_root is None:
+            return ImageSet(FeatureRows([like], np.empty(0, dtype=np.int64)), torch.empty(0, dtype=torch.int64))
+        self._files["test"] = _files(Path(self.test_root), "data.test_root")
+        features = _open_all(self._files["test"], like)
+        labels = read_labels(Path(self.test_root), sum(file.shape[0] for file in features), [*self.class_names] or None)
+        if (labels.label == UNKNOWN).any():
+            raise DataError(f"expected labels of all rows in data.test_root '{self.test_root}': add the missing ones")
+        return self._set(features, labels)
+
+    def _set(self, files: list[FeatureFile], labels: FeatureLabels, rows: NDArray[np.int64] | None = None) -> ImageSet:
+        label = labels.label if rows is None else labels.label[rows]
+        return ImageSet(FeatureRows(files, rows), torch.from_numpy(label))
+
+    def _standardize(self, features: FeatureRows) -> None:
+        """Set mean and std: those of the recorded run, or of the training split."""
+        width = features.shape[1]
+        if not self.standardize:
+            self.mean, self.std = (0.0,) * width, (1.0,) * width
+            return
+        if self.resolved is None:
+            sample = None
+            if self.only_sample:  # for a plan
+                sample = torch.linspace(0, features.shape[0] - 1, min(_SAMPLE, features.shape[0])).long().unique()
+            mean, std = find_statistics(features, sample)
+            self.resolved = {"mean": mean.tolist(), "std": std.tolist()}
+        self.mean, self.std = tuple(self.resolved["mean"]), tuple(self.resolved["std"])
+
+    def scale(self, batch: Batch) -> Batch:
+        """Standardize features, in float32, on their device."""
+        mean, std = self._scale(batch.image.device)
+        return batch._replace(image=batch.image.to(torch.float32, copy=True).sub_(mean).div_(std))
+
+    def _scale(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        if device not in self._scales:
+            mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
+            self._scales[device] = mean.to(device), std.to(device)
+        return self._scales[device]
+
+    def pictures(self, index: Tensor) -> Tensor:
+        """The images behind the rows; without paths the features themselves, as grey values."""
+        files = self.locations(index)
+        if files is None:
+            return as_grey(self.scale(Batch(index, self.images[index], index)).image)
+        return ImageFiles(files, _SHOWN, 3, Decoding(_SHOWN, 3, "letterbox", None, None, (255, 255, 255), True)).load()
+
+    def row_files(self, part: str) -> list[tuple[str, str]]:  # noqa: D102
+        return [(file.name, os.path.abspath(file)) for file in self._files[part]]  # noqa: PTH100 - as image_files
+
+    def paths(self, index: Tensor) -> list[str] | None:  # noqa: D102
+        return None if self._paths is None else [self._paths[row] for row in index.tolist()]
+
+    def locations(self, index: Tensor) -> list[Path] | None:  # noqa: D102
+        paths = self.paths(index)
+        return None if paths is None else [(Path(self.image_root) / path).absolute() for path in paths]
+
+
+def as_grey(features: Tensor) -> Tensor:
+    """Show features as grey values, black at -2 standard deviations and white at 2: (N, D, 1, 1) to (N, 1, H, W)."""
+    count, width = features.shape[:2]
+    side = math.ceil(math.sqrt(width))
+    grey = ((features.flatten(1) + 2) * (255 / 4)).clamp(0, 255).to(torch.uint8)
+    return F.pad(grey, (0, side * side - width)).view(count, 1, side, side)
+
+
+def _files(folder: Path, key: str) -> list[Path]:
+    """Return the files of features in their order; they all have the same suffix."""
+    names = sorted(folder.glob("features*")) if folder.is_dir() else []
+    found = [file for suffix in SUFFIXES for file in names if file.suffix == suffix]
+    if not found or len({file.suffix for file in found}) > 1:
+        raise DataError(
+            f"expected features.npy, or files like features-000.npy, in {key} '{folder}', found "
+            f"{', '.join(file.name for file in found[:3]) or 'none'}: set it to the folder of your features, with files "
+            "of one kind"
+        )
+    return found
+
+
+def _open_all(paths: list[Path], like: FeatureFile | None = None) -> list[FeatureFile]:
+    files = [open_features(path) for path in paths]
+    like = like or files[0]
+    for path, file in zip(paths, files, strict=True):
+        if (file.shape[1], file.dtype) != (like.shape[1], like.dtype):
+            raise DataError(
+                f"expected {like.shape[1]} features of {like.dtype} in '{path}', as in the other files, got "
+                f"{file.shape[1]} of {file.dtype}: write it again with the same model"
+            )
+    return files
