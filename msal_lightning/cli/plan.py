@@ -89,7 +89,7 @@ def make_plan(loop: ActiveLoop, max_epochs: int | None, max_steps: int = -1) -> 
     counts, data, strategy, options = loop.labels.label_counts, loop.data, loop.strategy, loop.options
     held_out = loop.labels.held_out
     ranks = loop.num_processes
-    available = len(data.pool) + len(data.labeled)
+    available = data.num_pool + len(data.labeled)
     scored = []
     for round, labeled in enumerate(counts):
         is_last = round == len(counts) - 1
@@ -148,7 +148,7 @@ def _warnings(loop: ActiveLoop) -> Iterator[str]:
         )
     for n in queried[:1]:
         size = loop.strategy.shortlist_size(n)
-        pool = len(data.pool) - counts[0]
+        pool = data.num_pool - counts[0]
         if size is not None and size >= pool:
             yield f"the shortlist of {size} images holds the whole pool of {pool}: the pre-filter does nothing"
 

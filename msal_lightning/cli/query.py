@@ -72,7 +72,7 @@ def query(argv: list[str]) -> None:
     config, strategy, own, model, is_ours = _rebuild(trained, options.query, rest, options.trust)
     with read_only(not is_ours):
         data = _read_images(options.images, options.on_error, trained, own, strategy)
-    n = min(options.n, len(data.pool))
+    n = min(options.n, data.num_pool)
     if n < options.n:
         say(f"(--n is {options.n}, and there {'is' if n == 1 else 'are'} {counted(n, 'image')})")
     callback = Query(strategy, n, config.seed, trained.round, receive=_leave_in_pool)
@@ -96,7 +96,7 @@ def query(argv: list[str]) -> None:
     except OSError as error:
         raise _cannot_write(options.out, error) from None
     say(
-        f"{strategy.name} chose {n} of {counted(len(data.pool), 'image')}: fill in {table}, or open {page} to label "
+        f"{strategy.name} chose {n} of {counted(data.num_pool, 'image')}: fill in {table}, or open {page} to label "
         f"{'it' if n == 1 else 'them'} by keys"
     )
 
@@ -217,7 +217,7 @@ def _read_images(
     data.split.leave_out(torch.tensor(labeled, dtype=torch.int64))
     if labeled:
         say(f"(left out {counted(len(labeled), 'image')} that '{trained.run.folder}' has queried before)")
-    if not len(data.pool):
+    if not data.num_pool:
         raise ConfigError(f"expected images without labels below --images '{folder}', found none: add some")
     return data
 

@@ -19,6 +19,7 @@ from msal_lightning.data.epoch_batches import EpochBatches, LastBatch
 from msal_lightning.data.eval_batch_size import EvalBatchSize, check_eval_batch_size, images_per_step
 from msal_lightning.data.labels import UNKNOWN, HiddenLabels
 from msal_lightning.data.loading import Batch, ImageSet, ImageStore, IndexedImages, end_if_orphaned, shard
+from msal_lightning.data.places import Place
 from msal_lightning.data.resident_batches import ResidentBatches
 from msal_lightning.data.round_context import RoundContext
 from msal_lightning.data.split import Split
@@ -220,6 +221,16 @@ class ActiveDataModule(LightningDataModule, ABC):
         return self.split.pool
 
     @property
+    def in_pool(self) -> Tensor:
+        """Whether each image is in the pool, (N,) bool."""
+        return self.labeled_at == Place.POOL
+
+    @property
+    def num_pool(self) -> int:
+        """Number of images in the pool."""
+        return self.split.num_pool
+
+    @property
     def held_out(self) -> Tensor:
         """Indices of the images that were labeled to test on, ascending."""
         return self.split.held_out
@@ -239,6 +250,12 @@ class ActiveDataModule(LightningDataModule, ABC):
             : self.context.pool_limit
         ]
         return pool[drawn.sort().values]
+
+    @property
+    def num_scored(self) -> int:
+        """Number of images that a pool pass goes over."""
+        limit = self.context.pool_limit
+        return self.num_pool if limit is None else min(limit, self.num_pool)
 
     def paths(self, index: Tensor) -> list[str] | None:
         """Return the paths of images for the ledger; None for a dataset without image files.
@@ -426,7 +443,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         labels = self.labels
         if len(index):
             labels = labels.clone()
-            labels[index] = predicted
+            labels[index] = predicted.to(labels.dtype)
         seed = derive_seed(self.seed, "shuffle", self.round, *retry_key(self.context.attempt))
         order = self.epoch_batches(torch.cat([self.labeled, index]), seed, rank, ranks)
         if self.trainer is not None:

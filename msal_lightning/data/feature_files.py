@@ -100,8 +100,8 @@ def _open(path: Path) -> FeatureFile:
 
 def _missing(path: Path, package: str, extra: str) -> DataError:
     return DataError(
-        f"'{path.name}' needs {package}, which is not installed: run `python -m pip install 'msal_lightning[{extra}]'`, "
-        "or save the features as .npy"
+        f"'{path.name}' needs {package}, which is not installed: run "
+        f"`python -m pip install 'msal_lightning[{extra}]'`, or save the features as .npy"
     )
 
 

@@ -55,7 +55,7 @@ def read_labels(folder: Path, count: int, classes: list[str] | None) -> FeatureL
 
 def _from_array(file: Path, classes: list[str] | None) -> FeatureLabels:
     try:
-        label = np.load(file, allow_pickle=False)
+        label = np.load(file, mmap_mode="c", allow_pickle=False)  # c: torch wants it writable
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"cannot read '{file}' ({error}): write it again with numpy.save") from None
     if label.ndim != 1 or label.dtype.kind not in "iu":
@@ -70,7 +70,7 @@ def _from_array(file: Path, classes: list[str] | None) -> FeatureLabels:
             f"expected labels from 0 to {len(names) - 1} in '{file}', or -1 where unknown, got {int(label.min())} to "
             f"{highest}: correct the file or data.classes"
         )
-    return FeatureLabels(label.astype(np.int64), names)
+    return FeatureLabels(label.astype(np.int64, copy=False), names)
 
 
 def _from_csv(file: Path, classes: list[str] | None) -> FeatureLabels:
@@ -88,7 +88,8 @@ def _from_csv(file: Path, classes: list[str] | None) -> FeatureLabels:
     number = {"": UNKNOWN} | {name: c for c, name in enumerate(names)}
     if unknown := [name for name in named if name not in number]:
         raise DataError(
-            f"expected the labels in '{file}' to be among data.classes, got '{unknown[0]}': add it, or correct the label"
+            f"expected the labels in '{file}' to be among data.classes, got '{unknown[0]}': add it, or correct the "
+            "label"
         )
     is_test = None
     if "split" in columns:

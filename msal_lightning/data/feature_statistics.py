@@ -24,9 +24,10 @@ def find_statistics(features: FeatureRows, index: Tensor | None = None) -> tuple
     """
     rows = torch.arange(features.shape[0]) if index is None else index
     width, count = features.shape[1], len(rows)
-    shift = features[rows[:_BLOCK]].float().mean(dim=0).flatten()  # squares of far values would lose their digits
+    first = features[rows[:_BLOCK]].flatten(1).float()
+    shift = first.nanmean(dim=0).nan_to_num_(0, 0, 0)  # squares of far values would lose their digits
     total, squares = torch.zeros(2, width, dtype=torch.float64)
-    for part in rows.split(_BLOCK):
+    for part in torch.split(rows, _BLOCK):
         block = features[part].flatten(1).float() - shift
         added = block.sum(dim=0, dtype=torch.float64)
         if not added.isfinite().all():

@@ -26,7 +26,7 @@ class HiddenLabels:
     """
 
     def __init__(self, labels: Tensor) -> None:
-        self.__labels = labels
+        self.__labels = labels.to(torch.int32)  # half the memory for millions of rows
         self.known = labels != UNKNOWN
         self.num_revealed = 0
 
@@ -58,7 +58,7 @@ class HiddenLabels:
                 f"{unknown} of {len(index)} labels did not come with the images: request them from an annotator"
             )
         self.num_revealed += len(index)
-        return labels
+        return labels.long()
 
     def count_errors(self, index: Tensor, predictions: Tensor) -> int | None:
         """Count wrong predictions without revealing which; None if a label is unknown.
@@ -110,7 +110,7 @@ class HiddenLabels:
         """Count the images of each class without revealing which; None if a label is unknown.
 
         Args:
-            index: (n,) int64, dataset-absolute.
+            index: (n,) int64, dataset-absolute, or (N,) bool.
             num_classes: C.
         """
         labels = self._labels[index]

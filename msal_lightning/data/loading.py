@@ -58,7 +58,7 @@ class IndexedImages(Dataset[Batch]):
 
     Args:
         image: (N, C, H, W) uint8, shared, never copied.
-        label: (N,) int64, shared; -1 where unknown.
+        label: (N,) of an integer type, shared; -1 where unknown.
     """
 
     def __init__(self, image: ImageStore, label: Tensor) -> None:
@@ -69,7 +69,7 @@ class IndexedImages(Dataset[Batch]):
         rows = index
         if isinstance(self.image, Tensor):  # indexing a GPU's tensor by one of the host would wait for the GPU
             rows = index.to(self.image.device, non_blocking=True)
-        return Batch(index, self.image[rows], self.label[index])
+        return Batch(index, self.image[rows], self.label[index].long())
 
 
 def displayable(image: Tensor) -> NDArray[np.uint8]:

@@ -19,15 +19,15 @@ class Split:
         hidden_labels: the labels that came with the images.
 
     Attributes:
-        labeled_at: (N,) int64: k for an image that is trained on from round k, 0 for the initial set, or a
+        labeled_at: (N,) int32: k for an image that is trained on from round k, 0 for the initial set, or a
             :class:`~msal_lightning.data.places.Place`. It is the split, the history and the checkpoint.
         pseudo_labels: indices and labels of images of the pool that the next fit trains on as if they were labeled.
     """
 
     def __init__(self, hidden_labels: HiddenLabels) -> None:
         self.hidden_labels = hidden_labels
-        self.labeled_at = torch.full((len(hidden_labels.known),), Place.POOL, dtype=torch.int64)
-        self._labels = torch.full((len(hidden_labels.known),), UNKNOWN)
+        self.labeled_at = torch.full((len(hidden_labels.known),), Place.POOL, dtype=torch.int32)
+        self._labels = torch.full((len(hidden_labels.known),), UNKNOWN, dtype=torch.int32)
         self._digest = SplitDigest()
         self.clear_pseudo_labels()
 
@@ -35,7 +35,7 @@ class Split:
 
     @property
     def labels(self) -> Tensor:
-        """Known labels, (N,) int64; -1 where none was queried.
+        """Known labels, (N,) int32; -1 where none was queried.
 
         Raises:
             LabelAccessError: a query is being computed.
@@ -52,6 +52,11 @@ class Split:
     def pool(self) -> Tensor:
         """Indices of the pool, ascending."""
         return self._at(Place.POOL)
+
+    @property
+    def num_pool(self) -> int:
+        """Number of images in the pool."""
+        return int((self.labeled_at == Place.POOL).sum())
 
     @property
     def held_out(self) -> Tensor:
@@ -192,7 +197,7 @@ class Split:
         self._digest.remove(*self._rows(index))
         self.labeled_at[index] = place
         if labels is not None:
-            self._labels[index] = labels
+            self._labels[index] = labels.to(torch.int32)
         self._digest.add(*self._rows(index))
 
     def _rows(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -221,7 +226,7 @@ class Split:
 
     def update_former_digest(self, digest: "hashlib.blake2s") -> None:
         """Add the same to a digest as versions before 2026-11-27 did, which read every image's place and label."""
-        for tensor in (self.labeled_at, self.labels, *self.pseudo_labels):
+        for tensor in (self.labeled_at.long(), self.labels.long(), *self.pseudo_labels):
             digest.update(tensor.numpy().tobytes())
 
     def state_dict(self) -> dict[str, Any]:
@@ -245,7 +250,7 @@ class Split:
                 f"expected the split of {len(self.labeled_at)} images, got one of {len(state['labeled_at'])}: "
                 "the checkpoint belongs to another dataset"
             )
-        self.labeled_at, self._labels = state["labeled_at"].clone(), state["labels"].clone()
+        self.labeled_at, self._labels = (state[name].to(torch.int32, copy=True) for name in ("labeled_at", "labels"))
         self._digest = SplitDigest()
         self._digest.add(*self._rows(torch.arange(len(self.labeled_at))))
         self.pseudo_labels = state["pseudo_index"].clone(), state["pseudo_labels"].clone()

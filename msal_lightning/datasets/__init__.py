@@ -8,4 +8,14 @@ from msal_lightning.datasets.mnist import MNIST, FashionMNIST
 from msal_lightning.datasets.svhn import SVHN
 from msal_lightning.datasets.tiny_imagenet import TinyImageNet
 
-__all__ = ["CIFAR10", "CIFAR100", "MNIST", "SVHN", "Digits", "Embeddings", "FashionMNIST", "ImageFolder", "TinyImageNet"]
+__all__ = [
+    "CIFAR10",
+    "CIFAR100",
+    "MNIST",
+    "SVHN",
+    "Digits",
+    "Embeddings",
+    "FashionMNIST",
+    "ImageFolder",
+    "TinyImageNet",
+]

@@ -109,7 +109,7 @@ class Embeddings(ActiveDataModule):
         if labels.paths is not None:
             kept = range(count) if is_test is None else np.flatnonzero(~is_test).tolist()
             self._paths = [labels.paths[row] for row in kept]
-        self._standardize(learn.image)
+        self._standardize(features, None if is_test is None else np.flatnonzero(~is_test))
         return learn, test
 
     def _is_test(self, labels: FeatureLabels) -> NDArray[np.bool_] | None:
@@ -136,8 +136,9 @@ class Embeddings(ActiveDataModule):
         label = labels.label if rows is None else labels.label[rows]
         return ImageSet(FeatureRows(files, rows), torch.from_numpy(label))
 
-    def _standardize(self, features: FeatureRows) -> None:
+    def _standardize(self, files: list[FeatureFile], rows: NDArray[np.int64] | None) -> None:
         """Set mean and std: those of the recorded run, or of the training split."""
+        features = FeatureRows(files, rows)
         width = features.shape[1]
         if not self.standardize:
             self.mean, self.std = (0.0,) * width, (1.0,) * width
@@ -145,7 +146,8 @@ class Embeddings(ActiveDataModule):
         if self.resolved is None:
             sample = None
             if self.only_sample:  # for a plan
-                sample = torch.linspace(0, features.shape[0] - 1, min(_SAMPLE, features.shape[0])).long().unique()
+                sample = torch.linspace(0, features.shape[0] - 1, min(_SAMPLE, features.shape[0])).long()
+                sample = torch.unique(sample)
             mean, std = find_statistics(features, sample)
             self.resolved = {"mean": mean.tolist(), "std": std.tolist()}
         self.mean, self.std = tuple(self.resolved["mean"]), tuple(self.resolved["std"])
@@ -194,15 +196,15 @@ def _files(folder: Path, key: str) -> list[Path]:
     if not found or len({file.suffix for file in found}) > 1:
         raise DataError(
             f"expected features.npy, or files like features-000.npy, in {key} '{folder}', found "
-            f"{', '.join(file.name for file in found[:3]) or 'none'}: set it to the folder of your features, with files "
-            "of one kind"
+            f"{', '.join(file.name for file in found[:3]) or 'none'}: set it to the folder of your features, with "
+            "files of one kind"
         )
     return found
 
 
 def _open_all(paths: list[Path], like: FeatureFile | None = None) -> list[FeatureFile]:
     files = [open_features(path) for path in paths]
-    like = like or files[0]
+    like = files[0] if like is None else like
     for path, file in zip(paths, files, strict=True):
         if (file.shape[1], file.dtype) != (like.shape[1], like.dtype):
             raise DataError(

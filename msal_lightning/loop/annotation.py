@@ -253,7 +253,7 @@ class AnnotationSession:
                     exchange = request.exchanges[-1]
                 self._take(exchange, trained_from, names, items, labels, skipped)
             done = len(request.exchanges)
-            missing = min(n - len(items), len(data.pool))
+            missing = min(n - len(items), data.num_pool)
             if missing <= 0:
                 break
             selection, predictor = choose(missing)

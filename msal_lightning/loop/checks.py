@@ -38,7 +38,7 @@ def check_test_set(data: ActiveDataModule, initial_size: int, held_out: int) -> 
         )
     if not num_test and not held_out:
         raise ConfigError(
-            "expected a test set, got none: set data.test_root, give data.csv a column split with train and test, "
+            "expected a test set, got none: set data.test_root, give the CSV file a column split with train and test, "
             "or set loop.held_out to the number of labels to test on"
         )
     if not num_test and not 0 < held_out < initial_size:

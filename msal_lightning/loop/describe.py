@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torch
+from torch import Tensor
 
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.batch_size import say_batch_size
+from msal_lightning.data.places import Place
 from msal_lightning.io.wording import counted
 from msal_lightning.loop.label_sources import LabelSource
 from msal_lightning.runs.config import flatten
@@ -19,11 +20,11 @@ _MOST_CLASSES = 12  # up to this number the sizes of all classes are listed
 def title(data: ActiveDataModule, labels: LabelSource, seed: int, config: Mapping[str, Any], num_processes: int) -> str:
     """Return data, query, seed, sizes and all else that affects the result, in a line or two."""
     counts = labels.label_counts
-    train = torch.cat([data.labeled, data.held_out, data.pool])
+    train = (data.labeled_at != Place.LEFT_OUT) & (data.labeled_at != Place.SKIPPED)
     tested = f" ({labels.held_out} held out to test on)" if labels.held_out else ""
     lines = [
         f"{data.name}, {labels.title}, seed {seed}: {counts[0]} to {counted(counts[-1], 'label')}{tested} "
-        f"in {counted(len(counts), 'round')}, {counted(len(train), 'training image')}",
+        f"in {counted(len(counts), 'round')}, {counted(int(train.sum()), 'training image')}",
         _long_tail(data, train),
         *_batches(data, config, num_processes),
         data.describe(),
@@ -31,7 +32,7 @@ def title(data: ActiveDataModule, labels: LabelSource, seed: int, config: Mappin
     return "\n".join(line for line in lines if line)
 
 
-def _long_tail(data: ActiveDataModule, train: torch.Tensor) -> str:
+def _long_tail(data: ActiveDataModule, train: Tensor) -> str:
     sizes = None if data.imbalance is None else data.hidden_labels.count_classes(train, data.num_classes)
     if sizes is None:
         return ""

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.loop.fitting import Fitted
 from msal_lightning.loop.label_sources import InitialSet
@@ -23,7 +21,7 @@ def first_facts(data: ActiveDataModule, initial: InitialSet, images: Mapping[str
         initial: labels that the run starts with.
         images: digest and number of the images; empty for a run of a version that stored none.
     """
-    train = torch.cat([data.labeled, data.pool])
+    train = data.in_pool | (data.labeled_at >= 0)
     return {
         "initial": initial.train,
         "held_out": initial.held_out,

@@ -110,7 +110,7 @@ class Fitted:
         """
         with self.timed("query"):
             needs_pass = look_at_pool or (query.n and query.strategy.needs)
-            if needs_pass and len(self.data.pool):
+            if needs_pass and self.data.num_pool:
                 self.trainer.predict(self.model, datamodule=self.data, return_predictions=False)
             elif query.n and not query.strategy.needs:
                 query.select_without_pass(self.data)

@@ -155,9 +155,9 @@ class DataLabels(LabelSource):
 
     def check(self) -> None:  # noqa: D102
         check_test_set(self.data, self.label_counts[0], self.held_out)
-        if unknown := int((~self.data.hidden_labels.known[self.data.pool]).sum()):
+        if unknown := int((self.data.in_pool & ~self.data.hidden_labels.known).sum()):
             raise AnnotationError(
-                f"expected labels of all images for oracle Simulated, but {unknown} of {len(self.data.pool)} have "
+                f"expected labels of all images for oracle Simulated, but {unknown} of {self.data.num_pool} have "
                 "none: set oracle to Files, so that a person labels them"
             )
 

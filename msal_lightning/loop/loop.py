@@ -141,7 +141,7 @@ class ActiveLoop:
         if (draft := labels.unanswered(round)) is not None:
             return self._commit(labels.resume(draft))
 
-        num_labeled, num_pool = len(data.labeled) + len(data.held_out), len(data.pool)
+        num_labeled, num_pool = len(data.labeled) + len(data.held_out), data.num_pool
         query = Query(self.strategy, labels.to_label(round), options.seed, round, labels.receive, self.ranks)
         keep = KeepEmbeddings(options.keep_embeddings, options.seed)
         with self.fitter.guarded():

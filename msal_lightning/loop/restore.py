@@ -47,7 +47,7 @@ def restore(data: ActiveDataModule, records: list[RoundRecord], seed: int, run: 
         RunError: the records belong to other images.
     """
     data.reset(seed)
-    learn = len(data.pool)
+    learn = data.num_pool
     first = records[0].num_labeled + records[0].num_pool if records else learn
     skipped = records[0].skipped if records else None
     if not first <= learn <= first + (len(skipped.index) if skipped else 0):

@@ -30,7 +30,7 @@ def choose_label_source(
     if options.replay:
         labels = ReplayedLabels(options.replay, data)
     else:
-        counts = label_counts(len(data.pool), options.initial_size, options.query_size, options.query_budget)
+        counts = label_counts(data.num_pool, options.initial_size, options.query_size, options.query_budget)
         if oracle.needs_annotator:
             labels = AnnotatorLabels(data, counts, options.held_out, oracle, strategy, run, fitter, model_check)
         else:

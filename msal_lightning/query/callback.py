@@ -123,7 +123,7 @@ class Query(Callback):
         if self.n:
             self.prepare(pl_module)
         data = _data(trainer)
-        num_rows = len(data.scored) + len(data.labeled) * data.context.predict_labeled
+        num_rows = data.num_scored + len(data.labeled) * data.context.predict_labeled
         # other processes can be sent only what is on the host
         self._blocks = OutputBlocks(self.strategy.on_device if trainer.world_size == 1 else frozenset(), num_rows)
 
@@ -163,7 +163,7 @@ class Query(Callback):
         if draw := getattr(pl_module, "draw_dropout_masks", None):
             draw([])
         with torch.inference_mode(False), torch.enable_grad():  # a selection outlives the pass, so no inference tensors
-            self._end(data, self._ranks or Ranks.of(trainer), len(data.scored))
+            self._end(data, self._ranks or Ranks.of(trainer), data.num_scored)
 
     # ---------------------------------------------------------------- scoring and selecting
 

@@ -63,7 +63,7 @@ def test_any_sequence_of_moves_is_what_a_dictionary_remembers(moves):
 
 def test_the_codes_are_those_of_older_checkpoints_and_ledgers():
     assert {place.name: int(place) for place in Place} == {"POOL": -1, "LEFT_OUT": -2, "SKIPPED": -3, "HELD_OUT": -4}
-    assert new().labeled_at.dtype == torch.int64
+    assert new().labeled_at.dtype == torch.int32
 
 
 def test_a_label_that_was_given_out_and_not_bought_is_noticed():
