@@ -18,11 +18,12 @@ from msal_lightning.data.device_cache import DeviceCache
 from msal_lightning.data.epoch_batches import EpochBatches, LastBatch
 from msal_lightning.data.eval_batch_size import EvalBatchSize, check_eval_batch_size, images_per_step
 from msal_lightning.data.labels import UNKNOWN, HiddenLabels
-from msal_lightning.data.loading import Batch, ImageSet, ImageStore, IndexedImages, end_if_orphaned, shard
+from msal_lightning.data.loading import Batch, ImageSet, ImageStore, IndexedImages, shard
 from msal_lightning.data.places import Place
 from msal_lightning.data.resident_batches import ResidentBatches
 from msal_lightning.data.round_context import RoundContext
 from msal_lightning.data.split import Split
+from msal_lightning.data.workers import start_worker
 from msal_lightning.errors import DataError
 from msal_lightning.seeding import derive_seed, retry_key, stream
 from msal_lightning.training.whole_epochs import EpochIndices, Unread, WholeEpochs
@@ -509,7 +510,7 @@ class ActiveDataModule(LightningDataModule, ABC):
             sampler=order,
             generator=torch.Generator(),
             num_workers=self.num_workers,
-            worker_init_fn=end_if_orphaned,
+            worker_init_fn=start_worker,
             persistent_workers=self.num_workers > 0,
         )
 

@@ -1,7 +1,5 @@
 """Views of the images for loaders."""
 
-import multiprocessing
-import os
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -89,13 +87,3 @@ def displayable(image: Tensor) -> NDArray[np.uint8]:
 def shard(index: Tensor, rank: int, ranks: int) -> Tensor:
     """The part of some indices that one of several processes looks at; each index is in one part only."""
     return index[rank::ranks]
-
-
-def end_if_orphaned(worker: int) -> None:
-    """End a process that reads images if the process that forked it has been killed in the meantime.
-
-    A worker of torch 2.14 remembers its parent after this call only: if the parent is gone by then, it never ends.
-    """
-    parent = multiprocessing.parent_process()
-    if parent is not None and multiprocessing.get_start_method() == "fork" and os.getppid() != parent.pid:
-        os._exit(1)

@@ -1,8 +1,11 @@
-"""A process that reads images ends with the command that started it, however early that one is killed."""
+"""A process that reads images ends with the command that started it, and prints nothing about that."""
 
 import time
 
 import psutil
+import pytest
+
+from msal_lightning.data.workers import print_unless_lost
 
 SCRIPT = """
 import os, signal, time
@@ -58,3 +61,14 @@ def test_a_worker_whose_parent_was_killed_at_its_start(commands, tmp_path):
     while not ended(worker):
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(), EOFError(), BrokenPipeError()])
+def test_a_connection_that_broke_at_the_end_is_not_worth_a_traceback(error, capsys):
+    print_unless_lost(type(error), error, None)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_other_errors_of_a_worker_are_printed(capsys):
+    print_unless_lost(ValueError, ValueError("five"), None)
+    assert "ValueError: five" in capsys.readouterr().err
