@@ -40,7 +40,7 @@ class Plan:
         scored: images in each round's pool pass, pool and labeled set together.
         tested: images in each round's test.
         parameters: number of parameters of the model.
-        image_bytes: memory of the training and test images, in bytes.
+        image_bytes: size of the training and test images, in bytes.
         step_bytes: memory of an optimizer step in float32 at least, in bytes, see :func:`step_bytes`.
         models_kept: number of models kept after the run, by loop.keep_checkpoints.
         warnings: one sentence for each setting that the user may not have intended.
@@ -113,7 +113,7 @@ def make_plan(loop: ActiveLoop, max_epochs: int | None, max_steps: int = -1) -> 
         scored=scored,
         tested=len(data.test.label) or held_out,
         parameters=sum(p.numel() for p in model.parameters()),
-        image_bytes=sum(n * channels * height * width for n, channels, height, width in shapes),
+        image_bytes=data.images.dtype.itemsize * sum(math.prod(shape) for shape in shapes),
         step_bytes=step_bytes(model, shapes[0][1:], data.batch_size),
         models_kept={"none": 0, "last": 1, "all": len(counts)}[options.keep_checkpoints],
         warnings=list(_warnings(loop)),

@@ -121,6 +121,11 @@ class FeatureRows:
         self.shape = (count, files[0].shape[1], 1, 1)
         self.dtype = torch.float16 if files[0].dtype == TYPES[0] else torch.float32
 
+    def numbers(self, index: Tensor) -> list[int]:
+        """The rows of the files, counted from 0 over all of them, at (n,) int64 indices."""
+        rows: list[int] = (index.numpy() if self._rows is None else self._rows[index.numpy()]).tolist()
+        return rows
+
     def __getitem__(self, index: Tensor) -> Tensor:
         """The features at (B,) int64 indices: (B, D, 1, 1)."""
         rows = index.numpy() if self._rows is None else self._rows[index.numpy()]

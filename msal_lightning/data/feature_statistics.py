@@ -31,7 +31,7 @@ def find_statistics(features: FeatureRows, index: Tensor | None = None) -> tuple
         block = features[part].flatten(1).float() - shift
         added = block.sum(dim=0, dtype=torch.float64)
         if not added.isfinite().all():
-            _refuse(part[~block.isfinite().all(dim=1)])
+            _refuse(features.numbers(part[~block.isfinite().all(dim=1)]))
         total += added
         squares += block.square_().sum(dim=0, dtype=torch.float64)
     mean = total / count
@@ -40,6 +40,8 @@ def find_statistics(features: FeatureRows, index: Tensor | None = None) -> tuple
     return (mean + shift).float(), std.masked_fill(constant, 1.0).float()
 
 
-def _refuse(rows: Tensor) -> None:
-    named = ", ".join(map(str, rows[:5].tolist())) + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
-    raise DataError(f"expected finite features, got NaN or infinity in row {named} of the training split: remove them")
+def _refuse(rows: list[int]) -> None:
+    named = ", ".join(map(str, rows[:5])) + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
+    raise DataError(
+        f"expected finite features, got NaN or infinity in row {named} (counted from 0 over all files): remove them"
+    )

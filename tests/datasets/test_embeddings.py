@@ -6,15 +6,19 @@ import re
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.preprocessing import StandardScaler
 
+from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
 from msal_lightning.cli.main import main
 from msal_lightning.data.feature_statistics import find_statistics
 from msal_lightning.datasets import Embeddings
 from msal_lightning.errors import DataError
+from msal_lightning.models.backbones import MLP
 from msal_lightning.runs.records import read_records
+from msal_lightning.strategies import BADGE, MSALD, KCenter, Margin
 
 DIGITS = load_digits()
 X, Y = DIGITS.data.astype(np.float16), DIGITS.target
@@ -226,13 +230,40 @@ def test_bad_input_is_one_sentence(folder, case):
 
 def test_rows_that_are_not_finite_are_named(folder):
     changed = X[:1000].copy()
-    changed[[17, 40], 3] = np.nan, np.inf
+    changed[[17, 41], 3] = np.nan, np.inf
     np.save(folder / "features-000.npy", changed)
-    with pytest.raises(DataError, match=r"NaN or infinity in row \d+, \d+ of the training split"):
-        ready(folder, test_seed=3)
+    splits = [f"{y},{'train' if k % 2 else 'test'}\n" for k, y in enumerate(Y)]
+    (folder / "labels.csv").write_text("label,split\n" + "".join(splits))
+    with pytest.raises(DataError, match=r"NaN or infinity in row 17, 41 \(counted from 0 over all files\)"):
+        ready(folder)
 
 
 def test_features_without_labels_ask_for_an_annotator(folder, tmp_path, capsys):
     (folder / "labels.npy").unlink()
     assert main(["fit", *FIT, "--data.root", str(folder), "--run_dir", str(tmp_path / "run")]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+class InMemory(Embeddings):
+    """The same rows as one tensor, as images are."""
+
+    def setup(self, stage=None):
+        super().setup(stage)
+        if not isinstance(self.images, torch.Tensor):
+            self.images = self.images[torch.arange(self.images.shape[0])].clone()
+
+
+@pytest.mark.parametrize("strategy", [MSALD, Margin, BADGE, KCenter])
+def test_picks_are_those_of_rows_in_memory(folder, tmp_path, strategy):
+    def picks(kind):
+        loop = ActiveLoop(
+            lambda: MSALClassifier(10, 64, MLP),
+            lambda **settings: Trainer(max_steps=20, max_epochs=-1, accelerator="cpu", devices=1, **settings),
+            kind(str(folder), eval_batch_size=100),
+            strategy(),
+            RunDirectory(tmp_path / kind.__name__),
+            LoopOptions(100, 50, 50),
+        )
+        return [(record.queried.index, record.metrics) for record in loop.run()]
+
+    assert picks(Embeddings) == picks(InMemory)
