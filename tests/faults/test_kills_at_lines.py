@@ -41,7 +41,7 @@ KILLS = {
     "between part and replace of a record": ["replace 000.json"],
     "after the record": ["replaced 001.json"],
     "between curve and ledger": ["append to ledger.csv"],
-    "between them in the last round": ["append to ledger.csv#2"],
+    "between them in the last round": ["append to ledger.csv#1"],
     "before the first checkpoint is dropped": ["drop a checkpoint"],
     "before the last checkpoints are dropped": ["drop checkpoints#3"],
     "before a round is logged": ["after the record#2"],
