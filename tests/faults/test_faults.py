@@ -181,7 +181,7 @@ def test_changed_dataset(serve, whole, broken, differences, table):
     module += (
         "        learn, test = super().load()\n        return Images(learn.image[:{n}], learn.label[:{n}]), test\n"
     )
-    command = [*COMMAND, "--data", "mine.Digits", "--data.batch_size", "32"]
+    command = [*COMMAND, "--data", "mine.Digits", "--data.batch_size", "40"]
     (broken / "mine.py").write_text(module.format(n=1297))
     shutil.rmtree(broken / "run")
     serve(command, broken, {"phase": "after commit", "event": 1, "note": str(broken / "note")})

@@ -131,9 +131,10 @@ def test_a_run_from_before_there_were_marks_is_read(before, tmp_path, capsys, mo
 
 
 def test_a_run_from_before_there_were_marks_goes_on_and_is_marked(before, tmp_path):
+    then = [*TINY, "--data.batch_size", "32", "--model.optimizer.lr", "0.001"]  # the configuration of those days
     whole = ["--run_dir", str(tmp_path / "whole"), "--data.last_batch", "keep"]  # the only way in those days
-    assert main(["fit", *TINY, *whole]) == 0
-    assert main(["fit", *TINY, "--run_dir", str(before)]) == 0
+    assert main(["fit", *then, *whole]) == 0
+    assert main(["fit", *then, "--run_dir", str(before)]) == 0
     assert read_mark(before)["kind"] == "run"
     assert (before / "ledger.csv").read_bytes() == (tmp_path / "whole" / "ledger.csv").read_bytes()
     last = [json.loads((run / "rounds" / "002.json").read_text()) for run in (before, tmp_path / "whole")]
