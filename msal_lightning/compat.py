@@ -49,6 +49,17 @@ def starts_processes_anew(trainer: "Trainer") -> bool:
     return isinstance(trainer.strategy.launcher, _MultiProcessingLauncher)
 
 
+def waits_for_all_gradients(trainer: "Trainer") -> bool:
+    """Return whether DistributedDataParallel waits for the gradient of each parameter that needs one.
+
+    Only a private attribute of Lightning's strategy has the option that turns this off.
+    """
+    from lightning.pytorch.strategies import DDPStrategy
+
+    strategy = trainer.strategy
+    return isinstance(strategy, DDPStrategy) and not strategy._ddp_kwargs.get("find_unused_parameters")
+
+
 def resume_between_epochs(trainer: "Trainer") -> None:
     """Make a resumed fit with max_steps start its next epoch.
 

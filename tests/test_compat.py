@@ -34,6 +34,12 @@ def test_launchers(strategy, anew):
     assert compat.starts_processes_anew(trainer) == anew
 
 
+@pytest.mark.parametrize(("strategy", "waits"), [("ddp", True), ("ddp_find_unused_parameters_true", False)])
+def test_strategies_that_wait_for_all_gradients(strategy, waits):
+    assert compat.waits_for_all_gradients(Trainer(accelerator="cpu", devices=2, strategy=strategy, **QUIET)) == waits
+    assert not compat.waits_for_all_gradients(Trainer(accelerator="cpu", devices=1, **QUIET))
+
+
 def test_fits_with_max_steps_resume_between_epochs():
     trainer = Trainer(accelerator="cpu", max_steps=3, **QUIET)
     assert trainer.fit_loop._iteration_based_training()

@@ -108,7 +108,8 @@ def _use_device(loop: ActiveLoop) -> None:
         _use_threads(loop, step_flop(model, image, loop.data.batch_size))
     elif device.type == "cuda":
         take_share(device)
-        batch_size = next(iter(loop.data.epoch_batches(loop.data.pool, ranks=trainer.world_size))).numel()
+        labeled = loop.data.pool[: loop.labels.label_counts[-1]]  # as many as in the last round
+        batch_size = next(iter(loop.data.epoch_batches(labeled, ranks=trainer.world_size))).numel()
         value_bytes = 4 if trainer.precision == "32-true" else 2
         check_memory(step_bytes(model, image, batch_size, value_bytes), free_bytes(device), batch_size)
 

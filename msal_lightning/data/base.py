@@ -19,7 +19,6 @@ from msal_lightning.data.epoch_batches import EpochBatches, LastBatch
 from msal_lightning.data.eval_batch_size import EvalBatchSize, check_eval_batch_size, images_per_step
 from msal_lightning.data.labels import UNKNOWN, HiddenLabels
 from msal_lightning.data.loading import Batch, ImageSet, ImageStore, IndexedImages, shard
-from msal_lightning.data.places import Place
 from msal_lightning.data.resident_batches import ResidentBatches
 from msal_lightning.data.round_context import RoundContext
 from msal_lightning.data.split import Split
@@ -161,9 +160,10 @@ class ActiveDataModule(LightningDataModule, ABC):
             fits = len(shape) == 4 and shape[1] == self.in_channels and shape[0] == len(images.label)
             fits = fits and (may_be_empty or shape[0] > 0)
             if images.image.dtype not in self.dtypes or not fits:
+                types = " or ".join(str(kind).removeprefix("torch.") for kind in self.dtypes)
                 raise DataError(
-                    f"expected {self.name}.load() to give uint8 images (N, {self.in_channels}, H, W) and N labels, got "
-                    f"{images.image.dtype} {shape} and {len(images.label)}: correct it, or mean and std"
+                    f"expected {self.name}.load() to give {types} images (N, {self.in_channels}, H, W) and N labels, "
+                    f"got {images.image.dtype} {shape} and {len(images.label)}: correct it, or mean and std"
                 )
             if not len(images.label):
                 continue
@@ -224,12 +224,12 @@ class ActiveDataModule(LightningDataModule, ABC):
     @property
     def in_pool(self) -> Tensor:
         """Whether each image is in the pool, (N,) bool."""
-        return self.labeled_at == Place.POOL
+        return self.split.in_pool
 
     @property
     def num_pool(self) -> int:
         """Number of images in the pool."""
-        return self.split.num_pool
+        return int(self.in_pool.sum())
 
     @property
     def held_out(self) -> Tensor:
@@ -244,12 +244,10 @@ class ActiveDataModule(LightningDataModule, ABC):
     @property
     def scored(self) -> Tensor:
         """Indices of the pool that a pool pass goes over, ascending: all, or this round's random ``pool_limit``."""
-        pool = self.pool
-        if self.context.pool_limit is None or len(pool) <= self.context.pool_limit:
+        pool, number = self.pool, self.num_scored
+        if number == len(pool):
             return pool
-        drawn = torch.randperm(len(pool), generator=stream(self.seed, "query", self.round, 1))[
-            : self.context.pool_limit
-        ]
+        drawn = torch.randperm(len(pool), generator=stream(self.seed, "query", self.round, 1))[:number]
         return pool[drawn.sort().values]
 
     @property

@@ -1,12 +1,12 @@
 """The labels beside features: an array, or a CSV file with names."""
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from msal_lightning.data.label_table import class_order, read_table, refuse_lines
 from msal_lightning.data.labels import UNKNOWN
 from msal_lightning.errors import DataError
 
@@ -74,33 +74,17 @@ def _from_array(file: Path, classes: list[str] | None) -> FeatureLabels:
 
 
 def _from_csv(file: Path, classes: list[str] | None) -> FeatureLabels:
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines, strict=True)
-            rows = list(reader)
-            columns = reader.fieldnames or []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot read '{file}' ({error}): write a CSV file with the column label") from None
-    if "label" not in columns:
-        raise DataError(f"expected the column label in '{file}', got {', '.join(columns) or 'none'}: add it")
-    named = [row["label"] or "" for row in rows]
-    names = tuple(classes) if classes else _sorted({*named} - {""})
+    where = f"'{file}'"
+    columns, lines = read_table(file, ("label",), where)
+    refuse_lines([why for line in lines if (why := line.damage or line.wrong_split)], where)
+    named = [line.fields["label"] for line in lines]
+    names = tuple(classes) if classes else class_order({*named} - {""})
     number = {"": UNKNOWN} | {name: c for c, name in enumerate(names)}
     if unknown := [name for name in named if name not in number]:
         raise DataError(
-            f"expected the labels in '{file}' to be among data.classes, got '{unknown[0]}': add it, or correct the "
-            "label"
+            f"expected the labels in {where} to be among data.classes, got '{unknown[0]}': add it, or correct the label"
         )
-    is_test = None
-    if "split" in columns:
-        splits = [row["split"] or "train" for row in rows]
-        if wrong := sorted({*splits} - {"train", "test"}):
-            raise DataError(f"expected train or test in the column split of '{file}', got '{wrong[0]}': correct it")
-        is_test = np.array([split == "test" for split in splits])
-    paths = [row["path"] or "" for row in rows] if "path" in columns else None
-    return FeatureLabels(np.array([number[name] for name in named], dtype=np.int64), names, paths, is_test)
-
-
-def _sorted(names: set[str]) -> tuple[str, ...]:
-    ordered = sorted(names)
-    return tuple(sorted(ordered, key=int)) if all(name.isdecimal() for name in ordered) else tuple(ordered)
+    label = np.array([number[name] for name in named], dtype=np.int64)
+    paths = [line.fields["path"] for line in lines] if "path" in columns else None
+    is_test = np.array([line.fields["split"] == "test" for line in lines]) if "split" in columns else None
+    return FeatureLabels(label, names, paths, is_test)

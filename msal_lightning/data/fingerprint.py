@@ -189,6 +189,7 @@ def _look(data: ActiveDataModule, part: str, closely: bool) -> Iterator[Print]:
     is_train = part == "train"
     if (files := data.row_files(part)) is not None:
         label = data.hidden_labels.mark_of_all() if is_train else mark_of_all(data.test.label)
+        files = files or [("", "")]  # a part of the other one's files, with labels of its own
         yield from _look_at_files(part, files, itertools.repeat(label), data.verify == "content", closely)
         return
     labels = data.hidden_labels.marks() if is_train else label_marks(data.test.label)

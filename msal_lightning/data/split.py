@@ -54,9 +54,9 @@ class Split:
         return self._at(Place.POOL)
 
     @property
-    def num_pool(self) -> int:
-        """Number of images in the pool."""
-        return int((self.labeled_at == Place.POOL).sum())
+    def in_pool(self) -> Tensor:
+        """Whether each image is in the pool, (N,) bool."""
+        return self.labeled_at == Place.POOL
 
     @property
     def held_out(self) -> Tensor:

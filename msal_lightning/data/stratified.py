@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 from msal_lightning.errors import DataError
 
 
-def hold_out(labels: NDArray[np.int64], names: tuple[str, ...], fraction: float, seed: int) -> NDArray[np.bool_]:
+def hold_out(
+    labels: NDArray[np.int64], names: tuple[str, ...], fraction: float, seed: int, what: str = "rows"
+) -> NDArray[np.bool_]:
     """Draw a share of each class.
 
     Args:
@@ -15,6 +17,7 @@ def hold_out(labels: NDArray[np.int64], names: tuple[str, ...], fraction: float,
         names: C names.
         fraction: share to draw, at least one row and at most all but one.
         seed: decides the draw.
+        what: what the rows are, for messages.
 
     Returns:
         (N,) bool, the rows drawn.
@@ -30,8 +33,8 @@ def hold_out(labels: NDArray[np.int64], names: tuple[str, ...], fraction: float,
         count = int(last - first)
         if count == 1:
             raise DataError(
-                f"expected at least two rows per class to hold out data.test_fraction, got one of '{name}': add rows, "
-                "or give a test part"
+                f"expected at least two {what} per class to hold out data.test_fraction, got one of '{name}': add "
+                f"{what}, or give a data.test_root"
             )
         wanted = min(max(1, round(fraction * count)), count - 1)
         drawn[order[first:last][torch.randperm(count, generator=generator)[: max(0, wanted)].numpy()]] = True

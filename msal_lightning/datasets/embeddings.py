@@ -178,7 +178,16 @@ class Embeddings(ActiveDataModule):
 
     def locations(self, index: Tensor) -> list[Path] | None:  # noqa: D102
         paths = self.paths(index)
-        return None if paths is None else [(Path(self.image_root) / path).absolute() for path in paths]
+        if paths is None:
+            return None
+        root = Path(self.image_root).absolute()
+        for path in paths:
+            if not (root / path).resolve().is_relative_to(root.resolve()):
+                raise DataError(
+                    f"expected the paths in labels.csv to stay below data.image_root '{root}', got '{path}': correct "
+                    "it, or set data.image_root to a folder that has all images"
+                )
+        return [root / path for path in paths]
 
 
 def as_grey(features: Tensor) -> Tensor:

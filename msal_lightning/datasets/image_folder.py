@@ -1,11 +1,8 @@
 """Your own images."""
 
-import csv
-import io
 import math
 import os
 import time
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,10 +16,12 @@ from msal_lightning.data.decoding import ANY, Decoding, Fit, Range
 from msal_lightning.data.epoch_batches import LastBatch
 from msal_lightning.data.eval_batch_size import EvalBatchSize
 from msal_lightning.data.image_files import ImageFiles, Repeated, free_memory, name_some
+from msal_lightning.data.label_table import class_order, read_table, refuse_lines
 from msal_lightning.data.labels import UNKNOWN
 from msal_lightning.data.listing import Identity, identity, list_images, say_left_out
 from msal_lightning.data.loading import ImageSet
 from msal_lightning.data.places import REASONS
+from msal_lightning.data.stratified import hold_out
 from msal_lightning.data.value_range import (
     FORMER_RANGES,
     SAMPLE,
@@ -35,14 +34,10 @@ from msal_lightning.data.value_range import (
     share_outside,
 )
 from msal_lightning.errors import DataError
-from msal_lightning.io.csv_cells import unguard
-from msal_lightning.io.regular_file import LARGEST_TABLE, TooLargeError, read_regular
 from msal_lightning.io.terminal import say
-from msal_lightning.io.wording import counted
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _GREY = ((0.5,), (0.25,))
-_MORE = "more fields than columns"
 
 
 class ImageFolder(ActiveDataModule):
@@ -310,7 +305,7 @@ class ImageFolder(ActiveDataModule):
     def _named_classes(self, items: list["_Item"]) -> tuple[str, ...]:
         named = {item.label for item in items if item.label is not None}
         if self.classes is None:
-            return _sorted_classes(named)
+            return class_order(named)
         if unknown := sorted(named - {*self.classes}):
             raise DataError(
                 f"expected the labels in data.csv and data.test_root to be among data.classes, got "
@@ -319,22 +314,9 @@ class ImageFolder(ActiveDataModule):
         return tuple(self.classes)
 
     def _hold_out(self, items: list["_Item"]) -> tuple[list["_Item"], list["_Item"]]:
-        generator = torch.Generator().manual_seed(self.test_seed)
-        is_test = [False] * len(items)
-        rows_of = defaultdict[str | None, list[int]](list)
-        for row, item in enumerate(items):
-            rows_of[item.label].append(row)
-        for name in self.class_names:
-            rows = rows_of[name]
-            if len(rows) < 2:
-                raise DataError(
-                    f"expected at least two images per class to hold out data.test_fraction, got one of '{name}': add "
-                    "images, or give a data.test_root"
-                )
-            wanted = min(max(1, round(self.test_fraction * len(rows))), len(rows) - 1)
-            for row in torch.randperm(len(rows), generator=generator)[:wanted].tolist():
-                is_test[rows[row]] = True
-        pairs = list(zip(items, is_test, strict=True))
+        labels = self._labels_of(items).numpy()
+        is_test = hold_out(labels, self.class_names, self.test_fraction, self.test_seed, "images")
+        pairs = list(zip(items, is_test.tolist(), strict=True))
         return [item for item, held in pairs if not held], [item for item, held in pairs if held]
 
     def _apart(self, learn: list["_Item"], test: list["_Item"]) -> list["_Item"]:
@@ -474,64 +456,36 @@ def _without_labels(root: Path, csv: str | None, test_root: str | None, former: 
     return items
 
 
-def _field(row: dict[str, str], key: str) -> str:
-    text = row[key] or ""
-    return (unguard(text) if key == "label" else text).strip()
-
-
 def _from_csv(file: Path, root: Path, blank: bool = False, allow_outside: bool = True) -> list[_Item]:
-    top = root.resolve()
-    try:
-        text = read_regular(file, LARGEST_TABLE).decode("utf-8-sig")
-        # strict: an open quote would swallow lines
-        reader = csv.DictReader(io.StringIO(text, newline=""), restkey=_MORE, strict=True)
-        columns = [(name or "").strip() for name in reader.fieldnames or []]
-        reader.fieldnames = columns
-        if not {"path", "label"} <= set(columns):
-            raise DataError(
-                f"expected the columns path and label in data.csv '{file}', got {', '.join(columns) or 'none'}: "
-                "write them into the first line"
-            )
-        rows = [(reader.line_num, {key: _field(row, key) for key in columns}, _MORE in row) for row in reader]
-    except (OSError, TooLargeError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot read data.csv '{file}' ({error}): set it to a CSV file with path and label") from None
+    where, top = f"data.csv '{file}'", root.resolve()
+    _, lines = read_table(file, ("path", "label"), where)
     items, wrong, seen = [], [], dict[Identity, int]()
-    for line, row, has_more in rows:
+    for line in lines:
+        number, row, _ = line
         path = root / row["path"]
-        if has_more:
-            wrong.append(f"line {line}: it has more fields than the first line: put quotes around commas")
-        elif "\0" in row["path"] + row["label"]:
-            wrong.append(f"line {line}: path or label has NUL bytes")
+        if line.damage:
+            wrong.append(line.damage)
         elif not row["path"] or not (row["label"] or (blank and row.get("split") != "test")):
-            wrong.append(f"line {line}: path or label is blank")
-        elif row.get("split", "") not in ("", "train", "test"):
-            wrong.append(f"line {line}: split '{row['split']}' is neither train nor test")
+            wrong.append(f"line {number}: path or label is blank")
+        elif line.wrong_split:
+            wrong.append(line.wrong_split)
         elif not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where a name is too long
-            wrong.append(f"line {line}: there is no file '{path}'")
+            wrong.append(f"line {number}: there is no file '{path}'")
         elif not allow_outside and not path.resolve().is_relative_to(top):
-            wrong.append(f"line {line}: '{row['path']}' leads out of data.root, and data.allow_outside is false")
+            wrong.append(f"line {number}: '{row['path']}' leads out of data.root, and data.allow_outside is false")
         elif (same := identity(path)) in seen:
-            wrong.append(f"line {line}: '{row['path']}' is already in line {seen[same]}")
+            wrong.append(f"line {number}: '{row['path']}' is already in line {seen[same]}")
         else:
-            seen[same] = line
+            seen[same] = number
             items.append(_Item(path, row["label"] or None, row.get("split") == "test"))
-    if wrong:
-        shown = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
-        raise DataError(f"found {counted(len(wrong), 'line')} of data.csv '{file}' wrong ({shown}): correct them")
+    refuse_lines(wrong, where)
     return items
 
 
 def _class_names(items: list[_Item], where: str) -> tuple[str, ...]:
-    names = _sorted_classes({item.label for item in items if item.label is not None})
+    names = class_order({item.label for item in items if item.label is not None})
     if len(names) < 2:
         raise DataError(
             f"expected at least two classes to train on in {where}, got {len(names)}: a classifier needs two"
         )
     return names
-
-
-def _sorted_classes(names: set[str]) -> tuple[str, ...]:
-    ordered = sorted(names)
-    if all(name.isdecimal() for name in ordered):
-        ordered.sort(key=int)  # 2 before 10
-    return tuple(ordered)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import torch
 from lightning.pytorch import Trainer
+from torch import Tensor
 
 from msal_lightning.data.augmentation import DrawnAugmentation
 from msal_lightning.data.base import ActiveDataModule
@@ -29,6 +30,8 @@ def why_no_graphs(trainer: Trainer, model: MSALClassifier, data: ActiveDataModul
 def _reasons(trainer: Trainer, model: MSALClassifier, data: ActiveDataModule, compiled: bool) -> Iterator[str]:
     if trainer.strategy.root_device.type != "cuda":
         yield NO_GPU
+    if not isinstance(data.images, Tensor):
+        yield "images or features are read from files"
     if compiled:
         yield "loop.compile is set"
     for hook in _IN_STEPS:

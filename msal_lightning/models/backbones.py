@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from msal_lightning.errors import ConfigError
 from msal_lightning.io.suggestions import did_you_mean
-from msal_lightning.models.weights_file import fewer_colours, first_convolution, load_weights, read_weights
+from msal_lightning.models.weights_file import BACKBONE, fewer_colours, first_convolution, load_weights, read_weights
 
 Stem = Literal["conv7", "conv3", "conv3_nopool"]
-_KEY = "model.backbone.init_args"
 
 
 class Backbone(nn.Module, ABC):
@@ -49,7 +48,7 @@ class ResNet18(Backbone):
     def __init__(self, in_channels: int, stem: Stem = "conv7") -> None:
         super().__init__()
         if stem not in get_args(Stem):
-            raise ValueError(f"expected {_KEY}.stem to be one of {', '.join(get_args(Stem))}, got '{stem}'")
+            raise ValueError(f"expected {BACKBONE}.stem to be one of {', '.join(get_args(Stem))}, got '{stem}'")
         net = torchvision.models.resnet18(weights=None)
         net.conv1 = (
             nn.Conv2d(in_channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
@@ -83,7 +82,7 @@ class SmallCNN(Backbone):
     def __init__(self, in_channels: int, width: int = 32) -> None:
         super().__init__()
         if width < 1:
-            raise ValueError(f"expected {_KEY}.width to be at least 1, got {width}: 32 is the default")
+            raise ValueError(f"expected {BACKBONE}.width to be at least 1, got {width}: 32 is the default")
         self.out_features = 4 * width
         self.net = nn.Sequential(
             *_block(in_channels, width),
@@ -114,7 +113,9 @@ class MLP(Backbone):
     def __init__(self, in_channels: int, hidden: Sequence[int] = ()) -> None:
         super().__init__()
         if any(width < 1 for width in hidden):
-            raise ValueError(f"expected {_KEY}.hidden to be at least 1 value a layer, got {[*hidden]}: 256 is usual")
+            raise ValueError(
+                f"expected {BACKBONE}.hidden to be at least 1 value a layer, got {[*hidden]}: 256 is usual"
+            )
         widths = [in_channels, *hidden]
         self.out_features = widths[-1]
         layers = [(nn.Linear(width, wider), nn.ReLU()) for width, wider in itertools.pairwise(widths)]
@@ -167,7 +168,9 @@ def _network(architecture: str) -> nn.Module:
     known = torchvision.models.list_models(module=torchvision.models)
     if architecture not in known:
         near = did_you_mean(architecture, known) or f": {', '.join(known[:3])} are some of them"
-        raise ConfigError(f"expected {_KEY}.architecture to be a classifier of torchvision, got '{architecture}'{near}")
+        raise ConfigError(
+            f"expected {BACKBONE}.architecture to be a classifier of torchvision, got '{architecture}'{near}"
+        )
     net: nn.Module = torchvision.models.get_model(architecture, weights=None)
     if hasattr(net, "aux_logits"):
         net.aux_logits = False  # type: ignore[assignment] # GoogLeNet and Inception would return a tuple while training
@@ -199,7 +202,7 @@ def _last_linear(net: nn.Module, architecture: str) -> str:
     ]
     if not linears:
         raise ConfigError(
-            f"{_KEY}.architecture '{architecture}' does not end in a linear layer, so it has no embedding: "
+            f"{BACKBONE}.architecture '{architecture}' does not end in a linear layer, so it has no embedding: "
             "choose another one, resnet50 for example"
         )
     return linears[-1]

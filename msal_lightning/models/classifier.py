@@ -35,8 +35,8 @@ class MSALClassifier(LightningModule):
     Args:
         num_classes: C, from the data.
         in_channels: colour channels of the images, from the data.
-        backbone: network below the head: ResNet18, SmallCNN, TorchvisionBackbone, TimmBackbone, EfficientNetLite0, or
-            your own class.
+        backbone: network below the head: ResNet18, SmallCNN, MLP, TorchvisionBackbone, TimmBackbone,
+            EfficientNetLite0, or your own class.
         head: prototype: Linear(D, C-1) below fixed, maximally separated prototypes (Eq. 1); linear: Linear(D, C).
         radius: length of the prototypes, the paper's rho; the linear head ignores it.
         dropout: probability of dropping a value of the embedding during training. Use the same value above 0 for all

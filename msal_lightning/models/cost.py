@@ -4,6 +4,7 @@ import copy
 from collections.abc import Sequence
 
 import torch
+from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -32,13 +33,14 @@ def step_bytes(model: MSALClassifier, image: Sequence[int], batch_size: int, val
     The state of the optimizer, and what kernels need for themselves, come on top.
 
     Args:
-        model: a model on the CPU; nothing in it changes.
+        model: a model on the CPU; nothing in it changes, nor the global random state.
         image: (C, H, W) of an image.
         batch_size: images of a step, on one device.
         value_bytes: bytes of a value that is kept for the backward pass: 4, or 2 in half precision.
     """
     model = copy.deepcopy(model).train()
-    parameters = sum(p.nbytes for p in model.parameters())
+    weights = sum(p.nbytes for p in model.parameters())
+    gradients = sum(p.nbytes for p in model.parameters() if p.requires_grad)
     own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
     kept: dict[int, Tensor] = {}  # by address; held, so that no address is used twice
 
@@ -48,7 +50,7 @@ def step_bytes(model: MSALClassifier, image: Sequence[int], batch_size: int, val
         return tensor
 
     images = 2  # BatchNorm does not train on one
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with isolate_rng(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         model(torch.zeros(images, *image)).sum()
     values = sum(tensor.untyped_storage().nbytes() / 4 for tensor in kept.values())
-    return 2 * parameters + values / images * batch_size * value_bytes
+    return weights + gradients + values / images * batch_size * value_bytes

@@ -6,11 +6,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from lightning.pytorch import Callback
 from torch import Generator, Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from msal_lightning.errors import ConfigError
 from msal_lightning.models.classifier import MSALClassifier
+from msal_lightning.models.freeze import FreezeBackbone
 from msal_lightning.training.callback_rules import check_monitor
 
 _MOST_EPOCHS = 10_000  # that a schedule is tried for
@@ -35,6 +37,11 @@ def try_model(model: MSALClassifier, image: Sequence[int], max_epochs: int | Non
             f"expected model.freeze to be less than trainer.max_epochs ({max_epochs}), so that the backbone is trained "
             f"at last, got {model.frozen_epochs}: set it to all to train only the head"
         )
+    if model.frozen_epochs and not any(isinstance(own, FreezeBackbone) for own in _callbacks(model)):
+        raise ConfigError(
+            f"expected {type(model).__name__}.configure_callbacks() to give FreezeBackbone because of model.freeze, "
+            "got none: add your callbacks to super().configure_callbacks(), or set model.freeze to none"
+        )
     images = torch.rand(2, *image, generator=Generator().manual_seed(0)) - 0.5  # two: BatchNorm fails on one
     _check_embeddings(model, images)
     try:
@@ -49,6 +56,11 @@ def try_model(model: MSALClassifier, image: Sequence[int], max_epochs: int | Non
     loss = _step(model, optimizer, images)
     for scheduler in schedulers:
         _try_schedule(scheduler, loss, min(_MOST_EPOCHS, max_epochs or 0))
+
+
+def _callbacks(model: MSALClassifier) -> Sequence[Callback]:
+    made = model.configure_callbacks()
+    return [made] if isinstance(made, Callback) else made
 
 
 def _check_embeddings(model: MSALClassifier, images: Tensor) -> None:

@@ -1,12 +1,12 @@
 """Fits that leave the backbone as it is: all the time, or in their first epochs."""
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 
+from msal_lightning.compat import waits_for_all_gradients
 from msal_lightning.errors import ConfigError
 
 Freeze = Literal["none", "all"] | int
@@ -52,10 +52,7 @@ class FreezeBackbone(Callback):
         Raises:
             ConfigError: DistributedDataParallel would wait for the gradients of the frozen parameters.
         """
-        strategy: Any = trainer.strategy
-        if not self._trained or not isinstance(strategy, DDPStrategy):
-            return
-        if not strategy._ddp_kwargs.get("find_unused_parameters"):
+        if self._trained and waits_for_all_gradients(trainer):
             raise ConfigError(
                 f"expected trainer.strategy ddp_find_unused_parameters_true with model.freeze {self._epochs}, because "
                 "some epochs train only a part of the model, got ddp: set it"

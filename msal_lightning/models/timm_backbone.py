@@ -8,9 +8,7 @@ from torch import Tensor, nn
 from msal_lightning.errors import ConfigError
 from msal_lightning.io.suggestions import did_you_mean
 from msal_lightning.models.backbones import Backbone
-from msal_lightning.models.weights_file import load_weights, read_weights
-
-_KEY = "model.backbone.init_args"
+from msal_lightning.models.weights_file import BACKBONE, load_weights, read_weights
 
 
 class TimmBackbone(Backbone):
@@ -84,7 +82,7 @@ def _network(in_channels: int, architecture: str) -> nn.Module:
         ) from None
     if not timm.is_model(architecture):  # also keeps create_model from names that it would download
         near = did_you_mean(architecture, timm.list_models()) or ": timm.list_models() lists them"
-        raise ConfigError(f"expected {_KEY}.architecture to be a network of timm, got '{architecture}'{near}")
+        raise ConfigError(f"expected {BACKBONE}.architecture to be a network of timm, got '{architecture}'{near}")
     net: nn.Module = timm.create_model(architecture, pretrained=False, num_classes=0, in_chans=in_channels)
     return net
 

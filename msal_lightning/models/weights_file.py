@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from msal_lightning.errors import ConfigError
 from msal_lightning.training.checkpoint import load_checked
 
-KEY = "model.backbone.init_args.weights"
+BACKBONE = "model.backbone.init_args"
+"""Where the configuration has the options of a backbone."""
+KEY = f"{BACKBONE}.weights"
 _WRAPPERS = ("state_dict", "model")
 _COUNTERS = "num_batches_tracked"  # files from before torch 0.4.1 have none; only BatchNorm without momentum reads them
 
@@ -79,7 +81,7 @@ def load_weights(
         raise ConfigError(
             f"expected {KEY} to hold the weights of {architecture}, got {len(matching)} of {len(wanted)} tensors in "
             f"'{path}', and {_difference(other[0], wanted, theirs)}: give it a file of this architecture, or set "
-            "model.backbone.init_args.architecture to that of the file"
+            f"{BACKBONE}.architecture to that of the file"
         )
     net.load_state_dict({name: theirs[name] for name in matching}, strict=False)
 

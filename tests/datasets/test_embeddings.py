@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
 from msal_lightning.cli.main import main
 from msal_lightning.data.feature_statistics import find_statistics
+from msal_lightning.data.fingerprint import first_change, take_fingerprint
 from msal_lightning.datasets import Embeddings
 from msal_lightning.errors import DataError
 from msal_lightning.models.backbones import MLP
@@ -181,6 +182,20 @@ def test_a_person_sees_the_images_behind_the_rows(tmp_path, capsys):
     assert len(re.findall(r"images/\d+\.png", page)) >= 5
 
 
+def test_images_outside_of_their_folder_are_not_shown(folder):
+    (folder / "labels.csv").write_text("label,path\n" + "".join(f"{y},../secret.png\n" for y in Y))
+    with pytest.raises(DataError, match=r"stay below data.image_root .* got '\.\./secret.png'"):
+        ready(folder).pictures(torch.tensor([3]))
+
+
+def test_labels_of_the_test_part_are_compared_too(folder):
+    before = take_fingerprint(ready(folder))
+    data = ready(folder)
+    data.test.label[0] = (data.test.label[0] + 1) % 10
+    assert first_change(before, data) == "the label of test image 0 is another one"
+    assert first_change(before, ready(folder)) is None
+
+
 def test_rows_without_images_are_shown_as_grey_values(folder):
     shown = ready(folder).pictures(torch.tensor([0, 5]))
     assert (shown.shape, shown.dtype) == ((2, 1, 8, 8), torch.uint8)
@@ -216,7 +231,9 @@ BAD = {
     "one-hot labels": (labels(np.eye(10)[Y]), "argmax"),
     "labels below -1": (labels(Y - 3), "or -1 where unknown, got -3"),
     "no label column": (table("name\nx\n"), "expected the column label"),
-    "a split of another name": (table("label,split\na,val\n"), "expected train or test .* got 'val'"),
+    "a split of another name": (table("label,split\na,val\n"), "line 2: split 'val' is neither train nor test"),
+    "more fields than columns": (table("label\na,b\n"), "line 2: it has more fields than the first line"),
+    "an open quote": (table('label\n"a\n'), "cannot read .*labels.csv"),
 }
 
 

@@ -218,6 +218,7 @@ class AtOnce(Augmentation):
 )
 def test_the_reason_is_named(make_trainer, monkeypatch, why, cls, optimizer, augmentation, compiled):
     data, trainer = Digits(augmentation=augmentation), make_trainer()
+    data.setup()
     model = cls(10, 1, lambda channels: SmallCNN(channels, width=4), optimizer=optimizer)
     assert why_no_graphs(trainer, model, data, compiled) == NO_GPU
     monkeypatch.setattr(type(trainer.strategy), "root_device", torch.device("cuda", 0))

@@ -29,3 +29,11 @@ def test_memory_of_a_step_is_what_its_layers_keep():
     assert step_bytes(model, (3, 2, 2), 10, value_bytes=2) == 4 * 2 * parameters + 2 * 10 * (12 + 5 + 3)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert model.training
+
+
+def test_a_frozen_backbone_needs_no_gradients():
+    model = MSALClassifier(4, 3, TwoLayers, head="linear", dropout=0.0, freeze="all")
+    backbone, head = 12 * 5 + 5 + 5 * 3 + 3, 3 * 4 + 4
+    before = torch.get_rng_state()
+    assert step_bytes(model, (3, 2, 2), 10) == 4 * (backbone + 2 * head + 10 * 3)  # the head keeps the embedding
+    assert torch.equal(torch.get_rng_state(), before)

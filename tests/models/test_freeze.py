@@ -49,6 +49,18 @@ def test_a_backbone_that_would_never_be_trained():
     try_model(MSALClassifier(3, 1, SmallCNN, freeze="all"), (1, 8, 8), 5)
 
 
+def test_callbacks_of_a_model_that_forget_the_freezing():
+    class Own(MSALClassifier):
+        def configure_callbacks(self):
+            return []
+
+    try_model(Own(3, 1, SmallCNN), (1, 8, 8), 6)
+    with pytest.raises(
+        UserError, match=r"expected Own.configure_callbacks\(\) to give FreezeBackbone .*, got none: add"
+    ):
+        try_model(Own(3, 1, SmallCNN, freeze=2), (1, 8, 8), 6)
+
+
 def test_several_processes(make_trainer):
     backbone = nn.Linear(2, 2)
     with pytest.raises(
