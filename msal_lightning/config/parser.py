@@ -187,7 +187,7 @@ def resolve(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
     del resolved["overwrite"], resolved["plan"]
     resolved["loop"].pop("first_fit", None)
     data = resolved["data"].get("init_args") or {}
-    for key, default in {"value_range": "auto", "bands": None, "fit": "crop"}.items():
+    for key, default in {"value_range": "auto", "bands": None, "fit": "crop", "background": None}.items():
         if key in data and data[key] == default:  # a run made before the key existed is the same run
             del data[key]
     if not resolved["loop"].get("held_out"):  # held_out came later too

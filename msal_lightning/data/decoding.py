@@ -1,7 +1,7 @@
 """Conversion of an image file to a square with 8 bits per channel."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, BinaryIO, Literal
 
@@ -14,6 +14,7 @@ from msal_lightning.data.raw_pixels import Raw, read_raw
 
 Fit = Literal["crop", "letterbox", "squash"]
 Range = tuple[float, float]
+WHITE = (255, 255, 255)
 ANY = "any"
 """Key of a range that holds for every dtype with more than 8 bits."""
 
@@ -30,6 +31,8 @@ class Decoding:
         ranges: lowest and highest value of each dtype with more than 8 bits; None uses the range of the integer type.
         padding: value of each channel beside a letterboxed image.
         strict: refuse files that have more bands than the channels use.
+        background: red, green and blue behind transparent pixels; None ignores transparency. The transparency of a
+            TIFF file is always ignored, because it is often a mask or one more band.
     """
 
     size: int
@@ -39,6 +42,7 @@ class Decoding:
     ranges: Mapping[str, Range] | None = None
     padding: tuple[int, ...] | None = None
     strict: bool = True
+    background: tuple[int, ...] | None = WHITE
 
     def decode(self, source: str | BinaryIO) -> NDArray[np.uint8]:
         """Read an image, turn it upright, and make it a square.
@@ -66,7 +70,7 @@ class Decoding:
             OSError: the file cannot be read; also other errors in :data:`~msal_lightning.data.formats.UNREADABLE`.
         """
         if self.bands is None:
-            colour = Decoding(self.size, 3, ranges=self.ranges, strict=False)  # the model may see a colour file in grey
+            colour = replace(self, channels=3, strict=False)  # the model may see a colour file in grey
             return colour._planes(source, side)[0]
         planes = self._planes(source, side)
         return Image.merge("RGB", planes[:3]) if len(planes) >= 3 else planes[0].convert("RGB")
@@ -96,12 +100,16 @@ class Decoding:
             return [Image.fromarray(np.ascontiguousarray(samples[:, :, band - 1])) for band in self.bands]
         mode: Literal["L", "RGB"] = "L" if self.channels == 1 else "RGB"
         if raw is None:
-            return [_open_8_bits(source, size, mode)]
+            return [_open_8_bits(source, size, mode, self.background)]
         samples = self._to_8_bits(raw)
         colours = samples.shape[2] - raw.num_alpha
         if self.strict and colours not in (1, self.channels, 3):
             raise ValueError(f"it has {colours} bands: name the ones to use in data.bands")
         first = samples[:, :, :3] if colours >= 3 else samples[:, :, 0]
+        if raw.see_through and self.background is not None:
+            opacity = raw.samples[:, :, -1:] / np.iinfo(raw.samples.dtype).max
+            behind = np.array(self.background, np.float64)
+            first = np.rint(opacity * first.reshape(*first.shape[:2], -1) + (1 - opacity) * behind).astype(np.uint8)
         return [Image.fromarray(np.ascontiguousarray(first)).convert(mode)]
 
     def _to_8_bits(self, raw: Raw) -> NDArray[np.uint8]:
@@ -174,10 +182,16 @@ def as_raw(source: str | BinaryIO, size: int) -> Raw:
         return Raw(pixels if pixels.ndim == 3 else pixels[:, :, None])
 
 
-def _open_8_bits(source: str | BinaryIO, size: int, mode: Literal["L", "RGB"]) -> Image.Image:
+def _open_8_bits(
+    source: str | BinaryIO, size: int, mode: Literal["L", "RGB"], background: tuple[int, ...] | None
+) -> Image.Image:
     with Image.open(source, formats=formats()) as file:
         file.draft(mode, (size, size))  # JPEG can be decoded at half or a quarter of its size
         image = ImageOps.exif_transpose(file)
+        see_through = image.has_transparency_data and file.format != "TIFF"
         if "transparency" in image.info:
             image = image.convert("RGBA")
+        if see_through and background is not None:
+            behind = Image.new("RGBA", image.size, (*background, 255))
+            image = Image.alpha_composite(behind, image.convert("RGBA"))
         return image.convert(mode)

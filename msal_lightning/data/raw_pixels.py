@@ -31,11 +31,13 @@ class Raw(NamedTuple):
         samples: (H, W, S), of any integer or floating type.
         num_alpha: number of samples at the end that are transparency.
         nodata: value of pixels without a measurement; None if the file names none.
+        see_through: whether the last sample is how opaque a pixel of a picture is.
     """
 
     samples: NDArray[Any]
     num_alpha: int = 0
     nodata: float | None = None
+    see_through: bool = False
 
 
 def read_raw(source: str | BinaryIO, all_bands: bool = False) -> Raw | None:
@@ -95,9 +97,10 @@ def _read_png(source: str | BinaryIO) -> Raw:
         layout = str(file.tile[0].args)
     if layout == "LA;16B":  # four bytes a pixel, as RGBA has
         four = _unpack(source, "RGBA").astype(np.uint16)
-        return Raw(four[:, :, ::2] << 8 | four[:, :, 1::2], num_alpha=1)
+        return Raw(four[:, :, ::2] << 8 | four[:, :, 1::2], num_alpha=1, see_through=True)
     upper, lower = (_unpack(source, layout[:-1] + byte).astype(np.uint16) for byte in "BL")
-    return Raw(upper << 8 | lower, num_alpha=1 if layout.startswith("RGBA") else 0)
+    has_alpha = layout.startswith("RGBA")
+    return Raw(upper << 8 | lower, num_alpha=int(has_alpha), see_through=has_alpha)
 
 
 def _unpack(source: str | BinaryIO, layout: str) -> NDArray[np.uint8]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from msal_lightning.data.augmentation import Augmentation
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.data.decoding import ANY, Decoding, Fit, Range
+from msal_lightning.data.decoding import ANY, WHITE, Decoding, Fit, Range
 from msal_lightning.data.epoch_batches import LastBatch
 from msal_lightning.data.eval_batch_size import EvalBatchSize
 from msal_lightning.data.image_files import ImageFiles, Repeated, free_memory, name_some
@@ -59,7 +59,9 @@ class ImageFolder(ActiveDataModule):
             images.
         size: pixels of a side.
         fit: how an image becomes a square. crop scales the shorter side to size and cuts out the center; letterbox
-            scales the longer side and fills the rest with the color of mean; squash scales both sides.
+            scales the longer side and fills the rest with background; squash scales both sides.
+        background: one value for each channel, 0 to 255, of what is behind transparent pixels and beside a letterboxed
+            image. By default transparent pixels are on white, and a letterboxed image on the color of mean.
         channels: 3 for RGB, 1 for grey; ignored if bands are given.
         bands: numbers of the samples that become channels, from 1; all uses those of the first file. None reads grey
             or RGB, and refuses files with other bands.
@@ -99,6 +101,7 @@ class ImageFolder(ActiveDataModule):
         test_seed: int = 0,
         size: int = 224,
         fit: Fit = "crop",
+        background: list[int] | None = None,
         channels: Literal[1, 3] = 3,
         bands: list[int] | Literal["all"] | None = None,
         value_range: tuple[float, float] | Literal["auto"] = "auto",
@@ -118,10 +121,11 @@ class ImageFolder(ActiveDataModule):
     ) -> None:
         super().__init__(root, batch_size, eval_batch_size, augmentation, imbalance, batch_size_per_device, last_batch)
         _check_numbers(test_fraction, size, num_workers)
-        _check_values(bands, value_range)
+        _check_values(bands, value_range, background)
         _check_classes(classes, unlabeled)
         self.fit, self.bands, self.value_range = fit, bands, value_range
         self.size, self.channels = size, channels if bands is None else 0 if bands == "all" else len(bands)
+        self.background, self._ignores_transparency = background, False
         self._given = mean, std
         if bands != "all":
             self._normalize()
@@ -144,7 +148,8 @@ class ImageFolder(ActiveDataModule):
         """Set mean and std: given values first, then the usual ones, then those that were found."""
         usual = {1: _GREY, 3: _IMAGENET}.get(self.channels) or found or ((0.0,) * self.channels, (1.0,) * self.channels)
         self.mean, self.std = (tuple(given or other) for given, other in zip(self._given, usual, strict=True))
-        for key, values in (("mean", self.mean), ("std", self.std)):
+        background = self.background or (0,) * self.channels
+        for key, values in (("mean", self.mean), ("std", self.std), ("background", background)):
             if len(values) != self.channels:
                 raise DataError(
                     f"expected data.{key} to have {self.channels} values, one per channel, got {list(values)}: "
@@ -156,6 +161,7 @@ class ImageFolder(ActiveDataModule):
 
     def resume_as(self, resolved: dict[str, Any] | None) -> None:  # noqa: D102
         self._former, self.resolved = resolved is None, resolved
+        self._ignores_transparency = "transparency" not in (resolved or {})
         if resolved is None:
             self._normalize()
             self._decide_decoding(FORMER_RANGES)
@@ -272,8 +278,18 @@ class ImageFolder(ActiveDataModule):
 
     def _decide_decoding(self, ranges: dict[str, Range]) -> None:
         bands = tuple(self.bands) if isinstance(self.bands, list) else None
-        padding = tuple(round(255 * value) for value in self.mean) if self.fit == "letterbox" else None
-        self.decoding = Decoding(self.size, self.channels, self.fit, bands, ranges, padding, not self._former)
+        padding = tuple(self.background or [round(255 * value) for value in self.mean])
+        self.decoding = Decoding(
+            self.size, self.channels, self.fit, bands, ranges, padding, not self._former, self._behind
+        )
+
+    @property
+    def _behind(self) -> tuple[int, ...] | None:
+        """Red, green and blue behind transparent pixels; None for a run from before they were blended."""
+        if self._ignores_transparency:
+            return None
+        given = self.background or WHITE
+        return tuple(given * 3 if len(given) == 1 else given)[:3]
 
     def _find_statistics(self) -> None:
         """Find mean and std of bands in a sample of the training split, and set the values for the record."""
@@ -288,6 +304,8 @@ class ImageFolder(ActiveDataModule):
             self._decide_decoding(ranges)
         if self.resolved is None and not self._former:
             self.resolved = {"value_range": {name: [*values] for name, values in ranges.items()}}
+            if not self._ignores_transparency:
+                self.resolved["transparency"] = "background"
             if self.bands is not None:
                 self.resolved |= {"bands": self.bands, "mean": [*self.mean], "std": [*self.std]}
 
@@ -378,7 +396,15 @@ def _check_numbers(test_fraction: float, size: int, num_workers: int | None) -> 
         raise DataError(f"expected data.num_workers to be at least 0, got {num_workers}: leave it out for one per CPU")
 
 
-def _check_values(bands: list[int] | Literal["all"] | None, value_range: tuple[float, float] | Literal["auto"]) -> None:
+def _check_values(
+    bands: list[int] | Literal["all"] | None,
+    value_range: tuple[float, float] | Literal["auto"],
+    background: list[int] | None,
+) -> None:
+    if background is not None and not all(0 <= value <= 255 for value in background):
+        raise DataError(
+            f"expected data.background to be values from 0 to 255, got {background}: [255, 255, 255] is white"
+        )
     if isinstance(bands, list) and (not bands or min(bands) < 1 or len({*bands}) < len(bands)):
         raise DataError(f"expected data.bands to be different numbers from 1, got {bands}: the first band is 1")
     if value_range != "auto" and not -math.inf < value_range[0] < value_range[1] < math.inf:

@@ -195,7 +195,7 @@ def test_a_range_for_files_of_8_bits_is_refused_and_they_are_as_they_were(tmp_pa
     folder(tmp_path, 0, 63, np.uint8)
     refused(r"more than 8 bits.*for data\.value_range", tmp_path, value_range=(0, 63))
     data = ready(tmp_path)
-    assert data.resolved == {"value_range": {}}
+    assert data.resolved == {"value_range": {}, "transparency": "background"}
     assert data.describe() == ""
     assert data.images.max() <= 63
 
@@ -229,7 +229,7 @@ def test_a_resume_uses_the_recorded_range_and_another_explicit_one_is_refused(tm
     assert main(command) == 0
     assert "value range 0 to 4095 of uint16" in capsys.readouterr().out
     (first, _) = read_records(tmp_path / "run")
-    assert first.resolved == {"value_range": {"uint16": [0.0, 4095.0]}}
+    assert first.resolved == {"value_range": {"uint16": [0.0, 4095.0]}, "transparency": "background"}
     assert "resolved" not in json.loads((tmp_path / "run" / "rounds" / "001.json").read_text())
     before = (tmp_path / "run" / "ledger.csv").read_bytes()
     (tmp_path / "run" / "rounds" / "001.json").unlink()

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -365,17 +366,87 @@ def test_grey(tmp_path):
     assert np.array_equal(decode(path, 16, 3), np.stack([pixels] * 3))
 
 
-def test_transparency_is_dropped(tmp_path):
+def test_transparent_pixels_are_on_white(tmp_path):
     pixels, alpha = noise(16, 16, 3), noise(16, 16, seed=1)
     path = saved(tmp_path, np.dstack([pixels, alpha]))
-    assert np.array_equal(decode(path, 16, 3), pixels.transpose(2, 0, 1))
-    assert_near(decode(path, 16, 1), luma(pixels)[None], 1)
+    opacity = alpha[..., None] / 255
+    on_white = opacity * pixels + (1 - opacity) * 255
+    assert_near(decode(path, 16, 3), on_white.transpose(2, 0, 1), 1)
+    assert_near(decode(path, 16, 1), luma(on_white)[None], 2)
+    on_blue = opacity * pixels + (1 - opacity) * (0, 0, 255)
+    assert_near(Decoding(16, 3, background=(0, 0, 255)).decode(path), on_blue.transpose(2, 0, 1), 1)
+    assert np.array_equal(Decoding(16, 3, background=None).decode(path), pixels.transpose(2, 0, 1))
+    assert_near(np.asarray(Decoding(16, 1).picture(path, 16)), on_white, 1)
 
     grey = noise(16, 16, seed=2)
     path = saved(tmp_path, Image.merge("LA", [Image.fromarray(grey), Image.fromarray(alpha)]))
     assert mode_of(path) == "LA"
-    assert np.array_equal(decode(path, 16, 1), grey[None])
-    assert np.array_equal(decode(path, 16, 3), np.stack([grey] * 3))
+    on_white = alpha / 255 * grey + (255.0 - alpha)
+    assert_near(decode(path, 16, 1), on_white[None], 1)
+    assert_near(decode(path, 16, 3), np.stack([on_white] * 3), 1)
+
+    path = saved(tmp_path, np.dstack([pixels, np.full((16, 16), 255, np.uint8)]))
+    assert np.array_equal(decode(path, 16, 3), pixels.transpose(2, 0, 1))
+
+
+def png_of_16_bits(path, samples):
+    """Write a PNG file by hand, because Pillow cannot write 16 bits of colour."""
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+    kind = {2: 4, 3: 2, 4: 6}[samples.shape[2]]
+    header = struct.pack(">IIBBBBB", samples.shape[1], samples.shape[0], 16, kind, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    body = [struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(body))
+
+
+@pytest.mark.parametrize("colours", [1, 3])
+def test_transparent_pixels_of_16_bits(tmp_path, colours):
+    samples = noise(16, 16, colours + 1, dtype=np.uint16)
+    png_of_16_bits(tmp_path / "one.png", samples)
+    opacity = samples[..., -1:] / 65535
+    on_white = np.broadcast_to(opacity * (samples[..., :-1] / 257) + (1 - opacity) * 255, (16, 16, 3))
+    how = Decoding(16, 3, ranges={"uint16": (0, 65535)})
+    assert_near(how.decode(str(tmp_path / "one.png")), on_white.transpose(2, 0, 1), 2)  # both parts are cut to 8 bits
+    plain = np.broadcast_to(samples[..., :-1] / 257, (16, 16, 3)).transpose(2, 0, 1)
+    assert_near(replace(how, background=None).decode(str(tmp_path / "one.png")), plain, 1)
+
+
+def test_transparency_of_tiff_is_ignored(tmp_path):
+    pixels, alpha = noise(16, 16, 3), noise(16, 16, seed=1)
+    path = saved(tmp_path, np.dstack([pixels, alpha]), "one.tif")
+    assert mode_of(path) == "RGBA"
+    assert np.array_equal(decode(path, 16, 3), pixels.transpose(2, 0, 1))
+
+
+def test_background_of_a_folder(tmp_path):
+    clear = np.dstack([noise(16, 8, 3), np.zeros((16, 8), np.uint8)])
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for k in range(4):
+            saved(tmp_path / name, clear, f"{k}.png")
+
+    def corner(data):
+        data.setup()
+        return data.images[0][:, 8, 8].tolist(), data.images[0][:, 8, 0].tolist()
+
+    def folder(**options):
+        return ImageFolder(str(tmp_path), size=16, fit="letterbox", **options)
+
+    white, grey = [255] * 3, [124, 116, 104]
+    assert corner(folder()) == (white, grey)  # ImageNet's mean beside the image
+    assert corner(folder(background=[1, 2, 3])) == ([1, 2, 3], [1, 2, 3])
+    assert corner(folder(channels=1, background=[9])) == ([9], [9])
+    former = folder()
+    former.resume_as({"value_range": {}})  # of a run from before transparency was looked at
+    assert corner(former) == (clear[8, 4, :3].tolist(), grey)
+    resumed, again = folder(), folder()
+    resumed.setup()
+    again.resume_as(resumed.resolved)
+    assert corner(again) == (white, grey)
+    with pytest.raises(UserError, match=r"expected data.background to have 3 values, one per channel, got \[9\]"):
+        folder(background=[9])
+    with pytest.raises(UserError, match=r"expected data.background to be values from 0 to 255, got \[0, 0, 256\]"):
+        folder(background=[0, 0, 256])
 
 
 @pytest.mark.parametrize(
@@ -391,8 +462,13 @@ def test_a_palette_is_looked_up(tmp_path, name, transparency):
     options = {} if transparency is None else {"transparency": transparency}
     path = saved(tmp_path, image, name, **options)
     assert mode_of(path) == "P"
-    assert np.array_equal(decode(path, 16, 3), palette[index].transpose(2, 0, 1))
-    assert_near(decode(path, 16, 1), luma(palette[index])[None], 1)
+    looked_up = Decoding(16, 3, background=None).decode(path)
+    assert np.array_equal(looked_up, palette[index].transpose(2, 0, 1))
+    assert_near(Decoding(16, 1, background=None).decode(path), luma(palette[index])[None], 1)
+    index_of = np.arange(16)
+    opacity = index_of * 16 if isinstance(transparency, bytes) else np.where(index_of == transparency, 0, 255)
+    share = (opacity / 255)[index][..., None]
+    assert_near(decode(path, 16, 3), (share * palette[index] + (1 - share) * 255).transpose(2, 0, 1), 1)
 
 
 @pytest.mark.parametrize("name", ["one.png", "one.tif", "one.pgm"])
