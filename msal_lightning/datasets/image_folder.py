@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,11 +16,11 @@ from msal_lightning.data.decoding import ANY, WHITE, Decoding, Fit, Range
 from msal_lightning.data.epoch_batches import LastBatch
 from msal_lightning.data.eval_batch_size import EvalBatchSize
 from msal_lightning.data.image_files import ImageFiles, Repeated, free_memory, name_some
-from msal_lightning.data.label_table import class_order, read_table, refuse_lines
+from msal_lightning.data.image_items import ImageItem, list_all_images, list_class_folders, list_csv
+from msal_lightning.data.label_table import class_order
 from msal_lightning.data.labels import UNKNOWN
-from msal_lightning.data.listing import Identity, identity, list_images, say_left_out
+from msal_lightning.data.listing import identity
 from msal_lightning.data.loading import ImageSet
-from msal_lightning.data.places import REASONS
 from msal_lightning.data.stratified import hold_out
 from msal_lightning.data.value_range import (
     FORMER_RANGES,
@@ -200,14 +200,14 @@ class ImageFolder(ActiveDataModule):
         """
         where = f"data.root '{self.root}'" if self.csv is None else f"data.csv '{self.csv}'"
         if self.partly_labeled:
-            found = _without_labels(Path(self.root), self.csv, self.test_root, self._former)
+            found = list_all_images(Path(self.root), self.csv, self.test_root, self._former)
         elif self.csv is None:
-            found = _from_folder(Path(self.root), where, self._former)
+            found = list_class_folders(Path(self.root), where, self._former)
         else:
-            found = _from_csv(Path(self.csv), Path(self.root), allow_outside=self.allow_outside)
+            found = list_csv(Path(self.csv), Path(self.root), allow_outside=self.allow_outside)
         test_listed = None
         if self.test_root is not None:
-            test_listed = _from_folder(Path(self.test_root), f"data.test_root '{self.test_root}'", self._former)
+            test_listed = list_class_folders(Path(self.test_root), f"data.test_root '{self.test_root}'", self._former)
             found = self._apart(found, test_listed)
         self._find_decoding([str(item.path) for item in (*found, *(test_listed or ()))])
         if self.on_error == "skip":
@@ -320,7 +320,7 @@ class ImageFolder(ActiveDataModule):
     def locations(self, index: Tensor) -> list[Path]:  # noqa: D102
         return [Path(self._paths[row]).absolute() for row in index.tolist()]
 
-    def _named_classes(self, items: list["_Item"]) -> tuple[str, ...]:
+    def _named_classes(self, items: list[ImageItem]) -> tuple[str, ...]:
         named = {item.label for item in items if item.label is not None}
         if self.classes is None:
             return class_order(named)
@@ -331,13 +331,13 @@ class ImageFolder(ActiveDataModule):
             )
         return tuple(self.classes)
 
-    def _hold_out(self, items: list["_Item"]) -> tuple[list["_Item"], list["_Item"]]:
+    def _hold_out(self, items: list[ImageItem]) -> tuple[list[ImageItem], list[ImageItem]]:
         labels = self._labels_of(items).numpy()
         is_test = hold_out(labels, self.class_names, self.test_fraction, self.test_seed, "images")
         pairs = list(zip(items, is_test.tolist(), strict=True))
         return [item for item, held in pairs if not held], [item for item, held in pairs if held]
 
-    def _apart(self, learn: list["_Item"], test: list["_Item"]) -> list["_Item"]:
+    def _apart(self, learn: list[ImageItem], test: list[ImageItem]) -> list[ImageItem]:
         """Remove test images from the training images; a folder without labels may contain both."""
         tested = {identity(item.path) for item in test}
         is_tested = [identity(item.path) in tested for item in learn]
@@ -354,7 +354,7 @@ class ImageFolder(ActiveDataModule):
             )
         return [item for item, is_both in zip(learn, is_tested, strict=True) if not is_both]
 
-    def _without_unreadable(self, items: list["_Item"]) -> list["_Item"]:
+    def _without_unreadable(self, items: list[ImageItem]) -> list[ImageItem]:
         if self.only_sample:
             say("(a plan does not look for images that cannot be read)")
             return items
@@ -370,7 +370,7 @@ class ImageFolder(ActiveDataModule):
             )
         return kept
 
-    def _labels_of(self, items: list["_Item"]) -> Tensor:
+    def _labels_of(self, items: list[ImageItem]) -> Tensor:
         number: dict[str | None, int] = {name: c for c, name in enumerate(self.class_names)}
         number[None] = UNKNOWN
         return torch.tensor([number[item.label] for item in items], dtype=torch.int64)
@@ -421,13 +421,6 @@ def _check_classes(classes: list[str] | None, unlabeled: bool) -> None:
         raise DataError(f"expected different names in data.classes, got {classes}: correct them")
 
 
-@dataclass(frozen=True)
-class _Item:
-    path: Path
-    label: str | None  # None: unknown
-    is_test: bool = False
-
-
 def _relative(path: str, root: str) -> str:
     below = f"{Path(root)}{os.sep}"
     if path.startswith(below) and ".." not in path and path.isascii():  # the usual case, quick for a million files
@@ -439,76 +432,7 @@ def _rounded(values: Tensor) -> list[float]:
     return [round(value, 4) for value in values.tolist()]
 
 
-def _from_folder(root: Path, where: str, former: bool) -> list[_Item]:
-    if not root.is_dir():
-        raise DataError(f"expected {where} to be a folder with a sub-folder for each class, found none: correct it")
-    classes = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    names = {entry.name for entry in classes}
-    if "train" in names and names & {"test", "val"}:
-        raise DataError(
-            f"expected a sub-folder for each class in {where}, got train and a test set: set data.root to "
-            f"'{root / 'train'}' and data.test_root to the other one"
-        )
-    listing = list_images({folder.name: folder for folder in classes}, root, former)
-    say_left_out(listing)
-    items = [_Item(path, folder.name) for folder in classes for path in listing.images[folder.name]]
-    if empty := sorted(names - {item.label for item in items}):
-        raise DataError(f"found no images in {name_some(empty)} of {where}: add some, or delete the folder")
-    return items
-
-
-def _without_labels(root: Path, csv: str | None, test_root: str | None, former: bool) -> list[_Item]:
-    """Return all images below a folder, with labels from a CSV file if it has them."""
-    if not root.is_dir():
-        raise DataError(f"expected data.root '{root}' to be a folder of images, found none: correct it")
-    listed = {identity(item.path): item for item in _from_csv(Path(csv), root, blank=True)} if csv else {}
-    listing = list_images({"": root}, root, former, ignore=[csv] if csv else [])
-    say_left_out(listing)
-    found = listing.images[""]
-    if test_root is not None:
-        tested = Path(os.path.normpath(test_root))
-        found = [path for path in found if tested not in Path(os.path.normpath(path)).parents]
-    items = [listed.pop(identity(path), _Item(path, None)) if listed else _Item(path, None) for path in found]
-    if out := [item for item in items if item.label in REASONS]:
-        say(f"{len(out)} of {len(items)} images are left out: data.csv says {' or '.join(REASONS)}")
-        items = [item for item in items if item.label not in REASONS]
-    if listed:
-        raise DataError(
-            f"expected the files that data.csv '{csv}' names to be images below data.root '{root}', got "
-            f"{name_some(sorted(str(item.path) for item in listed.values()))} too: correct one of the two"
-        )
-    if not any(not item.is_test for item in items):
-        raise DataError(f"expected images below data.root '{root}', found none: set it to your folder")
-    return items
-
-
-def _from_csv(file: Path, root: Path, blank: bool = False, allow_outside: bool = True) -> list[_Item]:
-    where, top = f"data.csv '{file}'", root.resolve()
-    _, lines = read_table(file, ("path", "label"), where)
-    items, wrong, seen = [], [], dict[Identity, int]()
-    for line in lines:
-        number, row, _ = line
-        path = root / row["path"]
-        if line.damage:
-            wrong.append(line.damage)
-        elif not row["path"] or not (row["label"] or (blank and row.get("split") != "test")):
-            wrong.append(f"line {number}: path or label is blank")
-        elif line.wrong_split:
-            wrong.append(line.wrong_split)
-        elif not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where a name is too long
-            wrong.append(f"line {number}: there is no file '{path}'")
-        elif not allow_outside and not path.resolve().is_relative_to(top):
-            wrong.append(f"line {number}: '{row['path']}' leads out of data.root, and data.allow_outside is false")
-        elif (same := identity(path)) in seen:
-            wrong.append(f"line {number}: '{row['path']}' is already in line {seen[same]}")
-        else:
-            seen[same] = number
-            items.append(_Item(path, row["label"] or None, row.get("split") == "test"))
-    refuse_lines(wrong, where)
-    return items
-
-
-def _class_names(items: list[_Item], where: str) -> tuple[str, ...]:
+def _class_names(items: list[ImageItem], where: str) -> tuple[str, ...]:
     names = class_order({item.label for item in items if item.label is not None})
     if len(names) < 2:
         raise DataError(
