@@ -66,7 +66,7 @@ def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
         own = instantiate(parser, config, "trainer").trainer.as_dict()  # fresh callbacks each time
         theirs = own.pop("callbacks") or []
         theirs = theirs if isinstance(theirs, list) else [theirs]
-        check_callbacks(theirs)  # before the Trainer, whose own messages say less
+        check_callbacks(theirs, part.data.validation_fraction > 0)  # before the Trainer, whose own messages say less
         callbacks = [*theirs, *callbacks]
         trainer = Trainer(**{**own, **settings, "callbacks": callbacks})
         if own["precision"] == "16-mixed" and trainer.strategy.root_device.type == "cpu":

@@ -103,7 +103,7 @@ def make_plan(loop: ActiveLoop, max_epochs: int | None, max_steps: int = -1) -> 
         model = loop.fitter.new_model()
     limits: list[Callable[[int], int]] = []
     if max_epochs is not None and max_epochs >= 0:
-        limits.append(lambda n: max_epochs * len(data.epoch_batches(data.pool[:n], ranks=ranks)))
+        limits.append(lambda n: max_epochs * len(data.epoch_batches(data.pool[: data.num_trained(n)], ranks=ranks)))
     if max_steps >= 0 or not limits:
         limits.append(lambda n: max(0, max_steps))
     shapes = [data.images.shape, data.test.image.shape]

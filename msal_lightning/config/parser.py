@@ -48,6 +48,8 @@ examples:
   {PROG} --config cifar100 --plan                 rounds, steps, memory and time, without running it
   {PROG} --config my.yaml --print_config          the resolved configuration, without running it
 """
+# Options that came later: a run made before a key existed is the same run as one with this value
+_LATER = {"value_range": "auto", "bands": None, "fit": "crop", "background": None, "validation_fraction": 0.0}
 # Trainer arguments that the loop sets itself, or that would make a round silently incomplete
 _LOOP_OWNS = {
     "logger",
@@ -187,8 +189,8 @@ def resolve(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
     del resolved["overwrite"], resolved["plan"]
     resolved["loop"].pop("first_fit", None)
     data = resolved["data"].get("init_args") or {}
-    for key, default in {"value_range": "auto", "bands": None, "fit": "crop", "background": None}.items():
-        if key in data and data[key] == default:  # a run made before the key existed is the same run
+    for key, default in _LATER.items():
+        if key in data and data[key] == default:
             del data[key]
     if not resolved["loop"].get("held_out"):  # held_out came later too
         resolved["loop"].pop("held_out", None)

@@ -22,6 +22,7 @@ from msal_lightning.data.loading import Batch, ImageSet, ImageStore, IndexedImag
 from msal_lightning.data.resident_batches import ResidentBatches
 from msal_lightning.data.round_context import RoundContext
 from msal_lightning.data.split import Split
+from msal_lightning.data.validation import check_validation_fraction, is_validation, num_validation
 from msal_lightning.data.workers import start_worker
 from msal_lightning.errors import DataError
 from msal_lightning.seeding import derive_seed, retry_key, stream
@@ -49,6 +50,8 @@ class ActiveDataModule(LightningDataModule, ABC):
         batch_size_per_device: apply batch_size to each device, so that more devices take fewer, larger steps.
         last_batch: balanced cuts an epoch into batches of nearly the same size; keep fills all batches but the last, as
             the reference toolkit does. A last batch of a few images spoils BatchNorm's running statistics.
+        validation_fraction: share of the labeled images that a fit leaves out to find its best epoch; they are part of
+            the budget. 0 trains on all, for all epochs.
 
     Attributes:
         split: place of each image, and all moves between places; available after :meth:`setup`.
@@ -84,6 +87,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         imbalance: float | None = None,
         batch_size_per_device: bool = False,
         last_batch: LastBatch = "balanced",
+        validation_fraction: float = 0.0,
     ) -> None:
         super().__init__()
         if imbalance is not None and not 0 < imbalance <= 1:
@@ -93,6 +97,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         if batch_size < 2:  # BatchNorm cannot train on one image
             raise DataError(f"expected data.batch_size to be at least 2, got {batch_size}: 128 is a usual value")
         check_eval_batch_size(eval_batch_size)
+        check_validation_fraction(validation_fraction)
         if last_batch not in get_args(LastBatch):
             raise DataError(f"expected data.last_batch to be balanced or keep, got '{last_batch}'")
         self.name: str = type(self).__name__
@@ -100,6 +105,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         self.batch_size = batch_size
         self.batch_size_per_device = batch_size_per_device
         self.last_batch: LastBatch = last_batch
+        self.validation_fraction = validation_fraction
         self.eval_batch_size: EvalBatchSize = eval_batch_size
         self.augmentation = augmentation
         self.imbalance = imbalance
@@ -138,6 +144,8 @@ class ActiveDataModule(LightningDataModule, ABC):
 
     def setup(self, stage: str | None = None) -> None:
         """Read the images once; Lightning calls this before each fit, test and predict."""
+        if self.trainer is not None and not self.validation_fraction:
+            self.trainer.limit_val_batches = 0  # it warns about a validation set without images
         if self._ready:
             return
         learn, self.test = self.read()
@@ -444,7 +452,7 @@ class ActiveDataModule(LightningDataModule, ABC):
             labels = labels.clone()
             labels[index] = predicted.to(labels.dtype)
         seed = derive_seed(self.seed, "shuffle", self.round, *retry_key(self.context.attempt))
-        order = self.epoch_batches(torch.cat([self.labeled, index]), seed, rank, ranks)
+        order = self.epoch_batches(torch.cat([self.labeled[~self._validates], index]), seed, rank, ranks)
         if self.trainer is not None:
             # Lightning makes the iterator of the first resumed epoch before it calls set_epoch (issue 21938)
             order.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
@@ -482,6 +490,24 @@ class ActiveDataModule(LightningDataModule, ABC):
     def epoch_batches(self, index: Tensor, seed: int = 0, rank: int = 0, ranks: int = 1) -> EpochBatches:
         """The training batches of one epoch over some images, as :class:`EpochBatches` orders them."""
         return EpochBatches(index, self.batch_size, seed, rank, ranks, self.batch_size_per_device, self.last_batch)
+
+    @property
+    def _validates(self) -> Tensor:
+        """Whether each image of the labeled set is left out to validate on, (n,) bool."""
+        index = self.labeled
+        if not self.validation_fraction:
+            return torch.zeros(len(index), dtype=torch.bool)
+        split = self.split
+        return is_validation(self.validation_fraction, self.seed, index, split.labeled_at[index], split.labels[index])
+
+    def num_trained(self, num_labeled: int) -> int:
+        """Number of images that a fit with so many labeled images trains on, pseudo-labels aside."""
+        return num_labeled - num_validation(self.validation_fraction, num_labeled)
+
+    def val_dataloader(self) -> list[DataLoader[Batch]]:
+        """The part of the labeled set to validate on, each image on one process only; no loader without one."""
+        index = self.labeled[self._validates]
+        return [self._loader(self._view(self.images, self.labels), self._in_order(index))] if len(index) else []
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """The whole test set, or all that is held out, each image on one process only."""

@@ -51,6 +51,7 @@ class Embeddings(ActiveDataModule):
         imbalance: rows of the last class over rows of the first in a long-tailed version.
         batch_size_per_device: apply batch_size to each device.
         last_batch: balanced cuts an epoch into batches of nearly the same size; keep leaves a small last batch.
+        validation_fraction: share of the labeled images that a fit leaves out to find its best epoch; 0 trains on all.
 
     Raises:
         DataError: an option is out of range.
@@ -72,8 +73,11 @@ class Embeddings(ActiveDataModule):
         imbalance: float | None = None,
         batch_size_per_device: bool = False,
         last_batch: LastBatch = "balanced",
+        validation_fraction: float = 0.0,
     ) -> None:
-        super().__init__(root, batch_size, eval_batch_size, None, imbalance, batch_size_per_device, last_batch)
+        super().__init__(
+            root, batch_size, eval_batch_size, None, imbalance, batch_size_per_device, last_batch, validation_fraction
+        )
         if not 0 < test_fraction < 1:
             raise DataError(f"expected data.test_fraction to be between 0 and 1, got {test_fraction}: 0.2 is usual")
         self.classes, self.test_root = classes, test_root

@@ -85,6 +85,7 @@ class ImageFolder(ActiveDataModule):
         verify: how a resumed run detects changed images. stat compares size and time of the files, and pieces of their
             content if the time differs; content compares all of their content.
         allow_outside: allow paths in the CSV file that lead out of root: by ``..``, links, or absolute paths.
+        validation_fraction: share of the labeled images that a fit leaves out to find its best epoch; 0 trains on all.
 
     Raises:
         DataError: an option is out of range.
@@ -118,8 +119,18 @@ class ImageFolder(ActiveDataModule):
         last_batch: LastBatch = "balanced",
         verify: Literal["stat", "content"] = "stat",
         allow_outside: bool = False,
+        validation_fraction: float = 0.0,
     ) -> None:
-        super().__init__(root, batch_size, eval_batch_size, augmentation, imbalance, batch_size_per_device, last_batch)
+        super().__init__(
+            root,
+            batch_size,
+            eval_batch_size,
+            augmentation,
+            imbalance,
+            batch_size_per_device,
+            last_batch,
+            validation_fraction,
+        )
         _check_numbers(test_fraction, size, num_workers)
         _check_values(bands, value_range, background)
         _check_classes(classes, unlabeled)

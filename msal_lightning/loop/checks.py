@@ -61,8 +61,14 @@ def check_fits(trainer: Trainer, data: ActiveDataModule, initial_size: int, held
         ConfigError: an option does not fit the data.
     """
     check_launcher(trainer)
-    check_trainer(trainer)
-    first = data.pool[: initial_size - held_out]
+    fraction, labeled = data.validation_fraction, initial_size - held_out
+    check_trainer(trainer, validates=fraction > 0)
+    if fraction and data.num_trained(labeled) == labeled:
+        raise ConfigError(
+            f"expected data.validation_fraction {fraction} of the {labeled} labels of the first fit to be at least one "
+            "image, got none: raise it, or loop.initial_size"
+        )
+    first = data.pool[: data.num_trained(labeled)]
     check_limits(trainer, len(data.epoch_batches(first, ranks=trainer.world_size)))
     num_test = len(data.test.label) or held_out
     if trainer.world_size > num_test:
@@ -123,7 +129,7 @@ class ModelCheck:
                 model = self._new_model()
             except ValueError:  # a custom model may need the classes
                 return
-            try_model(model, self._data.images.shape[1:], self._max_epochs)
+            self._try(model)
 
     def with_classes(self, queries: bool = True) -> None:
         """Check everything as soon as the classes are known.
@@ -139,9 +145,12 @@ class ModelCheck:
             model = self._new_model()
             Query(self._strategy, 0).prepare(model)
             self.head = model.head_name
-            try_model(model, self._data.images.shape[1:], self._max_epochs)
+            self._try(model)
         if queries and self._strategy.needs_prototypes and self.head != "prototype":
             raise ConfigError(
                 f"query {self._strategy.name} needs prototypes, got model.head {self.head}: "
                 "set model.head to prototype, or query to Entropy, Margin or LeastConfidence"
             )
+
+    def _try(self, model: MSALClassifier) -> None:
+        try_model(model, self._data.images.shape[1:], self._max_epochs, self._data.validation_fraction > 0)

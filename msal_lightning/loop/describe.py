@@ -49,6 +49,11 @@ def _batches(data: ActiveDataModule, config: Mapping[str, Any], num_processes: i
         lines.append(say_batch_size(data.batch_size, data.batch_size_per_device, num_processes, sync))
     if data.last_batch == "keep":
         lines.append("the last batch of an epoch may be small (data.last_batch keep)")
+    if data.validation_fraction:
+        lines.append(
+            f"each fit leaves out {data.validation_fraction:g} of its labels to find its best epoch "
+            "(data.validation_fraction)"
+        )
     return lines
 
 
@@ -59,6 +64,8 @@ def from_python(options: LoopOptions, strategy: Strategy, data: ActiveDataModule
     more = {"pool_limit": options.pool_limit, "compile": options.compile or None, "replay": options.replay}
     described = {**_describe(data), "imbalance": data.imbalance}
     described["init_args"] |= {"batch_size_per_device": data.batch_size_per_device, "last_batch": data.last_batch}
+    if data.validation_fraction:
+        described["init_args"]["validation_fraction"] = data.validation_fraction
     return {
         "seed": options.seed,
         "loop": {**sizes, **more},

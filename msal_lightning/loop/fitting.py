@@ -29,6 +29,7 @@ from msal_lightning.query.callback import Query
 from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.options import LoopOptions
 from msal_lightning.seeding import EpochStreams, derive_seed, retry_key
+from msal_lightning.training.best_epoch import BestEpoch
 from msal_lightning.training.checkpoint import (
     SINGLE_STEPS,
     WHOLE_EPOCHS,
@@ -192,6 +193,7 @@ class Fitter:
                 [
                     EpochStreams(self.options.seed, round, attempt),
                     NaNGuard(),
+                    BestEpoch(),
                     *callbacks,
                     *self._observers.callbacks(round, last_round),
                     checkpoint,

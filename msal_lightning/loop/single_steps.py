@@ -14,7 +14,13 @@ from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.training.step_callback import StepCallback
 
 _PRECISIONS = ("32-true", "bf16-mixed")  # 16-mixed scales the loss
-_USUAL = {"accumulate_grad_batches": 1, "gradient_clip_val": None, "limit_train_batches": 1.0, "overfit_batches": 0.0}
+_USUAL = {
+    "accumulate_grad_batches": 1,
+    "gradient_clip_val": None,
+    "limit_train_batches": 1.0,
+    "overfit_batches": 0.0,
+    "val_check_interval": 1.0,
+}
 _STEP_HOOKS = (
     "on_train_batch_start",
     "on_train_batch_end",
@@ -59,6 +65,8 @@ def _reasons(trainer: Trainer, model: MSALClassifier, data: ActiveDataModule) ->
         value = getattr(trainer, key)
         if value != usual or type(value) is not type(usual):  # limit_train_batches 1 is one batch, 1.0 is all
             yield f"trainer.{key} is {value}"
+    if data.validation_fraction and trainer.max_steps != -1:
+        yield "trainer.max_steps may end a fit within an epoch, which Lightning does not validate then"
     if not isinstance(trainer.profiler, PassThroughProfiler):  # type: ignore[attr-defined]
         yield "trainer.profiler measures it"
     callbacks: list[Any] = [*trainer.callbacks, *model.configure_callbacks()]  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Generator, Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
-from torchmetrics import MetricCollection
+from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from msal_lightning.data.loading import Batch
@@ -20,6 +20,7 @@ from msal_lightning.models.learning_rates import LearningRates
 from msal_lightning.models.mc_dropout import DropoutMasks
 from msal_lightning.models.metrics import ClassMetrics
 from msal_lightning.models.prototypes import LinearHead, PrototypeHead
+from msal_lightning.training.callback_rules import VALIDATION_LOSS
 from msal_lightning.training.eager_steps import EagerSteps
 from msal_lightning.training.whole_epochs import EpochIndices
 
@@ -116,6 +117,13 @@ class MSALClassifier(LightningModule):
                 "accuracy": MulticlassAccuracy(num_classes, average="micro", validate_args=False),
             }
         )
+        self.val_metrics = MetricCollection(
+            {
+                VALIDATION_LOSS: MeanMetric(),
+                "val_accuracy": MulticlassAccuracy(num_classes, average="micro", validate_args=False),
+            },
+            compute_groups=False,
+        )
         self.class_metrics = ClassMetrics(num_classes)
         self.test_classes: ClassResults | None = None
 
@@ -151,6 +159,13 @@ class MSALClassifier(LightningModule):
         """
         self._steps = steps
         self.automatic_optimization = False
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Loss and accuracy of the part of the labeled set that is left out."""
+        logits = self(batch.image)
+        self.val_metrics[VALIDATION_LOSS].update(F.cross_entropy(logits, batch.label, reduction="none"))
+        self.val_metrics["val_accuracy"].update(logits, batch.label)
+        self.log_dict(self.val_metrics, on_epoch=True, batch_size=len(batch.label))
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Accuracy, loss and what :meth:`on_test_epoch_end` needs."""

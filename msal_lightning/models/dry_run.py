@@ -18,7 +18,7 @@ from msal_lightning.training.callback_rules import check_monitor
 _MOST_EPOCHS = 10_000  # that a schedule is tried for
 
 
-def try_model(model: MSALClassifier, image: Sequence[int], max_epochs: int | None) -> None:
+def try_model(model: MSALClassifier, image: Sequence[int], max_epochs: int | None, validates: bool = False) -> None:
     """Do one training step, and all steps of the learning rate's schedule.
 
     The model's weights and BatchNorm statistics change, so it must not be used any more; the global random state is the
@@ -28,6 +28,7 @@ def try_model(model: MSALClassifier, image: Sequence[int], max_epochs: int | Non
         model: a model on the CPU.
         image: (C, H, W) of an image.
         max_epochs: number of epochs of each fit; None or -1 if only max_steps is set.
+        validates: whether a part of the labeled set is left out to validate on.
 
     Raises:
         ConfigError: backbone, optimizer or schedule does not work, or the backbone stays frozen.
@@ -55,7 +56,7 @@ def try_model(model: MSALClassifier, image: Sequence[int], max_epochs: int | Non
         return  # what a model of your own gives Lightning has more forms
     loss = _step(model, optimizer, images)
     for scheduler in schedulers:
-        _try_schedule(scheduler, loss, min(_MOST_EPOCHS, max_epochs or 0))
+        _try_schedule(scheduler, loss, min(_MOST_EPOCHS, max_epochs or 0), validates)
 
 
 def _callbacks(model: MSALClassifier) -> Sequence[Callback]:
@@ -98,12 +99,12 @@ def _step(model: MSALClassifier, optimizer: torch.optim.Optimizer, images: Tenso
         ) from error
 
 
-def _try_schedule(config: Any, loss: float, epochs: int) -> None:
+def _try_schedule(config: Any, loss: float, epochs: int, validates: bool) -> None:
     scheduler = config["scheduler"] if isinstance(config, dict) else config
     name = type(scheduler).__name__
     plateau = isinstance(scheduler, ReduceLROnPlateau)
     if plateau:
-        check_monitor(f"model.lr_scheduler {name}", config["monitor"])
+        check_monitor(f"model.lr_scheduler {name}", config["monitor"], validates)
     try:
         for _ in range(epochs):
             scheduler.step(*[loss] * plateau)

@@ -10,11 +10,15 @@ from lightning.pytorch.callbacks import (
     GradientAccumulationScheduler,
     LearningRateFinder,
     ProgressBar,
+    StochasticWeightAveraging,
     Timer,
+    WeightAveraging,
 )
 
 from msal_lightning.errors import ConfigError
 
+VALIDATION_LOSS = "val_loss"
+"""Metric of the validation part that decides which epoch is the best."""
 _REFUSED: tuple[tuple[type, str], ...] = (
     (
         Checkpoint,
@@ -29,11 +33,12 @@ _REFUSED: tuple[tuple[type, str], ...] = (
 )
 
 
-def check_callbacks(callbacks: Iterable[object]) -> None:
+def check_callbacks(callbacks: Iterable[object], validates: bool) -> None:
     """Check the user's callbacks before anything is trained.
 
     Args:
         callbacks: the user's callbacks.
+        validates: whether a part of the labeled set is left out to validate on.
 
     Raises:
         ConfigError: a callback is rejected, or is no callback.
@@ -54,19 +59,26 @@ def check_callbacks(callbacks: Iterable[object]) -> None:
                 "reproduced: set trainer.max_epochs or trainer.max_steps"
             )
         if isinstance(callback, EarlyStopping):
-            check_monitor(f"trainer.callbacks: {name}", callback.monitor)
+            check_monitor(f"trainer.callbacks: {name}", callback.monitor, validates)
+        if validates and isinstance(callback, WeightAveraging | StochasticWeightAveraging):
+            raise ConfigError(
+                f"expected trainer.callbacks without {name} beside data.validation_fraction, because the fit ends with "
+                "the weights of its best epoch and not with an average: leave one of the two out"
+            )
 
 
-def check_trainer(trainer: Trainer) -> None:
+def check_trainer(trainer: Trainer, validates: bool) -> None:
     """Check options of a Trainer that would make a fit fail or do nothing.
 
     Args:
         trainer: a Trainer with the user's callbacks.
+        validates: whether a part of the labeled set is left out to validate on.
 
     Raises:
         ConfigError: an option does not work.
     """
-    check_callbacks(callback for callback in _callbacks(trainer) if not type(callback).__module__.startswith("msal_"))
+    theirs = (callback for callback in _callbacks(trainer) if not type(callback).__module__.startswith("msal_"))
+    check_callbacks(theirs, validates)
     if trainer.accumulate_grad_batches < 1:
         raise ConfigError(
             "expected trainer.accumulate_grad_batches to be at least 1, the batches of one step, got "
@@ -96,18 +108,24 @@ def _callbacks(trainer: Trainer) -> list[Callback]:
     return trainer.callbacks  # type: ignore[attr-defined, no-any-return]
 
 
-def check_monitor(where: str, monitor: str) -> None:
+def check_monitor(where: str, monitor: str, validates: bool) -> None:
     """Reject metrics that are not measured during training.
 
     Args:
         where: the key and the class that use the metric.
         monitor: name of a metric.
+        validates: whether a part of the labeled set is left out to validate on.
 
     Raises:
-        ConfigError: the metric belongs to a validation or test set.
+        ConfigError: the metric belongs to the test set, or to a validation part that there is none of.
     """
-    if monitor.startswith(("val", "test")):
+    if monitor.startswith("test"):
         raise ConfigError(
-            f"{where} monitors '{monitor}', but a round has no validation set, and the test set must not decide: set "
+            f"{where} monitors '{monitor}', but the test set must not decide: set monitor to train_loss, or to "
+            f"{VALIDATION_LOSS} with data.validation_fraction"
+        )
+    if monitor.startswith("val") and not validates:
+        raise ConfigError(
+            f"{where} monitors '{monitor}', but nothing is left out to validate on: set data.validation_fraction, or "
             "monitor to train_loss"
         )

@@ -218,8 +218,10 @@ class FitCheckpoint(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Copy the log, because a kill may come before Lightning passes it to the logger after this hook."""
         kill_point("epoch end")
-        row = {name: float(value) for name, value in trainer.logged_metrics.items()}
-        self.rows += [*open_rows(trainer), {**row, "epoch": trainer.current_epoch, "step": trainer.global_step - 1}]
+        logged = open_rows(trainer)
+        before = {name for earlier in logged for name in earlier}  # the validation's, which has a row of its own
+        row = {name: float(value) for name, value in trainer.logged_metrics.items() if name not in before}
+        self.rows += [*logged, {**row, "epoch": trainer.current_epoch, "step": trainer.global_step - 1}]
         self._between, self._epochs = trainer.fit_loop.state_dict(), trainer.current_epoch + 1
 
     def keep_constants(self, model: LightningModule) -> None:

@@ -3,6 +3,7 @@
 Options of the Trainer are in ``test_resume_options.py``, kills of whole processes in ``tests/faults``.
 """
 
+import itertools
 import json
 from functools import partial
 
@@ -43,6 +44,7 @@ RUNS = {
     "linear head, pool error": {"head": "linear", "strategy": Random(), "pool_error": True},
     "long tail": {"strategy": MSALD(), "data": partial(digits, imbalance=0.1)},
     "part of the pool": {"strategy": SURE, "pool_limit": 100},
+    "validation": {"data": partial(digits, validation_fraction=0.25)},
     "files, labels held out": {"data": files, "held_out": 10},
 }
 
@@ -56,7 +58,8 @@ def bodies(run):
 def epochs_of(run, round):
     lines = (run / f"fits/{round:03d}/metrics.csv").read_text().splitlines()
     column = lines[0].split(",").index("epoch")
-    return [int(line.split(",")[column]) for line in lines[1:] if not line.startswith("0")]
+    epochs = [int(line.split(",")[column]) for line in lines[1:] if not line.startswith("0")]
+    return [epoch for epoch, _ in itertools.groupby(epochs)]  # a validation has a row of its own
 
 
 def weights(run, round=2):
