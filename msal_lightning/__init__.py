@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from msal_lightning.arrays.head_classifier import MSALHeadClassifier
+    from msal_lightning.arrays.select import select
     from msal_lightning.data.base import ActiveDataModule
     from msal_lightning.loop.loop import ActiveLoop
     from msal_lightning.models.backbones import ResNet18, SmallCNN
@@ -27,6 +29,7 @@ _HOME = {
     "LinearHead": "models.prototypes",
     "LoopOptions": "runs.options",
     "MSALClassifier": "models.classifier",
+    "MSALHeadClassifier": "arrays.head_classifier",
     "PoolOutputs": "strategies.outputs",
     "PrototypeHead": "models.prototypes",
     "Query": "query.callback",
@@ -36,6 +39,7 @@ _HOME = {
     "SmallCNN": "models.backbones",
     "Strategy": "strategies.base",
     "cosine_to_prototypes": "models.prototypes",
+    "select": "arrays.select",
     "select_indices": "query.shortlist",
     "simplex_prototypes": "models.prototypes",
 }
@@ -47,6 +51,7 @@ __all__ = [
     "LinearHead",
     "LoopOptions",
     "MSALClassifier",
+    "MSALHeadClassifier",
     "PoolOutputs",
     "PrototypeHead",
     "Query",
@@ -56,6 +61,7 @@ __all__ = [
     "SmallCNN",
     "Strategy",
     "cosine_to_prototypes",
+    "select",
     "select_indices",
     "simplex_prototypes",
 ]

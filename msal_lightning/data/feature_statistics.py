@@ -5,6 +5,7 @@ from torch import Tensor
 
 from msal_lightning.data.feature_files import FeatureRows
 from msal_lightning.errors import DataError
+from msal_lightning.io.wording import first_few
 
 _BLOCK = 8192  # rows
 
@@ -41,7 +42,7 @@ def find_statistics(features: FeatureRows, index: Tensor | None = None) -> tuple
 
 
 def _refuse(rows: list[int]) -> None:
-    named = ", ".join(map(str, rows[:5])) + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
     raise DataError(
-        f"expected finite features, got NaN or infinity in row {named} (counted from 0 over all files): remove them"
+        f"expected finite features, got NaN or infinity in row {first_few(rows)} (counted from 0 over all files): "
+        "remove them"
     )

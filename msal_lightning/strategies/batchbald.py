@@ -44,7 +44,7 @@ class BatchBALD(PrefilterStrategy):
     def select(self, shortlist: PoolOutputs, labeled: PoolOutputs | None, n: int, generator: Generator) -> Tensor:  # noqa: D102
         p = shortlist.mc_probabilities()  # (T, M, C)
         given_model = torch.special.entr(p).sum(dim=-1).mean(dim=0)  # H(y | t), the mean over t
-        batch = _Batch(p, self.configurations, generator)
+        batch = _Batch(p, max(self.configurations, len(p)), generator)  # a combination at least from each pass
         free = torch.ones(len(shortlist), dtype=torch.bool)
         picks: list[int] = []
         for _ in range(n):
