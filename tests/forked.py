@@ -146,6 +146,7 @@ if __name__ == "__main__":
     import torch
 
     import msal_lightning.cli.datasets
+    import msal_lightning.cli.embed_parts
     import msal_lightning.cli.fit
     import msal_lightning.cli.label
     import msal_lightning.cli.query

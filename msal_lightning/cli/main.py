@@ -42,6 +42,13 @@ def _query(argv: list[str]) -> None:
     query(argv)
 
 
+def _embed(argv: list[str]) -> None:
+    """Compute features of images with a pretrained network, for fits on features."""
+    from msal_lightning.cli.embed import embed
+
+    embed(argv)
+
+
 def _label(argv: list[str]) -> None:
     """Check a filled CSV file, and copy its labels into the run that waits for them."""
     from msal_lightning.config.command_parser import PROGRAM, CommandParser
@@ -213,6 +220,7 @@ COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "replay": _replay,
     "sweep": _sweep,
     "query": _query,
+    "embed": _embed,
     "label": _label,
     "status": _status,
     "plot": _plot,
@@ -224,7 +232,7 @@ COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
 }
 
 
-_OF_ONES_OWN = ("fit", "sweep", "check-strategy")  # they read the user's own words only
+_OF_ONES_OWN = ("fit", "sweep", "check-strategy", "embed")  # they read the user's own words only
 
 
 def main(argv: list[str] | None = None) -> int:

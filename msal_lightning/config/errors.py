@@ -11,6 +11,7 @@ from msal_lightning.config.command_parser import sentence
 from msal_lightning.data import ActiveDataModule, Augmentation
 from msal_lightning.io.suggestions import did_you_mean
 from msal_lightning.models.backbones import Backbone
+from msal_lightning.models.encoder import Encoder
 from msal_lightning.strategies import ScoreStrategy, Strategy
 
 # The base class of a key, for suggestions of names
@@ -20,6 +21,7 @@ _BASES: dict[str, type] = {
     "data": ActiveDataModule,
     "augmentation": Augmentation,
     "backbone": Backbone,
+    "model": Encoder,
     "optimizer": torch.optim.Optimizer,
     "lr_scheduler": torch.optim.lr_scheduler.LRScheduler,
 }
@@ -42,7 +44,7 @@ def explain(message: str, keys: Iterable[str]) -> str:
 
     if said := _of_shape(message, key, known):
         return said
-    if (found := re.search(r"required: (.+)", message)) and key:
+    if (found := re.search(r"required: (.+?)(?:\. Got value|$)", message)) and key:
         return f"{key} needs a value for {found[1]}: set {key}.{found[1].split(',')[0]}"
     if found := re.search(r"required: (.+)", message):
         return f"expected values for {found[1]}: name a configuration that has them, --config digits for example"

@@ -1,6 +1,6 @@
 """Conversion of an image file to a square with 8 bits per channel."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, BinaryIO, Literal
@@ -13,6 +13,7 @@ from msal_lightning.data.formats import formats
 from msal_lightning.data.raw_pixels import Raw, read_raw
 
 Fit = Literal["crop", "letterbox", "squash"]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 Range = tuple[float, float]
 WHITE = (255, 255, 255)
 ANY = "any"
@@ -33,6 +34,9 @@ class Decoding:
         strict: refuse files that have more bands than the channels use.
         background: red, green and blue behind transparent pixels; None ignores transparency. The transparency of a
             TIFF file is always ignored, because it is often a mask or one more band.
+        resize: pixels to which the shorter side (crop) or both sides (squash) are scaled before the center is cut out;
+            None cuts first.
+        interpolation: how pixels are scaled, see Pillow's ``Resampling``; without aliasing, except for nearest.
     """
 
     size: int
@@ -43,6 +47,8 @@ class Decoding:
     padding: tuple[int, ...] | None = None
     strict: bool = True
     background: tuple[int, ...] | None = WHITE
+    resize: int | None = None
+    interpolation: Interpolation = "bilinear"
 
     def decode(self, source: str | BinaryIO) -> NDArray[np.uint8]:
         """Read an image, turn it upright, and make it a square.
@@ -53,7 +59,18 @@ class Decoding:
         Raises:
             OSError: the file cannot be read; also other errors in :data:`~msal_lightning.data.formats.UNREADABLE`.
         """
-        planes = [self._square(plane, channel) for channel, plane in enumerate(self._planes(source, self.size))]
+        return self.square(self._planes(source, self.resize or self.size))
+
+    def square(self, pictures: Sequence[Image.Image]) -> NDArray[np.uint8]:
+        """Make a square of an upright picture of 8 bits.
+
+        Args:
+            pictures: one picture in grey or colour, or one in grey for each channel.
+
+        Returns:
+            (C, size, size).
+        """
+        planes = [self._square(plane, channel) for channel, plane in enumerate(pictures)]
         pixels = [np.array(plane) for plane in planes]  # copies, because Pillow's arrays are not writable
         if len(pixels) == 1 and pixels[0].ndim == 3:
             return np.ascontiguousarray(pixels[0].transpose(2, 0, 1))
@@ -129,16 +146,32 @@ class Decoding:
         return to_8_bits(samples, found)
 
     def _square(self, plane: Image.Image, channel: int) -> Image.Image:
-        size = (self.size, self.size)
+        size, how = (self.size, self.size), Image.Resampling[self.interpolation.upper()]
+        if self.resize is not None:
+            return _cut(plane, _sides(plane.size, self.resize, self.fit), self.size, how)
         if plane.size == size:
             return plane
         if self.fit == "crop":
-            return ImageOps.fit(plane, size, Image.Resampling.BILINEAR)
+            return ImageOps.fit(plane, size, how)
         if self.fit == "squash":
-            return plane.resize(size, Image.Resampling.BILINEAR)
+            return plane.resize(size, how)
         padding = self.padding or (0,) * self.channels
         color = padding[:3] if plane.mode == "RGB" else padding[channel]
-        return ImageOps.pad(plane, size, Image.Resampling.BILINEAR, color=color)
+        return ImageOps.pad(plane, size, how, color=color)
+
+
+def _sides(size: tuple[int, int], resize: int, fit: Fit) -> tuple[int, int]:
+    if fit == "squash":
+        return resize, resize
+    short = min(size)
+    width, height = (resize if side == short else int(resize * side / short) for side in size)
+    return width, height
+
+
+def _cut(plane: Image.Image, sides: tuple[int, int], size: int, how: Image.Resampling) -> Image.Image:
+    """Scale, then cut out the center; the same pixels as torchvision's Resize and CenterCrop."""
+    left, top = (round((side - size) / 2) for side in sides)
+    return plane.resize(sides, how).crop((left, top, left + size, top + size))
 
 
 def to_8_bits(samples: NDArray[Any], values: Range) -> NDArray[np.uint8]:

@@ -60,6 +60,10 @@ class HiddenLabels:
         self.num_revealed += len(index)
         return labels.long()
 
+    def all(self) -> Tensor:
+        """Return all labels without counting them, (N,) int64, -1 where unknown; for a copy of the whole dataset."""
+        return self._labels.long()
+
     def count_errors(self, index: Tensor, predictions: Tensor) -> int | None:
         """Count wrong predictions without revealing which; None if a label is unknown.
 

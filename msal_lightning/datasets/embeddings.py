@@ -20,6 +20,7 @@ from msal_lightning.data.feature_statistics import find_statistics
 from msal_lightning.data.image_files import ImageFiles
 from msal_lightning.data.labels import UNKNOWN
 from msal_lightning.data.loading import Batch, ImageSet
+from msal_lightning.data.manifest import check_files, refuse_unfinished
 from msal_lightning.data.stratified import hold_out
 from msal_lightning.errors import DataError
 from msal_lightning.io.wording import counted
@@ -204,6 +205,7 @@ def as_grey(features: Tensor) -> Tensor:
 
 def _files(folder: Path, key: str) -> list[Path]:
     """Return the files of features in their order; they all have the same suffix."""
+    refuse_unfinished(folder)
     names = sorted(folder.glob("features*")) if folder.is_dir() else []
     found = [file for suffix in SUFFIXES for file in names if file.suffix == suffix]
     if not found or len({file.suffix for file in found}) > 1:
@@ -217,6 +219,7 @@ def _files(folder: Path, key: str) -> list[Path]:
 
 def _open_all(paths: list[Path], like: FeatureFile | None = None) -> list[FeatureFile]:
     files = [open_features(path) for path in paths]
+    check_files(paths[0].parent, {path.name: file.shape[0] for path, file in zip(paths, files, strict=True)})
     like = files[0] if like is None else like
     for path, file in zip(paths, files, strict=True):
         if (file.shape[1], file.dtype) != (like.shape[1], like.dtype):

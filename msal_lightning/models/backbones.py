@@ -1,9 +1,8 @@
 """Networks from images to embeddings: everything below the head."""
 
 import itertools
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal, get_args
 
 import torch
@@ -12,13 +11,15 @@ from torch import Tensor, nn
 
 from msal_lightning.errors import ConfigError
 from msal_lightning.io.suggestions import did_you_mean
+from msal_lightning.models.encoder import Encoder
+from msal_lightning.models.torchvision_weights import find_weights, preprocessing_of
 from msal_lightning.models.weights_file import BACKBONE, fewer_colours, first_convolution, load_weights, read_weights
 
 Stem = Literal["conv7", "conv3", "conv3_nopool"]
 
 
-class Backbone(nn.Module, ABC):
-    """Maps images (N, in_channels, H, W) to embeddings (N, out_features).
+class Backbone(Encoder):
+    """Maps images (N, in_channels, H, W) to embeddings (N, out_features), and can be trained.
 
     Attributes:
         out_features: D, length of an embedding.
@@ -140,7 +141,7 @@ class TorchvisionBackbone(Backbone):
             is replaced, and pre-trained filters are averaged over their colours.
         architecture: a name from ``torchvision.models.list_models()``, for example ``efficientnet_b0``.
         weights: local file with a state dict of the network, with any classifier or none, of torch.save or safetensors;
-            random weights by default.
+            or a name of torchvision, IMAGENET1K_V1 for example, which is downloaded. Random weights by default.
 
     Raises:
         ConfigError: the architecture is unknown or unsuitable, or the weights are missing or of another network.
@@ -151,7 +152,8 @@ class TorchvisionBackbone(Backbone):
         net = _network(architecture)
         last = _last_linear(net, architecture)
         if weights is not None:
-            path = Path(weights)
+            path = find_weights(architecture, weights)
+            self.preprocessing = preprocessing_of(architecture, path)
             load_weights(net, read_weights(path, architecture), path, architecture, (_classifier_of(net, last),))
         _adapt_first_convolution(net, in_channels)
         self.out_features: int = net.get_submodule(last).in_features  # type: ignore[assignment]

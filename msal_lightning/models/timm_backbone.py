@@ -1,18 +1,24 @@
 """Networks of timm, PyTorch Image Models, which is an extra."""
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
+from msal_lightning.data.decoding import Fit
+from msal_lightning.data.preprocessing import Preprocessing
 from msal_lightning.errors import ConfigError
 from msal_lightning.io.suggestions import did_you_mean
 from msal_lightning.models.backbones import Backbone
-from msal_lightning.models.weights_file import BACKBONE, load_weights, read_weights
+from msal_lightning.models.weights_file import BACKBONE, KEY, load_weights, read_weights
+
+PRETRAINED = "pretrained"
 
 
 class TimmBackbone(Backbone):
-    """Any network of timm by name, without its classifier. Nothing is downloaded.
+    """Any network of timm by name, without its classifier.
 
     [0] Wightman, 2019, PyTorch Image Models, https://github.com/huggingface/pytorch-image-models
 
@@ -21,7 +27,7 @@ class TimmBackbone(Backbone):
             if the file has another number.
         architecture: a name from ``timm.list_models()``, for example ``convnext_tiny``.
         weights: local file with a state dict of the network, with any classifier or none, of torch.save or safetensors;
-            random weights by default.
+            or ``pretrained`` for the weights that timm downloads. Random weights by default.
 
     Raises:
         ConfigError: timm is missing, the architecture is unknown, or the weights are missing or of another network.
@@ -31,8 +37,10 @@ class TimmBackbone(Backbone):
         super().__init__()
         self.net = _network(in_channels, architecture)
         self.out_features = int(self.net.head_hidden_size)  # type: ignore[arg-type]
+        about: Any = self.net.pretrained_cfg
+        self.preprocessing = _preprocessing(about)
         if weights is not None:
-            path = Path(weights)
+            path = _download(architecture, about) if weights == PRETRAINED else Path(weights)
             load_weights(self.net, read_weights(path, architecture), path, architecture, _classifier(self.net))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -85,6 +93,39 @@ def _network(in_channels: int, architecture: str) -> nn.Module:
         raise ConfigError(f"expected {BACKBONE}.architecture to be a network of timm, got '{architecture}'{near}")
     net: nn.Module = timm.create_model(architecture, pretrained=False, num_classes=0, in_chans=in_channels)
     return net
+
+
+def _download(architecture: str, about: Mapping[str, Any]) -> Path:
+    """Return the file of the weights that timm names, from the cache of huggingface_hub or from its server."""
+    if not about.get("hf_hub_id"):
+        raise ConfigError(
+            f"expected timm to name weights of '{architecture}', it names none: choose one of timm.list_pretrained(), "
+            f"or set {KEY} to a file"
+        )
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(about["hf_hub_id"], "model.safetensors"))
+    except Exception as error:  # of the network, of the server, of the disk
+        raise ConfigError(
+            f"cannot download the weights of '{architecture}' from {about['hf_hub_id']} on huggingface.co "
+            f"({' '.join(str(error).split()):.120}): fetch model.safetensors on a machine with a network, and set "
+            f"{KEY} to it"
+        ) from None
+
+
+def _preprocessing(about: Mapping[str, Any]) -> Preprocessing:
+    """Return what timm knows about the images of a network; as ``timm.data.create_transform`` reads it."""
+    size = about["input_size"][1]
+    fit: Fit = {"squash": "squash", "border": "letterbox"}.get(about.get("crop_mode", ""), "crop")  # type: ignore[assignment]
+    return Preprocessing(
+        size=size,
+        resize=math.floor(size / (about.get("crop_pct") or 0.875)),
+        fit=fit,
+        interpolation=about.get("interpolation") or "bilinear",
+        mean=tuple(about["mean"]),
+        std=tuple(about["std"]),
+    )
 
 
 def _classifier(net: Any) -> tuple[str, ...]:

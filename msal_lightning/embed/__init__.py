@@ -1,0 +1,1 @@
+"""From images to a folder of features: what the command ``embed`` does."""
