@@ -2,7 +2,7 @@
 
     python -m benchmarks.clipart --root /usr/share/openclipart/png --out clipart-runs
 
-The pictures are Debian's package openclipart-png, in the public domain. Each cell is an ordinary run directory below
+Each cell is an ordinary run directory below
 --out: a second call goes on where the first one ended.
 """
 
@@ -19,18 +19,11 @@ import matplotlib
 import torch
 from rich.progress import track
 
+from benchmarks.clipart_pictures import CLASSES, SIDE, draw_pictures
 from msal_lightning.cli.fit import fit
-from msal_lightning.data.decoding import WHITE, Decoding
-from msal_lightning.data.image_files import ImageFiles
 from msal_lightning.io.atomic import write_atomically
 from msal_lightning.runs.records import RoundRecord, read_records
 
-CLASSES = (
-    "animals", "computer", "food", "geography", "office", "people", "recreation", "shapes", "signs_and_symbols",
-    "tools", "transportation",
-)  # fmt: skip
-MOST = 300  # pictures of a class, so that the classes are not too unequal
-SIDE = 128  # pixels
 SEEDS = (0, 1, 2, 3, 4)
 _TUNED = ("--model.backbone_lr", "0.0003")
 MODES: dict[str, tuple[str, ...]] = {
@@ -43,19 +36,6 @@ MODES: dict[str, tuple[str, ...]] = {
     ),
 }
 DOCS = Path(__file__).parent.parent / "docs"
-
-
-def draw_pictures(root: Path, out: Path) -> None:
-    """Write the pictures of the benchmark as small squares on white, at most MOST of a class, drawn by seed 0."""
-    how = Decoding(SIDE, 3, "letterbox", padding=WHITE)
-    for name in CLASSES:
-        found = sorted(path for path in (root / name).rglob("*.png") if path.is_file())
-        readable = ImageFiles(found, SIDE, 3, how).readable().nonzero()[:, 0]
-        order = torch.randperm(len(readable), generator=torch.Generator().manual_seed(0))[:MOST]
-        (out / name).mkdir(parents=True, exist_ok=True)
-        for row in readable[order.sort().values].tolist():
-            small = how.decode(str(found[row])).transpose(1, 2, 0)
-            matplotlib.image.imsave(out / name / f"{row}.png", small)
 
 
 def run(pictures: Path, folder: Path, mode: str, seed: int) -> list[RoundRecord]:
@@ -125,10 +105,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     options = parser.parse_args()
-    pictures, results = options.out / "pictures", {}
-    if not (pictures / "drawn").exists():
-        draw_pictures(options.root, pictures)
-        (pictures / "drawn").touch()
+    pictures, results = options.out / "pictures", dict[tuple[str, int], list[RoundRecord]]()
+    draw_pictures(options.root, pictures)
     with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
         jobs = {
             pool.submit(run, pictures, folder, mode, seed): (mode, seed) for mode, seed, folder in cells(options.out)
