@@ -29,7 +29,7 @@ def embed(argv: list[str]) -> None:
     Raises:
         UserError: a mistake that the user can correct.
     """
-    options = _read(argv)
+    options = read_options(argv)
     from msal_lightning.cli.embed_parts import prepare
     from msal_lightning.io.folder_mark import check_folder, claim_folder
     from msal_lightning.io.lock import DirectoryLock
@@ -67,7 +67,7 @@ def _run(parts: "Parts", options: argparse.Namespace) -> None:
             work.compute(shard, stop.check, progress)
     manifest = work.finish(manifest)
     say(f"{_summary(manifest)} in '{options.out}' ({progress.rate:,.0f} images a second)")
-    _say_next(options, manifest)
+    _say_next(parts, options, manifest)
 
 
 def _summary(manifest: dict[str, object]) -> str:
@@ -76,11 +76,11 @@ def _summary(manifest: dict[str, object]) -> str:
     return f"{counted(int(str(manifest['rows'])), 'row')} of {model['dimension']:,} features"
 
 
-def _say_next(options: argparse.Namespace, manifest: dict[str, object]) -> None:
+def _say_next(parts: "Parts", options: argparse.Namespace, manifest: dict[str, object]) -> None:
     """Print what was left out, and the command that uses the features."""
     if skipped := int(str(manifest["skipped"])):
         say(f"{counted(skipped, 'image')} cannot be read and have no row: {options.out / 'skipped.csv'} lists them")
-    images = f" --data.image_root {options.root or options.source}" if options.source else ""
+    images = f" --data.image_root {parts.data.root}" if parts.data.image_files("train") is not None else ""
     say(f"next: {PROGRAM} fit --config embeddings --data.root {options.out}{images}")
 
 
@@ -103,18 +103,24 @@ def _channels(text: str) -> tuple[float, ...]:
     return values * 3 if len(values) == 1 else values
 
 
-def _read(argv: list[str]) -> argparse.Namespace:
-    """Parse the options of this command; ``rest`` holds those of the model and the data."""
+def read_options(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the options of this command; ``rest`` holds those of the model and the data.
+
+    Raises:
+        ConfigError: an option is unknown, a value does not fit, or options don't fit each other.
+    """
     parser = CommandParser(
         PROG,
         usage=f"{PROG} [SOURCE] --out FOLDER --model CLASS [--model.KEY VALUE ...] [options]",
-        description="Compute features of images once, so that fits need seconds: `fit --config embeddings`. SOURCE is "
-        "a folder with a sub-folder for each class, a folder of images without labels, or a CSV file with the columns "
-        "path, label and optionally split. The same command resumes an interrupted one, and the files are the same as "
-        "without the interruption.\n\n"
-        "--model CLASS is EfficientNetLite0 (extra pretrained), TorchvisionBackbone, TimmBackbone (extra timm), or the "
-        "dotted path of your own subclass of Backbone; --model.KEY is an option of the class. --data CLASS is any "
-        "dataset in place of SOURCE, with --data.KEY as in fit; its train and test parts are both embedded.",
+        description="Compute features of images once, so that fits need seconds: `fit --config embeddings`. The same "
+        "command resumes an interrupted one, and the files are the same as without the interruption.\n\n"
+        "SOURCE is a folder with a sub-folder for each class, a folder of images without labels, a CSV file with the "
+        "columns path, label and optionally split, or a dataset that save_to_disk of Hugging Face wrote (extra "
+        "huggingface). --data CLASS is any dataset in place of SOURCE, with --data.KEY as in fit; its train and test "
+        "parts are both embedded.\n\n"
+        "--model CLASS is EfficientNetLite0 (extra pretrained), TorchvisionBackbone, TimmBackbone (extra timm), "
+        "TorchHubModel, OnnxModel (extra onnx), or the dotted path of your own subclass of Backbone; --model.KEY is an "
+        "option of the class.",
         examples=[
             f"{PROG} photos --out features --model EfficientNetLite0",
             f"{PROG} photos --out features --model TorchvisionBackbone --model.architecture resnet50 "
@@ -144,10 +150,12 @@ def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _add_options(parser: CommandParser) -> None:
     add = parser.add_argument
-    add("source", nargs="?", metavar="SOURCE", type=a_path, help="a folder of images, or a CSV file")
+    add("source", nargs="?", metavar="SOURCE", type=a_path, help="a folder of images, a CSV file, or a saved dataset")
     add("--out", required=True, type=a_path, metavar="FOLDER", help="folder for the features")
     add("--root", type=a_path, metavar="FOLDER", help="of a CSV file: where its paths begin (default: its own folder)")
     add("--unlabeled", action="store_true", help="sub-folders are no classes")
+    add("--image_column", metavar="NAME", help="of a saved dataset: its images (default: the only such column)")
+    add("--label_column", metavar="NAME", help="of a saved dataset: its labels (default: the classes, or label)")
     add("--on_error", choices=["skip", "raise"], default="skip", help="skip images that cannot be read, or refuse them")
     what = "(default: what the model was trained with)"
     add("--size", type=_number(1), metavar="N", help=f"pixels of a side {what}")

@@ -24,10 +24,14 @@ from msal_lightning.embed.every_image import EveryImage
 from msal_lightning.embed.plan import Plan, make_manifest
 from msal_lightning.embed.rows import Rows
 from msal_lightning.embed.run import Embedding
+from msal_lightning.embed.saved_dataset import SavedDataset, is_saved_dataset
 from msal_lightning.errors import ConfigError, UserError
 from msal_lightning.io.terminal import say
+from msal_lightning.models.backbones import Backbone
 from msal_lightning.models.encoder import Encoder
+from msal_lightning.models.onnx_model import OnnxModel  # noqa: F401
 from msal_lightning.models.timm_backbone import EfficientNetLite0, TimmBackbone  # noqa: F401 - --model finds these
+from msal_lightning.models.torch_hub_model import TorchHubModel  # noqa: F401
 from msal_lightning.models.weights_file import BACKBONE
 from msal_lightning.training.precision import choose_precision
 
@@ -129,17 +133,14 @@ def _read_data(options: argparse.Namespace, config: Namespace) -> ActiveDataModu
 
 def _source(options: argparse.Namespace) -> ActiveDataModule:
     source: Path = options.source
+    if is_saved_dataset(source):
+        return SavedDataset(str(source), options.image_column, options.label_column)
     if source.suffix.lower() == ".csv":
         return EveryImage(str(options.root or source.parent), csv=str(source))
     return EveryImage(str(source), unlabeled=options.unlabeled)
 
 
 def _make_model(config: Namespace) -> Encoder:
-    if _init_args(config.model).get("weights", "") is None:
-        raise ConfigError(
-            "expected --model.weights to be a file, got none: random weights say nothing about images, so set it, or "
-            "choose --model EfficientNetLite0, which brings its own"
-        )
     try:
         with as_user_error(), isolate_rng():
             torch.manual_seed(0)  # a class without pretrained weights is the same when the command resumes
@@ -147,18 +148,22 @@ def _make_model(config: Namespace) -> Encoder:
     except UserError as error:
         words = str(error).replace(f"{BACKBONE}.", "--model.").replace("model.backbone", "--model")
         raise type(error)(words) from None
+    if isinstance(model, Backbone) and _init_args(config.model).get("weights", "") is None:
+        raise ConfigError(
+            "expected --model.weights to be a file, got none: random weights say nothing about images, so set it, or "
+            "choose --model EfficientNetLite0, which brings its own"
+        )
     return model
 
 
 def _preprocessing(options: argparse.Namespace, model: Encoder, name: str) -> Preprocessing:
     given = {key: getattr(options, key) for key in _PREPROCESSING}
-    base = model.preprocessing
-    if base is None:
-        base = Preprocessing()
-        say(f"({name} does not say what images it expects: those of ImageNet, but for --size, --mean and the like)")
     if given["background"] is not None:
         given["background"] = tuple(map(round, given["background"]))
-    return base.with_options(**given)
+    base = model.preprocessing
+    chosen = (base or Preprocessing()).with_options(**given)
+    say(f"images: {chosen.describe()}{'' if base else f' ({name} does not say what it expects)'}")
+    return chosen
 
 
 def _plan(options: argparse.Namespace, model: Encoder) -> Plan:

@@ -44,7 +44,7 @@ def explain(message: str, keys: Iterable[str]) -> str:
 
     if said := _of_shape(message, key, known):
         return said
-    if (found := re.search(r"required: (.+?)(?:\. Got value|$)", message)) and key:
+    if (found := re.search(r"required: (.+?)(?:\. Got value.*)?$", message, re.MULTILINE)) and key:
         return f"{key} needs a value for {found[1]}: set {key}.{found[1].split(',')[0]}"
     if found := re.search(r"required: (.+)", message):
         return f"expected values for {found[1]}: name a configuration that has them, --config digits for example"

@@ -57,6 +57,12 @@ class Preprocessing:
             changes.setdefault("resize", round(self.resize * changes["size"] / self.size))
         return replace(self, **changes)
 
+    def describe(self) -> str:
+        """Return a line for a person."""
+        mean, std = (", ".join(f"{value:g}" for value in dict.fromkeys(values)) for values in (self.mean, self.std))
+        scaled = f" of {self.resize}×{self.resize}" if self.resize else ""
+        return f"{self.size}×{self.size}{scaled}, {self.fit}, {self.interpolation}, mean {mean}, std {std}"
+
     def decoding(self, like: Decoding | None) -> Decoding:
         """Return how images are read in colour.
 

@@ -14,6 +14,7 @@ from msal_lightning.data.fingerprint import PARTS
 from msal_lightning.data.image_files import decode
 from msal_lightning.data.labels import UNKNOWN
 from msal_lightning.data.loading import ImageStore, displayable
+from msal_lightning.embed.saved_dataset import EncodedImages
 from msal_lightning.errors import DataError, RunError
 
 
@@ -59,7 +60,10 @@ class Rows:
                     ) from None
                 raise
         part, place = self._place(row)
-        pixels = displayable(self._stores[part][torch.tensor([place])][0])
+        store = self._stores[part]
+        if isinstance(store, EncodedImages):
+            return decode(self.name(row), store.open(place), self.how)
+        pixels = displayable(store[torch.tensor([place])][0])
         return self.how.square([Image.fromarray(pixels).convert("RGB")])
 
     def name(self, row: int) -> str:
@@ -70,11 +74,10 @@ class Rows:
         return f"{PARTS[part]} image {place}"
 
     def columns(self) -> list[str]:
-        """Return the columns of the table of labels."""
-        paths = [] if self._files is None else ["path"]
-        return [*paths, "label", *(["split"] if self._sizes[1] else [])]
+        """Return the columns of the table of labels; images without files are known by their row in the dataset."""
+        return ["row" if self._files is None else "path", "label", *(["split"] if self._sizes[1] else [])]
 
-    def table(self, left_out: set[int]) -> Iterator[dict[str, str]]:
+    def table(self, left_out: set[int]) -> Iterator[dict[str, str | int]]:
         """Yield a line of the table of labels for each image.
 
         Args:
@@ -84,6 +87,7 @@ class Rows:
         for row, label in enumerate(labels):
             if row not in left_out:
                 yield {
+                    "row": row,
                     "path": self.name(row),
                     "label": "" if label == UNKNOWN else self._names[label],
                     "split": PARTS[row >= self._sizes[0]],

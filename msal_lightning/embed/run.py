@@ -67,7 +67,7 @@ def describe_source(data: ActiveDataModule, out: Path) -> dict[str, Any]:
     prints = take_fingerprint(data)
     write_atomically(known, to_bytes(prints))
     digests = {"digest": digest_of(prints), "labels": _labels_of(data)}
-    return {"name": data.name, "root": data.root, "images": len(prints), **digests}
+    return {"name": data.name, "root": data.root, "images": len(data.labels) + len(data.test.label), **digests}
 
 
 def _labels_of(data: ActiveDataModule) -> str:
@@ -192,7 +192,7 @@ class Embedding:
         remove_own(self.out, [pattern for pattern in SHARD_FILES if pattern.startswith(WORK)])
 
     def _write_labels(self, left_out: set[int]) -> None:
-        columns, waiting = self._rows.columns(), list[dict[str, str]]()
+        columns, waiting = self._rows.columns(), list[dict[str, str | int]]()
         with atomic_file(self.out / LABELS) as file:
             file.write(table([], columns).encode())
             for line in self._rows.table(left_out):

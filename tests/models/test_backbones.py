@@ -188,3 +188,10 @@ def test_foreign_weights(content, tmp_path):
     with pytest.raises(UserError, match=rf"cannot use '{path}' as weights of resnet18") as error:
         TorchvisionBackbone(3, "resnet18", weights=str(path))
     assert "\n" not in str(error.value)
+
+
+def test_weights_by_name_that_cannot_be_downloaded(no_network, monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(UserError, match=r"cannot download the weights IMAGENET1K_V1 of resnet18 from .*: fetch"):
+        TorchvisionBackbone(3, "resnet18", "IMAGENET1K_V1")
+    assert not [file for file in tmp_path.rglob("*") if file.is_file()]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from msal_lightning.config.ownership import find_by_name
@@ -35,6 +36,22 @@ def test_weights_come_from_the_file(timm, architecture, width, tmp_path):
         expected = theirs.forward_head(theirs.forward_features(images), pre_logits=True)
         torch.testing.assert_close(backbone(images), expected)
         assert backbone(images).shape == (2, width)
+
+
+@pytest.mark.parametrize(("architecture", "width"), NETWORKS[:2])
+def test_preprocessing_is_timm_s_own(timm, architecture, width):
+    theirs = timm.data.create_transform(**timm.data.resolve_data_config({}, model=timm.create_model(architecture)))
+    found = TimmBackbone(3, architecture).preprocessing
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (found.mean, found.std))
+    picture = Image.fromarray(load_sample_images().images[0])
+    mine = torch.from_numpy(found.decoding(None).square([picture]))
+    torch.testing.assert_close((mine / 255 - mean) / std, theirs(picture))
+
+
+def test_weights_that_cannot_be_downloaded(timm, no_network, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(UserError, match="cannot download the weights of 'test_resnet' from timm/test_resnet"):
+        TimmBackbone(3, "test_resnet", weights="pretrained")
 
 
 def test_grey_images(timm, tmp_path):
