@@ -1,6 +1,5 @@
 """Cells on a Ray cluster: an existing one, or one on this machine."""
 
-import logging
 import os
 import signal
 import time
@@ -11,6 +10,7 @@ from typing import Any
 from msal_lightning.errors import ConfigError
 from msal_lightning.sweep.executors.base import Executor, Task, start_fit
 from msal_lightning.training.gpu_memory import SHARE
+from msal_lightning.training.ray_cluster import connect_ray, python_path
 
 
 class RayExecutor(Executor):
@@ -29,29 +29,10 @@ class RayExecutor(Executor):
     """
 
     def __init__(self, stop: Path, cpus: int, gpus: float) -> None:
-        try:
-            import ray
-        except ImportError:
-            raise ConfigError(
-                "--executor ray needs Ray, which is not installed: run "
-                "`python -m pip install 'msal_lightning[ray]'`, or use --executor local"
-            ) from None
-        self._ray: Any = ray
-        try:
-            ray.init(
-                address="auto" if os.environ.get("RAY_ADDRESS") else "local",
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                include_dashboard=False if not os.environ.get("RAY_ADDRESS") else None,
-            )
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise ConfigError(
-                f"--executor ray cannot reach a cluster at RAY_ADDRESS ({str(error).splitlines()[0]}): start it with "
-                "`ray start --head`, or unset RAY_ADDRESS"
-            ) from None
+        self._ray: Any = connect_ray("--executor", "local")
         self._check_room(cpus, gpus)
         # a failed fit ends its task without an exception, so that Ray retries only after a lost node or worker
-        self._run = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=-1)(run_task)
+        self._run = self._ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=-1)(run_task)
         self._limits = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(cpus))}
         if 0 < gpus < 1:
             self._limits[SHARE] = str(gpus)
@@ -63,7 +44,7 @@ class RayExecutor(Executor):
     def start(self, tasks: Sequence[Task]) -> None:  # noqa: D102
         for task in tasks:
             reference = self._run.options(name=task.name).remote(
-                task, self._limits, str(Path.cwd()), _paths(), str(self._stop)
+                task, self._limits, str(Path.cwd()), python_path(), str(self._stop)
             )
             self._under_way[reference] = task.name
 
@@ -115,9 +96,3 @@ def run_task(task: Task, environment: dict[str, str], folder: str, paths: str, s
             asked = True
         time.sleep(0.2)
     return code
-
-
-def _paths() -> str:
-    """Return the PYTHONPATH with which nodes find the same modules as this process, even an uninstalled checkout."""
-    package = str(Path(__file__).parents[3])
-    return os.pathsep.join(dict.fromkeys([package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]))
