@@ -1,5 +1,6 @@
 """Rows of an array: read when they are needed, checked, in float32."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -43,6 +44,16 @@ class ArrayRows:
                 f"{tuple(self.array.shape)}"
             )
 
+    @property
+    def shape(self) -> Sequence[int]:
+        """Shape of the array."""
+        return self.array.shape
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the rows that are read."""
+        return self.array.device if isinstance(self.array, Tensor) else torch.device("cpu")
+
     def __len__(self) -> int:
         return int(self.array.shape[self.axis])
 
@@ -64,7 +75,7 @@ class ArrayRows:
             DataError: a row has NaN or infinity, or is not what the argument promises.
         """
         block = self._read(rows).float()
-        if not torch.stack(block.aminmax()).isfinite().all():
+        if block.numel() and not torch.stack(block.aminmax()).isfinite().all():
             self.refuse(rows, ~block.isfinite(), "finite numbers", "remove them, or mark them as labeled")
         return self.prepared(block, rows)
 

@@ -61,10 +61,13 @@ def select(
     needed = needed_outputs(chosen, given)
     is_labeled = _labeled_mask(labeled, _num_rows(given, labeled))
     pool, known = (torch.from_numpy(np.flatnonzero(rows)) for rows in (~is_labeled, is_labeled))
-    running = StreamingShortlist(chosen, _checked_size(n, len(pool)), stream(seed, "query", round), round)
+    size = _checked_size(n, len(pool))
+    reference = _outputs_at(known, needed, chosen) if chosen.needs_labeled and len(known) else None
+    embeddings = needed.pop("embeddings") if chosen.embeddings_by_rows else None
+    running = StreamingShortlist(chosen, size, stream(seed, "query", round), round, embeddings)
     for rows in _blocks(pool, needed):
         running.add(_outputs_at(rows, needed, chosen))
-    found = running.finish(_outputs_at(known, needed, chosen) if chosen.needs_labeled and len(known) else None).index
+    found = running.finish(reference).index
     like = next((rows.array for rows in given.values()), labeled)
     return found.to(like.device) if isinstance(like, Tensor) else found.numpy()
 

@@ -13,6 +13,7 @@ from msal_lightning.data.label_guard import forbid_label_access
 from msal_lightning.errors import ConfigError
 from msal_lightning.strategies.base import Strategy, by_score
 from msal_lightning.strategies.outputs import OUTPUTS, PoolOutputs
+from msal_lightning.strategies.rows import IndexedRows, RowSource
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,23 @@ class StreamingShortlist:
         n: number of images to select; a smaller pool is selected whole.
         generator: the round's query stream; its initial seed is the seed of stochastic scores.
         round: k, for strategies with pseudo-labels.
+        embeddings: those of all images, if they stay where they are and batches come without them; only for a strategy
+            with ``embeddings_by_rows``.
     """
 
-    def __init__(self, strategy: Strategy, n: int, generator: Generator, round: int = 0) -> None:
+    def __init__(
+        self,
+        strategy: Strategy,
+        n: int,
+        generator: Generator,
+        round: int = 0,
+        embeddings: RowSource | None = None,
+    ) -> None:
         self.strategy = strategy
         self.n = n
         self.generator = generator
         self.round = round
+        self.embeddings = embeddings
         self.size = strategy.shortlist_size(n)
         self._parts: list[PoolOutputs] = []
         self._held = 0
@@ -118,9 +129,9 @@ class StreamingShortlist:
             self._shrink(self.size)
         shortlist = PoolOutputs.cat(self._parts)
         self._parts = []  # frees memory: if every row is kept, a second copy would be as large as the pool
-        shortlist = _in_order(shortlist)
-        labeled = None if labeled is None else _in_order(labeled)
+        shortlist = self._with_embeddings(_in_order(shortlist))
         if labeled is not None:
+            labeled = _in_order(labeled)
             self._check_finite(labeled)
         n = min(self.n, len(shortlist))
         with forbid_label_access():
@@ -128,6 +139,11 @@ class StreamingShortlist:
         self._check_rows(rows, n, len(shortlist))
         chosen = shortlist.rows(rows)  # the only place that turns rows into indices
         return Selection(chosen.index, chosen.score, self._pseudo_labels(chosen.index))
+
+    def _with_embeddings(self, shortlist: PoolOutputs) -> PoolOutputs:
+        if self.embeddings is None:
+            return shortlist
+        return replace(shortlist, embeddings=IndexedRows(self.embeddings, shortlist.index))
 
     def _score(self, batch: PoolOutputs) -> Tensor:
         with forbid_label_access():

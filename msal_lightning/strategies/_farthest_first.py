@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from msal_lightning.strategies._distances import TIE, blocks, first_of_largest, without_residue
+from msal_lightning.strategies.rows import Rows
 
 _HELD = 512  # rows at a time whose distances are up to date; 2 MB of width 512, which a core keeps in its cache
 _SAMPLE = 4096  # rows for the mean
@@ -36,7 +37,7 @@ class FarthestFirst:
         taken: rows of x that are never taken.
     """
 
-    def __init__(self, x: Tensor, centers: Tensor, taken: list[int]) -> None:
+    def __init__(self, x: Rows, centers: Tensor, taken: list[int]) -> None:
         self._x, self._centers = x, centers
         self._picks: list[int] = []
         # distances to a point near the rows have fewer digits to lose; which point does not matter
@@ -73,13 +74,14 @@ class FarthestFirst:
         # a product of D terms is wrong by at most D·eps/2 of both lengths, a square too; the rest is for the sums
         widened = 1 + (self._x.shape[1] + 4) * torch.finfo(dtype).eps
         square = widened * centers.square().sum(dim=1)
-        found = []
+        # one tensor: parts that stay between freed blocks would fragment memory
+        found = torch.empty(len(self._x), dtype=dtype, device=self._x.device)
         for part in blocks(len(self._x), max(centers.shape)):
             x = self._x[part].to(dtype) - origin
             nearest = torch.addmm(square, x, centers.T, alpha=-2).amin(dim=1)
-            found.append(nearest + widened * x.square().sum(dim=1))
+            found[part] = nearest + widened * x.square().sum(dim=1)
         # a square that overflows float32 gives NaN, and tells nothing
-        return torch.cat(found).cpu().double().nan_to_num(torch.inf, torch.inf)
+        return found.cpu().double().nan_to_num(torch.inf, torch.inf)
 
     def _refill(self) -> int:
         """Hold the farthest rows, looking at more of them until it is certain which is the next one."""
@@ -101,7 +103,7 @@ class FarthestFirst:
         seen = self._num_seen[rows[self._bound[rows] > 0]]  # a distance of 0 stays 0
         if not len(seen) or int(seen.min()) == len(self._picks):
             return False
-        nearest = self._nearest(points, self._x[self._picks[int(seen.min()) :]])
+        nearest = self._nearest(points, self._x[torch.tensor(self._picks[int(seen.min()) :], device=self._x.device)])
         self._bound[rows] = torch.minimum(self._bound[rows], nearest)
         self._num_seen[rows] = len(self._picks)
         return True

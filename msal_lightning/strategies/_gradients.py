@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from msal_lightning.strategies._distances import without_residue
+from msal_lightning.strategies.rows import Rows
 
 _TOGETHER = 256  # distances of a row at a time, so that those of a thousand rows fit into a core's cache
 
@@ -49,7 +50,7 @@ class PoolGradients:
         embeddings: (N, D), on any device.
     """
 
-    def __init__(self, logits: Tensor, embeddings: Tensor) -> None:
+    def __init__(self, logits: Tensor, embeddings: Rows) -> None:
         self._logits, self._embeddings = logits, embeddings
 
     def __len__(self) -> int:

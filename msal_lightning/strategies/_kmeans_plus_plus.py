@@ -35,8 +35,11 @@ class KMeansPlusPlus:
 
     def draw(self, n: int) -> Tensor:
         """Draw n rows, none twice: (n,) int64."""
-        square = [self._pool.at(part).square.cpu() for part in self._blocks()]
-        self._picks.append(first_of_largest(torch.cat(square)))
+        # one tensor: parts that stay between freed blocks would fragment memory
+        square = torch.empty_like(self._weight)
+        for part in self._blocks():
+            square[part] = self._pool.at(part).square.cpu()
+        self._picks.append(first_of_largest(square))
         accepted = 0
         while len(self._picks) < n:
             # the distances of candidates to all picks must not cost more than those of all rows to new picks

@@ -24,10 +24,11 @@ class BADGE(Strategy):
 
     needs = frozenset({"logits", "embeddings"})
     on_device = frozenset({"embeddings"})
+    embeddings_by_rows = True
 
     def shortlist_size(self, n: int) -> None:  # noqa: D102
         return None
 
     def select(self, shortlist: PoolOutputs, labeled: PoolOutputs | None, n: int, generator: Generator) -> Tensor:  # noqa: D102
-        pool = PoolGradients(shortlist.require("logits"), shortlist.require("embeddings"))
+        pool = PoolGradients(shortlist.require("logits"), shortlist.embedding_rows())
         return KMeansPlusPlus(pool, generator).draw(n)

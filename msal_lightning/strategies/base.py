@@ -18,6 +18,8 @@ class Strategy(ABC):
         needs: names of the outputs that it reads; if empty, it needs no pass over the pool.
         on_device: names of outputs that it can read on any device; the others are on the CPU. They stay on a GPU if
             they fit. The selection must be the same wherever they are.
+        embeddings_by_rows: whether it has no score, and reads embeddings some rows at a time, on any device, by
+            :meth:`PoolOutputs.embedding_rows`. Then they may stay in a file.
         mc_samples: T, the number of passes with dropout in ``mc_logits``.
         shared_masks: whether a pass must use the same dropout mask for all images, because the strategy compares
             several images.
@@ -28,6 +30,7 @@ class Strategy(ABC):
 
     needs: frozenset[str] = frozenset({"logits"})
     on_device: frozenset[str] = frozenset()
+    embeddings_by_rows: bool = False
     mc_samples: int = 0
     shared_masks: bool = False
     needs_prototypes: bool = False

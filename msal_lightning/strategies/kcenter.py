@@ -20,19 +20,20 @@ class KCenter(Strategy):
 
     needs = frozenset({"embeddings"})
     on_device = frozenset({"embeddings"})
+    embeddings_by_rows = True
     needs_labeled = True
 
     def shortlist_size(self, n: int) -> None:  # noqa: D102
         return None
 
     def select(self, shortlist: PoolOutputs, labeled: PoolOutputs | None, n: int, generator: Generator) -> Tensor:  # noqa: D102
-        x = shortlist.require("embeddings")
+        x = shortlist.embedding_rows()
         picks: list[int] = []
         if labeled is not None and len(labeled):
             centers = labeled.require("embeddings")
         else:
             picks.append(int(torch.randint(len(x), (), generator=generator)))
-            centers = x[picks]
+            centers = x[torch.tensor(picks, device=x.device)]
         farthest = FarthestFirst(x, centers, picks)
         while len(picks) < n:
             picks.append(farthest.next())

@@ -7,6 +7,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from msal_lightning.strategies.rows import Rows
+
 OUTPUTS = frozenset({"logits", "embeddings", "mc_logits"})
 """Names that a strategy may list in ``needs``: fields of :class:`PoolOutputs` that the model provides."""
 
@@ -15,7 +17,8 @@ OUTPUTS = frozenset({"logits", "embeddings", "mc_logits"})
 class PoolOutputs:
     """The model's outputs for N images; outputs that the strategy does not need are None.
 
-    All are on the CPU, except those that the strategy can read on any device, see ``Strategy.on_device``.
+    All are tensors on the CPU, except those that the strategy can read on any device (``Strategy.on_device``), and
+    embeddings that it can read from a file (``Strategy.embeddings_by_rows``).
 
     Attributes:
         index: (N,) int64, dataset-absolute.
@@ -29,7 +32,7 @@ class PoolOutputs:
     index: Tensor
     score: Tensor | None = None
     logits: Tensor | None = None
-    embeddings: Tensor | None = None
+    embeddings: Tensor | Rows | None = None
     mc_logits: Tensor | None = None
     condensed: Tensor | None = None
 
@@ -85,10 +88,22 @@ class PoolOutputs:
         Raises:
             LookupError: the output was not computed, because the strategy's ``needs`` does not name it.
         """
-        value: Tensor | None = getattr(self, name)
+        value: Tensor | Rows | None = getattr(self, name)
         if value is None:
             raise LookupError(f"{name} were not computed: add {name!r} to the strategy's needs")
+        if not isinstance(value, Tensor):
+            raise LookupError(
+                f"{name} are in a file: read them with embedding_rows(), or leave embeddings_by_rows False"
+            )
         return value
+
+    def embedding_rows(self) -> Rows:
+        """Return the embeddings of a strategy with ``embeddings_by_rows``: a tensor, or rows of a file.
+
+        Raises:
+            LookupError: they were not computed.
+        """
+        return self.require("embeddings") if self.embeddings is None else self.embeddings
 
 
 def row_axis(name: str) -> int:

@@ -12,7 +12,18 @@ from msal_lightning.datasets import Digits
 from msal_lightning.errors import UserError
 from msal_lightning.models.backbones import SmallCNN
 from msal_lightning.models.prototypes import simplex_prototypes
-from msal_lightning.strategies import BALD, CEAL, MSAL, MSALD, BatchBALD, Entropy, KCenter, Margin
+from msal_lightning.strategies import (
+    BALD,
+    CEAL,
+    MSAL,
+    MSALD,
+    BatchBALD,
+    Entropy,
+    KCenter,
+    Margin,
+    _distances,
+    _farthest_first,
+)
 from msal_lightning.training.lightning_noise import quiet_lightning
 
 ARGUMENTS = {"embeddings": "features", "logits": "logits", "mc_logits": "mc_logits"}
@@ -127,8 +138,8 @@ def test_more_passes_than_combinations_of_labels():
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("name", ["Entropy", "MSALD", "DBAL", "KCenter", "BADGE", "BALD"])
 def test_files_are_read_in_blocks(tmp_path, monkeypatch, name, dtype):
-    arrays = {key: values.astype(dtype) for key, values in make_arrays().items()}
-    labeled = np.arange(0, 300, 7)
+    arrays = {key: values.astype(dtype) for key, values in make_arrays(3000).items()}
+    labeled = np.arange(0, 3000, 7)
     expected = select(name, n=20, **{k: v.astype("float32") for k, v in arrays.items()}, labeled=labeled, seed=1)
     for key, values in arrays.items():
         np.save(tmp_path / f"{key}.npy", values)
@@ -137,8 +148,10 @@ def test_files_are_read_in_blocks(tmp_path, monkeypatch, name, dtype):
     at = ArrayRows.at
     monkeypatch.setattr(ArrayRows, "at", lambda self, rows: sizes.append(len(rows)) or at(self, rows))
     monkeypatch.setattr(module, "_BLOCK_BYTES", 2000)
+    monkeypatch.setattr(_distances, "_BLOCK", 20000)
+    monkeypatch.setattr(_farthest_first, "_SAMPLE", 500)
     assert select(name, n=20, **mapped, labeled=labeled, seed=1).tolist() == expected.tolist()
-    assert max(sizes) < 150
+    assert max(sizes) < 600  # about the 512 rows that farthest first and k-means++ look at together
 
 
 def test_tensors_give_a_tensor_on_their_device():
