@@ -5,14 +5,13 @@ import io
 import multiprocessing
 import statistics
 import tempfile
-import threading
 from pathlib import Path
 
 import numpy as np
 import torch
 from lightning.pytorch import Trainer
 
-from benchmarks.measure import Row
+from benchmarks.measure import PeakMemory, Row
 from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
 from msal_lightning.datasets import Embeddings
 from msal_lightning.models.backbones import MLP
@@ -34,7 +33,7 @@ class InMemory(Embeddings):
             self.images = self.images[torch.arange(self.images.shape[0])].clone()
 
 
-def write(folder: Path, rows: int, seed: int) -> None:
+def write(folder: Path, rows: int, seed: int, num_files: int = FILES) -> None:
     """Write normal features around the centers of ten classes, in float16."""
     folder.mkdir()
     generator = np.random.default_rng(seed)
@@ -42,7 +41,7 @@ def write(folder: Path, rows: int, seed: int) -> None:
     noise = generator.standard_normal((BLOCK, WIDTH), dtype=np.float32)
     labels = generator.integers(0, 10, rows)
     np.save(folder / "labels.npy", labels)
-    for k, part in enumerate(np.array_split(labels, FILES)):
+    for k, part in enumerate(np.array_split(labels, num_files)):
         file = folder / f"features-{k:03d}.npy"
         out = np.lib.format.open_memmap(file, "w+", np.float16, (len(part), WIDTH))
         for start in range(0, len(part), BLOCK):
@@ -69,19 +68,9 @@ def measured(folder: str, queue: "multiprocessing.SimpleQueue[tuple[dict[str, li
     """In a process of its own: seconds of each strategy's round, and the largest anonymous memory."""
     data = Embeddings(f"{folder}/pool", test_root=f"{folder}/test")
     data.setup()  # standardization is known from here on
-    peak, done = [0.0], threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.05):
-            status = Path("/proc/self/status").read_text()
-            peak[0] = max(peak[0], int(status.partition("RssAnon:")[2].split()[0]) * 1024 / 1e9)
-
-    watching = threading.Thread(target=watch)
-    watching.start()
-    times = {each.__name__: [one_round(data, each())[0] for _ in range(3)] for each in STRATEGIES}
-    done.set()
-    watching.join()
-    queue.put((times, peak[0]))
+    with PeakMemory() as memory:
+        times = {each.__name__: [one_round(data, each())[0] for _ in range(3)] for each in STRATEGIES}
+    queue.put((times, memory.peak))
 
 
 def run() -> list[Row]:

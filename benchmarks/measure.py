@@ -4,11 +4,12 @@ import importlib
 import os
 import platform
 import statistics
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -118,3 +119,32 @@ def machine() -> str:
     cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
     gpu = f", {torch.cuda.get_device_name()}" if device() == "cuda" else ", no GPU"
     return f"{cpu}, {torch.get_num_threads()} threads{gpu}, torch {torch.__version__.partition('+')[0]}"
+
+
+class PeakMemory:
+    """Within it, the anonymous memory of this process is watched.
+
+    Attributes:
+        before: GB at its start.
+        peak: GB at most, seen 20 times a second.
+    """
+
+    def __enter__(self) -> Self:
+        self.before = self.peak = _anonymous()
+        self._done = threading.Event()
+        self._watching = threading.Thread(target=self._watch)
+        self._watching.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._watching.join()
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.05):
+            self.peak = max(self.peak, _anonymous())
+
+
+def _anonymous() -> float:
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("RssAnon:")[2].split()[0]) * 1024 / 1e9

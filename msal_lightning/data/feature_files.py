@@ -121,6 +121,11 @@ class FeatureRows:
         self.shape = (count, files[0].shape[1], 1, 1)
         self.dtype = torch.float16 if files[0].dtype == TYPES[0] else torch.float32
 
+    @property
+    def are_mapped(self) -> bool:
+        """Whether any rows can be read alone, because all files are mapped."""
+        return all(isinstance(file, np.memmap) for file in self._files)
+
     def numbers(self, index: Tensor) -> list[int]:
         """The rows of the files, counted from 0 over all of them, at (n,) int64 indices."""
         rows: list[int] = (index.numpy() if self._rows is None else self._rows[index.numpy()]).tolist()

@@ -32,7 +32,7 @@ def find_statistics(features: FeatureRows, index: Tensor | None = None) -> tuple
         block = features[part].flatten(1).float() - shift
         added = block.sum(dim=0, dtype=torch.float64)
         if not added.isfinite().all():
-            _refuse(features.numbers(part[~block.isfinite().all(dim=1)]))
+            refuse_rows(features.numbers(part[~block.isfinite().all(dim=1)]))
         total += added
         squares += block.square_().sum(dim=0, dtype=torch.float64)
     mean = total / count
@@ -41,7 +41,15 @@ def find_statistics(features: FeatureRows, index: Tensor | None = None) -> tuple
     return (mean + shift).float(), std.masked_fill(constant, 1.0).float()
 
 
-def _refuse(rows: list[int]) -> None:
+def refuse_rows(rows: list[int]) -> None:
+    """Raise an error that names rows with NaN or infinity.
+
+    Args:
+        rows: their numbers.
+
+    Raises:
+        DataError: always.
+    """
     raise DataError(
         f"expected finite features, got NaN or infinity in row {first_few(rows)} (counted from 0 over all files): "
         "remove them"

@@ -23,9 +23,11 @@ class Backbone(Encoder):
 
     Attributes:
         out_features: D, length of an embedding.
+        is_identity: whether embeddings are the values of the images, without a change.
     """
 
     out_features: int
+    is_identity: bool = False
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
@@ -119,6 +121,7 @@ class MLP(Backbone):
             )
         widths = [in_channels, *hidden]
         self.out_features = widths[-1]
+        self.is_identity = not hidden
         layers = [(nn.Linear(width, wider), nn.ReLU()) for width, wider in itertools.pairwise(widths)]
         self.net = nn.Sequential(nn.Flatten(), *itertools.chain.from_iterable(layers))
 

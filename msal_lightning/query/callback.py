@@ -13,6 +13,7 @@ from msal_lightning.errors import ConfigError
 from msal_lightning.io.kill_points import kill_point
 from msal_lightning.query.output_blocks import Block, OutputBlocks
 from msal_lightning.query.shortlist import Selection, ShardShortlist, StreamingShortlist
+from msal_lightning.query.stored_embeddings import stored_embeddings
 from msal_lightning.seeding import stream
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.strategies.outputs import OUTPUTS, PoolOutputs
@@ -123,6 +124,7 @@ class Query(Callback):
         if self.n:
             self.prepare(pl_module)
         data = _data(trainer)
+        self._running.embeddings = stored_embeddings(self.strategy, pl_module, data)
         num_rows = data.num_scored + len(data.labeled) * data.context.predict_labeled
         # other processes can be sent only what is on the host
         self._blocks = OutputBlocks(self.strategy.on_device if trainer.world_size == 1 else frozenset(), num_rows)
@@ -149,7 +151,8 @@ class Query(Callback):
     ) -> None:
         """Send the needed outputs to the host, and score the batches that have arrived by now."""
         outputs = _outputs(outputs, batch, pl_module)
-        needed = {name: _take(outputs, name, pl_module) for name in self.strategy.needs if self.n}
+        stored = {"embeddings"} if self._running.embeddings and not dataloader_idx else set()
+        needed = {name: _take(outputs, name, pl_module) for name in self.strategy.needs - stored if self.n}
         predicted = _take(outputs, "logits", pl_module).argmax(dim=1)
         sent = {"index": outputs["index"], **needed, _PREDICTED: predicted}
         for block in self._blocks.add(sent, dataloader_idx):
