@@ -40,7 +40,7 @@ def given_outputs(
     """
     found: dict[str, ArrayRows] = {}
     if features is not None:
-        found["embeddings"] = ArrayRows("features", features)
+        found["embeddings"] = features if isinstance(features, ArrayRows) else ArrayRows("features", features)
     if logits is not None:
         found["logits"] = (PrototypeLogits if prototypes else Logits)("logits", logits)
     if mc_logits is not None:

@@ -1,7 +1,6 @@
 """A scikit-learn classifier: the paper's head on features, trained by its loss."""
 
 import functools
-from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, Literal, Self
 
@@ -16,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from msal_lightning.arrays.head_training import draw_weights, train
-from msal_lightning.arrays.rows import ArrayRows
+from msal_lightning.arrays.rows import StandardizedRows
 from msal_lightning.data.loading import Batch
 from msal_lightning.models.backbones import MLP
 from msal_lightning.models.classifier import MSALClassifier
@@ -101,7 +100,7 @@ class MSALHeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             self._check_classes(classes)
         else:
             self._start(X, classes, seed)
-        x = self._scaled(ArrayRows("X", X).at(torch.arange(len(X))))
+        x = _as_images(self._standardized(X).at(torch.arange(len(X))))
         weights = [*self.network_.parameters()]
         optimizer = torch.optim.Adam(weights, self.lr, weight_decay=self.weight_decay, fused=True)
         self.network_.dropout = nn.Dropout(self.dropout)  # a warm start, too, has the present options
@@ -112,17 +111,17 @@ class MSALHeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
 
     def decision_function(self, X: Any) -> NDArray[np.float32]:  # noqa: N803
         """Return logits, (N, C); with two classes the logit of the second minus that of the first, (N,)."""
-        logits = self._passes(X, ("logits",))["logits"]
+        logits = self._passes(self._checked(X), "logits")["logits"]
         return logits if logits.shape[1] > 2 else logits[:, 1] - logits[:, 0]
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:  # noqa: N803
         """Return the probability of each class, (N, C)."""
-        logits = torch.from_numpy(self._passes(X, ("logits",))["logits"])
+        logits = torch.from_numpy(self._passes(self._checked(X), "logits")["logits"])
         return logits.softmax(dim=1).numpy()
 
     def predict(self, X: Any) -> NDArray[Any]:  # noqa: N803
         """Return the most probable label of each row, (N,)."""
-        best = self._passes(X, ("logits",))["logits"].argmax(axis=1)
+        best = self._passes(self._checked(X), "logits")["logits"].argmax(axis=1)
         found: NDArray[Any] = self.classes_[best]
         return found
 
@@ -132,7 +131,7 @@ class MSALHeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         mc_samples: int = 0,
         shared_masks: bool = False,
         seed: int = 0,
-    ) -> dict[str, NDArray[np.float32]]:
+    ) -> dict[str, NDArray[np.float32] | StandardizedRows]:
         """Return what strategies read, for :func:`~msal_lightning.select`.
 
         Args:
@@ -142,20 +141,21 @@ class MSALHeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             seed: seed of the dropout masks.
 
         Returns:
-            ``features`` (N, D'), standardized and after the hidden layers; ``logits`` (N, C); with ``mc_samples`` also
-            ``mc_logits`` (T, N, C).
+            ``features`` (N, D') after standardization and hidden layers, ``logits`` (N, C), and with mc_samples also
+            ``mc_logits`` (T, N, C). Without hidden layers the features are standardized when they are read, so that a
+            large file needs no copy; ``numpy.asarray`` makes one.
 
         Raises:
             UserError: passes are wanted, but dropout is 0.
         """
-        check_is_fitted(self)
+        x = self._checked(X)
         masks = [stream(seed, "dropout", 0, t) for t in range(mc_samples)]
         self.network_.draw_dropout_masks(masks, shared_masks)
         try:
-            found = self._passes(X, ("embeddings", "logits", *(("mc_logits",) if masks else ())))
+            found = self._passes(x, "logits", *["mc_logits"] * bool(masks), *["embeddings"] * bool(self.hidden))
         finally:
             self.network_.draw_dropout_masks([])
-        return {"features": found.pop("embeddings"), **found}
+        return {"features": found.pop("embeddings", x), **found}
 
     def _check_numbers(self) -> None:
         for name in ("max_steps", "batch_size"):
@@ -189,25 +189,30 @@ class MSALHeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
                 f"{classes.tolist()}: set warm_start to False"
             )
 
-    def _scaled(self, x: Tensor) -> Tensor:
-        """Standardize rows as the model takes them: (N, D) to (N, D, 1, 1)."""
-        mean, scale = (torch.from_numpy(values).float() for values in (self.mean_, self.scale_))
-        return x.sub_(mean).div_(scale)[:, :, None, None]
+    def _standardized(self, X: Any) -> StandardizedRows:  # noqa: N803
+        return StandardizedRows(X, *(torch.from_numpy(values).float() for values in (self.mean_, self.scale_)))
 
-    def _passes(self, X: Any, names: Sequence[str]) -> dict[str, NDArray[np.float32]]:  # noqa: N803
-        """Return outputs of the model for all rows, block by block."""
+    def _checked(self, X: Any) -> StandardizedRows:  # noqa: N803
         check_is_fitted(self)
-        x = ArrayRows("X", validate_data(self, X, dtype=_TYPES, reset=False))
+        return self._standardized(validate_data(self, X, dtype=_TYPES, reset=False))
+
+    def _passes(self, x: StandardizedRows, *names: str) -> dict[str, NDArray[np.float32]]:
+        """Return outputs of the model for all rows, block by block."""
         found: dict[str, NDArray[np.float32]] = {}
         for rows in torch.split(torch.arange(len(x)), _BLOCK):
             with torch.inference_mode():
-                outputs = self.network_.predict_step(Batch(rows, self._scaled(x.at(rows)), rows), 0)
+                outputs = self.network_.predict_step(Batch(rows, _as_images(x.at(rows)), rows), 0)
             for name in names:
                 values, axis = outputs[name].numpy(), row_axis(name)
                 if name not in found:
                     found[name] = np.empty((*values.shape[:axis], len(x), *values.shape[axis + 1 :]), dtype=np.float32)
                 np.moveaxis(found[name], axis, 0)[rows.numpy()] = np.moveaxis(values, axis, 0)
         return found
+
+
+def _as_images(x: Tensor) -> Tensor:
+    """Rows as the model takes them: (N, D) to (N, D, 1, 1)."""
+    return x[:, :, None, None]
 
 
 def _seed(random_state: Any) -> int:

@@ -114,6 +114,28 @@ class ArrayRows:
         return torch.from_numpy(block.astype(block.dtype.newbyteorder("="), copy=False))
 
 
+class StandardizedRows(ArrayRows):
+    """Features minus their mean, divided by their standard deviation: computed when they are read.
+
+    So features in a file need no second copy in float32. ``numpy.asarray`` computes all of them.
+
+    Args:
+        array: (N, D) features.
+        mean: (D,) float32.
+        scale: (D,) float32.
+    """
+
+    def __init__(self, array: Any, mean: Tensor, scale: Tensor) -> None:
+        super().__init__("features", array)
+        self._mean, self._scale = mean, scale
+
+    def prepared(self, block: Tensor, rows: Tensor) -> Tensor:  # noqa: D102
+        return block.sub_(self._mean).div_(self._scale)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return self.at(torch.arange(len(self))).numpy().astype(dtype or np.float32, copy=False)
+
+
 class Logits(ArrayRows):
     """Logits of any classifier."""
 

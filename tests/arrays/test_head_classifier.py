@@ -42,7 +42,7 @@ def test_gives_the_numbers_of_standardized_features_below_fixed_prototypes(fitte
     powers = np.exp(logits)
     np.testing.assert_allclose(fitted.predict_proba(X[400:]), powers / powers.sum(axis=1, keepdims=True), atol=1e-4)
     assert fitted.score(X[400:], Y[400:]) > 0.85
-    assert {values.dtype for values in found.values()} == {np.dtype("float32")}
+    assert {np.asarray(values).dtype for values in found.values()} == {np.dtype("float32")}
 
 
 def test_blocks_and_files_of_half_precision_change_nothing(fitted, tmp_path, monkeypatch):
@@ -53,6 +53,20 @@ def test_blocks_and_files_of_half_precision_change_nothing(fitted, tmp_path, mon
     assert expected["mc_logits"].shape == (2, len(X), 10)
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, atol=1e-4)
+
+
+@pytest.mark.parametrize("hidden", [(), (16,)])
+@pytest.mark.parametrize("strategy", ["KCenter", "KMeans", "MSALD"])
+def test_features_that_are_computed_when_read_give_the_same_picks(tmp_path, strategy, hidden):
+    np.save(tmp_path / "x.npy", X.astype("float16"))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    head = MSALHeadClassifier(hidden=hidden, **QUICK).fit(X[:100], Y[:100])
+    found = head.outputs(mapped)
+    assert isinstance(found["features"], np.ndarray) == bool(hidden)
+    as_arrays = {name: np.asarray(values) for name, values in found.items()}
+    assert as_arrays["features"].shape == (len(X), *(hidden or (64,)))
+    expected = select(strategy, n=20, **as_arrays, labeled=range(100))
+    assert select(strategy, n=20, **found, labeled=range(100)).tolist() == expected.tolist()
 
 
 def test_passes_differ_by_their_dropout_and_average_to_the_logits(fitted):
