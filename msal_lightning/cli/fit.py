@@ -22,6 +22,7 @@ from msal_lightning.errors import ConfigError
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
 from msal_lightning.loop.loop import ActiveLoop
+from msal_lightning.loop.pool_pass import PassInParts, PoolPass, pass_of_trainer
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.models.cost import step_bytes, step_flop
 from msal_lightning.runs.directory import RunDirectory
@@ -88,6 +89,7 @@ def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
             LoopOptions(**config.loop, seed=config.seed),
             part.oracle,
             tracker,
+            _pool_pass(config, run),
         )
     _use_device(loop)
     if config.plan:
@@ -97,6 +99,19 @@ def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
     if loop.waiting is None and _is_labeled_by_people(records[0]):
         for line in outlook(run.path, records):
             rank_zero_only(say)(line)
+
+
+def _pool_pass(config: Namespace, run: RunDirectory) -> PoolPass:
+    if config.query_parts is not None and config.query_parts < 1:
+        raise ConfigError(f"expected query_parts to be at least 1, got {config.query_parts}: leave it out")
+    if config.query_executor == "trainer" or config.plan:
+        return pass_of_trainer
+    if config.loop.keep_embeddings:
+        raise ConfigError("expected query_executor trainer with loop.keep_embeddings, got ray: leave one of them out")
+    from msal_lightning.cli.ray_pool import RayParts
+
+    ray = RayParts()
+    return PassInParts(run.config, config.query_parts or 2 * ray.num_cores, ray)
 
 
 def _use_device(loop: ActiveLoop) -> None:

@@ -121,6 +121,18 @@ def build_parser() -> ArgumentParser:
         default=32,
         help="number of images per query sent to W&B, with score, prediction and label; 0: no image leaves the machine",
     )
+    parser.add_argument(
+        "--query_executor",
+        type=Literal["trainer", "ray"],
+        default="trainer",
+        help="who scores the pool: the Trainer on its devices, or a Ray cluster in parts (extra ray)",
+    )
+    parser.add_argument(
+        "--query_parts",
+        type=int | None,
+        default=None,
+        help="number of parts of the pool on a Ray cluster; two per core by default",
+    )
     parser.add_class_arguments(LoopOptions, "loop", skip={"seed"}, instantiate=False)
     parser.add_subclass_arguments(Strategy, "query", required=True)
     parser.add_subclass_arguments(ActiveDataModule, "data", required=True)

@@ -518,7 +518,8 @@ class ActiveDataModule(LightningDataModule, ABC):
     def predict_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
         """The pool in ascending order of index, its labels -1; with ``predict_labeled`` the labeled set too."""
         view = self._view(self.images, self.labels)
-        pool = self._loader(view, self._in_order(self.scored))
+        part, num_parts = self.context.part
+        pool = self._loader(view, self._in_order(self.scored)[part::num_parts])
         return [pool, self._loader(view, self._in_order(self.labeled))] if self.context.predict_labeled else pool
 
     def _view(self, image: ImageStore, label: Tensor) -> IndexedImages:

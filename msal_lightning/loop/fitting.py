@@ -20,6 +20,7 @@ from msal_lightning.errors import UserError
 from msal_lightning.io.kill_points import kill_point
 from msal_lightning.loop.graphs import NO_GPU, why_no_graphs
 from msal_lightning.loop.observers import Observers
+from msal_lightning.loop.pool_pass import PoolPass, pass_of_trainer
 from msal_lightning.loop.shared_round0 import SharedFit, digest, read_shared_fit, write_shared_fit
 from msal_lightning.loop.single_steps import why_single_steps
 from msal_lightning.loop.warm_start import WarmStart
@@ -62,6 +63,7 @@ class Fitted:
         seconds: duration of each phase so far.
         stop: ends the run between two phases after a signal.
         reported: whether another process shows the user's mistakes.
+        pool_pass: scores the pool.
     """
 
     model: MSALClassifier
@@ -70,6 +72,7 @@ class Fitted:
     seconds: dict[str, float]
     stop: GracefulShutdown
     reported: bool = False
+    pool_pass: PoolPass = pass_of_trainer
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -112,7 +115,7 @@ class Fitted:
         with self.timed("query"):
             needs_pass = look_at_pool or (query.n and query.strategy.needs)
             if needs_pass and self.data.num_pool:
-                self.trainer.predict(self.model, datamodule=self.data, return_predictions=False)
+                self.pool_pass(query, self.trainer, self.model, self.data)
             elif query.n and not query.strategy.needs:
                 query.select_without_pass(self.data)
             self.stop.check()
@@ -130,6 +133,7 @@ class Fitter:
         ranks: the processes of the run.
         observers: show notes, and provide each fit's logger.
         stop: ends a fit after a signal.
+        pool_pass: scores the pool.
 
     Attributes:
         new_model: see above.
@@ -148,7 +152,9 @@ class Fitter:
         ranks: Ranks,
         observers: Observers,
         stop: GracefulShutdown,
+        pool_pass: PoolPass = pass_of_trainer,
     ) -> None:
+        self._pool_pass = pool_pass
         self.new_model = new_model
         self.options = options
         self.ranks = ranks
@@ -274,7 +280,7 @@ class Fitter:
         if self.options.compile:  # torch caches the compiled code by architecture, so the next round's model reuses it
             model.backbone.compile()
         trainer = self.new_trainer([*callbacks, self._stop], logger)
-        return Fitted(model, trainer, self._data, {}, self._stop, reported=not self.ranks.is_zero)
+        return Fitted(model, trainer, self._data, {}, self._stop, not self.ranks.is_zero, self._pool_pass)
 
     def new_trainer(self, callbacks: Sequence[Callback] = (), logger: Logger | bool = False) -> Trainer:
         """Return a Trainer with the user's options.

@@ -15,6 +15,7 @@ from msal_lightning.loop.drafts import draft_record, first_facts
 from msal_lightning.loop.fitting import Fitter
 from msal_lightning.loop.keep_embeddings import KeepEmbeddings
 from msal_lightning.loop.observers import Observers
+from msal_lightning.loop.pool_pass import PoolPass, pass_of_trainer
 from msal_lightning.loop.restore import check_rounds, keep_batches, restore
 from msal_lightning.loop.same_images import check_images
 from msal_lightning.loop.sources import choose_label_source
@@ -52,6 +53,7 @@ class ActiveLoop:
         options: sizes, seed, and the files to keep.
         oracle: labels the queried images; by default it reveals the labels that came with the images.
         tracker: an additional display of the run; None writes CSV files only.
+        pool_pass: scores the pool; by default the Trainer of the fit does.
 
     Attributes:
         waiting: the pending labeling request; None if :meth:`run` finished all rounds.
@@ -70,6 +72,7 @@ class ActiveLoop:
         options: LoopOptions,
         oracle: Oracle | None = None,
         tracker: Tracker | None = None,
+        pool_pass: PoolPass = pass_of_trainer,
     ) -> None:
         self.data = data
         self.strategy = strategy
@@ -80,7 +83,9 @@ class ActiveLoop:
         self.ranks = Ranks()
         self.stop = GracefulShutdown()
         self.observers = Observers(run, tracker, self.ranks, hold=options.on_nan == "retry")
-        self.fitter = Fitter(new_model, new_trainer, data, run, options, self.ranks, self.observers, self.stop)
+        self.fitter = Fitter(
+            new_model, new_trainer, data, run, options, self.ranks, self.observers, self.stop, pool_pass
+        )
         run.keep_checkpoints = options.keep_checkpoints
         run.written_by_others = (*EMBEDDINGS_FILES, *FINGERPRINT_FILES, *TRACKING_FILES)
 

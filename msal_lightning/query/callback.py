@@ -1,7 +1,7 @@
 """The query: one callback for every strategy."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -20,8 +20,6 @@ from msal_lightning.strategies.outputs import OUTPUTS, PoolOutputs
 from msal_lightning.training.distributed import Ranks
 
 _PREDICTED = "predicted"
-# parts of one process: pool, labeled set, number of images seen, errors
-_Part = tuple[ShardShortlist, list[PoolOutputs], int, int | None]
 
 Receive = Callable[[Selection, ActiveDataModule], None]
 """Receives a selection at the end of a query and labels it or requests its labels."""
@@ -41,6 +39,22 @@ def label_selection(selection: Selection, data: ActiveDataModule) -> None:
         data.split.clear_pseudo_labels()
     else:
         data.split.set_pseudo_labels(*selection.pseudo_labels)
+
+
+class PoolPart(NamedTuple):
+    """What a process found in its part of the pool, to be sent to the process that selects.
+
+    Attributes:
+        shortlist: candidates of the part.
+        labeled: outputs of the part of the labeled set, if the strategy needs them.
+        seen: number of pool images.
+        wrong: number of pool images that the model got wrong; None if labels are unknown.
+    """
+
+    shortlist: ShardShortlist
+    labeled: list[PoolOutputs]
+    seen: int
+    wrong: int | None
 
 
 class Query(Callback):
@@ -111,6 +125,18 @@ class Query(Callback):
         if self.strategy.needs:
             raise ValueError(f"{self.strategy.name} needs a pool pass: use the Query as a callback of trainer.predict")
         self._end(data, self._ranks or Ranks())
+
+    def select_from(self, parts: list[PoolPart], data: ActiveDataModule) -> None:
+        """Select from the parts of a pass that ran elsewhere, see :class:`PartOfQuery`.
+
+        Args:
+            parts: those of the whole pool, in any order; the list is emptied.
+            data: owns the pool.
+
+        Raises:
+            ConfigError: images are missing.
+        """
+        self._conclude(data, *self._select(parts, data.num_scored))
 
     # ---------------------------------------------------------------- hooks
 
@@ -187,10 +213,13 @@ class Query(Callback):
         """Merge the shortlists, select on rank 0, and pass the selection to ``receive`` on every process."""
         if self.n and not self.strategy.needs and ranks.is_zero:
             self._running.add(PoolOutputs(index=data.pool))
-        held = ShardShortlist([], []) if ranks.is_zero else self._running.held()
-        parts = ranks.gather((held, self._labeled, self.seen, self._wrong))
+        shortlist = ShardShortlist([], []) if ranks.is_zero else self._running.held()
+        parts = ranks.gather(PoolPart(shortlist, self._labeled, self.seen, self._wrong))
         self._labeled = []
-        self.selection, self.seen, self._wrong = ranks.on_zero(lambda: self._select(parts, expected))
+        self._conclude(data, *ranks.on_zero(lambda: self._select(parts, expected)))
+
+    def _conclude(self, data: ActiveDataModule, selection: Selection, seen: int, wrong: int | None) -> None:
+        self.selection, self.seen, self._wrong = selection, seen, wrong
         if self.seen and self._wrong is not None:
             self.pool_error = self._wrong / self.seen
         if not self.n:
@@ -199,12 +228,12 @@ class Query(Callback):
             self.wrong_pseudo_labels = data.hidden_labels.count_errors(*self.selection.pseudo_labels)
         self._receive(self.selection, data)
 
-    def _select(self, parts: list[_Part], expected: int) -> tuple[Selection, int, int | None]:
+    def _select(self, parts: list[PoolPart], expected: int) -> tuple[Selection, int, int | None]:
         labeled: list[PoolOutputs] = []
         total, wrong = 0, list[int | None]()
         while parts:  # popped one by one, so that no row is in memory twice
-            held, outputs, seen, errors = parts.pop()
-            self._running.merge(held)
+            shortlist, outputs, seen, errors = parts.pop()
+            self._running.merge(shortlist)
             labeled += outputs
             total += seen
             wrong.append(errors)
@@ -215,6 +244,33 @@ class Query(Callback):
             )
         selection = self._running.finish(PoolOutputs.cat(labeled) if labeled else None)
         return selection, total, None if None in wrong else sum(count or 0 for count in wrong)
+
+
+class PartOfQuery(Query):
+    """Scores a part of the pool, ``data.enter(part=(k, K))``, for a :class:`Query` in another process.
+
+    Attributes:
+        part: what the pass found; available after it.
+    """
+
+    part: PoolPart
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Let the first part score the labeled set, too, if the strategy needs it."""
+        super().setup(trainer, pl_module, stage)
+        data = _data(trainer)
+        data.enter(predict_labeled=data.context.predict_labeled and data.context.part[0] == 0)
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Turn on the passes with dropout; no output stays on a GPU, because all are sent."""
+        super().on_predict_start(trainer, pl_module)
+        self._blocks = OutputBlocks()
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep what the pass found."""
+        for block in self._blocks.finish():
+            self._score(block, _data(trainer))
+        self.part = PoolPart(self._running.held(), self._labeled, self.seen, self._wrong)
 
 
 def check_needs(strategy: Strategy) -> None:

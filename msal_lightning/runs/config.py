@@ -12,6 +12,8 @@ _FREE = (
     "run_dir",
     "logger",
     "wandb_images",
+    "query_executor",
+    "query_parts",
     "oracle",  # the labels are in the records
     "data.init_args.root",
     "data.init_args.allow_outside",
