@@ -76,7 +76,9 @@ class ArrayRows:
         """
         block = self._read(rows).float()
         if block.numel() and not torch.stack(block.aminmax()).isfinite().all():
-            self.refuse(rows, ~block.isfinite(), "finite numbers", "remove them, or mark them as labeled")
+            self.refuse(
+                rows, ~block.isfinite(), "finite numbers", "remove them, or mark them as labeled", "NaN or infinity"
+            )
         return self.prepared(block, rows)
 
     def prepared(self, block: Tensor, rows: Tensor) -> Tensor:
@@ -88,7 +90,7 @@ class ArrayRows:
         """
         return block
 
-    def refuse(self, rows: Tensor, is_wrong: Tensor, expected: str, remedy: str) -> None:
+    def refuse(self, rows: Tensor, is_wrong: Tensor, expected: str, remedy: str, got: str = "others") -> None:
         """Raise an error that names the wrong rows, if there are any.
 
         Args:
@@ -96,6 +98,7 @@ class ArrayRows:
             is_wrong: (..., M, ...) bool, along the axis of rows.
             expected: the values that were expected.
             remedy: end of the sentence.
+            got: the values that were found.
 
         Raises:
             DataError: a row is wrong.
@@ -103,7 +106,7 @@ class ArrayRows:
         wrong = is_wrong.movedim(self.axis, 0).reshape(len(rows), -1).any(dim=1).cpu()
         if wrong.any():
             raise DataError(
-                f"expected {expected} in {self.name}, got others in row {first_few(rows[wrong].tolist())} (counted "
+                f"expected {expected} in {self.name}, got {got} in row {first_few(rows[wrong].tolist())} (counted "
                 f"from 0): {remedy}"
             )
 

@@ -56,7 +56,7 @@ def test_blocks_and_files_of_half_precision_change_nothing(fitted, tmp_path, mon
 
 
 @pytest.mark.parametrize("hidden", [(), (16,)])
-@pytest.mark.parametrize("strategy", ["KCenter", "KMeans", "MSALD"])
+@pytest.mark.parametrize("strategy", ["KCenter", "DBAL", "MSALD"])
 def test_features_that_are_computed_when_read_give_the_same_picks(tmp_path, strategy, hidden):
     np.save(tmp_path / "x.npy", X.astype("float16"))
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")

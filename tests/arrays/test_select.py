@@ -212,7 +212,7 @@ NAN[[5, 9, 20]] = [[np.nan], [np.inf], [1e300]]
         ("Margin", {"logits": A["logits"], "labeled": range(291)}, "from 1 to 9, the number of rows without a label"),
         ("Margin", {"logits": A["logits"], "n": 0}, "got 0"),
         ("Margin", {"logits": A["logits"], "n": 2.5}, "got 2.5"),
-        ("KCenter", {"features": NAN}, "in features, got others in row 5, 9, 20 (counted from 0): remove them"),
+        ("KCenter", {"features": NAN}, "in features, got NaN or infinity in row 5, 9, 20 (counted from 0): remove"),
         ("Random", {"labeled": [1]}, "to know the rows of the pool, got none"),
     ],
 )  # fmt: skip
