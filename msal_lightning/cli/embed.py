@@ -1,7 +1,8 @@
 """The command ``embed``. Nothing here imports torch before the options are read."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,10 @@ from msal_lightning.io.wording import counted
 
 if TYPE_CHECKING:
     from msal_lightning.cli.embed_parts import Parts
+    from msal_lightning.embed.progress import EmbedProgress
+    from msal_lightning.embed.run import Embedding
+
+    Compute = Callable[[Embedding, Callable[[], None], EmbedProgress], None]
 
 PROG = f"{PROGRAM} embed"
 _PASSED_ON = ("--model", "--data")
@@ -30,27 +35,42 @@ def embed(argv: list[str]) -> None:
         UserError: a mistake that the user can correct.
     """
     options = read_options(argv)
-    from msal_lightning.cli.embed_parts import prepare
-    from msal_lightning.io.folder_mark import check_folder, claim_folder
+    from msal_lightning.io.folder_mark import check_folder
+
+    with _about_out(options.out):
+        check_folder(options.out, "embeddings", "--out")
+    if options.executor == "local":
+        from msal_lightning.cli.embed_parts import prepare
+        from msal_lightning.embed.run import compute_here
+
+        _run(options, prepare(options), compute_here)
+        return
+    from msal_lightning.cli.embed_parts import prepare_driver, prepare_words
+    from msal_lightning.embed.cluster import Cluster
+
+    cluster = Cluster(prepare_words, tuple(argv), options.cpus, options.gpus)
+    try:
+        _run(options, prepare_driver(options, cluster), cluster.compute)
+    finally:
+        cluster.close()
+
+
+def _run(options: argparse.Namespace, parts: "Parts", compute: "Compute") -> None:
+    from msal_lightning.io.folder_mark import claim_folder
     from msal_lightning.io.lock import DirectoryLock
 
     lock = DirectoryLock(options.out / "lock", "--out")
-    try:
-        check_folder(options.out, "embeddings", "--out")
-        parts = prepare(options)
+    with _about_out(options.out):
         claim_folder(options.out, "embeddings", "--out")
         lock.acquire()
-    except OSError as error:
-        raise ConfigError(
-            f"cannot write --out '{options.out}' ({error.strerror or error}): set it to a folder of yours"
-        ) from None
     try:
-        _run(parts, options)
+        _fill(options, parts, compute)
     finally:
         lock.close()
 
 
-def _run(parts: "Parts", options: argparse.Namespace) -> None:
+def _fill(options: argparse.Namespace, parts: "Parts", compute: "Compute") -> None:
+    """Compute what the folder lacks, and print the result."""
     from msal_lightning.embed.progress import EmbedProgress
     from msal_lightning.embed.run import describe_source
     from msal_lightning.training.signals import GracefulShutdown
@@ -62,12 +82,22 @@ def _run(parts: "Parts", options: argparse.Namespace) -> None:
         say(f"'{options.out}' is complete: {_summary(manifest)}")
         return
     with GracefulShutdown() as stop, EmbedProgress(len(parts.rows)) as progress:
-        for shard in work.shards:
-            stop.where = f"shard {shard.number + 1} of {len(work.shards)}"
-            work.compute(shard, stop.check, progress)
+        stop.where = f"'{options.out}'"
+        compute(work, stop.check, progress)
     manifest = work.finish(manifest)
     say(f"{_summary(manifest)} in '{options.out}' ({progress.rate:,.0f} images a second)")
     _say_next(parts, options, manifest)
+
+
+@contextmanager
+def _about_out(out: Path) -> Iterator[None]:
+    """Convert an error of the disk into a sentence about ``--out``."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write --out '{out}' ({error.strerror or error}): set it to a folder of yours"
+        ) from None
 
 
 def _summary(manifest: dict[str, object]) -> str:
@@ -172,6 +202,11 @@ def _add_options(parser: CommandParser) -> None:
     add("--rows_per_shard", type=_number(1), default=65_536, metavar="N", help="images a file (default: %(default)s)")
     add("--num_workers", type=_number(1), metavar="N", help="threads that decode (default: one per CPU, at most 8)")
     add("--accelerator", choices=["auto", "cpu", "gpu", "mps"], default="auto", help="where the model runs")
+    add("--executor", choices=["local", "ray"], default="local", help="computes the shards (default: %(default)s)")
+    add("--cpus", type=_number(1), default=1, metavar="N", help="ray: cores for a shard (default: %(default)s)")
+    add(
+        "--gpus", type=float, default=0, metavar="N", help="ray: GPUs for a shard, or a fraction (default: %(default)s)"
+    )
     add(
         "--precision",
         choices=["auto", "32-true", "bf16-mixed"],

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,17 @@ import torch
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from lightning.pytorch.utilities.seed import isolate_rng
 
+from msal_lightning.cli.embed import read_options
 from msal_lightning.compat import drop_options_of_another_class
 from msal_lightning.config.errors import explain
 from msal_lightning.config.parser import as_user_error
 from msal_lightning.config.paths import expand, expand_paths
 from msal_lightning.data import ActiveDataModule
+from msal_lightning.data.decoding import Decoding
 from msal_lightning.data.manifest import read_manifest
 from msal_lightning.data.preprocessing import Preprocessing
 from msal_lightning.datasets import ImageFolder
+from msal_lightning.embed.cluster import Cluster
 from msal_lightning.embed.embedder import BFLOAT16, Embedder
 from msal_lightning.embed.every_image import EveryImage
 from msal_lightning.embed.plan import Plan, make_manifest
@@ -55,6 +58,23 @@ class Parts:
     rows: Rows
     embedding: Embedding
     manifest: Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def prepare_words(words: Sequence[str]) -> Parts:
+    """Call :func:`prepare` with the words of a command, on any node."""
+    return prepare(read_options(words))
+
+
+def prepare_driver(options: argparse.Namespace, cluster: Cluster) -> Parts:
+    """Read the images' list; the nodes of a cluster have the model.
+
+    Raises:
+        UserError: a mistake that the user can correct.
+    """
+    data = _read_data(options, _parse(options.rest))
+    rows = Rows(data, Decoding(1, _COLOURS))
+    plan = Plan(rows_per_shard=options.rows_per_shard)
+    return Parts(data, rows, Embedding(options.out, rows, None, plan), cluster.manifest)
 
 
 def prepare(options: argparse.Namespace) -> Parts:

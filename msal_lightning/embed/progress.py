@@ -17,9 +17,11 @@ class EmbedProgress:
 
     Args:
         total: number of images.
+        shown: whether anything is printed.
     """
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, shown: bool = True) -> None:
+        self._shown = shown
         self._total, self._done, self._computed = total, 0, 0
         self._start = self._last_line = time.monotonic()
         console = shared_console()
@@ -31,7 +33,7 @@ class EmbedProgress:
             TextColumn("left", style="dim"),
             TimeRemainingColumn(),
         )
-        self._bar = Progress(*columns, console=console, transient=True) if console.is_terminal else None
+        self._bar = Progress(*columns, console=console, transient=True) if shown and console.is_terminal else None
         self._task = None if self._bar is None else self._bar.add_task("images", total=total)
 
     def __enter__(self) -> Self:
@@ -56,7 +58,7 @@ class EmbedProgress:
         self._computed += images if computed else 0
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=self._done, description=f"{self.rate:,.0f} images/s")
-        elif time.monotonic() - self._last_line > _PLAIN_SECONDS:
+        elif self._shown and time.monotonic() - self._last_line > _PLAIN_SECONDS:
             self._last_line = time.monotonic()
             say(f"{self._done:,} of {self._total:,} images, {self.rate:,.0f} a second", flush=True)
 

@@ -82,11 +82,11 @@ class Embedding:
     Args:
         out: the folder, which belongs to this process.
         rows: the images.
-        embedder: the model.
+        embedder: the model; None where others compute the shards.
         plan: how the features are computed.
     """
 
-    def __init__(self, out: Path, rows: Rows, embedder: Embedder, plan: Plan) -> None:
+    def __init__(self, out: Path, rows: Rows, embedder: Embedder | None, plan: Plan) -> None:
         self.out, self._rows, self._embedder, self._plan = out, rows, embedder, plan
         starts = range(0, len(rows), plan.rows_per_shard)
         self.shards = [
@@ -123,13 +123,15 @@ class Embedding:
         Raises:
             DataError: an image cannot be read, and the plan does not skip it; or features are not finite.
         """
+        embedder = self._embedder
+        assert embedder is not None
         (self.out / WORK).mkdir(exist_ok=True)
         first = shard.done()
         progress.advance(first - shard.start, computed=False)
         piece, saved = Piece(first, first), time.monotonic()
         try:
-            with closing(self._batches(first, shard.stop)) as batches:
-                for batch, features in self._embedder.run(batches):
+            with closing(self._batches(embedder, first, shard.stop)) as batches:
+                for batch, features in embedder.run(batches):
                     self._add(piece, batch, features)
                     progress.advance(len(features))
                     kill_point("embed batch")
@@ -143,8 +145,8 @@ class Embedding:
             raise
         shard.finish(piece)
 
-    def _batches(self, start: int, stop: int) -> Generator[Batch]:
-        pin = self._embedder.device.type == "cuda"
+    def _batches(self, embedder: Embedder, start: int, stop: int) -> Generator[Batch]:
+        pin = embedder.device.type == "cuda"
         return read_batches(self._rows, start, stop, self._plan.batch_size, self._plan.workers, pin)
 
     def _add(self, piece: Piece, batch: Batch, features: Tensor) -> None:
@@ -201,3 +203,21 @@ class Embedding:
                     file.write(lines(waiting, columns).encode())
                     waiting.clear()
             file.write(lines(waiting, columns).encode())
+
+
+def compute_here(embedding: Embedding, check: Callable[[], None], progress: EmbedProgress) -> None:
+    """Compute all shards that are not finished, in this process.
+
+    Args:
+        embedding: the shards.
+        check: raises if the command shall end.
+        progress: is told of each batch.
+
+    Raises:
+        DataError: see :meth:`Embedding.compute`.
+    """
+    for shard in embedding.shards:
+        if shard.result() is None:
+            embedding.compute(shard, check, progress)
+        else:
+            progress.advance(shard.stop - shard.start, computed=False)
