@@ -13,7 +13,7 @@ from msal_lightning.embed.progress import EmbedProgress
 from msal_lightning.embed.run import Embedding
 from msal_lightning.embed.shard import WORK, Shard
 from msal_lightning.errors import ConfigError, UserError
-from msal_lightning.training.ray_cluster import connect, python_path
+from msal_lightning.training.ray_cluster import check_room, connect_ray, python_path
 
 STOP = "stop"
 """File in the folder of the pieces; the tasks end when it exists."""
@@ -54,7 +54,8 @@ class Cluster:
     """
 
     def __init__(self, make: Make, words: tuple[str, ...], cpus: int, gpus: float) -> None:
-        self._ray = connect(cpus, gpus)
+        self._ray = connect_ray("--executor", "local")
+        check_room(self._ray, cpus, gpus)
         self._where = (make, words, str(Path.cwd()), python_path())
         environment = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(cpus))}
         options = {"num_cpus": cpus, "num_gpus": gpus, "runtime_env": {"env_vars": environment}}

@@ -43,6 +43,27 @@ def connect_ray(option: str, instead: str) -> Any:
     return ray
 
 
+def check_room(ray: Any, cpus: int, gpus: float) -> None:
+    """Check that some node can hold a task; leave the cluster if none can.
+
+    Args:
+        ray: the module, see :func:`connect_ray`.
+        cpus: cores of a task.
+        gpus: GPUs of a task, or a fraction.
+
+    Raises:
+        ConfigError: no node has as many.
+    """
+    for name, wanted in (("CPU", cpus), ("GPU", gpus)):
+        most = max((node["Resources"].get(name, 0) for node in ray.nodes() if node["Alive"]), default=0)
+        if wanted > most:
+            ray.shutdown()
+            raise ConfigError(
+                f"expected --{name.lower()}s to be at most {most:g}, what the largest node of the Ray cluster has, "
+                f"got {wanted:g}"
+            )
+
+
 def python_path() -> str:
     """Return the PYTHONPATH with which nodes find the same modules as this process, even an uninstalled checkout."""
     package = str(Path(__file__).parents[2])

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from msal_lightning.errors import ConfigError
 from msal_lightning.sweep.executors.base import Executor, Task, start_fit
 from msal_lightning.training.gpu_memory import SHARE
-from msal_lightning.training.ray_cluster import connect_ray, python_path
+from msal_lightning.training.ray_cluster import check_room, connect_ray, python_path
 
 
 class RayExecutor(Executor):
@@ -30,7 +29,7 @@ class RayExecutor(Executor):
 
     def __init__(self, stop: Path, cpus: int, gpus: float) -> None:
         self._ray: Any = connect_ray("--executor", "local")
-        self._check_room(cpus, gpus)
+        check_room(self._ray, cpus, gpus)
         # a failed fit ends its task without an exception, so that Ray retries only after a lost node or worker
         self._run = self._ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=-1)(run_task)
         self._limits = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(cpus))}
@@ -70,16 +69,6 @@ class RayExecutor(Executor):
             return int(self._ray.get(reference))
         except self._ray.exceptions.RayError as error:
             return 130 if isinstance(error, self._ray.exceptions.TaskCancelledError) else 1
-
-    def _check_room(self, cpus: int, gpus: float) -> None:
-        for name, asked in (("CPU", cpus), ("GPU", gpus)):
-            most = max((node["Resources"].get(name, 0) for node in self._ray.nodes() if node["Alive"]), default=0)
-            if asked > most:
-                self._ray.shutdown()
-                raise ConfigError(
-                    f"expected --{name.lower()}s to be at most {most:g}, what the largest node of the Ray cluster has, "
-                    f"got {asked:g}"
-                )
 
 
 def run_task(task: Task, environment: dict[str, str], folder: str, paths: str, stop: str) -> int:
