@@ -264,6 +264,7 @@ class PartOfQuery(Query):
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Turn on the passes with dropout; no output stays on a GPU, because all are sent."""
         super().on_predict_start(trainer, pl_module)
+        self._running.embeddings = None  # the process that selects may not see the files
         self._blocks = OutputBlocks()
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

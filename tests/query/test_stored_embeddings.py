@@ -11,6 +11,7 @@ from msal_lightning import MSALClassifier, Query
 from msal_lightning.datasets import Embeddings
 from msal_lightning.errors import DataError
 from msal_lightning.models.backbones import MLP
+from msal_lightning.query.callback import PartOfQuery
 from msal_lightning.strategies import BADGE, KCenter, KMeans
 from msal_lightning.strategies.rows import IndexedRows
 from msal_lightning.training.lightning_noise import quiet_lightning
@@ -58,6 +59,28 @@ def test_picks_are_those_of_the_pass(make_trainer, folder, strategy):
     assert (kind, kept) == (IndexedRows, torch.Tensor)
     assert index == expected
     assert error == expected_error
+
+
+def test_a_part_of_the_pass_sends_its_embeddings(make_trainer, folder):
+    data = Embeddings(str(folder), eval_batch_size=100)
+    data.setup()
+    data.reset(0)
+    data.draw_initial(40)
+    torch.manual_seed(0)
+    model = MSALClassifier(10, 64, MLP)
+    whole = Query(KCenter(), 30, receive=lambda *_: None)
+    parts = []
+    with quiet_lightning():
+        make_trainer(callbacks=[whole]).predict(model, datamodule=data, return_predictions=False)
+        for k in range(2):
+            part = PartOfQuery(KCenter(), 30)
+            data.enter(part=(k, 2))
+            make_trainer(callbacks=[part]).predict(model, datamodule=data, return_predictions=False)
+            parts.append(part.part)
+    data.enter(part=(0, 1))
+    merged = Query(KCenter(), 30, receive=lambda *_: None)
+    merged.select_from(parts, data)
+    assert merged.selection.index.tolist() == whole.selection.index.tolist()
 
 
 def test_other_embeddings_are_those_of_the_pass(make_trainer, folder):
