@@ -1,10 +1,12 @@
 """What only a GPU can show; left out where there is none."""
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 
 from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, Query, RunDirectory, select_indices
+from msal_lightning.cli.main import main
 from msal_lightning.data import CropFlip
 from msal_lightning.datasets import Digits
 from msal_lightning.models.backbones import SmallCNN
@@ -179,3 +181,14 @@ def test_embeddings_go_to_the_host_if_they_do_not_fit(monkeypatch):
         trainer_of(query).predict(network(), datamodule=data, return_predictions=False)
     assert [pool.embeddings.device.type for pool in seen] == ["cpu"]
     assert len(set(query.selection.index.tolist())) == 25
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_embedded_features_are_those_of_a_cpu(precision, tmp_path):
+    words = ["embed", "--data", "Digits", "--model", "SmallCNN", "--size", "32", "--dtype", "float32"]
+    assert main([*words, "--out", str(tmp_path / "cpu"), "--accelerator", "cpu", "--precision", "32-true"]) == 0
+    assert main([*words, "--out", str(tmp_path / "gpu"), "--accelerator", "gpu", "--precision", precision]) == 0
+    cpu, gpu = (torch.from_numpy(np.load(tmp_path / name / "features-000.npy")) for name in ("cpu", "gpu"))
+    tolerance = 1e-3 if precision == "32-true" else 3e-2  # TF32 and bfloat16
+    assert float((cpu - gpu).norm() / cpu.norm()) < tolerance
+    assert torch.cuda.memory_allocated() < 2**28

@@ -28,14 +28,16 @@ class TimmBackbone(Backbone):
         architecture: a name from ``timm.list_models()``, for example ``convnext_tiny``.
         weights: local file with a state dict of the network, with any classifier or none, of torch.save or safetensors;
             or ``pretrained`` for the weights that timm downloads. Random weights by default.
+        any_size: let a vision transformer take images of another size than those of its training, by interpolating its
+            positions; the side is a multiple of its patches.
 
     Raises:
         ConfigError: timm is missing, the architecture is unknown, or the weights are missing or of another network.
     """
 
-    def __init__(self, in_channels: int, architecture: str, weights: str | None = None) -> None:
+    def __init__(self, in_channels: int, architecture: str, weights: str | None = None, any_size: bool = False) -> None:
         super().__init__()
-        self.net = _network(in_channels, architecture)
+        self.net = _network(in_channels, architecture, {"dynamic_img_size": True} if any_size else {})
         self.out_features = int(self.net.head_hidden_size)  # type: ignore[arg-type]
         about: Any = self.net.pretrained_cfg
         self.preprocessing = _preprocessing(about)
@@ -80,7 +82,7 @@ class EfficientNetLite0(TimmBackbone):
         load_weights(self.net, named, path, "EfficientNetLite0", ())
 
 
-def _network(in_channels: int, architecture: str) -> nn.Module:
+def _network(in_channels: int, architecture: str, more: Mapping[str, Any]) -> nn.Module:
     try:
         import timm
     except ModuleNotFoundError as error:
@@ -91,7 +93,14 @@ def _network(in_channels: int, architecture: str) -> nn.Module:
     if not timm.is_model(architecture):  # also keeps create_model from names that it would download
         near = did_you_mean(architecture, timm.list_models()) or ": timm.list_models() lists them"
         raise ConfigError(f"expected {BACKBONE}.architecture to be a network of timm, got '{architecture}'{near}")
-    net: nn.Module = timm.create_model(architecture, pretrained=False, num_classes=0, in_chans=in_channels)
+    try:
+        net: nn.Module = timm.create_model(architecture, False, num_classes=0, in_chans=in_channels, **more)
+    except TypeError:
+        if not more:
+            raise
+        raise ConfigError(
+            f"expected {BACKBONE}.any_size with a vision transformer, got '{architecture}': leave it out"
+        ) from None
     return net
 
 

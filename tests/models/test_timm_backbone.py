@@ -48,6 +48,20 @@ def test_preprocessing_is_timm_s_own(timm, architecture, width):
     torch.testing.assert_close((mine / 255 - mean) / std, theirs(picture))
 
 
+def test_a_transformer_takes_images_of_another_size(timm, tmp_path):
+    theirs = timm.create_model("vit_tiny_patch16_224", dynamic_img_size=True).eval()
+    torch.save(theirs.state_dict(), tmp_path / "weights.pth")
+    with pytest.raises(AssertionError, match="doesn't match model"):
+        TimmBackbone(3, "vit_tiny_patch16_224")(torch.zeros(1, 3, 112, 112))
+    mine = TimmBackbone(3, "vit_tiny_patch16_224", weights=str(tmp_path / "weights.pth"), any_size=True).eval()
+    images = torch.randn(2, 3, 112, 112)
+    with torch.no_grad():
+        expected = theirs.forward_head(theirs.forward_features(images), pre_logits=True)
+        torch.testing.assert_close(mine(images), expected)
+    with pytest.raises(UserError, match="any_size with a vision transformer, got 'test_resnet'"):
+        TimmBackbone(3, "test_resnet", any_size=True)
+
+
 def test_weights_that_cannot_be_downloaded(timm, no_network, monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(UserError, match="cannot download the weights of 'test_resnet' from timm/test_resnet"):
