@@ -33,7 +33,7 @@ def embed(argv: list[str]) -> None:
     from msal_lightning.io.folder_mark import check_folder
 
     with _about_out(options.out):
-        check_folder(options.out, "embeddings", "--out")
+        check_folder(options.out, "set of features", "--out")
     if options.executor == "local":
         from msal_lightning.cli.embed_parts import prepare
         from msal_lightning.embed.run import compute_here
@@ -56,7 +56,7 @@ def _run(options: argparse.Namespace, parts: "Parts", compute: "Compute") -> Non
 
     lock = DirectoryLock(options.out / "lock", "--out")
     with _about_out(options.out):
-        claim_folder(options.out, "embeddings", "--out")
+        claim_folder(options.out, "set of features", "--out")
         lock.acquire()
     try:
         _fill(options, parts, compute)

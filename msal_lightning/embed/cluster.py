@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from msal_lightning.data.manifest import read_manifest
-from msal_lightning.embed.plan import check_same
+from msal_lightning.embed.plan import check_same, machine_change
 from msal_lightning.embed.progress import EmbedProgress
 from msal_lightning.embed.run import Embedding
 from msal_lightning.embed.shard import WORK, Shard
@@ -173,9 +173,8 @@ def _check_node(work: Work) -> None:
     assert before is not None
     now = work.manifest(before["source"])
     check_same(before, now, work.embedding.out)
-    for key in ("device", "versions"):
-        if before[key] != now[key]:
-            raise ConfigError(
-                f"expected all nodes to have the same {key}, got {before[key]} and {now[key]}: choose equal nodes, "
-                "because features would differ in their last digits"
-            )
+    if changed := machine_change(before, now):
+        raise ConfigError(
+            f"expected a node like the first one, got {changed}: choose equal nodes, because features would differ in "
+            "their last digits"
+        )

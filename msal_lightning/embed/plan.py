@@ -103,6 +103,14 @@ def check_same(before: Mapping[str, Any], now: Mapping[str, Any], out: Path) -> 
         )
 
 
+def machine_change(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return the first difference in device and libraries, which may change the last digits; empty if there is none."""
+    old, new = ({"device": one["device"], **one["versions"]} for one in (before, now))
+    changed = (name for name in {**old, **new} if old.get(name) != new.get(name))
+    name = next(changed, "")
+    return f"{name} {old.get(name)} instead of {new.get(name)}" if name else ""
+
+
 def _flat(values: Mapping[str, Any], key: str = "") -> dict[str, Any]:
     found = dict[str, Any]()
     for name, value in values.items():

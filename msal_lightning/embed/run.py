@@ -17,7 +17,7 @@ from msal_lightning.data.fingerprint import FILES as FINGERPRINT_FILES
 from msal_lightning.data.labels import mark_of_all
 from msal_lightning.data.manifest import MANIFEST, read_manifest, write_text
 from msal_lightning.embed.embedder import Embedder
-from msal_lightning.embed.plan import Plan, check_same
+from msal_lightning.embed.plan import Plan, check_same, machine_change
 from msal_lightning.embed.progress import EmbedProgress
 from msal_lightning.embed.reading import Batch, read_batches
 from msal_lightning.embed.rows import Rows
@@ -29,6 +29,7 @@ from msal_lightning.io.csv_cells import lines, table
 from msal_lightning.io.folder_mark import MARK
 from msal_lightning.io.kill_points import kill_point
 from msal_lightning.io.own_files import refuse_linked_folders, remove_own, remove_parts
+from msal_lightning.io.terminal import say
 
 LABELS, SKIPPED = "labels.csv", "skipped.csv"
 _TABLES = (r"labels\.csv", r"skipped\.csv", r"manifest\.json")
@@ -108,6 +109,8 @@ class Embedding:
         before = read_manifest(self.out)
         if before is not None:
             check_same(before, manifest, self.out)
+            if not before["finished"] and (changed := machine_change(before, manifest)):
+                say(f"(this folder was begun with {changed}: features may differ in their last digits)")
             return before
         write_atomically(self.out / MANIFEST, write_text(dict(manifest)))
         return dict(manifest)

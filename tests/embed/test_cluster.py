@@ -55,7 +55,7 @@ def test_a_task_computes_one_shard_or_stops(tmp_path, monkeypatch):
     for number in (1, 0):
         assert run_shard(prepare_words, (*words, "far"), str(tmp_path), "", number) == ""
     (tmp_path / "far" / "manifest.json").write_text(write_text({**manifest, "device": "cuda"}))
-    expected = "all nodes to have the same device, got cuda and cpu: choose equal nodes"
+    expected = "expected a node like the first one, got device cuda instead of cpu: choose equal nodes"
     assert expected in run_shard(prepare_words, (*words, "far"), str(tmp_path), "", 0)
     parts.embedding.finish(manifest)
     far, near = contents(tmp_path / "far"), contents(tmp_path / "near")

@@ -18,6 +18,7 @@ from sklearn.neighbors import NearestNeighbors
 from torchvision.transforms import functional
 
 from msal_lightning.cli.main import main
+from msal_lightning.data.manifest import write_text
 from msal_lightning.datasets import Digits, Embeddings
 from msal_lightning.embed import run
 from msal_lightning.errors import DataError
@@ -219,7 +220,7 @@ def test_pictures_on_a_square_of_white(photos, tmp_path):
     np.testing.assert_allclose(features(tmp_path / "out"), loop(squares, small_cnn()), atol=2e-3)
 
 
-def test_rows_are_saved_when_a_signal_ends_it(photos, whole, tmp_path, monkeypatch):
+def test_rows_are_saved_when_a_signal_ends_it(photos, whole, tmp_path, monkeypatch, capsys):
     batches, decoded, read = [], [], run.read_batches
 
     def check(self):
@@ -235,8 +236,15 @@ def test_rows_are_saved_when_a_signal_ends_it(photos, whole, tmp_path, monkeypat
     monkeypatch.setattr(
         run, "read_batches", lambda rows, start, *more: decoded.append(start) or read(rows, start, *more)
     )
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    versions = {**manifest["versions"], "torch": "1.0"}
+    (tmp_path / "out" / "manifest.json").write_text(write_text({**manifest, "versions": versions}))
+    capsys.readouterr()
     assert embed(photos, tmp_path / "out") == 0
+    assert re.search(r"begun with torch 1.0 instead of \d.*: features may differ", capsys.readouterr().out)
     assert decoded == [8, 12, 24]
+    done = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    (tmp_path / "out" / "manifest.json").write_text(write_text({**done, "versions": manifest["versions"]}))
     assert contents(tmp_path / "out") == contents(whole)
 
 
@@ -368,7 +376,7 @@ MISTAKES = {
     "{photos} --model mine.Fails": r"--model Fails fails on images of 16×16 pixels .*mat1.*: set --size",
     "{photos} --model mine.Infinite": r"finite features, got NaN or infinity for 'cat/00.png': set --precision",
     "{photos} --model SmallCNN --out /proc/x/y": "cannot write --out '/proc/x/y'",
-    "{photos} --model SmallCNN --out {photos}": "has files that are not from a embeddings|choose another --out",
+    "{photos} --model SmallCNN --out {photos}": "has files that are not from a set of features of this program",
 }
 MINE = """
 import torch
