@@ -1,9 +1,10 @@
 """The parser of ``fit``: from a configuration in YAML and on the command line to its objects."""
 
 import argparse
-import re
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Literal
 
 import yaml
@@ -48,6 +49,7 @@ examples:
   {PROG} --config cifar100 --plan                 rounds, steps, memory and time, without running it
   {PROG} --config my.yaml --print_config          the resolved configuration, without running it
 """
+_OBJECT = "Unable to serialize instance "  # what jsonargparse writes in place of a value that is not plain
 # Options that came later: a run made before a key existed is the same run as one with this value
 _LATER = {"value_range": "auto", "bands": None, "fit": "crop", "background": None, "validation_fraction": 0.0}
 # Trainer arguments that the loop sets itself, or that would make a round silently incomplete
@@ -81,8 +83,9 @@ _TRAINER_HELP = {
 }
 
 
+@cache
 def build_parser() -> ArgumentParser:
-    """Build the options of ``fit`` from the signatures of the classes that they configure."""
+    """Build the options of ``fit`` from the signatures of the classes that they configure; once in a process."""
     drop_options_of_another_class()
     read_former_names()
     parser = ArgumentParser(
@@ -188,15 +191,13 @@ def _as_options(base: Mapping[str, Any] | None) -> list[str]:
 
 def resolve(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
     """Return what a run directory keeps of a configuration: everything that repeats the run, as YAML values."""
-    try:
-        resolved: dict[str, Any] = present(yaml.safe_load(parser.dump(config)))
-    except ValueError as error:  # Lightning's Timer, for example, whose interval has a default that is no plain value
-        found = re.search(r"cannot represent an object', (<[^>]+>)", " ".join(str(error).split()))
-        value = found[1] if found else f"{error!r:.200}"
+    resolved: dict[str, Any] = present(json.loads(parser.dump(config, format="json", skip_validation=True)))
+    if found := _first_object(resolved):  # an option whose default is no plain value, for example
+        key, shown = found
         raise ConfigError(
-            f"expected {_key_of(value, config) or 'every key'} to have a value that config.yaml can hold, got {value}: "
-            "set it to text or a number, or leave its class out"
-        ) from error
+            f"expected {key} to have a value that config.yaml can hold, got {shown}: set it to text or a number, or "
+            "leave its class out"
+        )
     # a repetition must not erase the run, and the shared model of round 0 may be gone by then
     del resolved["overwrite"], resolved["plan"]
     resolved["loop"].pop("first_fit", None)
@@ -209,16 +210,16 @@ def resolve(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
     return resolved
 
 
-def _key_of(shown: str, config: Any, key: str = "") -> str | None:
-    """Return the dotted key of the value that Python shows as ``shown``; None if the configuration has none."""
+def _first_object(config: Any, key: str = "") -> tuple[str, str] | None:
+    """Return the dotted key and the representation of the first value that is no plain one; None without any."""
     if isinstance(config, list):
         parts = [(key, one) for one in config]
-    elif isinstance(config, Namespace | dict):
-        values = config if isinstance(config, dict) else vars(config)
-        parts = [(key if name == "init_args" else f"{key}.{name}".lstrip("."), one) for name, one in values.items()]
+    elif isinstance(config, dict):
+        parts = [(key if name == "init_args" else f"{key}.{name}".lstrip("."), one) for name, one in config.items()]
     else:
-        return key if repr(config) == shown else None
-    return next((found for name, one in parts if (found := _key_of(shown, one, name))), None)
+        is_object = isinstance(config, str) and config.startswith(_OBJECT)
+        return (key, config.removeprefix(_OBJECT)) if is_object else None
+    return next((found for name, one in parts if (found := _first_object(one, name))), None)
 
 
 def instantiate(parser: ArgumentParser, config: Namespace, *groups: str) -> Namespace:

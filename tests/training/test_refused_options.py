@@ -46,10 +46,6 @@ RUN = ["fit", "--config", "digits", "--loop.query_budget", "0", "--trainer.max_e
         (["--trainer.num_nodes", "2"], "no NODE_RANK, MASTER_ADDR, MASTER_PORT in the environment"),
         (["--trainer.callbacks", "ModelCheckpoint"], "without ModelCheckpoint"),
         (["--trainer.callbacks", "RichProgressBar"], "the loop draws its own bars"),
-        (
-            ["--trainer.callbacks", "Timer"],
-            "expected trainer.callbacks.interval to have a value that config.yaml can hold, got <Interval.step",
-        ),
         (["--model.optimizer", "LBFGS"], "model.optimizer LBFGS cannot train this model"),
         (["--model.lr_scheduler", "CosineAnnealingLR", "--model.lr_scheduler.T_max", "0"], "model.lr_scheduler Cosine"),
     ],
@@ -88,6 +84,19 @@ def test_a_timer_is_not_given_another_duration():
 def test_callbacks_that_are_refused(refused):
     with pytest.raises(UserError, match=type(refused).__name__):
         check_callbacks([callbacks.Timer(), refused], validates=False)
+
+
+def test_options_that_no_file_can_hold(tmp_path, monkeypatch, capsys):
+    (tmp_path / "odd.py").write_text(
+        "from lightning.pytorch import Callback\n"
+        "class Odd(Callback):\n    def __init__(self, kind: object = object()):\n        pass\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main([*RUN, "--trainer.callbacks", "odd.Odd"]) == 2
+    expected = "expected trainer.callbacks.kind to have a value that config.yaml can hold, got <object object at"
+    assert expected in capsys.readouterr().err
+    assert main([*RUN, "--trainer.callbacks", "Timer"]) == 0  # its interval is text
 
 
 def test_two_ways_to_accumulate(make_trainer):
