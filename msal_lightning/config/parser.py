@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from os import PathLike
 from typing import Any, Literal
 
 import yaml
@@ -191,8 +192,12 @@ def _as_options(base: Mapping[str, Any] | None) -> list[str]:
 
 def resolve(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
     """Return what a run directory keeps of a configuration: everything that repeats the run, as YAML values."""
-    resolved: dict[str, Any] = present(json.loads(parser.dump(config, format="json", skip_validation=True)))
-    if found := _first_object(resolved):  # an option whose default is no plain value, for example
+    try:
+        resolved: dict[str, Any] = present(json.loads(parser.dump(config, format="json", skip_validation=True)))
+        found = _first_object(resolved)
+    except TypeError:
+        found = _first_object(config) or ("every key", "an object")
+    if found:  # an option whose default is no plain value, for example
         key, shown = found
         raise ConfigError(
             f"expected {key} to have a value that config.yaml can hold, got {shown}: set it to text or a number, or "
@@ -214,11 +219,13 @@ def _first_object(config: Any, key: str = "") -> tuple[str, str] | None:
     """Return the dotted key and the representation of the first value that is no plain one; None without any."""
     if isinstance(config, list):
         parts = [(key, one) for one in config]
-    elif isinstance(config, dict):
-        parts = [(key if name == "init_args" else f"{key}.{name}".lstrip("."), one) for name, one in config.items()]
+    elif isinstance(config, Namespace | dict):
+        values = config if isinstance(config, dict) else vars(config)
+        parts = [(key if name == "init_args" else f"{key}.{name}".lstrip("."), one) for name, one in values.items()]
+    elif isinstance(config, str):
+        return (key, config.removeprefix(_OBJECT)) if config.startswith(_OBJECT) else None
     else:
-        is_object = isinstance(config, str) and config.startswith(_OBJECT)
-        return (key, config.removeprefix(_OBJECT)) if is_object else None
+        return None if isinstance(config, int | float | PathLike | None) else (key, f"{config!r:.200}")
     return next((found for name, one in parts if (found := _first_object(one, name))), None)
 
 
