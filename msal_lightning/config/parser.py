@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from os import PathLike
 from typing import Any, Literal
 
 import yaml
@@ -196,7 +195,8 @@ def resolve(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
         resolved: dict[str, Any] = present(json.loads(parser.dump(config, format="json", skip_validation=True)))
         found = _first_object(resolved)
     except TypeError:
-        found = _first_object(config) or ("every key", "an object")
+        values = {name: value for name, value in vars(config).items() if name != "config"}  # paths of the files read
+        found = _first_object(values) or ("every key", "an object")
     if found:  # an option whose default is no plain value, for example
         key, shown = found
         raise ConfigError(
@@ -217,7 +217,7 @@ def resolve(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
 
 def _first_object(config: Any, key: str = "") -> tuple[str, str] | None:
     """Return the dotted key and the representation of the first value that is no plain one; None without any."""
-    if isinstance(config, list):
+    if isinstance(config, list | tuple):
         parts = [(key, one) for one in config]
     elif isinstance(config, Namespace | dict):
         values = config if isinstance(config, dict) else vars(config)
@@ -225,7 +225,7 @@ def _first_object(config: Any, key: str = "") -> tuple[str, str] | None:
     elif isinstance(config, str):
         return (key, config.removeprefix(_OBJECT)) if config.startswith(_OBJECT) else None
     else:
-        return None if isinstance(config, int | float | PathLike | None) else (key, f"{config!r:.200}")
+        return None if isinstance(config, int | float | None) else (key, f"{config!r:.200}")
     return next((found for name, one in parts if (found := _first_object(one, name))), None)
 
 
