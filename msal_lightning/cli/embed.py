@@ -81,7 +81,7 @@ def _fill(options: argparse.Namespace, parts: "Parts", compute: "Compute") -> No
         compute(work, stop.check, progress)
     manifest = work.finish(manifest)
     say(f"{_summary(manifest)} in '{options.out}' ({progress.rate:,.0f} images a second)")
-    _say_next(parts, options, manifest)
+    _say_next(options, manifest)
 
 
 @contextmanager
@@ -101,9 +101,8 @@ def _summary(manifest: dict[str, object]) -> str:
     return f"{counted(int(str(manifest['rows'])), 'row')} of {model['dimension']:,} features"
 
 
-def _say_next(parts: "Parts", options: argparse.Namespace, manifest: dict[str, object]) -> None:
+def _say_next(options: argparse.Namespace, manifest: dict[str, object]) -> None:
     """Print what was left out, and the command that uses the features."""
     if skipped := int(str(manifest["skipped"])):
         say(f"{counted(skipped, 'image')} cannot be read and have no row: {options.out / 'skipped.csv'} lists them")
-    images = f" --data.image_root {parts.data.root}" if parts.data.image_files("train") is not None else ""
-    say(f"next: {PROGRAM} fit --config embeddings --data.root {options.out}{images}")
+    say(f"next: {PROGRAM} fit --config embeddings --data.root {options.out}")

@@ -102,9 +102,11 @@ class Decoding:
 
     def seen(self, width: int, height: int) -> tuple[float, float, float, float] | None:
         """Return the part that the model sees: left, top, width and height as shares; None for the whole image."""
-        if self.fit != "crop" or width == height:
+        cut = 1.0 if self.resize is None else self.size / self.resize
+        across, down = (min(1.0, height / width), min(1.0, width / height)) if self.fit == "crop" else (1.0, 1.0)
+        across, down = across * cut, down * cut
+        if across == down == 1:
             return None
-        across, down = min(1.0, height / width), min(1.0, width / height)
         return (1 - across) / 2, (1 - down) / 2, across, down
 
     def _planes(self, source: str | BinaryIO, size: int) -> list[Image.Image]:

@@ -8,7 +8,10 @@ from numpy.typing import NDArray
 
 from msal_lightning.data.label_table import class_order, read_table, refuse_lines
 from msal_lightning.data.labels import UNKNOWN
+from msal_lightning.data.places import REASONS
 from msal_lightning.errors import DataError
+from msal_lightning.io.terminal import say
+from msal_lightning.io.wording import counted
 
 
 @dataclass(frozen=True)
@@ -20,12 +23,30 @@ class FeatureLabels:
         names: C names of the classes.
         paths: the image behind each row; None if unknown.
         is_test: (N,) bool, the rows to test on; None if no column says so.
+        left_out: (N,) bool, the rows that an annotator marked as skipped or unsure; None if there are none.
     """
 
     label: NDArray[np.int64]
     names: tuple[str, ...]
     paths: list[str] | None = None
     is_test: NDArray[np.bool_] | None = None
+    left_out: NDArray[np.bool_] | None = None
+
+    @property
+    def unknown(self) -> NDArray[np.bool_]:
+        """Which rows somebody has yet to label, (N,)."""
+        unlabeled: NDArray[np.bool_] = self.label == UNKNOWN
+        return unlabeled if self.left_out is None else unlabeled & ~self.left_out
+
+    def rows(self, part: NDArray[np.bool_] | None = None) -> NDArray[np.int64] | None:
+        """Return the numbers of the rows of a part that are not left out; None for all rows.
+
+        Args:
+            part: (N,) bool; None for all rows.
+        """
+        if self.left_out is not None:
+            part = ~self.left_out if part is None else part & ~self.left_out
+        return None if part is None else np.flatnonzero(part)
 
 
 def read_labels(folder: Path, count: int, classes: list[str] | None) -> FeatureLabels:
@@ -78,8 +99,8 @@ def _from_csv(file: Path, classes: list[str] | None) -> FeatureLabels:
     columns, lines = read_table(file, ("label",), where)
     refuse_lines([why for line in lines if (why := line.damage or line.wrong_split)], where)
     named = [line.fields["label"] for line in lines]
-    names = tuple(classes) if classes else class_order({*named} - {""})
-    number = {"": UNKNOWN} | {name: c for c, name in enumerate(names)}
+    names = tuple(classes) if classes else class_order({*named} - {"", *REASONS})
+    number = {name: c for c, name in enumerate(names)} | dict.fromkeys(("", *REASONS), UNKNOWN)
     if unknown := [name for name in named if name not in number]:
         raise DataError(
             f"expected the labels in {where} to be among data.classes, got '{unknown[0]}': add it, or correct the label"
@@ -87,4 +108,13 @@ def _from_csv(file: Path, classes: list[str] | None) -> FeatureLabels:
     label = np.array([number[name] for name in named], dtype=np.int64)
     paths = [line.fields["path"] for line in lines] if "path" in columns else None
     is_test = np.array([line.fields["split"] == "test" for line in lines]) if "split" in columns else None
-    return FeatureLabels(label, names, paths, is_test)
+    return FeatureLabels(label, names, paths, is_test, _left_out(named, where))
+
+
+def _left_out(named: list[str], where: str) -> NDArray[np.bool_] | None:
+    """Find the rows that ImageFolder leaves out, too."""
+    left_out = np.array([name in REASONS for name in named], dtype=np.bool_)
+    if not (count := int(left_out.sum())):
+        return None
+    say(f"{count} of {counted(len(named), 'row')} are left out: {where} says {' or '.join(REASONS)}")
+    return left_out

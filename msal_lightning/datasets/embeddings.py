@@ -18,9 +18,9 @@ from msal_lightning.data.feature_files import SUFFIXES, FeatureFile, FeatureRows
 from msal_lightning.data.feature_labels import FeatureLabels, read_labels
 from msal_lightning.data.feature_statistics import find_statistics
 from msal_lightning.data.image_files import ImageFiles
-from msal_lightning.data.labels import UNKNOWN
 from msal_lightning.data.loading import Batch, ImageSet
 from msal_lightning.data.manifest import check_files, refuse_unfinished
+from msal_lightning.data.source_images import read_source
 from msal_lightning.data.stratified import hold_out
 from msal_lightning.errors import DataError
 from msal_lightning.io.wording import counted
@@ -45,7 +45,8 @@ class Embeddings(ActiveDataModule):
         test_fraction: share of each class that is held out as the test part, without test_root and split. Rows without
             labels are never held out.
         test_seed: seed of the test_fraction draw; independent of the run's seed.
-        image_root: folder in which the paths of the images begin; root by default.
+        image_root: folder in which the paths of the images begin; by default the folder that ``embed`` read, otherwise
+            root.
         standardize: subtract the mean of each feature over the training split, and divide by its standard deviation.
         batch_size: rows per training step, shared by all devices.
         eval_batch_size: rows per step of the test and of the pool pass.
@@ -83,7 +84,7 @@ class Embeddings(ActiveDataModule):
             raise DataError(f"expected data.test_fraction to be between 0 and 1, got {test_fraction}: 0.2 is usual")
         self.classes, self.test_root = classes, test_root
         self.test_fraction, self.test_seed = test_fraction, test_seed
-        self.image_root, self.standardize = image_root or root, standardize
+        self.image_root, self.standardize = image_root, standardize
         self.class_names = ()
         self._paths: list[str] | None = None
 
@@ -105,16 +106,15 @@ class Embeddings(ActiveDataModule):
         features = _open_all(self._files["train"])
         count = sum(file.shape[0] for file in features)
         labels = read_labels(root, count, self.classes)
-        self.class_names, self.partly_labeled = labels.names, bool((labels.label == UNKNOWN).any())
+        self.class_names, self.partly_labeled = labels.names, bool(labels.unknown.any())
+        self.images_in, self.decoding = read_source(root)
         is_test = self._is_test(labels)
-        if is_test is None:
-            learn, test = self._set(features, labels), self._test_part(features[0])
-        else:
-            learn, test = (self._set(features, labels, np.flatnonzero(rows)) for rows in (~is_test, is_test))
+        rows = labels.rows(None if is_test is None else ~is_test)
+        learn = self._set(features, labels, rows)
+        test = self._test_part(features[0]) if is_test is None else self._set(features, labels, labels.rows(is_test))
         if labels.paths is not None:
-            kept = range(count) if is_test is None else np.flatnonzero(~is_test).tolist()
-            self._paths = [labels.paths[row] for row in kept]
-        self._standardize(features, None if is_test is None else np.flatnonzero(~is_test))
+            self._paths = labels.paths if rows is None else [labels.paths[row] for row in rows.tolist()]
+        self._standardize(features, rows)
         return learn, test
 
     def _is_test(self, labels: FeatureLabels) -> NDArray[np.bool_] | None:
@@ -122,7 +122,7 @@ class Embeddings(ActiveDataModule):
         if self.test_root is not None:
             return None
         if labels.is_test is not None:
-            if (labels.label[labels.is_test] == UNKNOWN).any():
+            if (labels.unknown & labels.is_test).any():
                 raise DataError(f"expected labels of all test rows in data.root '{self.root}': add the missing ones")
             return labels.is_test
         return None if self.partly_labeled else hold_out(labels.label, labels.names, self.test_fraction, self.test_seed)
@@ -133,11 +133,11 @@ class Embeddings(ActiveDataModule):
         self._files["test"] = _files(Path(self.test_root), "data.test_root")
         features = _open_all(self._files["test"], like)
         labels = read_labels(Path(self.test_root), sum(file.shape[0] for file in features), [*self.class_names] or None)
-        if (labels.label == UNKNOWN).any():
+        if labels.unknown.any():
             raise DataError(f"expected labels of all rows in data.test_root '{self.test_root}': add the missing ones")
-        return self._set(features, labels)
+        return self._set(features, labels, labels.rows())
 
-    def _set(self, files: list[FeatureFile], labels: FeatureLabels, rows: NDArray[np.int64] | None = None) -> ImageSet:
+    def _set(self, files: list[FeatureFile], labels: FeatureLabels, rows: NDArray[np.int64] | None) -> ImageSet:
         label = labels.label if rows is None else labels.label[rows]
         return ImageSet(FeatureRows(files, rows), torch.from_numpy(label))
 
@@ -185,7 +185,7 @@ class Embeddings(ActiveDataModule):
         paths = self.paths(index)
         if paths is None:
             return None
-        root = Path(self.image_root).absolute()
+        root = Path(self.image_root).absolute() if self.image_root else self.images_in.absolute()
         for path in paths:
             if not (root / path).resolve().is_relative_to(root.resolve()):
                 raise DataError(

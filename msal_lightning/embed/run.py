@@ -16,6 +16,7 @@ from msal_lightning.data.fingerprint import FILE, digest_of, first_change, read_
 from msal_lightning.data.fingerprint import FILES as FINGERPRINT_FILES
 from msal_lightning.data.labels import mark_of_all
 from msal_lightning.data.manifest import MANIFEST, read_manifest, write_text
+from msal_lightning.data.source_images import path_from
 from msal_lightning.embed.embedder import Embedder
 from msal_lightning.embed.plan import Plan, check_same, machine_change
 from msal_lightning.embed.progress import EmbedProgress
@@ -47,7 +48,7 @@ def describe_source(data: ActiveDataModule, out: Path) -> dict[str, Any]:
         out: the folder of the features.
 
     Returns:
-        Name and root of the dataset, number of its images, digests of images and labels.
+        Name of the dataset, its root from here, number of its images, digests of images and labels.
 
     Raises:
         DataError: images or labels have changed since the folder was begun.
@@ -68,7 +69,8 @@ def describe_source(data: ActiveDataModule, out: Path) -> dict[str, Any]:
     prints = take_fingerprint(data)
     write_atomically(known, to_bytes(prints))
     digests = {"digest": digest_of(prints), "labels": _labels_of(data)}
-    return {"name": data.name, "root": data.root, "images": len(data.labels) + len(data.test.label), **digests}
+    root = path_from(out, data.root)
+    return {"name": data.name, "root": root, "images": len(data.labels) + len(data.test.label), **digests}
 
 
 def _labels_of(data: ActiveDataModule) -> str:

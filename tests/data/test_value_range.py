@@ -445,6 +445,8 @@ def test_crop_letterbox_and_squash(wide):
 def test_the_marked_part_is_what_the_model_sees():
     assert Decoding(8, 3).seen(60, 20) == pytest.approx((1 / 3, 0, 1 / 3, 1))
     assert Decoding(8, 3).seen(20, 80) == pytest.approx((0, 3 / 8, 1, 1 / 4))
+    assert Decoding(6, 3, resize=8).seen(60, 20) == pytest.approx((3 / 8, 1 / 8, 1 / 4, 3 / 4))
+    assert Decoding(6, 3, "squash", resize=8).seen(60, 20) == pytest.approx((1 / 8, 1 / 8, 3 / 4, 3 / 4))
     assert Decoding(8, 3).seen(20, 20) is Decoding(8, 3, "letterbox").seen(60, 20) is None
 
 

@@ -182,6 +182,37 @@ def test_a_person_sees_the_images_behind_the_rows(tmp_path, capsys):
     assert len(re.findall(r"images/\d+\.png", page)) >= 5
 
 
+def test_images_that_are_elsewhere_are_asked_for(folder, tmp_path, capsys):
+    (folder / "labels.csv").write_text("label,path\n" + "".join(f",{k}.png\n" for k in range(len(Y))))
+    names = ["--data.classes", "[a, b]", "--loop.held_out", "10", "--oracle", "Files"]
+    assert main(["fit", *FIT, "--data.root", str(folder), "--run_dir", str(tmp_path / "run"), *names]) == 2
+    assert re.search(r"expected the image '.*\d+\.png', found .* set data.image_root", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_rows_marked_as_useless_are_left_out_as_in_a_folder_of_images(folder, capsys, split):
+    labels = [f"class {y}" for y in Y]
+    labels[3], labels[700], labels[1500] = "skip", "unsure", "skip"
+    parts = ["test" if k % 5 == 0 else "train" for k in range(len(Y))]  # 700 and 1500 are in the test part
+    rows = zip(labels, parts, strict=True)
+    lines = [f"{label},{k}.png" + (f",{part}" if split else "") for k, (label, part) in enumerate(rows)]
+    head = "label,path,split" if split else "label,path"
+    (folder / "labels.csv").write_text("\n".join([head, *lines]))
+    data = ready(folder, standardize=False)
+    assert "3 of 1,797 rows are left out" in capsys.readouterr().out
+    assert data.class_names == tuple(f"class {c}" for c in range(10))
+    assert not data.partly_labeled
+    assert data.images.shape[0] + len(data.test.label) == len(Y) - 3
+    everything = torch.arange(data.images.shape[0])
+    numbers = [int(path.removesuffix(".png")) for path in data.paths(everything)]
+    assert not {3, 700, 1500} & {*numbers}
+    assert data.images[everything].flatten(1).tolist() == X[numbers].tolist()  # paths belong to their rows
+    if split:
+        kept = [k for k, part in enumerate(parts) if part == "test" and k not in (700, 1500)]
+        assert data.test.image[torch.arange(len(kept))].flatten(1).tolist() == X[kept].tolist()
+        assert data.test.label.tolist() == Y[kept].tolist()
+
+
 def test_images_outside_of_their_folder_are_not_shown(folder):
     (folder / "labels.csv").write_text("label,path\n" + "".join(f"{y},../secret.png\n" for y in Y))
     with pytest.raises(DataError, match=r"stay below data.image_root .* got '\.\./secret.png'"):

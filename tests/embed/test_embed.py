@@ -159,8 +159,12 @@ def test_a_finished_folder_stays_as_it_is(photos, whole, capsys):
 
 
 def test_fits_read_the_folder(whole, photos):
-    data = Embeddings(str(whole), image_root=str(photos))
+    data = Embeddings(str(whole))
     data.setup()
+    assert (
+        data.decoding.decode(str(photos / "cat" / "00.png")).tolist()
+        == resize_and_crop(on_white(photos / "cat" / "00.png")).tolist()
+    )  # what a person is shown as the part that the network sees
     assert data.class_names == ("cat", "dog", "owl")
     assert len(data.images.shape) == 4
     assert data.images.shape[1] == 16
@@ -341,6 +345,24 @@ def test_changed_images_are_noticed(photos, tmp_path, capsys, change):
 def test_a_folder_that_moved_resumes(photos, whole, tmp_path):
     mine = shutil.copytree(photos, tmp_path / "elsewhere")
     assert embed(mine, shutil.copytree(whole, tmp_path / "out")) == 0
+
+
+def test_images_are_found_when_both_folders_moved(photos, tmp_path, monkeypatch):
+    """Also from another working folder, and through a link."""
+    shutil.copytree(photos / "dog", tmp_path / "a" / "photos")
+    monkeypatch.chdir(tmp_path / "a")
+    assert embed(Path("photos"), Path("features")) == 0
+    (tmp_path / "a").rename(tmp_path / "b")
+    monkeypatch.chdir(tmp_path)
+    Path("link").symlink_to(tmp_path / "b" / "features")
+    for folder in ("b/features", "link"):
+        data = Embeddings(folder, classes=["a", "b"])
+        data.setup()
+        assert data.locations(torch.tensor([2])) == [(tmp_path / "b" / "photos" / "12.png").resolve()]
+    broken = json.loads(Path("link/manifest.json").read_text())
+    Path("link/manifest.json").write_text(json.dumps({**broken, "preprocessing": {"size": "large"}}))
+    with pytest.raises(DataError, match=r"cannot read source and preprocessing in 'link/manifest.json': run embed"):
+        Embeddings("link", classes=["a", "b"]).setup()
 
 
 MISTAKES = {

@@ -10,6 +10,8 @@ from msal_lightning.oracles.csv_files.csv_file import read_answers, write_csv
 if TYPE_CHECKING:
     from msal_lightning.data.base import ActiveDataModule
 
+_LOOKED_AT = 100  # images of the pool: one may be gone, not all
+
 
 class Files(Oracle):
     """Writes each batch as a CSV file with a blank column label and as a contact sheet, in the run's folder queries.
@@ -23,9 +25,15 @@ class Files(Oracle):
         self._data: ActiveDataModule | None = None
 
     def connect(self, data: "ActiveDataModule") -> None:  # noqa: D102
-        if data.locations(data.pool[:1]) is None:
+        files = data.locations(data.pool[:_LOOKED_AT])
+        if files is None:
             raise AnnotationError(
                 f"oracle Files shows image files to a person, {data.name} has none: set data to ImageFolder"
+            )
+        if files and not any(file.exists() for file in files):
+            raise AnnotationError(
+                f"expected the image '{files[0]}', found neither it nor the next {len(files) - 1}: set data.image_root "
+                "to the folder of the images"
             )
         self._data = data
 
