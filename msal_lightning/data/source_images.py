@@ -47,6 +47,6 @@ def read_source(folder: Path) -> tuple[Path, Decoding | None]:
 
 
 def _decoding(values: Mapping[str, Any]) -> Decoding:
-    own = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    own: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     ranges = {name: (float(low), float(high)) for name, (low, high) in own.pop("value_range").items()}
     return Preprocessing(**own).decoding(Decoding(own["size"], 3, ranges=ranges or None))
