@@ -360,9 +360,9 @@ class ActiveDataModule(LightningDataModule, ABC):
         Raises:
             ValueError: fewer than one or more than there are, or drawn already.
         """
-        pool, num_labeled = self.pool, len(self.labeled)
-        if not 1 <= size <= len(pool) or num_labeled:
-            raise ValueError(f"cannot draw {size} of {len(pool)} images, {num_labeled} are labeled already")
+        num_pool, num_labeled = self.num_pool, len(self.labeled)
+        if not 1 <= size <= num_pool or num_labeled:
+            raise ValueError(f"cannot draw {size} of {num_pool} images, {num_labeled} are labeled already")
         initial = self.initial_order()[:size]
         self.label(initial, 0)
         return initial

@@ -113,3 +113,14 @@ def test_probabilities_beyond_the_limit_leave_auroc_out(monkeypatch):
     got = results(logits, target)
     assert got.auroc is None
     assert got.matrix() == confusion_matrix(target, logits.argmax(dim=1)).tolist()
+
+
+def test_many_small_batches_are_few_tensors():
+    generator = torch.Generator().manual_seed(0)
+    logits, target = torch.randn(3001, 4, generator=generator), torch.randint(4, (3001,), generator=generator)
+    whole, parts = ClassMetrics(4), ClassMetrics(4)
+    whole.update(logits, target)
+    for batch in torch.split(torch.arange(3001), 7):
+        parts.update(logits[batch], target[batch])
+    assert parts.results() == whole.results()
+    assert len(parts.target) == len(parts.predicted) == len(parts.probabilities) < 12
