@@ -1,7 +1,8 @@
 """``fit`` and ``replay``: from a configuration to a running loop."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only  # type: ignore
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from msal_lightning.analysis.status import outlook
+from msal_lightning.cli.ray_pool import RayParts
 from msal_lightning.config.command_parser import PROGRAM, CommandParser
 from msal_lightning.config.parser import as_user_error, build_parser, instantiate, parse, resolve
 from msal_lightning.config.paths import expand
@@ -79,39 +81,41 @@ def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
         raise ConfigError(f"expected wandb_images to be at least 0, got {config.wandb_images}: 32 is the default")
     run = _run_directory(parser, config, part)
     tracker = _tracker(config.logger, run, QueriedImages(run, part.data, config.wandb_images))
-    with as_user_error():
-        loop = ActiveLoop(
-            new_model,
-            new_trainer,
-            part.data,
-            part.query,
-            run,
-            LoopOptions(**config.loop, seed=config.seed),
-            part.oracle,
-            tracker,
-            _pool_pass(config, run),
-        )
-    _use_device(loop)
-    if config.plan:
-        _plan(loop, config.trainer.max_epochs, config.trainer.max_steps)
-        return
-    records = loop.run()
+    with _pool_pass(config, run) as pool_pass:
+        with as_user_error():
+            loop = ActiveLoop(
+                new_model,
+                new_trainer,
+                part.data,
+                part.query,
+                run,
+                LoopOptions(**config.loop, seed=config.seed),
+                part.oracle,
+                tracker,
+                pool_pass,
+            )
+        _use_device(loop)
+        if config.plan:
+            _plan(loop, config.trainer.max_epochs, config.trainer.max_steps)
+            return
+        records = loop.run()
     if loop.waiting is None and _is_labeled_by_people(records[0]):
         for line in outlook(run.path, records):
             rank_zero_only(say)(line)
 
 
-def _pool_pass(config: Namespace, run: RunDirectory) -> PoolPass:
+@contextmanager
+def _pool_pass(config: Namespace, run: RunDirectory) -> Iterator[PoolPass]:
+    """Connect to a Ray cluster if it scores the pool, and leave it at the end."""
     if config.query_parts is not None and config.query_parts < 1:
         raise ConfigError(f"expected query_parts to be at least 1, got {config.query_parts}: leave it out")
     if config.query_executor == "trainer" or config.plan:
-        return pass_of_trainer
+        yield pass_of_trainer
+        return
     if config.loop.keep_embeddings:
         raise ConfigError("expected query_executor trainer with loop.keep_embeddings, got ray: leave one of them out")
-    from msal_lightning.cli.ray_pool import RayParts
-
-    ray = RayParts()
-    return PassInParts(run.config, config.query_parts or 2 * ray.num_cores, ray)
+    with closing(RayParts()) as ray:
+        yield PassInParts(run.config, config.query_parts or 2 * ray.num_cores, ray)
 
 
 def _use_device(loop: ActiveLoop) -> None:

@@ -1,5 +1,6 @@
 """Pool passes on a Ray cluster."""
 
+from collections.abc import Callable
 from typing import Any
 
 from rich.progress import Progress
@@ -10,6 +11,8 @@ from msal_lightning.io.console import shared_console
 from msal_lightning.query.callback import PoolPart
 from msal_lightning.query.pool_request import PoolRequest
 from msal_lightning.training.ray_cluster import connect_ray, python_path
+
+_WAIT = 0.2  # seconds between two looks at the parts
 
 
 class RayParts:
@@ -29,8 +32,17 @@ class RayParts:
         """Cores of the cluster."""
         return int(self._ray.cluster_resources().get("CPU", 1))
 
-    def __call__(self, request: PoolRequest, num_parts: int) -> list[PoolPart]:
+    def close(self) -> None:
+        """Leave the cluster."""
+        self._ray.shutdown()
+
+    def __call__(self, request: PoolRequest, num_parts: int, check: Callable[[], None]) -> list[PoolPart]:
         """Score all parts.
+
+        Args:
+            request: the pool pass.
+            num_parts: number of parts.
+            check: raises if the run shall end.
 
         Raises:
             UserError: a process cannot read the data, for example.
@@ -46,9 +58,10 @@ class RayParts:
             bar = progress.add_task("scoring the pool", total=num_parts)
             try:
                 while waiting:
-                    done, waiting = ray.wait(waiting, num_returns=1)
+                    done, waiting = ray.wait(waiting, num_returns=1, timeout=_WAIT)
                     found += ray.get(done)
-                    progress.advance(bar)
+                    progress.advance(bar, len(done))
+                    check()
             except ray.exceptions.RayTaskError as error:
                 raise (error.cause if isinstance(error.cause, UserError) else error) from None
             finally:

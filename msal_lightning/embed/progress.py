@@ -4,9 +4,7 @@ import time
 from types import TracebackType
 from typing import Self
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-from msal_lightning.io.console import shared_console
+from msal_lightning.io.progress_bar import progress_bar
 from msal_lightning.io.terminal import say
 
 _PLAIN_SECONDS = 30
@@ -24,16 +22,7 @@ class EmbedProgress:
         self._shown = shown
         self._total, self._done, self._computed = total, 0, 0
         self._start = self._last_line = time.monotonic()
-        console = shared_console()
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %", markup=False),
-            TimeElapsedColumn(),
-            TextColumn("left", style="dim"),
-            TimeRemainingColumn(),
-        )
-        self._bar = Progress(*columns, console=console, transient=True) if shown and console.is_terminal else None
+        self._bar = progress_bar() if shown else None
         self._task = None if self._bar is None else self._bar.add_task("images", total=total)
 
     def __enter__(self) -> Self:

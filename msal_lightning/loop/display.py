@@ -7,10 +7,11 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress, TaskID
 from torch import Tensor
 
 from msal_lightning.io.console import SafeConsole, shared_console
+from msal_lightning.io.progress_bar import progress_bar
 from msal_lightning.io.rounding import fixed
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
@@ -44,17 +45,8 @@ class RoundProgress(StepCallback):
 
     def _start(self, phase: str, total: float | None) -> None:
         self._phase, self._total, self._done, self._last_line = phase, total, 0, time.monotonic()
-        console = shared_console()
-        if console.is_terminal:
-            columns = (
-                TextColumn("{task.description}", markup=False),
-                BarColumn(),
-                TextColumn("{task.percentage:>3.0f} %", markup=False),
-                TimeElapsedColumn(),
-                TextColumn("left", style="dim"),
-                TimeRemainingColumn(),
-            )
-            self._progress = Progress(*columns, console=console, transient=True)
+        self._progress = progress_bar()
+        if self._progress is not None:
             self._progress.start()
             self._task = self._progress.add_task(f"{self._title} {phase}", total=total)
 

@@ -115,7 +115,7 @@ class Fitted:
         with self.timed("query"):
             needs_pass = look_at_pool or (query.n and query.strategy.needs)
             if needs_pass and self.data.num_pool:
-                self.pool_pass(query, self.trainer, self.model, self.data)
+                self.pool_pass(query, self.trainer, self.model, self.data, self.stop.check)
             elif query.n and not query.strategy.needs:
                 query.select_without_pass(self.data)
             self.stop.check()

@@ -15,18 +15,23 @@ from msal_lightning.query.pool_request import PoolRequest
 class PoolPass(Protocol):
     """Makes the pool pass of a query; the query has selected when it returns."""
 
-    def __call__(self, query: Query, trainer: Trainer, model: MSALClassifier, data: ActiveDataModule) -> None:
+    def __call__(
+        self, query: Query, trainer: Trainer, model: MSALClassifier, data: ActiveDataModule, check: Callable[[], None]
+    ) -> None:
         """Score the pool.
 
         Args:
             query: one of the Trainer's callbacks.
-            trainer: the Trainer of the fit.
+            trainer: the Trainer of the fit; its callbacks end its own passes after a signal.
             model: the trained model.
             data: owns the pool.
+            check: raises if the run shall end after a signal.
         """
 
 
-def pass_of_trainer(query: Query, trainer: Trainer, model: MSALClassifier, data: ActiveDataModule) -> None:
+def pass_of_trainer(
+    query: Query, trainer: Trainer, model: MSALClassifier, data: ActiveDataModule, check: Callable[[], None]
+) -> None:
     """Score the pool with the Trainer of the fit, on all its devices."""
     trainer.predict(model, datamodule=data, return_predictions=False)
 
@@ -39,17 +44,22 @@ class PassInParts:
     Args:
         config: the run's configuration, from which the processes make data, strategy and model.
         num_parts: number of parts.
-        score: scores all parts; gets the request and their number.
+        score: scores all parts; gets the request, their number, and the function that raises if the run shall end.
     """
 
     def __init__(
-        self, config: dict[str, Any], num_parts: int, score: Callable[[PoolRequest, int], list[PoolPart]]
+        self,
+        config: dict[str, Any],
+        num_parts: int,
+        score: Callable[[PoolRequest, int, Callable[[], None]], list[PoolPart]],
     ) -> None:
         self._config = config
         self._num_parts = num_parts
         self._score = score
 
-    def __call__(self, query: Query, trainer: Trainer, model: MSALClassifier, data: ActiveDataModule) -> None:
+    def __call__(
+        self, query: Query, trainer: Trainer, model: MSALClassifier, data: ActiveDataModule, check: Callable[[], None]
+    ) -> None:
         """Score the pool.
 
         Raises:
@@ -62,4 +72,4 @@ class PassInParts:
             )
         request = PoolRequest.of(query, data, model, self._config, trainer.precision)
         num_batches = -(-data.num_scored // request.eval_batch_size)
-        query.select_from(self._score(request, min(self._num_parts, num_batches)), data)
+        query.select_from(self._score(request, min(self._num_parts, num_batches), check), data)

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-import msal_lightning.cli.ray_pool
+import msal_lightning.cli.fit
 from msal_lightning.cli.main import main
 from msal_lightning.cli.pool_worker import score_part
 
@@ -24,7 +24,11 @@ class Here:
     num_cores = 2
     asked: ClassVar[list[int]] = []
 
-    def __call__(self, request, num_parts):
+    def close(self):
+        """As Ray's, for the end of a run."""
+
+    def __call__(self, request, num_parts, check):
+        check()
         self.asked.append(num_parts)
         shared = pickle.loads(pickle.dumps(request))
         parts = [score_part(shared, part, num_parts) for part in range(num_parts)]
@@ -34,7 +38,7 @@ class Here:
 
 @pytest.fixture
 def in_parts(monkeypatch):
-    monkeypatch.setattr(msal_lightning.cli.ray_pool, "RayParts", Here)
+    monkeypatch.setattr(msal_lightning.cli.fit, "RayParts", Here)
     monkeypatch.setattr(Here, "asked", [])
 
 

@@ -5,6 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
+from msal_lightning.io import progress_bar
 from msal_lightning.loop import display
 from msal_lightning.loop.display import Display, RoundProgress
 from msal_lightning.runs.records import LabeledImages, RoundRecord
@@ -23,14 +24,16 @@ class Fit:
 @pytest.fixture
 def terminal(monkeypatch):
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
-    monkeypatch.setattr(display, "shared_console", lambda: console)
+    for module in (display, progress_bar):
+        monkeypatch.setattr(module, "shared_console", lambda: console)
     return console.file
 
 
 @pytest.fixture
 def pipe(monkeypatch):
     console = Console(file=io.StringIO(), force_terminal=False, width=100)
-    monkeypatch.setattr(display, "shared_console", lambda: console)
+    for module in (display, progress_bar):
+        monkeypatch.setattr(module, "shared_console", lambda: console)
     return console.file
 
 

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging
+from lightning.pytorch.cli import ReduceLROnPlateau
 
 from msal_lightning import MSALClassifier
 from msal_lightning.datasets import Digits
@@ -73,6 +74,31 @@ def test_early_stopping_by_the_validation_loss(make_loop, tmp_path):
     data = Digits(batch_size=16, validation_fraction=0.5)
     make_loop("run", data=data, model=rough, epochs=30, callbacks=[stop], query_budget=0).run()
     assert 0 < stop.stopped_epoch < 29
+
+
+def test_a_schedule_by_the_validation_loss(make_loop):
+    class Rates(Callback):
+        def __init__(self):
+            self.rates = []
+
+        def on_train_epoch_start(self, trainer, pl_module):
+            self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    def model(*args):
+        schedule = lambda optimizer: ReduceLROnPlateau(optimizer, "val_loss", factor=0.1, patience=0)  # noqa: E731
+        return MSALClassifier(
+            *args, optimizer=lambda parameters: torch.optim.Adam(parameters, lr=0.05), lr_scheduler=schedule
+        )
+
+    watch, rates = Watch(), Rates()
+    data = Digits(batch_size=16, validation_fraction=0.5)
+    make_loop("run", data=data, model=model, epochs=8, callbacks=[watch, rates], query_budget=0).run()
+    expected, lowest = [0.05], float("inf")
+    for loss in watch.losses[:-1]:
+        expected.append(expected[-1] * (1 if loss < lowest * (1 - 1e-4) else 0.1))
+        lowest = min(lowest, loss)
+    assert rates.rates == pytest.approx(expected)
+    assert len(set(expected)) > 1
 
 
 def test_what_needs_or_forbids_a_validation_part(make_loop):
