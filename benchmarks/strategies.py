@@ -51,6 +51,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "SoftmaxBALD": ("SoftmaxAcquisition",),
     "TypiClust": ("TypiClust",),
     "ProbCover": ("ProbCover",),
+    "FALCUN": ("FALCUN",),
 }
 HEADS = ("linear", "prototype")
 DIGITS = Path(__file__).with_name("digits.yaml")  # pinned: the page should not change with the default configuration

@@ -14,6 +14,7 @@ from msal_lightning.strategies.batchbald import BatchBALD
 from msal_lightning.strategies.ceal import CEAL
 from msal_lightning.strategies.dbal import DBAL
 from msal_lightning.strategies.entropy import Entropy
+from msal_lightning.strategies.falcun import FALCUN
 from msal_lightning.strategies.kcenter import KCenter
 from msal_lightning.strategies.kmeans import KMeans
 from msal_lightning.strategies.kmeans_faiss import KMeansFaiss
@@ -33,6 +34,7 @@ __all__ = [
     "BALD",
     "CEAL",
     "DBAL",
+    "FALCUN",
     "MSAL",
     "MSALD",
     "BatchBALD",
