@@ -52,6 +52,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "TypiClust": ("TypiClust",),
     "ProbCover": ("ProbCover",),
     "FALCUN": ("FALCUN",),
+    "DropQuery": ("DropQuery",),
 }
 HEADS = ("linear", "prototype")
 DIGITS = Path(__file__).with_name("digits.yaml")  # pinned: the page should not change with the default configuration

@@ -13,6 +13,7 @@ from msal_lightning.strategies.base import (
 from msal_lightning.strategies.batchbald import BatchBALD
 from msal_lightning.strategies.ceal import CEAL
 from msal_lightning.strategies.dbal import DBAL
+from msal_lightning.strategies.dropquery import DropQuery
 from msal_lightning.strategies.entropy import Entropy
 from msal_lightning.strategies.falcun import FALCUN
 from msal_lightning.strategies.kcenter import KCenter
@@ -38,6 +39,7 @@ __all__ = [
     "MSAL",
     "MSALD",
     "BatchBALD",
+    "DropQuery",
     "Entropy",
     "KCenter",
     "KMeans",
