@@ -53,6 +53,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "ProbCover": ("ProbCover",),
     "FALCUN": ("FALCUN",),
     "DropQuery": ("DropQuery",),
+    "ClusterMargin": ("ClusterMargin",),
 }
 HEADS = ("linear", "prototype")
 DIGITS = Path(__file__).with_name("digits.yaml")  # pinned: the page should not change with the default configuration

@@ -12,6 +12,7 @@ from msal_lightning.strategies.base import (
 )
 from msal_lightning.strategies.batchbald import BatchBALD
 from msal_lightning.strategies.ceal import CEAL
+from msal_lightning.strategies.clustermargin import ClusterMargin
 from msal_lightning.strategies.dbal import DBAL
 from msal_lightning.strategies.dropquery import DropQuery
 from msal_lightning.strategies.entropy import Entropy
@@ -39,6 +40,7 @@ __all__ = [
     "MSAL",
     "MSALD",
     "BatchBALD",
+    "ClusterMargin",
     "DropQuery",
     "Entropy",
     "KCenter",
