@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from msal_lightning.arrays.given import given_outputs, needed_outputs
+from msal_lightning.arrays.known_labels import known_labels, known_num_classes
 from msal_lightning.arrays.named_strategy import as_strategy
 from msal_lightning.arrays.rows import ArrayRows, as_array
 from msal_lightning.errors import DataError
@@ -30,6 +32,8 @@ def select(
     mc_logits: Any = None,
     probabilities: Any = None,
     labeled: Any = None,
+    labels: Any = None,
+    num_classes: int | None = None,
     seed: int = 0,
     round: int = 0,
 ) -> Any:
@@ -47,6 +51,9 @@ def select(
             rows of a pass must share one dropout mask for BatchBALD.
         probabilities: (N, C) instead of logits, or (T, N, C) instead of mc_logits.
         labeled: (N,) bool, or the numbers of the labeled rows; by default no row is labeled.
+        labels: (M,) whole numbers from 0, classes of the labeled rows, in the order of row numbers or mask.
+            Only strategies with ``needs_labels`` read them.
+        num_classes: C, for a strategy that needs it but no logits, such as ProbCover; by default that of the logits.
         seed: seed of random draws.
         round: number of the query, for the same draws.
 
@@ -62,11 +69,15 @@ def select(
     is_labeled = _labeled_mask(labeled, _num_rows(given, labeled))
     pool, known = (torch.from_numpy(np.flatnonzero(rows)) for rows in (~is_labeled, is_labeled))
     size = _checked_size(n, len(pool))
-    reference = _outputs_at(known, needed, chosen) if chosen.needs_labeled and len(known) else None
+    count = known_num_classes(num_classes, given)
+    known_classes = known_labels(labels, labeled, is_labeled, count, chosen)
+    reference = _outputs_at(known, needed, chosen, count) if chosen.needs_labeled and len(known) else None
+    if reference is not None:
+        reference = replace(reference, labels=known_classes)
     embeddings = needed.pop("embeddings") if chosen.embeddings_by_rows else None
     running = StreamingShortlist(chosen, size, stream(seed, "query", round), round, embeddings)
     for rows in _blocks(pool, needed):
-        running.add(_outputs_at(rows, needed, chosen))
+        running.add(_outputs_at(rows, needed, chosen, count))
     found = running.finish(reference).index
     like = next((rows.array for rows in given.values()), labeled)
     return found.to(like.device) if isinstance(like, Tensor) else found.numpy()
@@ -78,9 +89,12 @@ def _blocks(pool: Tensor, needed: Mapping[str, ArrayRows]) -> Iterator[Tensor]:
     yield from torch.split(pool, max(1, _BLOCK_BYTES // bytes_per_row) if bytes_per_row else len(pool))
 
 
-def _outputs_at(rows: Tensor, needed: Mapping[str, ArrayRows], strategy: Strategy) -> PoolOutputs:
+def _outputs_at(
+    rows: Tensor, needed: Mapping[str, ArrayRows], strategy: Strategy, num_classes: int | None
+) -> PoolOutputs:
     found = {name: values.at(rows) for name, values in needed.items()}
-    return PoolOutputs(rows, **{name: x if name in strategy.on_device else x.cpu() for name, x in found.items()})
+    outputs = {name: x if name in strategy.on_device else x.cpu() for name, x in found.items()}
+    return PoolOutputs(rows, **outputs, num_classes=num_classes)
 
 
 def _num_rows(given: Mapping[str, ArrayRows], labeled: Any) -> int:

@@ -180,7 +180,8 @@ class Query(Callback):
         stored = {"embeddings"} if self._running.embeddings and not dataloader_idx else set()
         needed = {name: _take(outputs, name, pl_module) for name in self.strategy.needs - stored if self.n}
         predicted = _take(outputs, "logits", pl_module).argmax(dim=1)
-        sent = {"index": outputs["index"], **needed, _PREDICTED: predicted}
+        known = {"labels": batch.label} if dataloader_idx and self.strategy.needs_labels else {}
+        sent = {"index": outputs["index"], **needed, **known, _PREDICTED: predicted}
         for block in self._blocks.add(sent, dataloader_idx):
             self._score(block, _data(trainer))
 
@@ -199,7 +200,7 @@ class Query(Callback):
     def _score(self, block: Block, data: ActiveDataModule) -> None:
         """Score a block, update the shortlist, and count errors."""
         predicted = block.outputs.pop(_PREDICTED)
-        needed = PoolOutputs(**block.outputs)
+        needed = PoolOutputs(**block.outputs, num_classes=data.num_classes)
         if block.dataloader_idx:
             self._labeled.append(needed)
             return
@@ -212,7 +213,7 @@ class Query(Callback):
     def _end(self, data: ActiveDataModule, ranks: Ranks, expected: int = 0) -> None:
         """Merge the shortlists, select on rank 0, and pass the selection to ``receive`` on every process."""
         if self.n and not self.strategy.needs and ranks.is_zero:
-            self._running.add(PoolOutputs(index=data.pool))
+            self._running.add(PoolOutputs(index=data.pool, num_classes=data.num_classes))
         shortlist = ShardShortlist([], []) if ranks.is_zero else self._running.held()
         parts = ranks.gather(PoolPart(shortlist, self._labeled, self.seen, self._wrong))
         self._labeled = []
@@ -278,7 +279,7 @@ def check_needs(strategy: Strategy) -> None:
     """Reject a strategy that needs an output that no model provides.
 
     Raises:
-        ConfigError: ``needs`` and ``mc_samples`` are wrong.
+        ConfigError: ``needs``, ``mc_samples`` or ``needs_labels`` is wrong.
     """
     if unknown := strategy.needs - OUTPUTS:
         raise ConfigError(
@@ -289,6 +290,11 @@ def check_needs(strategy: Strategy) -> None:
         raise ConfigError(
             f"{strategy.name}.needs and mc_samples disagree, got needs {', '.join(sorted(strategy.needs))} and "
             f"mc_samples {strategy.mc_samples}: name mc_logits and a number of passes, or neither"
+        )
+    if strategy.needs_labels and not strategy.needs_labeled:
+        raise ConfigError(
+            f"expected {strategy.name} with needs_labels to have needs_labeled, too, got needs_labeled False: labels "
+            "come with the outputs of the labeled set"
         )
 
 

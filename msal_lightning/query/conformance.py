@@ -15,7 +15,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -76,13 +76,13 @@ class Case:
         strategy = self.make()
         generator = Generator().manual_seed(seed)
         centers = 2 * torch.randn(self.num_classes, _DIMENSIONS, generator=Generator().manual_seed(1))
-        true = torch.randint(self.num_classes, (rows,), generator=generator)
+        true = self._true(rows, generator)
         embeddings = centers[true] + torch.randn(rows, _DIMENSIONS, generator=generator)
         noise = torch.randn(strategy.mc_samples or 4, rows, self.num_classes, generator=generator)
         logits = self.of_head(embeddings @ centers.T / 4)
         outputs = {"logits": logits, "embeddings": embeddings, "mc_logits": self.of_head(logits + noise)}
         chosen = {name: value for name, value in outputs.items() if name in strategy.needs or not declared_only}
-        return PoolOutputs(_FIRST_INDEX + 3 * torch.arange(rows), **chosen)
+        return PoolOutputs(_FIRST_INDEX + 3 * torch.arange(rows), **chosen, num_classes=self.num_classes)
 
     def of_head(self, logits: Tensor) -> Tensor:
         """Make logits possible for the head: logits of a prototype head sum to zero."""
@@ -90,9 +90,16 @@ class Case:
 
     def labeled(self, declared_only: bool = True) -> PoolOutputs | None:
         """Make outputs of a labeled set whose indices lie between those of the pool."""
-        outputs = self.outputs(20, seed=99, declared_only=declared_only)
-        outputs = replace(outputs, index=outputs.index + 1)
-        return outputs if self.make().needs_labeled or not declared_only else None
+        strategy, rows, seed = self.make(), 20, 99
+        if declared_only and not strategy.needs_labeled:
+            return None
+        outputs = self.outputs(rows, seed, declared_only)
+        true = self._true(rows, Generator().manual_seed(seed))
+        labels = true if strategy.needs_labels or not declared_only else None
+        return replace(outputs, index=outputs.index + 1, labels=labels)
+
+    def _true(self, rows: int, generator: Generator) -> Tensor:
+        return torch.randint(self.num_classes, (rows,), generator=generator)
 
     def select(
         self, batches: list[PoolOutputs], n: int = _N, strategy: Strategy | None = None, seed: int = 5
@@ -139,7 +146,7 @@ def declares_what_it_needs(case: Case) -> None:
 
 
 def reads_only_what_it_declares(case: Case) -> None:
-    """The strategy works without outputs beyond ``needs``, and without the labeled set unless ``needs_labeled``."""
+    """The strategy works without outputs beyond ``needs``, and without labeled rows or labels unless declared."""
 
     def run(declared_only: bool) -> None:
         running = StreamingShortlist(case.make(), _N, Generator().manual_seed(5))
@@ -157,7 +164,7 @@ def reads_only_what_it_declares(case: Case) -> None:
 
 
 def does_not_read_labels(case: Case) -> None:
-    """The strategy does not read labels from a data module or an oracle while a query is computed."""
+    """The strategy reads no labels of the pool: they are in no output, data module or oracle while it computes."""
     try:
         case.select([case.outputs(_ROWS, 0)])
     except LabelAccessError as error:
@@ -185,8 +192,9 @@ def hides_no_nan(case: Case) -> None:
         raise NotApplicableError("it reads no outputs")
     for value in (torch.nan, torch.inf):
         for name in sorted(case.make().needs):
+            changed: dict[str, Any] = {name: _with_one(pool.require(name), value)}
             try:
-                case.select([replace(pool, **{name: _with_one(pool.require(name), value)})])
+                case.select([replace(pool, **changed)])
             except UserError:
                 continue
             raise BrokenError(f"it queried images although one of the {name} is {value}")
@@ -455,11 +463,13 @@ class _OneBadScore:
 
 
 def _tensors(pool: PoolOutputs) -> list[Tensor]:
-    return [getattr(pool, f.name) for f in fields(pool) if getattr(pool, f.name) is not None]
+    values = (getattr(pool, field.name) for field in fields(pool))
+    return [value for value in values if isinstance(value, Tensor)]
 
 
 def _scaled(pool: PoolOutputs, factor: float) -> PoolOutputs:
-    return replace(pool, **{name: factor * getattr(pool, name) for name in OUTPUTS if getattr(pool, name) is not None})
+    scaled: dict[str, Any] = {name: factor * getattr(pool, name) for name in OUTPUTS if getattr(pool, name) is not None}
+    return replace(pool, **scaled)
 
 
 def _batches(pool: PoolOutputs, size: int) -> list[PoolOutputs]:
@@ -471,7 +481,7 @@ def _with_planted_row(case: Case) -> PoolOutputs:
     pool = case.outputs(1 + 5 * case.num_classes, 0)
     true = torch.arange(len(pool)) % case.num_classes
     certain = case.of_head(40.0 * torch.eye(case.num_classes))
-    outputs: dict[str, Tensor] = {}
+    outputs: dict[str, Any] = {}
     if pool.logits is not None:
         outputs["logits"] = certain[true].clone()
         outputs["logits"][0] = 0

@@ -29,6 +29,7 @@ class PoolRequest:
         n: number of images that will be selected.
         class_names: names of the classes.
         labeled_at: (N,) int32, the split.
+        labels: (M,) int32, labels of the labeled set, by ascending index.
         weights: the model's state by name.
     """
 
@@ -44,6 +45,7 @@ class PoolRequest:
     n: int
     class_names: tuple[str, ...]
     labeled_at: NDArray[np.int32]
+    labels: NDArray[np.int32]
     weights: dict[str, NDArray[Any]]
 
     @classmethod
@@ -73,6 +75,7 @@ class PoolRequest:
             n=query.n,
             class_names=data.class_names,
             labeled_at=data.labeled_at.numpy(),
+            labels=data.labels[data.labeled].numpy(),
             weights={name: value.numpy() for name, value in weights.items()},
         )
 
@@ -87,6 +90,7 @@ class PoolRequest:
         """
         data.reset(self.seed)
         data.labeled_at.numpy()[:] = self.labeled_at  # a copy, because other processes may share the array
+        data.labels[data.labeled] = torch.from_numpy(self.labels.copy())
         data.class_names = self.class_names
         data.eval_batch_size = self.eval_batch_size
         data.enter(round=self.round, attempt=self.attempt, pool_limit=self.pool_limit, part=(part, num_parts))

@@ -84,7 +84,10 @@ class StreamingShortlist:
 
         Raises:
             ConfigError: too few classes for the strategy, or an output or a score that is not finite.
+            ValueError: the batch has labels.
         """
+        if batch.labels is not None:
+            raise ValueError("expected a pool without labels, got them: only the labeled set may have some")
         if not len(batch) or not self.n:
             return
         self._check_finite(batch)  # check all rows, because a score may hide NaN: argmax, for example, selects it

@@ -25,6 +25,7 @@ class Strategy(ABC):
             several images.
         needs_prototypes: whether it is defined only on the prototype head.
         needs_labeled: whether it needs the same outputs of the labeled set.
+        needs_labels: whether it needs the labels of the labeled set, too, as ``labeled.labels``.
         min_classes: smallest number of classes for which it is defined.
     """
 
@@ -35,6 +36,7 @@ class Strategy(ABC):
     shared_masks: bool = False
     needs_prototypes: bool = False
     needs_labeled: bool = False
+    needs_labels: bool = False
     min_classes: int = 2
 
     @property
@@ -83,7 +85,8 @@ class Strategy(ABC):
         Args:
             shortlist: M rows in ascending order of index, with ``score`` if :meth:`score` was called, and as
                 :meth:`condense` leaves them.
-            labeled: the same outputs of the labeled set, in ascending order of index; None unless ``needs_labeled``.
+            labeled: the same outputs of the labeled set, in ascending order of index, with ``labels`` if
+                ``needs_labels``; None unless ``needs_labeled``.
             n: number of rows to select, at most M.
             generator: the round's query stream.
 
@@ -125,6 +128,7 @@ class Strategy(ABC):
         self.shared_masks = self.shared_masks or part.shared_masks
         self.needs_prototypes = self.needs_prototypes or part.needs_prototypes
         self.needs_labeled = self.needs_labeled or part.needs_labeled
+        self.needs_labels = self.needs_labels or part.needs_labels
         self.min_classes = max(self.min_classes, part.min_classes)
 
 

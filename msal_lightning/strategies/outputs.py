@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
+from msal_lightning.data.label_guard import LabelAccessError
+from msal_lightning.errors import DataError
 from msal_lightning.strategies.rows import Rows
 
 OUTPUTS = frozenset({"logits", "embeddings", "mc_logits"})
@@ -27,6 +29,8 @@ class PoolOutputs:
         embeddings: (N, D) float32, the input of the dropout before the head.
         mc_logits: (T, N, C) float32, of T passes with dropout on.
         condensed: (N, K) float64, what :meth:`Strategy.condense` keeps of other outputs.
+        labels: (N,) int64, labels of the labeled set for a strategy with ``needs_labels``; the pool has none.
+        num_classes: C; by default that of the logits, otherwise None.
     """
 
     index: Tensor
@@ -35,6 +39,13 @@ class PoolOutputs:
     embeddings: Tensor | Rows | None = None
     mc_logits: Tensor | None = None
     condensed: Tensor | None = None
+    labels: Tensor | None = None
+    num_classes: int | None = None
+
+    def __post_init__(self) -> None:
+        logits = self.mc_logits if self.logits is None else self.logits
+        if self.num_classes is None and logits is not None:
+            object.__setattr__(self, "num_classes", logits.shape[-1])
 
     def __len__(self) -> int:
         return len(self.index)
@@ -64,9 +75,9 @@ class PoolOutputs:
             ),
         )
 
-    def _columns(self, change: Callable[[str, Tensor], Tensor]) -> dict[str, Tensor]:
-        filled = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
-        return {name: change(name, value) for name, value in filled.items()}
+    def _columns(self, change: Callable[[str, Tensor], Tensor]) -> dict[str, Any]:
+        filled = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "num_classes"}
+        return {name: change(name, value) for name, value in filled.items() if value is not None}
 
     def probabilities(self) -> Tensor:
         """Return the softmax of the logits, (N, C) float32."""
@@ -87,8 +98,13 @@ class PoolOutputs:
 
         Raises:
             LookupError: the output was not computed, because the strategy's ``needs`` does not name it.
+            LabelAccessError: there are no labels, because these rows are the pool, or ``needs_labels`` is False.
         """
         value: Tensor | Rows | None = getattr(self, name)
+        if value is None and name == "labels":
+            raise LabelAccessError(
+                "these rows have no labels: a strategy sees labels of the labeled set only, with needs_labels = True"
+            )
         if value is None:
             raise LookupError(f"{name} were not computed: add {name!r} to the strategy's needs")
         if not isinstance(value, Tensor):
@@ -104,6 +120,16 @@ class PoolOutputs:
             LookupError: they were not computed.
         """
         return self.require("embeddings") if self.embeddings is None else self.embeddings
+
+    def require_num_classes(self) -> int:
+        """Return C.
+
+        Raises:
+            DataError: it is unknown, because arrays came without logits.
+        """
+        if self.num_classes is None:
+            raise DataError("expected num_classes, the number of classes, got none: pass num_classes=10, for example")
+        return self.num_classes
 
 
 def row_axis(name: str) -> int:

@@ -30,6 +30,7 @@ class ProbCover(Strategy):
         ValueError: an argument is out of range.
     """
 
+    needs = frozenset({"embeddings"})
     needs_labeled = True
 
     def __init__(self, delta: float | None = None, purity: float = 0.95) -> None:
@@ -39,14 +40,13 @@ class ProbCover(Strategy):
             raise ValueError(f"query.purity must be above 0 and at most 1, got {purity}: 0.95 is the default")
         self.delta = delta
         self.purity = purity
-        self.needs = frozenset({"embeddings"} if delta else {"embeddings", "logits"})  # logits: how many classes
 
     def shortlist_size(self, n: int) -> None:  # noqa: D102
         return None
 
     def select(self, shortlist: PoolOutputs, labeled: PoolOutputs | None, n: int, generator: Generator) -> Tensor:  # noqa: D102
         x = F.normalize(shortlist.require("embeddings").float(), dim=1)
-        delta = self.delta or pure_radius(x, shortlist.require("logits").shape[1], self.purity, generator)
+        delta = self.delta or pure_radius(x, shortlist.require_num_classes(), self.purity, generator)
         # On the unit sphere, a distance below delta means a cosine above this value. The last term allows for float32
         # rounding, by which a row could lie outside its own ball.
         cosine = 1 - delta**2 / 2 - 1e-6

@@ -71,7 +71,7 @@ def test_selects_what_a_loop_selects(make_trainer, model, data, strategy):
         query = Query(chosen, 25, seed=3, round=2, receive=lambda *_: None)
         query.select_without_pass(data)
         expected, arrays = query.selection.index.tolist(), {"features": np.zeros((len(data.labeled_at), 1))}
-    found = select(strategy, n=25, **arrays, labeled=data.labeled.numpy(), seed=3, round=2)
+    found = select(strategy, n=25, **arrays, labeled=data.labeled.numpy(), num_classes=10, seed=3, round=2)
     assert found.dtype == np.int64
     assert found.tolist() == expected
 
@@ -180,7 +180,38 @@ def test_rows_are_drawn_by_seed_and_round():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+class OfTheRarestClass(KCenter):
+    """The rows nearest to a labeled row of the class with fewest labels."""
+
+    needs_labels = True
+
+    def select(self, shortlist, labeled, n, generator):
+        counts = torch.bincount(labeled.require("labels"), minlength=shortlist.require_num_classes())
+        rare = labeled.require("embeddings")[labeled.labels == counts.argmin()]
+        return torch.cdist(shortlist.embeddings[:], rare).amin(dim=1).argsort()[:n]
+
+
+def test_labels_of_the_labeled_rows_in_any_order():
+    x = make_arrays()["features"]
+    rows, classes = np.array([290, 3, 150, 7, 20]), np.array([1, 0, 2, 1, 0])  # one of class 2: row 150
+    pool = np.setdiff1d(np.arange(300), rows)
+    expected = pool[np.linalg.norm(x[pool] - x[150], axis=1).argsort()[:9]].tolist()
+    mask = np.isin(np.arange(300), rows)
+    for labeled, labels in ((rows, classes), (mask, classes[rows.argsort()]), (torch.tensor(rows), classes.tolist())):
+        found = select(OfTheRarestClass, n=9, features=x, labeled=labeled, labels=labels, num_classes=3)
+        assert found.tolist() == expected
+
+
+def test_the_number_of_classes_is_given_or_that_of_the_logits():
+    arrays = make_arrays()
+    x, logits = arrays["features"], arrays["logits"]
+    found = select("ProbCover", n=9, features=x, num_classes=4).tolist()
+    assert select("ProbCover", n=9, features=x, logits=logits).tolist() == found
+    assert select("ProbCover", n=9, features=x, num_classes=2).tolist() != found
+
+
 A = make_arrays()
+LABELED = {"features": A["features"], "labeled": [5, 2]}
 NAN = A["features"].copy()
 NAN[[5, 9, 20]] = [[np.nan], [np.inf], [1e300]]
 
@@ -213,6 +244,14 @@ NAN[[5, 9, 20]] = [[np.nan], [np.inf], [1e300]]
         ("Margin", {"logits": A["logits"], "n": 0}, "got 0"),
         ("Margin", {"logits": A["logits"], "n": 2.5}, "got 2.5"),
         ("KCenter", {"features": NAN}, "in features, got NaN or infinity in row 5, 9, 20 (counted from 0): remove"),
+        ("ProbCover", LABELED, "expected num_classes, the number of classes, got none: pass num_classes=10"),
+        ("ProbCover", {**LABELED, "num_classes": 1}, "a whole number of at least 2, got 1"),
+        ("ProbCover", {**LABELED, "logits": A["logits"], "num_classes": 3}, "the 4 columns of logits, got 3"),
+        (OfTheRarestClass, LABELED, "labels of the 2 labeled rows for OfTheRarestClass, got none: pass labels=y[lab"),
+        (OfTheRarestClass, {**LABELED, "labels": [0]}, "2 whole numbers, one for each labeled row, got int64 (1,)"),
+        (OfTheRarestClass, {**LABELED, "labels": ["a", "b"]}, "got <U1 (2,): np.unique("),
+        (OfTheRarestClass, {**LABELED, "labels": [0, 3], "num_classes": 3}, "labels from 0 to 2, got 0 to 3"),
+        (OfTheRarestClass, {**LABELED, "labels": [0, -1]}, "expected labels of at least 0, got -1"),
         ("Random", {"labeled": [1]}, "to know the rows of the pool, got none"),
     ],
 )  # fmt: skip

@@ -6,10 +6,16 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
 
 import msal_lightning.cli.fit
+from msal_lightning import MSALClassifier, Query
 from msal_lightning.cli.main import main
 from msal_lightning.cli.pool_worker import score_part
+from msal_lightning.datasets import Digits
+from msal_lightning.models.backbones import SmallCNN
+from msal_lightning.query.pool_request import PoolRequest
+from msal_lightning.strategies import KCenter
 
 TINY = [
     "--config", "digits", "--trainer.max_steps", "10", "--trainer.accelerator", "cpu", "--trainer.precision", "32-true",
@@ -81,6 +87,17 @@ def test_features_in_files(tmp_path, in_parts):
         assert main(["fit", *data, *sizes, *options, "--run_dir", str(tmp_path / executor)]) == 0
     assert results(tmp_path / "trainer") == results(tmp_path / "ray")
     assert Here.asked == [7, 7]  # 220 and 200 rows in batches of 32
+
+
+def test_the_labels_of_the_labeled_set_are_sent_and_no_others(fresh_digits):
+    fresh_digits.draw_initial(40)
+    model = MSALClassifier(10, 1, lambda channels: SmallCNN(channels, width=4))
+    request = PoolRequest.of(Query(KCenter(), 5), fresh_digits, model, {}, "32-true")
+    there = Digits()
+    there.setup()
+    pickle.loads(pickle.dumps(request)).prepare(there, model, 0, 1)
+    assert torch.equal(there.labels, fresh_digits.labels)
+    assert (there.labels >= 0).sum() == 40
 
 
 def test_what_does_not_work_in_parts(tmp_path, in_parts, capsys):

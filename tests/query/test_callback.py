@@ -188,6 +188,37 @@ def test_the_selection_goes_to_whoever_labels(make_trainer, data, model):
     assert len(data.labeled) == 40
 
 
+class SeesLabels(KCenter):
+    """Takes the first images, and keeps what it saw."""
+
+    needs_labels = True
+
+    def select(self, shortlist, labeled, n, generator):
+        self.saw = shortlist, labeled
+        return torch.arange(n)
+
+
+def test_labels_are_those_of_the_labeled_set_and_never_of_the_pool(make_trainer, data, model):
+    data.eval_batch_size = 7
+    strategy, labeled = SeesLabels(), data.labeled.clone()
+    query_by_trainer(make_trainer, Query(strategy, 5), model, data)
+    pool, known = strategy.saw
+    assert known.index.tolist() == labeled.tolist()
+    assert known.labels.tolist() == Digits().load()[0].label[labeled].tolist()
+    assert (pool.labels, pool.num_classes, known.num_classes) == (None, 10, 10)
+
+
+def test_a_query_without_a_model_knows_the_number_of_classes(data):
+    class Looks(Random):
+        def select(self, shortlist, labeled, n, generator):
+            self.saw = shortlist.require_num_classes()
+            return super().select(shortlist, labeled, n, generator)
+
+    strategy = Looks()
+    Query(strategy, 5).select_without_pass(data)
+    assert strategy.saw == 10
+
+
 @pytest.mark.parametrize("strategy", [Margin(), CEAL()], ids=lambda strategy: strategy.name)
 def test_errors_are_unknown_where_a_label_of_the_pool_is(make_trainer, data, model, strategy):
     data.hidden_labels.known[data.pool[7]] = False

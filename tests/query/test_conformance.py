@@ -205,6 +205,20 @@ class UndeclaredLabeledSet(KCenter):
         return super().select(shortlist, replace(labeled), n, generator)
 
 
+class UndeclaredLabels(KCenter):
+    def select(self, shortlist, labeled, n, generator):
+        return super().select(shortlist, labeled.rows(labeled.require("labels") > 0), n, generator)
+
+
+class LabelsOfNoLabeledSet(Score):
+    needs_labels = True
+
+
+class LabelsOfThePool(Select):
+    def select(self, shortlist, labeled, n, generator):
+        return shortlist.require("labels").argsort(stable=True)[:n]
+
+
 class UnknownNeed(Score):
     needs = frozenset({"logits", "gradients"})
 
@@ -307,6 +321,9 @@ BROKEN = [
     (NeverAll, {"takes_all_when_asked_for_all"}),
     (UndeclaredOutput, {"reads_only_what_it_declares"}),
     (UndeclaredLabeledSet, {"reads_only_what_it_declares"}),
+    (UndeclaredLabels, {"reads_only_what_it_declares"}),
+    (LabelsOfNoLabeledSet, {"declares_what_it_needs"}),
+    (LabelsOfThePool, {"does_not_read_labels"}),
     (UnknownNeed, {"declares_what_it_needs"}),
     (PassesThatNobodyNeeds, {"declares_what_it_needs"}),
     (ShortlistTooShort, {"declares_what_it_needs"}),
@@ -346,6 +363,13 @@ def test_one_mistake_is_told_once():
     results = check_strategy(AsksTheOracle)
     assert [result.check for result in results if result.outcome == "failed"] == ["does_not_read_labels"]
     assert "not reached, see: does not read labels" in results[-1].note
+
+
+def test_labels_of_the_labeled_set_are_given_to_those_that_declare_them():
+    class Declared(UndeclaredLabels):
+        needs_labels = True
+
+    assert not [result for result in check_strategy(Declared) if result.outcome == "failed"]
 
 
 def test_score_may_prefer_one_class():

@@ -1,6 +1,7 @@
 """The running shortlist against a plain sort of the whole pool."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -237,6 +238,21 @@ def test_select_sees_rows_by_ascending_index_and_the_labeled_set():
     assert torch.equal(strategy.shortlist.index, pool.index[order])
     assert torch.equal(strategy.shortlist.embeddings, pool.embeddings[order])
     assert strategy.labeled is labeled
+
+
+def test_a_pool_with_labels_is_refused():
+    pool = replace(make_pool(ties(9)), labels=torch.zeros(9, dtype=torch.int64))
+    with pytest.raises(ValueError, match="expected a pool without labels"):
+        selected(FirstEmbedding(), [pool], 3)
+
+
+def test_parts_and_rows_keep_labels_and_the_number_of_classes():
+    outputs = PoolOutputs(torch.arange(9), labels=torch.arange(9) % 4, num_classes=5)
+    whole = PoolOutputs.cat(batches(outputs, 2)).rows(torch.tensor([8, 1, 7]))
+    assert (whole.labels.tolist(), whole.require_num_classes()) == ([0, 1, 3], 5)
+    assert PoolOutputs(torch.arange(9), logits=torch.zeros(9, 3)).num_classes == 3
+    with pytest.raises(UserError, match="expected num_classes, the number of classes, got none"):
+        PoolOutputs(torch.arange(9)).require_num_classes()
 
 
 @pytest.mark.parametrize("strategy", [FirstEmbedding(), MSALD(), Random()], ids=lambda s: s.name)
