@@ -15,15 +15,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from lightning.fabric.utilities import registry
-from lightning.pytorch import LightningModule, Trainer
 
-from msal_lightning.datasets import Digits
-
-registry.entry_points = functools.cache(registry.entry_points)  # each Trainer would look at all installed packages
-torch.set_num_threads(1)  # tiny models gain nothing from a second thread, and lose much on a busy machine
 os.environ["OMP_NUM_THREADS"] = "1"  # of the commands that tests start
+
+
+def pytest_configure(config):
+    """Prepare torch and Lightning where tests run: the process that only deals them out does without their imports."""
+    if config.getoption("numprocesses", None):
+        return
+    import torch
+    from lightning.fabric.utilities import registry
+
+    registry.entry_points = functools.cache(registry.entry_points)  # each Trainer would look at all installed packages
+    torch.set_num_threads(1)  # tiny models gain nothing from a second thread, and lose much on a busy machine
 
 
 def pytest_xdist_auto_num_workers(config):
@@ -31,7 +35,7 @@ def pytest_xdist_auto_num_workers(config):
     return (os.cpu_count() or 1) + 1
 
 
-# The files of more than 40 seconds: a worker that begins one of them last keeps the others waiting.
+# The longest files: a worker that begins one of them last keeps the others waiting.
 LONGEST = (
     "training/test_distributed.py", "oracles/test_person_edges.py", "oracles/test_person_run.py",
     "query/test_conformance.py", "cli/test_main.py", "sweep/test_sweep.py", "loop/test_loop.py",
@@ -130,6 +134,8 @@ def commands():
 @pytest.fixture
 def fresh_digits():
     """The digits with all images in the pool."""
+    from msal_lightning.datasets import Digits
+
     data = Digits()
     data.setup()
     data.reset(0)
@@ -181,6 +187,8 @@ def host_graphs():
 @pytest.fixture
 def make_trainer():
     """``make_trainer(max_epochs=2)``: a Trainer on the CPU that writes nothing."""
+    from lightning.pytorch import Trainer
+
     return functools.partial(
         Trainer,
         accelerator="cpu",
@@ -192,35 +200,37 @@ def make_trainer():
     )
 
 
-class Recorder(LightningModule):
-    """Learns nothing and keeps the batches of each phase, as the model gets them."""
-
-    def __init__(self):
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(()))
-        self.seen = {"fit": [], "test": [], "predict": []}
-
-    def training_step(self, batch, batch_idx):
-        self.seen["fit"].append(batch)
-        return self.weight * 1.0
-
-    def validation_step(self, batch, batch_idx):
-        raise AssertionError("nothing is left out to validate on")
-
-    def test_step(self, batch, batch_idx):
-        self.seen["test"].append(batch)
-
-    def predict_step(self, batch, batch_idx):
-        self.seen["predict"].append(batch)
-        return batch.index
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=0.1)
-
-
 @pytest.fixture
 def recorder():
     """``recorder()``: a model whose ``seen`` holds the batches of fit, test and predict."""
+    import torch
+    from lightning.pytorch import LightningModule
+
+    class Recorder(LightningModule):
+        """Learns nothing and keeps the batches of each phase, as the model gets them."""
+
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(()))
+            self.seen = {"fit": [], "test": [], "predict": []}
+
+        def training_step(self, batch, batch_idx):
+            self.seen["fit"].append(batch)
+            return self.weight * 1.0
+
+        def validation_step(self, batch, batch_idx):
+            raise AssertionError("nothing is left out to validate on")
+
+        def test_step(self, batch, batch_idx):
+            self.seen["test"].append(batch)
+
+        def predict_step(self, batch, batch_idx):
+            self.seen["predict"].append(batch)
+            return batch.index
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), lr=0.1)
+
     return Recorder
 
 

@@ -4,6 +4,7 @@ A command of ours spends seconds on imports. A fork has them already, and is oth
 own arguments, folder, environment, streams, signals and exit. Several ranks get the environment that torchrun gives.
 """
 
+import functools
 import gc
 import json
 import os
@@ -31,10 +32,11 @@ class Commands:
             process.kill_group()
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 
-    def start(self, *words, cwd, ranks=1, **environment):
-        """As :class:`subprocess.Popen`, in a process group of its own."""
+    def start(self, *words, cwd, ranks=1, stdin=os.devnull, log=None, **environment):
+        """As :class:`subprocess.Popen`, in a process group of its own; output is appended to the file ``log``."""
         folder = Path(tempfile.mkdtemp(prefix="streams"))
-        job = {"words": [str(word) for word in words], "cwd": str(cwd), "streams": str(folder), "ranks": ranks}
+        files = [str(file) for file in (stdin, log or folder / "out", log or folder / "err")]
+        job = {"words": [str(word) for word in words], "cwd": str(cwd), "files": files, "ranks": ranks}
         return Process(self, self.ask(job | {"environment": {**os.environ, **environment}}), folder)
 
     def ask(self, job):
@@ -70,7 +72,7 @@ class Process:
         while self.poll() is None:
             if time.monotonic() > end:
                 raise subprocess.TimeoutExpired(str(self.pid), timeout, *self._read())
-            time.sleep(0.01)
+            time.sleep(0.03)
         return self._read()
 
     def send_signal(self, signum):
@@ -127,9 +129,10 @@ def become(request):
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["cwd"])
-    for number, name in enumerate(("out", "err"), 1):
-        os.dup2(os.open(Path(request["streams"]) / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    stdin, *outputs = request["files"]
+    os.dup2(os.open(stdin, os.O_RDWR), 0)  # a FIFO opened so never ends
+    for number, file in enumerate(outputs, 1):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     sys.stdin = open(0)  # noqa: SIM115
     first, *sys.argv[1:] = request["words"]
     if first == "-m":
@@ -144,16 +147,20 @@ def become(request):
 
 if __name__ == "__main__":
     import torch
+    from lightning.fabric.utilities import registry
 
     import msal_lightning.cli.datasets
     import msal_lightning.cli.embed_parts
     import msal_lightning.cli.fit
     import msal_lightning.cli.label
     import msal_lightning.cli.query
-    import msal_lightning.cli.report
-    import msal_lightning.config.parser  # noqa: F401 - what takes seconds
+    import msal_lightning.cli.report  # noqa: F401
+    from msal_lightning.config.parser import build_parser, parse  # all this takes seconds
 
     torch.set_num_threads(1)
+    registry.entry_points = functools.cache(registry.entry_points)  # each Trainer would look at all installed packages
+    registry.entry_points(group="lightning.pytorch.callbacks_factory")
+    parse(build_parser(), ["--config", "digits"])  # a parser is made once, and a signature read once
     gc.collect()
     gc.freeze()  # a collection in a fork would copy every page of what is imported
     if mine := serve():

@@ -1,5 +1,6 @@
 """The notebooks run, and are what their scripts say."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from jupyter_client import KernelManager
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 LENGTH = re.compile(r"(max_epochs=|max_steps=|epochs, pool_limit = )\d+")
+FEW = ("own_strategy", "quickstart")
 SCRIPTS = sorted(file.stem for file in FOLDER.glob("*.py"))
 
 
@@ -31,6 +33,16 @@ def kernel(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
+def test_imports_what_there_is(name):
+    nodes = ast.parse((FOLDER / f"{name}.py").read_text()).body
+    imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert len(imports) > 3
+    exec(compile(ast.Module(imports, []), name, "exec"), {})
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in FEW else pytest.param(name, marks=pytest.mark.slow) for name in SCRIPTS]
+)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_runs(name, kernel):
     """With two epochs or steps a round instead of many."""

@@ -58,12 +58,17 @@ def results(folder):
 @pytest.mark.parametrize(
     "query",
     [
-        ["MSALD"],
-        ["KCenter"],  # sees the labeled set
-        ["Entropy", "--query.mc_samples", "3"],
-        ["BatchBALD", "--loop.pool_limit", "301"],  # one mask for all images
         ["CEAL", "--query.threshold", "0.2"],  # pseudo-labels
-        ["BADGE", "--loop.pool_limit", "350", "--loop.pool_error", "false"],
+        ["KCenter"],  # sees the labeled set
+        ["BatchBALD", "--query.mc_samples", "4", "--loop.pool_limit", "301"],  # one mask for all images
+        *(
+            pytest.param(query, marks=pytest.mark.slow)
+            for query in (
+                ["MSALD"],
+                ["Entropy", "--query.mc_samples", "3"],
+                ["BADGE", "--loop.pool_limit", "350", "--loop.pool_error", "false"],
+            )
+        ),
     ],
     ids=lambda query: query[0],
 )

@@ -70,11 +70,11 @@ def rows(folder):
     "options",
     [
         (),
-        ("--query", "Entropy"),
         ("--query", "Entropy", "--query.mc_samples", "3"),
         ("--query", "KCenter"),
         ("--query", "Random"),
-        ("--model.head", "linear", "--query", "BADGE"),
+        pytest.param(("--query", "Entropy"), marks=pytest.mark.slow),
+        pytest.param(("--model.head", "linear", "--query", "BADGE"), marks=pytest.mark.slow),
     ],
     ids=lambda options: " ".join(options) or "MSALD",
 )

@@ -122,6 +122,7 @@ def test_runs_two_tiny_rounds(name, tmp_path, idx_root, monkeypatch):
     elif name != "digits":
         root = idx_root(60, 20, size=28)
     sizes = ["--loop.initial_size", "20", "--loop.query_size", "13", "--loop.query_budget", "13"]
+    sizes += ["--loop.pool_limit", "20"]
     quick = ["--trainer.max_epochs", "1", "--trainer.accelerator", "cpu", "--data.root", str(root), *more]
     assert main(["fit", "--config", name, *sizes, *quick, "--run_dir", str(tmp_path / "run")]) == 0
     first, last = read_records(tmp_path / "run")

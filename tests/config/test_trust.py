@@ -294,14 +294,21 @@ def test_modules_in_a_run_directory_are_not_imported(stranger, here, script):
     assert within.returncode == 0, within.stderr
 
 
-@pytest.mark.parametrize("script", BOTH)
-def test_a_configuration_in_another_folder_does_not_bring_its_modules(here, script):
+HOW = [None, *(pytest.param(script, marks=pytest.mark.slow) for script in (True, False))]  # a fork; as BOTH
+
+
+@pytest.mark.parametrize("script", HOW)
+def test_a_configuration_in_another_folder_does_not_bring_its_modules(here, commands, script):
     other = here / "other"
     other.mkdir()
-    (other / "sklearn.py").write_text("open('sang', 'w')\nraise SystemExit(9)\n")
+    (other / "sklearn.py").write_text("open('sang', 'w')\nraise SystemExit(9)\n")  # a fork has the real one
     (other / "thing.py").write_text("raise SystemExit(9)\n")
     (other / "c.yaml").write_text(yaml.safe_dump({"query": spec("thing.Mine")}))
     (here / "thing.py").write_text("from canary import Mine\n")
-    done = run_in(here, "fit", *TINY, "--config", "other/c.yaml", "--print_config", script=script)
+    words = ["fit", *TINY, "--config", "other/c.yaml", "--print_config"]
+    if script is None:
+        done = commands.run("-m", "msal_lightning", *words, cwd=here)
+    else:
+        done = run_in(here, *words, script=script)
     assert done.returncode == 0, done.stderr
     assert "thing.Mine" in done.stdout or "canary.Mine" in done.stdout

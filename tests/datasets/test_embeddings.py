@@ -140,7 +140,12 @@ def test_a_run_resumes_and_detects_other_features(folder, tmp_path, capsys):
     assert "the label of 'features-000.npy' is another one" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("query", ["Entropy", "BADGE", "KCenter", "KMeans", "TypiClust", "ProbCover", "BALD"])
+FURTHER = ("Entropy", "BADGE", "KMeans", "ProbCover")
+
+
+@pytest.mark.parametrize(
+    "query", ["KCenter", "TypiClust", "BALD", *(pytest.param(query, marks=pytest.mark.slow) for query in FURTHER)]
+)
 def test_strategies_select_from_features(folder, tmp_path, query):
     more = ["--query", query, "--model.head", "linear", "--loop.query_budget", "100", "--trainer.max_steps", "5"]
     fit = ["fit", *FIT, *more, "--data.root", str(folder), "--run_dir", str(tmp_path / "run")]
@@ -301,7 +306,9 @@ class InMemory(Embeddings):
             self.images = self.images[torch.arange(self.images.shape[0])].clone()
 
 
-@pytest.mark.parametrize("strategy", [MSALD, Margin, BADGE, KCenter])
+@pytest.mark.parametrize(
+    "strategy", [MSALD, KCenter, *(pytest.param(strategy, marks=pytest.mark.slow) for strategy in (Margin, BADGE))]
+)
 def test_picks_are_those_of_rows_in_memory(folder, tmp_path, strategy):
     def picks(kind):
         loop = ActiveLoop(

@@ -15,32 +15,17 @@ from sklearn.datasets import load_digits
 KILL_AT = Path(__file__).with_name("kill_at.py")
 
 
-class Server:
-    """Runs commands in processes that are forked from one which has imported everything."""
-
-    def __init__(self):
-        self._process = subprocess.Popen(
-            [sys.executable, KILL_AT, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def __call__(self, arguments, folder, spec=None):
-        """Exit code of a command; its output is appended to ``log`` in the folder."""
-        self._process.stdin.write(json.dumps([spec or {}, arguments, str(folder), str(folder / "log")]) + "\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
-
-    def close(self):
-        self._process.stdin.close()
-        self._process.wait()
-        self._process.stdout.close()
-
-
 @pytest.fixture(scope="session")
-def serve():
-    """``serve(arguments, folder, spec)``, see :class:`Server`."""
-    server = Server()
-    yield server
-    server.close()
+def serve(commands):
+    """``serve(arguments, folder, spec)``: exit code of a command; its output is appended to ``log`` in the folder."""
+
+    def serve(arguments, folder, spec=None):
+        done = commands.run(KILL_AT, json.dumps(spec or {}), *arguments, cwd=folder, timeout=240)
+        with (folder / "log").open("a") as log:
+            log.write(done.stdout + done.stderr)
+        return done.returncode
+
+    return serve
 
 
 @pytest.fixture(scope="session")

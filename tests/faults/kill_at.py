@@ -1,7 +1,6 @@
 """Runs a real command line and kills it at a chosen instant.
 
-``python kill_at.py SPEC fit --config …`` runs one command; SPEC is JSON, see :func:`arm`. ``python kill_at.py --serve``
-imports everything once and then runs, in a process of its own, each command that it reads from its standard input.
+``python kill_at.py SPEC fit --config …`` runs one command; SPEC is JSON, see :func:`arm`.
 """
 
 import io
@@ -157,45 +156,6 @@ def command(spec, arguments):
             Path(spec["count"]).write_text(json.dumps(seen))
 
 
-def serve():
-    """A command a line: spec, arguments, folder, log. Answers each with its exit code."""
-    import torch
-
-    import msal_lightning.cli.datasets
-    import msal_lightning.cli.label
-    import msal_lightning.cli.query
-    import msal_lightning.cli.report
-    import msal_lightning.config.parser  # noqa: F401 - what takes seconds
-
-    torch.set_num_threads(1)
-    for text in sys.stdin:
-        spec, arguments, folder, log = json.loads(text)
-        child = os.fork()
-        if not child:
-            code = 1
-            try:
-                os.setpgid(0, 0)
-                os.chdir(folder)
-                file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-                for stream in (1, 2):
-                    os.dup2(file, stream)
-                os.close(0)
-                code = command(spec, arguments)
-            except SystemExit as exit:
-                code = exit.code if isinstance(exit.code, int) else 1
-            except BaseException:
-                import traceback
-
-                traceback.print_exc()
-            finally:
-                sys.stdout.flush()
-                os._exit(code)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-
-
 if __name__ == "__main__":
     sys.path.insert(0, "")  # as `python -m` does
-    if sys.argv[1] == "--serve":
-        serve()
-    else:
-        sys.exit(command(json.loads(sys.argv[1]), sys.argv[2:]))
+    sys.exit(command(json.loads(sys.argv[1]), sys.argv[2:]))

@@ -92,7 +92,14 @@ def edit(file):
     file.write_text(file.read_text().replace('"num_labeled": 80', '"num_labeled": 81'))
 
 
-@pytest.mark.parametrize("damage", [cut, empty, foreign], ids=["truncated", "empty", "foreign"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(cut, id="truncated"),
+        pytest.param(empty, id="empty", marks=pytest.mark.faults),
+        pytest.param(foreign, id="foreign", marks=pytest.mark.faults),
+    ],
+)
 def test_checkpoint(damage, serve, whole, broken, differences, table, request):
     damage(broken / "run" / "checkpoints" / "fit.ckpt")
     goes_on(serve, broken, whole, differences)
@@ -100,7 +107,14 @@ def test_checkpoint(damage, serve, whole, broken, differences, table, request):
     table(f"{request.node.callspec.id} checkpoint", "says so, the fit of the round starts again")
 
 
-@pytest.mark.parametrize("damage", [cut, empty, edit], ids=["truncated", "empty", "hand-edited"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(cut, id="truncated", marks=pytest.mark.faults),
+        pytest.param(empty, id="empty", marks=pytest.mark.faults),
+        pytest.param(edit, id="hand-edited"),
+    ],
+)
 def test_record(damage, serve, whole, broken, differences, table, request):
     damage(broken / "run" / "rounds" / "001.json")
     said = refused(serve, broken, "rounds/001.json", "move it and all later records to another folder")
@@ -109,6 +123,7 @@ def test_record(damage, serve, whole, broken, differences, table, request):
     table(f"{request.node.callspec.id} record", f"exit code 2: {said}")
 
 
+@pytest.mark.faults
 def test_missing_record(serve, whole, broken, differences, table):
     first = broken / "run" / "rounds" / "000.json"
     content = first.read_bytes()
@@ -169,12 +184,14 @@ def test_read_only_run_directory(serve, whole, tmp_path, differences, table):
     table("read-only run directory", f"exit code 2: {said.removeprefix('error: ')}")
 
 
+@pytest.mark.faults
 def test_changed_configuration(serve, whole, broken, differences, table):
     said = refused(serve, broken, "query.init_args.beta was 5.0, now 7.0", command=[*COMMAND, "--query.beta", "7"])
     goes_on(serve, broken, whole, differences)
     table("changed configuration", f"exit code 2: {said}")
 
 
+@pytest.mark.faults
 def test_changed_dataset(serve, whole, broken, differences, table):
     """One image less: the same class by name, from another file."""
     module = "from msal_lightning.data import Digits as All, Images\n\nclass Digits(All):\n    def load(self):\n"
@@ -203,7 +220,7 @@ def test_killed_loader_worker(serve, tmp_path, differences, table, digit_files):
     command = [
         *COMMAND, "--data", "ImageFolder", "--data.root", str(digit_files / "train"), "--data.test_root",
         str(digit_files / "test"), "--data.size", "8", "--data.channels", "1", "--data.batch_size", "16",
-        "--data.in_memory", "false", "--data.num_workers", "2",
+        "--data.in_memory", "false", "--data.num_workers", "2", "--trainer.max_epochs", "2", "--loop.query_budget", "0",
     ]  # fmt: skip
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     for folder in (whole, broken):

@@ -195,7 +195,7 @@ HOSTILE = {
     "no mapping": text("config.yaml", "- 1\n"),
     "deep record": text("rounds/001.json", "[" * 100_000),
     "record of binary": text("rounds/001.json", bytes(range(256))),
-    "packed bomb as model": text("checkpoints/round-001.ckpt", packed(2**28)),
+    "packed bomb as model": lambda run, here: text("checkpoints/round-001.ckpt", packed(2**28))(run, here),
     "pickle as model": text("checkpoints/round-001.ckpt", pickled()),
     # values that are none
     "record without accuracy": record(metrics=...),

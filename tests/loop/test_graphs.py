@@ -58,31 +58,40 @@ class Unfreezes(Callback):
 sgd = partial(torch.optim.SGD, lr=0.05, momentum=0.9, dampening=0.1)
 
 
+SCHEDULE = partial(StepLR, step_size=1, gamma=0.5)
+CYCLES = partial(OneCycleLR, max_lr=0.1, total_steps=5)
+LAYERS = {"freeze": 1, "backbone_lr": 0.01, "layer_decay": 0.5, "optimizer": sgd}
+KEEP = {"augmentation": RotateFlip(20.0), "last_batch": "keep"}
+TOGETHER = {
+    "linear, bfloat16, max_steps": {
+        "head": "linear", "precision": "bf16-mixed", "data": {"augmentation": None}, "trainer": {"max_steps": 7}
+    },
+    "keep, SGD with a schedule, rates of layers": {
+        "model": partial(MSALClassifier, lr_scheduler=SCHEDULE, **LAYERS), "data": KEEP
+    },
+    "momentum cycles, unfreezes": {
+        "model": partial(MSALClassifier, lr_scheduler=CYCLES), "callbacks": [Unfreezes()]
+    },
+}  # fmt: skip
+SINGLE = {
+    "prototypes": {},
+    "linear, bfloat16": {"head": "linear", "precision": "bf16-mixed"},
+    "keep": {"data": KEEP},
+    "max_steps": {"data": {"augmentation": None}, "trainer": {"max_steps": 7}},
+    "SGD with a schedule": {"model": partial(MSALClassifier, optimizer=sgd, lr_scheduler=SCHEDULE)},
+    "momentum cycles": {"model": partial(MSALClassifier, lr_scheduler=CYCLES)},
+    "unfreezes": {"callbacks": [Unfreezes()]},
+    "freeze 2": {"model": partial(MSALClassifier, freeze=2)},
+    "freeze all": {"model": partial(MSALClassifier, freeze="all", optimizer=sgd)},
+    "rates of layers": {"model": partial(MSALClassifier, **LAYERS)},
+}
+
+
 @pytest.mark.parametrize(
     "options",
     [
-        {},
-        {"head": "linear", "precision": "bf16-mixed"},
-        {"data": {"augmentation": RotateFlip(20.0), "last_batch": "keep"}},
-        {"data": {"augmentation": None}, "trainer": {"max_steps": 7}},
-        {"model": partial(MSALClassifier, optimizer=sgd, lr_scheduler=partial(StepLR, step_size=1, gamma=0.5))},
-        {"model": partial(MSALClassifier, lr_scheduler=partial(OneCycleLR, max_lr=0.1, total_steps=5))},
-        {"callbacks": [Unfreezes()]},
-        {"model": partial(MSALClassifier, freeze=2)},
-        {"model": partial(MSALClassifier, freeze="all", optimizer=sgd)},
-        {"model": partial(MSALClassifier, freeze=1, backbone_lr=0.01, layer_decay=0.5, optimizer=sgd)},
-    ],
-    ids=[
-        "prototypes",
-        "linear, bfloat16",
-        "keep",
-        "max_steps",
-        "SGD with a schedule",
-        "momentum cycles",
-        "unfreezes",
-        "freeze 2",
-        "freeze all",
-        "rates of layers",
+        *(pytest.param(options, id=name) for name, options in TOGETHER.items()),
+        *(pytest.param(options, id=name, marks=pytest.mark.slow) for name, options in SINGLE.items()),
     ],
 )
 def test_equals_plain_steps(make_loop, graphed, tmp_path, capsys, options):

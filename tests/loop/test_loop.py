@@ -112,10 +112,11 @@ def test_a_seed_decides_everything(make_loop, tmp_path):
 
 
 def test_strategies_of_a_seed_share_initial_set_and_first_model(make_loop):
-    first = {type(s).__name__: make_loop(type(s).__name__, s).run()[0] for s in (MSALD(), MSAL(), Entropy(), Random())}
+    strategies = (MSALD(), MSAL(), Entropy(), Random())
+    first = {type(s).__name__: make_loop(type(s).__name__, s, query_budget=40).run()[0] for s in strategies}
     assert len({tuple(record.initial.index) for record in first.values()}) == 1
     assert len({record.metrics["test_loss"] for record in first.values()}) == 1
-    linear = make_loop("linear", Random(), head="linear").run()[0]
+    linear = make_loop("linear", Random(), head="linear", query_budget=40).run()[0]
     assert linear.initial == first["Random"].initial
     assert linear.metrics["test_loss"] != first["Random"].metrics["test_loss"]
 

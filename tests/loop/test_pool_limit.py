@@ -131,7 +131,15 @@ def test_the_subset_is_not_what_the_query_draws_with():
 
 @pytest.mark.parametrize(
     "strategy",
-    [MSALD(), Entropy(), KCenter(), BADGE(), BALD(mc_samples=2), TypiClust(), ProbCover(), CEAL(MSAL(), threshold=0.5)],
+    [
+        KCenter(),
+        BALD(mc_samples=2),
+        CEAL(MSAL(), threshold=0.5),
+        *(
+            pytest.param(strategy, marks=pytest.mark.slow)
+            for strategy in (MSALD(), Entropy(), BADGE(), TypiClust(), ProbCover())
+        ),
+    ],
     ids=lambda strategy: strategy.name,
 )
 def test_only_the_subset_is_seen_and_bought(make_loop, strategy):

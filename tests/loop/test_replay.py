@@ -14,10 +14,12 @@ def same(a, b):
     return all(torch.equal(weights(a)[name], value) for name, value in weights(b).items())
 
 
-@pytest.fixture
-def first(make_loop, tmp_path):
-    make_loop("first", epochs=2).run()
-    return tmp_path / "first"
+@pytest.fixture(scope="module")
+def first(loop_in, tmp_path_factory):
+    """A finished run."""
+    folder = tmp_path_factory.mktemp("replayed") / "first"
+    loop_in(folder, epochs=2).run()
+    return folder
 
 
 @pytest.mark.parametrize("options", [{"head": "linear"}, {"seed": 3}], ids=str)

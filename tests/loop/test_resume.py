@@ -38,14 +38,18 @@ def files(folder):
 
 
 RUNS = {
+    "Random, linear head, pool error": {"head": "linear", "strategy": Random(), "pool_error": True},
+    "KCenter, long tail": {"strategy": KCenter(), "data": partial(digits, imbalance=0.1)},
+    "CEAL, part of the pool": {"strategy": SURE, "pool_limit": 100},
+    "BALD, validation": {"strategy": BALD(), "data": partial(digits, validation_fraction=0.25)},
+    "files, labels held out": {"data": files, "held_out": 10},
+}
+MORE = {
     **{strategy.name: {"strategy": strategy} for strategy in (BADGE(), BALD(), KCenter(), DBAL())},
     "PowerAcquisition": {"strategy": PowerAcquisition()},
     "Random": {"strategy": Random()},
-    "linear head, pool error": {"head": "linear", "strategy": Random(), "pool_error": True},
-    "long tail": {"strategy": MSALD(), "data": partial(digits, imbalance=0.1)},
-    "part of the pool": {"strategy": SURE, "pool_limit": 100},
+    "MSALD, long tail": {"strategy": MSALD(), "data": partial(digits, imbalance=0.1)},
     "validation": {"data": partial(digits, validation_fraction=0.25)},
-    "files, labels held out": {"data": files, "held_out": 10},
 }
 
 
@@ -74,9 +78,9 @@ def assert_same(run, whole, last_round=2):
     assert [name for name in theirs if not torch.equal(ours[name], theirs[name])] == []
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", [*RUNS, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE)])
 def test_a_run_that_is_killed_again_and_again_ends_like_a_whole_one(make_loop, killed, tmp_path, capsys, name):
-    options = {"epochs": 2, **RUNS[name]}
+    options = {"epochs": 2, **(RUNS | MORE)[name]}
     data = options.pop("data", digits)
     whole = make_loop("whole", data=data(tmp_path), **options)
     whole.run()

@@ -74,9 +74,19 @@ class Dies(StepCallback):
 PLACES = ("mid-epoch", "end of epoch 1", "end of epoch 2", "end of the fit", "test", "pool pass")
 
 
-QUICK = {
-    "max_steps, within an epoch", "min_epochs", "EMAWeightAveraging", "StochasticWeightAveraging", "ReduceLROnPlateau",
-    "callback with a state_dict", "callback without", "extra state of the model",
+TOGETHER = {
+    "state of a callback, of the model, of averaged weights and of a schedule": {
+        "callbacks": {**OPTIONS["EMAWeightAveraging"]["callbacks"], "DecayWithState": {}},
+        "lr_scheduler": OPTIONS["ReduceLROnPlateau"]["lr_scheduler"],
+        "model": ExtraState,
+    },
+    "min_epochs, StochasticWeightAveraging, callback without": {
+        "callbacks": {
+            **OPTIONS["StochasticWeightAveraging"]["callbacks"], **OPTIONS["min_epochs"]["callbacks"], "Decay": {}
+        },
+        "trainer": OPTIONS["min_epochs"]["trainer"],
+    },
+    "max_steps, within an epoch": OPTIONS["max_steps, within an epoch"],
 }  # fmt: skip
 
 
@@ -134,18 +144,22 @@ def test_the_document_lists_what_is_tried_here():
 
 @pytest.mark.filterwarnings("ignore:The provided params to be frozen")  # BackboneFinetuning, of BatchNorm's
 @pytest.mark.parametrize(
-    "option", [option if option in QUICK else pytest.param(option, marks=pytest.mark.slow) for option in OPTIONS]
+    "options",
+    [
+        *(pytest.param(options, id=name) for name, options in TOGETHER.items()),
+        *(pytest.param(options, id=f"{name} alone", marks=pytest.mark.slow) for name, options in OPTIONS.items()),
+    ],
 )
-def test_an_interruption_changes_nothing(run, tmp_path, option, capsys):
-    run("whole", OPTIONS[option])
+def test_an_interruption_changes_nothing(run, tmp_path, options, capsys):
+    run("whole", options)
     deaths = 0
     for place in PLACES:
         try:
-            run("broken", OPTIONS[option], place)
+            run("broken", options, place)
         except KilledError:
             deaths += 1
     assert deaths >= 4
-    run("broken", OPTIONS[option])
+    run("broken", options)
     assert "damaged" not in capsys.readouterr().out
     a, b = left(tmp_path / "broken"), left(tmp_path / "whole")
     assert [what for what in a if a[what] != b[what]] == []

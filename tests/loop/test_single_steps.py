@@ -42,29 +42,36 @@ def left(folder):
     return state, (folder / "ledger.csv").read_text(), logs
 
 
+TOGETHER = {
+    "linear, bfloat16, early stopping": {
+        "head": "linear",
+        "precision": "bf16-mixed",
+        "callbacks": [EarlyStopping("train_loss", mode="max", patience=1)],
+    },
+    "prototypes, schedule, freeze 2, keep, max_steps": {
+        "model": partial(MSALClassifier, lr_scheduler=partial(StepLR, step_size=1, gamma=0.5), freeze=2),
+        "data": {"augmentation": RotateFlip(20.0), "last_batch": "keep"},
+        "trainer": {"max_steps": 7},
+    },
+}
+SINGLE = {
+    "prototypes": {},
+    "linear": {"head": "linear"},
+    "bfloat16": {"precision": "bf16-mixed"},
+    "schedule": {"model": partial(MSALClassifier, lr_scheduler=partial(StepLR, step_size=1, gamma=0.5))},
+    "no dropout": {"model": partial(MSALClassifier, dropout=0.0)},
+    "keep": {"data": {"augmentation": RotateFlip(20.0), "last_batch": "keep"}},
+    "max_steps": {"trainer": {"max_steps": 7}},
+    "early stopping": {"callbacks": [EarlyStopping("train_loss", mode="max", patience=1)]},
+    "freeze 2": {"model": partial(MSALClassifier, freeze=2)},
+}
+
+
 @pytest.mark.parametrize(
     "options",
     [
-        {},
-        {"head": "linear"},
-        {"precision": "bf16-mixed"},
-        {"model": partial(MSALClassifier, lr_scheduler=partial(StepLR, step_size=1, gamma=0.5))},
-        {"model": partial(MSALClassifier, dropout=0.0)},
-        {"data": {"augmentation": RotateFlip(20.0), "last_batch": "keep"}},
-        {"trainer": {"max_steps": 7}},
-        {"callbacks": [EarlyStopping("train_loss", mode="max", patience=1)]},
-        {"model": partial(MSALClassifier, freeze=2)},
-    ],
-    ids=[
-        "prototypes",
-        "linear",
-        "bfloat16",
-        "schedule",
-        "no dropout",
-        "keep",
-        "max_steps",
-        "early stopping",
-        "freeze 2",
+        *(pytest.param(options, id=name) for name, options in TOGETHER.items()),
+        *(pytest.param(options, id=name, marks=pytest.mark.slow) for name, options in SINGLE.items()),
     ],
 )
 def test_equals_one_batch_for_each_step(make_loop, tmp_path, capsys, options):

@@ -48,7 +48,12 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
+FEW = ("12 classes", "both", "two prefixes and another head", "half precision", "before torch 0.4.1")
+
+
+@pytest.mark.parametrize(
+    "form", [*FEW, *(pytest.param(form, marks=pytest.mark.slow) for form in FORMS if form not in FEW)]
+)
 def test_forms(form, state, tmp_path):
     torch.save(FORMS[form](state), tmp_path / "weights.pth")
     backbone = TorchvisionBackbone(3, "resnet18", weights=str(tmp_path / "weights.pth"))

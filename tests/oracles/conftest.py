@@ -13,9 +13,13 @@ from msal_lightning.runs.pending import pending
 NUM_TEST = 60
 
 
-@pytest.fixture
-def photos(tmp_path):
-    """Digits as PNG files: ``pool`` without labels, ``test`` in folders, ``labels.csv`` with what a person knows."""
+@pytest.fixture(scope="session")
+def photos_in():
+    """``photos_in(folder)``: digits as PNG files there, see ``photos``."""
+    return write_photos
+
+
+def write_photos(tmp_path):
     digits = load_digits()
     truth = {}
     for i in range(300):
@@ -31,9 +35,24 @@ def photos(tmp_path):
 
 
 @pytest.fixture
-def options(photos):
+def photos(tmp_path):
+    """Digits as PNG files: ``pool`` without labels, ``test`` in folders, ``labels.csv`` with what a person knows."""
+    return write_photos(tmp_path)
+
+
+@pytest.fixture
+def options(photos, options_in):
     """``options(*more)``: of a run on them, with a person as oracle."""
-    folder, _ = photos
+    return options_in(photos[0])
+
+
+@pytest.fixture(scope="session")
+def options_in():
+    """``options_in(folder)``: see ``options``."""
+    return options_of
+
+
+def options_of(folder):
     data = {"root": folder / "pool", "test_root": folder / "test", "size": 8, "channels": 1, "batch_size": 32}
     fixed = ["--config", "digits", "--trainer.max_epochs", "2", "--trainer.accelerator", "cpu", "--data", "ImageFolder"]
     fixed += [word for key, value in data.items() for word in (f"--data.{key}", str(value))]
@@ -47,7 +66,7 @@ def person(photos, person_of):
     return person_of(photos[1])
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def person_of():
     """``person_of(truth)``: who knows the classes of paths."""
 
@@ -69,7 +88,7 @@ def person_of():
     return know
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def waiting_for():
     """``waiting_for(run)``: the CSV file that a run waits for, or None."""
 
@@ -80,7 +99,7 @@ def waiting_for():
     return find
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def until_done(waiting_for):
     """``until_done(argv, run, fill)``: repeat a command, and ``fill`` each file; gives the names of the questions."""
 

@@ -130,6 +130,15 @@ def test_odd_class_names_go_through_everything(odd_names, photos, options, tmp_p
 # ---------------------------------------------------------------- strategies and options
 
 WAYS = {
+    "CEAL, pool_limit, no checkpoints": [
+        "--query",
+        "CEAL",
+        "--loop.pool_limit",
+        "80",
+        "--loop.keep_checkpoints",
+        "none",
+    ],
+    "KCenter, all checkpoints": ["--query", "KCenter", "--loop.keep_checkpoints", "all"],
     "CEAL": ["--query", "CEAL"],
     "BatchBALD": ["--query", "BatchBALD", "--query.mc_samples", "4"],
     "KCenter": ["--query", "KCenter"],
@@ -138,9 +147,14 @@ WAYS = {
     "no checkpoints": ["--loop.keep_checkpoints", "none"],
     "all checkpoints": ["--loop.keep_checkpoints", "all"],
 }
+TOGETHER, SINGLE = [*WAYS][:2], [*WAYS][2:]
 
 
-@pytest.mark.parametrize("way", WAYS)
+def alone(*ways):
+    return [pytest.param(way, marks=pytest.mark.slow) for way in ways]
+
+
+@pytest.mark.parametrize("way", [*TOGETHER, *alone(*SINGLE)])
 def test_the_person_gets_what_known_labels_get(way, photos, options, person, tmp_path, until_done):
     argv = options(*WAYS[way])
     until_done([*argv, *PERSON], tmp_path / "asked", person)
@@ -149,11 +163,11 @@ def test_the_person_gets_what_known_labels_get(way, photos, options, person, tmp
     assert (tmp_path / "asked/ledger.csv").read_bytes() == (tmp_path / "known/ledger.csv").read_bytes()
     request, simulated = read_records(tmp_path / "asked"), read_records(tmp_path / "known")
     assert [record.metrics for record in request] == [record.metrics for record in simulated]
-    kept = {"no checkpoints": 0, "all checkpoints": 3}.get(way, 1)
+    kept = 0 if "no checkpoints" in way else 3 if "all checkpoints" in way else 1
     assert len(list((tmp_path / "asked/checkpoints").glob("round-*.ckpt"))) == kept
 
 
-@pytest.mark.parametrize("way", [way for way in WAYS if way not in ("Random", "all checkpoints")])
+@pytest.mark.parametrize("way", [TOGETHER[0], *alone("CEAL", "BatchBALD", "KCenter", "pool_limit", "no checkpoints")])
 def test_what_is_skipped_never_comes_back(way, photos, options, person, tmp_path, until_done):
     argv, run, skipped = [*options(*WAYS[way]), *PERSON], tmp_path / "run", set()
 

@@ -23,22 +23,25 @@ def rows(file):
         return list(csv.DictReader(text))
 
 
-def test_two_processes_wait_and_go_on_together(options, person, tmp_path, commands):
-    run = tmp_path / "run"
+def test_two_processes_wait_and_go_on_together(photos, options, person, tmp_path, commands):
+    run, (folder, truth) = tmp_path / "run", photos
+    lines = [f"{path},{truth[path]}\n" for path in sorted(truth)[:30]]
+    (folder / "known.csv").write_text("path,label\n" + "".join(lines))  # the initial set
     two = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--run_dir", str(run)]
-    command = ["-m", "msal_lightning", *options(*PERSON, "--loop.query_budget", "20", *two)]
+    known = ["--data.csv", str(folder / "known.csv"), "--loop.query_budget", "20"]
+    command = ["-m", "msal_lightning", *options(*PERSON, *known, *two)]
     said = []
-    for name in ("initial", "initial-2", "round-000", None):
+    for name in ("round-000", "round-000-2", None):
         done = commands.run(*command, cwd=tmp_path, ranks=2)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         said.append([line for line in done.stdout.splitlines() if line.startswith("waiting for")])
         if name is not None:
             file = run / f"queries/{name}.csv"
-            person(file, {rows(file)[0]["path"]: "skip"} if name == "initial" else None)
+            person(file, {rows(file)[0]["path"]: "skip"} if name == "round-000" else None)
     assert said == [
         [f"waiting for {n} label{'s' * (n > 1)} in {run}/queries/{name}.csv"]
-        for n, name in ((30, "initial"), (1, "initial-2"), (20, "round-000"))
+        for n, name in ((20, "round-000"), (1, "round-000-2"))
     ] + [[]]
     assert [record.num_labeled for record in read_records(run)] == [30, 50]
     assert len(rows(run / "ledger.csv")) == 50
@@ -56,10 +59,11 @@ def test_two_processes_end_alike_where_a_file_is_broken(options, person, tmp_pat
     assert done.stderr.count("error: ") == done.stderr.count("the class 'horse' is not known") == 1
 
 
-@pytest.fixture
-def finished(photos, options, person, tmp_path, until_done):
-    """A run in which an image was skipped and a class was new."""
-    run, seen = tmp_path / "run", {}
+@pytest.fixture(scope="module")
+def finished(photos_in, options_in, person_of, tmp_path_factory, until_done):
+    """A run in which an image was skipped and a class was new, what was said of them, and its options."""
+    folder, truth = photos_in(tmp_path_factory.mktemp("finished"))
+    run, seen, options, person = folder / "run", {}, options_in(folder), person_of(truth)
 
     def answer(file):
         if file.name == "round-000.csv" and not seen:
@@ -68,11 +72,11 @@ def finished(photos, options, person, tmp_path, until_done):
         person(file, seen)
 
     until_done(options(*PERSON, "--oracle.allow_new_classes", "true"), run, answer)
-    return run, seen
+    return run, seen, options
 
 
 def test_the_next_model_has_a_new_class(finished):
-    run, _ = finished
+    run, *_ = finished
     records = read_records(run)
     assert [record.class_names[10:] for record in records] == [["letter"]] * 3
     assert [len(record.class_counts) for record in records] == [11, 11, 11]
@@ -82,14 +86,14 @@ def test_the_next_model_has_a_new_class(finished):
 
 
 def test_replay_learns_the_same_labels(finished, tmp_path):
-    run, _ = finished
+    run, *_ = finished
     assert main(["replay", "--run", str(run), "--run_dir", str(tmp_path / "again")]) == 0
     assert (tmp_path / "again/ledger.csv").read_bytes() == (run / "ledger.csv").read_bytes()
     assert [record.metrics for record in read_records(tmp_path / "again")] == [r.metrics for r in read_records(run)]
 
 
 def test_report_and_figures_read_it(finished, tmp_path, monkeypatch):
-    run, _ = finished
+    run, *_ = finished
     monkeypatch.chdir(tmp_path)
     assert main(["report", str(run), "--out", str(tmp_path / "report")]) == 0
     assert "letter" in (tmp_path / "report/report.html").read_text()
@@ -99,8 +103,8 @@ def test_report_and_figures_read_it(finished, tmp_path, monkeypatch):
     status([str(run)])
 
 
-def test_it_is_finished_and_stays_so(finished, options, capsys):
-    run, _ = finished
+def test_it_is_finished_and_stays_so(finished, capsys):
+    run, _, options = finished
     before = (run / "ledger.csv").read_bytes()
     capsys.readouterr()
     assert main(options(*PERSON, "--run_dir", str(run))) == 0
@@ -178,6 +182,7 @@ def test_the_test_set_names_the_classes(photos, options, person, tmp_path, capsy
     assert read_records(run)[0].class_names == ["even", "odd"]
 
 
+@pytest.mark.slow
 def test_wandb_is_left_so_that_it_can_go_on(options, person, tmp_path, monkeypatch, until_done):
     monkeypatch.setenv("WANDB_MODE", "offline")
     run = tmp_path / "run"

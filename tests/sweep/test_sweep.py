@@ -17,6 +17,7 @@ from msal_lightning.cli.main import main
 from msal_lightning.loop.shared_round0 import read_shared_fit
 from msal_lightning.runs.records import read_records
 from msal_lightning.sweep.display import SweepDisplay
+from msal_lightning.sweep.executors import local
 from msal_lightning.sweep.executors.local import share
 from msal_lightning.sweep.grid import Cell
 from msal_lightning.sweep.jobs import Job
@@ -60,12 +61,28 @@ def mtimes(folder):
     return {f: f.stat().st_mtime_ns for f in folder.rglob("*") if f.is_file() and f.name not in changes}
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(k, marks=pytest.mark.faults) for k in range(1, 11))])
-def test_a_kill_loses_no_cell_and_runs_none_twice(seed, plain, tmp_path, monkeypatch, capsys, commands):
-    """At 10 random instants in the fault suite: while it starts, in a cell, between two."""
+@pytest.fixture
+def forked_cells(commands, monkeypatch, tmp_path):
+    """Cells run in processes of their own that have imported everything."""
+    os.mkfifo(tmp_path / "open")  # the sweep that they watch never ends
+
+    def start_fit(task, environment):
+        words = ["-m", "msal_lightning.cli.sweep_worker", "fit", *task.arguments]
+        files = {"stdin": tmp_path / "open", "log": task.log.resolve()}
+        process = commands.start(*words, cwd=Path.cwd(), **files, **environment)
+        process.stdin = None
+        return process
+
+    monkeypatch.setattr(local, "start_fit", start_fit)
+
+
+@pytest.mark.parametrize("seed", [16, *(pytest.param(k, marks=pytest.mark.faults) for k in range(11))])
+def test_a_kill_loses_no_cell_and_runs_none_twice(seed, plain, tmp_path, monkeypatch, capsys, commands, forked_cells):
+    """At 11 random instants in the fault suite: while it starts, in a cell, between two."""
     monkeypatch.chdir(tmp_path)
     draw = random.Random(seed)
-    process = commands.start("-m", "msal_lightning", "sweep", *GRID, cwd=tmp_path)
+    jobs = ["--jobs", "1"] if seed == 16 else []  # by default only one cell needs the seconds of its imports
+    process = commands.start("-m", "msal_lightning", "sweep", *GRID, *jobs, cwd=tmp_path)
     recorded = draw.randint(0, 4)  # of 6 rounds; to draw the time alone would mostly hit imports
     while process.poll() is None and len(list(tmp_path.glob("out/*/rounds/[0-9]*.json"))) < recorded:
         time.sleep(0.01)
@@ -92,7 +109,7 @@ def test_a_kill_loses_no_cell_and_runs_none_twice(seed, plain, tmp_path, monkeyp
     assert mtimes(tmp_path / "out") == before
 
 
-def test_a_failed_cell_stops_no_other_and_is_listed(tmp_path, monkeypatch, capsys):
+def test_a_failed_cell_stops_no_other_and_is_listed(tmp_path, monkeypatch, capsys, forked_cells):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "mine.py").write_text(

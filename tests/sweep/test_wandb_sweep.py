@@ -4,12 +4,10 @@ import itertools
 import os
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 from msal_lightning.config.files import shipped_folder
 from msal_lightning.config.parser import build_parser, parse
@@ -20,6 +18,8 @@ SWEEP = shipped_folder() / "wandb" / "sweep.yaml"
 
 def arguments(**values):
     """What the agent puts in place of ``${args}``."""
+    from wandb.sdk.launch.sweeps.utils import create_sweep_command_args  # seconds, not at each start of the tests
+
     return create_sweep_command_args({"args": {key: {"value": value} for key, value in values.items()}})["args"]
 
 
@@ -31,6 +31,8 @@ def trials():
 
 def command_of(trial):
     """As ``wandb_agent.Agent._command_run`` puts it together."""
+    from wandb.sdk.launch.sweeps.utils import create_sweep_command
+
     command = create_sweep_command(yaml.safe_load(SWEEP.read_text())["command"])
     return [word for chunk in command for word in (arguments(**trial) if chunk == "${args}" else [chunk])]
 
@@ -56,18 +58,22 @@ def test_the_search_in_the_docs_parses():
         assert (config.model.radius, config.query.init_args.beta) == (0.1, values["query.beta"])
 
 
-def test_a_trial_runs_under_the_id_that_the_agent_gives(tmp_path):
+def test_a_trial_runs_under_the_id_that_the_agent_gives(tmp_path, commands):
     config = yaml.safe_load((shipped_folder() / "digits.yaml").read_text())
     config["loop"]["query_budget"], config["trainer"]["max_epochs"] = 40, 1
     (tmp_path / "digits.yaml").write_text(yaml.safe_dump(config))  # the nearest one is the one that is taken
-    python = os.path.dirname(sys.executable)  # noqa: PTH120
     agent = {
-        "PATH": f"{python}{os.pathsep}{os.environ['PATH']}", "WANDB_MODE": "offline", "WANDB_DATA_DIR": str(tmp_path),
-        "WANDB_SWEEP_ID": "s1", "WANDB_RUN_ID": "r1", "WANDB_PROJECT": "theirs", "WANDB_ENTITY": "them",
+        "WANDB_MODE": "offline", "WANDB_DATA_DIR": str(tmp_path), "WANDB_SWEEP_ID": "s1", "WANDB_RUN_ID": "r1",
+        "WANDB_PROJECT": "theirs", "WANDB_ENTITY": "them",
     }  # fmt: skip
-    done = subprocess.run(
-        command_of(trials()[0]), cwd=tmp_path, env={**os.environ, **agent}, capture_output=True, text=True, check=False
-    )
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")  # says what it would be given
+    (tmp_path / "bin" / "python").chmod(0o755)
+    path = {"PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    words = subprocess.run(
+        command_of(trials()[0]), env={**os.environ, **agent, **path}, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    done = commands.run(*words, cwd=tmp_path, **agent)
     assert done.returncode == 0, done.stderr
     assert "Ignoring" not in done.stderr
     run = tmp_path / "runs" / "s1" / "r1"
