@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from msal_lightning.strategies.rows import Rows
+
 _BLOCK = 8_000_000  # distances at a time, 32 MB
 TIE = 1e-12  # values that differ by less are equal: rounding in float64 leaves 1e-15, float32 rows differ by 1e-7
 
@@ -15,30 +17,46 @@ def blocks(num_rows: int, num_columns: int) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, num_rows, step))
 
 
-def nearest_rows(x: Tensor, centers: Tensor) -> Tensor:
+def nearest_rows(x: Rows, centers: Tensor) -> Tensor:
     """Return, for each center in turn, the nearest row that no earlier center took.
 
     Args:
-        x: (N, D).
+        x: (N, D), read a block at a time; once, unless centers share a row.
         centers: (K, D), K at most N.
 
     Returns:
         (K,) int64 rows of x, none twice; ties by lower row.
     """
-    nearest = torch.cat([torch.cdist(centers[part], x).argmin(dim=1) for part in blocks(len(centers), len(x))])
     taken = torch.zeros(len(x), dtype=torch.bool)
+    nearest = _nearest_free(x, centers, taken)
     for k, row in enumerate(nearest.tolist()):
         if taken[row]:
-            row = int(torch.cdist(centers[k : k + 1], x)[0].masked_fill(taken, torch.inf).argmin())
+            row = int(_nearest_free(x, centers[k : k + 1], taken))
         nearest[k] = row
         taken[row] = True
     return nearest
 
 
+def _nearest_free(x: Rows, centers: Tensor, taken: Tensor) -> Tensor:
+    """The nearest row to each center that is not taken; ties by lower row: (K,) int64."""
+    least = torch.full((len(centers),), torch.inf)
+    nearest = torch.zeros(len(centers), dtype=torch.int64)
+    for part in blocks(len(x), max(centers.shape)):
+        distance, row = torch.cdist(centers, x[part]).masked_fill_(taken[part], torch.inf).min(dim=1)
+        is_nearer = distance < least
+        least = torch.where(is_nearer, distance, least)
+        nearest = torch.where(is_nearer, row + part.start, nearest)
+    return nearest
+
+
 def centered(x: Tensor) -> Tensor:
     """Shift rows to a mean of 0, in float32: distances stay equal and lose fewer digits to rounding."""
-    x = x.float()
-    return x - x.sum(dim=0) / max(1, len(x))
+    return x.float() - mean_row(x)
+
+
+def mean_row(x: Tensor) -> Tensor:
+    """Return the mean of rows, (D,) float32; zeros without rows."""
+    return x.float().sum(dim=0) / max(1, len(x))
 
 
 def without_residue(distance: Tensor, square: Tensor) -> Tensor:

@@ -1,9 +1,17 @@
-"""k-means by scikit-learn, reproducible."""
+"""k-means by scikit-learn, reproducible; of very many rows it sees a sample."""
 
 import warnings
+from collections.abc import Callable
 
 import torch
 from torch import Generator, Tensor
+
+from msal_lightning.strategies._changed_rows import ChangedRows, on_cpu
+from msal_lightning.strategies._distances import blocks, centered, mean_row, nearest_rows
+from msal_lightning.strategies.rows import Rows
+
+HELD_ROWS = 100_000  # that a strategy holds in memory: 600 MB of width 1,536
+_PER_CLUSTER = 256  # rows of a sample, as in faiss
 
 
 def kmeans(x: Tensor, k: int, generator: Generator, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -33,3 +41,61 @@ def kmeans(x: Tensor, k: int, generator: Generator, weight: Tensor | None = None
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different rows than clusters
         label = model.fit_predict(x.numpy(), sample_weight=sample_weight)
     return torch.from_numpy(model.cluster_centers_), torch.from_numpy(label).long()
+
+
+def held_if_few(x: Rows) -> Rows:
+    """Return at most 100,000 rows as a tensor, more of them as they are."""
+    return on_cpu(x, slice(None)) if len(x) <= HELD_ROWS else x
+
+
+def training_rows(x: Rows, k: int, generator: Generator) -> Tensor:
+    """Return the rows that k-means sees: all, or a random sample of ``max(100_000, 256 k)``.
+
+    Args:
+        x: (N, D).
+        k: number of clusters.
+        generator: draws the sample, if there is one.
+
+    Returns:
+        (M, D) float32, by ascending row; with M = N it may be ``x`` itself.
+    """
+    size = max(HELD_ROWS, _PER_CLUSTER * k)
+    if len(x) <= size:
+        return on_cpu(x, slice(None))
+    return on_cpu(x, torch.randperm(len(x), generator=generator)[:size].sort().values)
+
+
+def nearest_to_centers(x: Rows, k: int, generator: Generator, centers_of: Callable[[Tensor], Tensor]) -> Tensor:
+    """Cluster rows, and return the nearest row to each center.
+
+    Args:
+        x: (N, D).
+        k: number of clusters, at most N.
+        generator: draws the sample that is clustered, if there is one.
+        centers_of: from the rows that are clustered, (M, D), shifted to a mean of 0, to centers (k, D).
+
+    Returns:
+        (k,) int64 rows of x, none twice.
+    """
+    rows = training_rows(x, k, generator)
+    centers = centers_of(centered(rows))
+    origin = mean_row(rows)
+    del rows
+    return nearest_rows(ChangedRows(x, lambda block: block - origin), centers)
+
+
+def clusters(x: Rows, k: int, generator: Generator) -> Tensor:
+    """Return the cluster of each row, (N,) int64.
+
+    Args:
+        x: (N, D).
+        k: number of clusters, at most N.
+        generator: draws the sample that is clustered, if there is one, and seeds the initial centers.
+    """
+    rows = training_rows(x, k, generator)
+    centers, cluster = kmeans(rows, k, generator)
+    if len(rows) == len(x):
+        return cluster
+    return torch.cat(
+        [torch.cdist(on_cpu(x, part), centers).argmin(dim=1) for part in blocks(len(x), max(centers.shape))]
+    )

@@ -4,13 +4,15 @@ import torch
 from torch import Generator, Tensor
 
 from msal_lightning.errors import ConfigError
-from msal_lightning.strategies._distances import centered, nearest_rows
+from msal_lightning.strategies._kmeans import nearest_to_centers
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.strategies.outputs import PoolOutputs
 
 
 class KMeansFaiss(Strategy):
     """KMeans computed by faiss, on a GPU if faiss and the machine support it: the paper's KMeans (GPU).
+
+    Of more than 100,000 images, and more than 256 for each center, it sees a random sample, as KMeans does.
 
     [0] Johnson, Douze and Jégou, 2017, Billion-scale Similarity Search with GPUs, arXiv 1702.08734
 
@@ -27,6 +29,7 @@ class KMeansFaiss(Strategy):
     """
 
     needs = frozenset({"embeddings"})
+    embeddings_by_rows = True
 
     def __init__(self, iterations: int = 25, restarts: int = 1) -> None:  # both are faiss's own defaults
         for key, value, default in (("iterations", iterations, 25), ("restarts", restarts, 1)):
@@ -47,8 +50,8 @@ class KMeansFaiss(Strategy):
         return None
 
     def select(self, shortlist: PoolOutputs, labeled: PoolOutputs | None, n: int, generator: Generator) -> Tensor:  # noqa: D102
-        embeddings = centered(shortlist.require("embeddings"))
-        return nearest_rows(embeddings, self.centers(embeddings, n, generator))
+        rows = shortlist.embedding_rows()
+        return nearest_to_centers(rows, n, generator, lambda x: self.centers(x, n, generator))
 
     def centers(self, x: Tensor, k: int, generator: Generator) -> Tensor:
         """Cluster rows.
@@ -68,7 +71,7 @@ class KMeansFaiss(Strategy):
             nredo=self.restarts,
             seed=int(torch.randint(2**31 - 1, (), generator=generator)),
             min_points_per_centroid=1,  # the default of 39 would print a warning
-            max_points_per_centroid=len(x),  # the default would train on a sample
+            max_points_per_centroid=len(x),  # the default would train on a sample of its own
             gpu=hasattr(self._faiss, "get_num_gpus") and self._faiss.get_num_gpus() > 0,
         )
         model.train(x.numpy())

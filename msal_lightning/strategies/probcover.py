@@ -4,12 +4,15 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from msal_lightning.strategies._changed_rows import ChangedRows
 from msal_lightning.strategies._distances import blocks
-from msal_lightning.strategies._kmeans import kmeans
+from msal_lightning.strategies._kmeans import clusters, held_if_few
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.strategies.outputs import PoolOutputs
+from msal_lightning.strategies.rows import Rows
 
 _SAMPLE = 2000  # number of rows from which the radius is estimated
+_TOGETHER = 2048  # balls at a time
 
 
 class ProbCover(Strategy):
@@ -17,7 +20,8 @@ class ProbCover(Strategy):
 
     Embeddings lie on the unit sphere. The balls of labeled images count as covered; when everything is covered, the
     remaining images are drawn at random. The paper uses self-supervised embeddings; this class uses the model's own.
-    Distances are computed in blocks and never kept, so memory grows with the pool and not with its square.
+    Distances are computed in blocks and never kept: memory grows with the pool, and of more than 100,000 images the
+    embeddings are read a block at a time. Time grows with the square of the pool.
 
     [0] Yehuda et al., 2022, Active Learning Through a Covering Lens, arXiv 2205.11320
 
@@ -31,6 +35,7 @@ class ProbCover(Strategy):
     """
 
     needs = frozenset({"embeddings"})
+    embeddings_by_rows = True
     needs_labeled = True
 
     def __init__(self, delta: float | None = None, purity: float = 0.95) -> None:
@@ -45,7 +50,7 @@ class ProbCover(Strategy):
         return None
 
     def select(self, shortlist: PoolOutputs, labeled: PoolOutputs | None, n: int, generator: Generator) -> Tensor:  # noqa: D102
-        x = F.normalize(shortlist.require("embeddings").float(), dim=1)
+        x = held_if_few(ChangedRows(shortlist.embedding_rows(), lambda rows: F.normalize(rows, dim=1)))
         delta = self.delta or pure_radius(x, shortlist.require_num_classes(), self.purity, generator)
         # On the unit sphere, a distance below delta means a cosine above this value. The last term allows for float32
         # rounding, by which a row could lie outside its own ball.
@@ -53,25 +58,25 @@ class ProbCover(Strategy):
         covered = torch.zeros(len(x), dtype=torch.bool)
         if labeled is not None and len(labeled):
             known = F.normalize(labeled.require("embeddings").float(), dim=1)
-            covered = _count_within(x, known, cosine) > 0
-        gain = _count_within(x, x[~covered], cosine)
+            covered = _count_within(x, known, torch.arange(len(known)), cosine) > 0
+        gain = _count_within(x, x, (~covered).nonzero()[:, 0], cosine)
         free = torch.ones(len(x), dtype=torch.bool)
         picks: list[int] = []
         while len(picks) < n:
             most, row = (int(value) for value in gain.masked_fill(~free, -1).max(dim=0))
             if most < 1:
                 break
-            new = ~covered & (x @ x[row] >= cosine)
+            new = ~covered & (_count_within(x, x, torch.tensor([row]), cosine) > 0)
             picks.append(row)
             free[row] = False
             covered |= new
-            gain -= _count_within(x, x[new], cosine)
+            gain -= _count_within(x, x, new.nonzero()[:, 0], cosine)
         rest = free.nonzero()[:, 0]
         rest = rest[torch.randperm(len(rest), generator=generator)][: n - len(picks)]
         return torch.cat([torch.tensor(picks, dtype=torch.int64), rest])
 
 
-def pure_radius(x: Tensor, num_classes: int, purity: float, generator: Generator) -> float:
+def pure_radius(x: Rows, num_classes: int, purity: float, generator: Generator) -> float:
     """Return the largest radius at which a share of the balls holds rows of only one k-means cluster.
 
     A ball is pure while its radius is below the distance from its center to the nearest row of another cluster.
@@ -86,14 +91,13 @@ def pure_radius(x: Tensor, num_classes: int, purity: float, generator: Generator
     Returns:
         The radius, above 0.
     """
-    _, cluster = kmeans(x, min(num_classes, len(x)), generator)
+    cluster = clusters(x, min(num_classes, len(x)), generator)
     sample = torch.randperm(len(x), generator=generator)[:_SAMPLE]
-    to_other = torch.cat(
-        [
-            torch.cdist(x[rows], x).masked_fill(cluster[rows, None] == cluster, torch.inf).amin(dim=1)
-            for rows in (sample[part] for part in blocks(len(sample), len(x)))
-        ]
-    )
+    center, own = x[sample], cluster[sample, None]
+    to_other = torch.full((len(sample),), torch.inf)
+    for part in blocks(len(x), max(center.shape)):
+        distance = torch.cdist(center, x[part]).masked_fill_(own == cluster[part], torch.inf)
+        to_other = torch.minimum(to_other, distance.amin(dim=1))
     finite = to_other[torch.isfinite(to_other)].sort().values
     if not len(finite):
         return 2.0  # a single cluster: every ball is pure
@@ -101,7 +105,11 @@ def pure_radius(x: Tensor, num_classes: int, purity: float, generator: Generator
     return max(float(smallest) * (1 - 1e-6), 1e-6)
 
 
-def _count_within(x: Tensor, others: Tensor, cosine: float) -> Tensor:
-    """Count the others in the ball of each row: (N,) int64."""
-    counts = [(x[part] @ others.T >= cosine).sum(dim=1) for part in blocks(len(x), len(others))]
-    return torch.cat(counts)
+def _count_within(x: Rows, others: Rows, rows: Tensor, cosine: float) -> Tensor:
+    """Count some rows of others in the ball of each row of x: (N,) int64."""
+    counts = torch.zeros(len(x), dtype=torch.int64)
+    for some in torch.split(rows, _TOGETHER):
+        other = others[some].T
+        for part in blocks(len(x), max(other.shape)):
+            counts[part] += (x[part] @ other >= cosine).sum(dim=1)
+    return counts

@@ -4,8 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from msal_lightning.strategies._changed_rows import ChangedRows, JoinedRows
 from msal_lightning.strategies._distances import blocks
-from msal_lightning.strategies._kmeans import kmeans
+from msal_lightning.strategies._kmeans import clusters, held_if_few
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.strategies.outputs import PoolOutputs
 
@@ -17,6 +18,9 @@ class TypiClust(Strategy):
     Clusters are visited repeatedly, first by fewest labels, then by largest size. Each visit selects the image with the
     smallest mean distance to its nearest neighbours in the cluster. A cluster's size includes its labeled images, as in
     the authors' code. The paper uses self-supervised embeddings; this class uses the model's own.
+
+    Of more than 100,000 images the embeddings of one cluster at a time are in memory, and k-means sees a sample of
+    100,000 random images, or 256 for each cluster if these are more. Time grows with the square of a cluster's size.
 
     [0] Hacohen, Dekel and Weinshall, 2022, Active Learning on a Budget: Opposite Strategies Suit High and Low Budgets,
     arXiv 2202.02794
@@ -32,6 +36,7 @@ class TypiClust(Strategy):
     """
 
     needs = frozenset({"embeddings"})
+    embeddings_by_rows = True
     needs_labeled = True
 
     def __init__(self, neighbours: int = 20, max_clusters: int = 500, min_cluster_size: int = 5) -> None:
@@ -52,14 +57,14 @@ class TypiClust(Strategy):
 
     def select(self, shortlist: PoolOutputs, labeled: PoolOutputs | None, n: int, generator: Generator) -> Tensor:  # noqa: D102
         known = 0 if labeled is None else len(labeled)
-        own = shortlist.require("embeddings")
-        x = F.normalize(own if labeled is None else torch.cat([labeled.require("embeddings"), own]).float(), dim=1)
+        own = shortlist.embedding_rows()
+        joined = own if labeled is None else JoinedRows(labeled.require("embeddings"), own)
+        x = held_if_few(ChangedRows(joined, lambda rows: F.normalize(rows, dim=1)))
         num_clusters = min(known + n, self.max_clusters, len(x))
-        _, cluster = kmeans(x, num_clusters, generator)
+        cluster = clusters(x, num_clusters, generator)
         num_known = torch.bincount(cluster[:known], minlength=num_clusters).tolist()
         size = torch.bincount(cluster, minlength=num_clusters).tolist()
-        x, cluster = x[known:], cluster[known:]
-        free = [(cluster == c).nonzero()[:, 0] for c in range(num_clusters)]
+        free = [known + (cluster[known:] == c).nonzero()[:, 0] for c in range(num_clusters)]
         order = sorted(range(num_clusters), key=lambda c: (num_known[c], -size[c]))
         large = [c for c in order if size[c] > self.min_cluster_size]
         picks: list[int] = []
@@ -69,7 +74,7 @@ class TypiClust(Strategy):
                     best = int(_mean_distance(x[free[c]], self.neighbours).argmin())
                     picks.append(int(free[c][best]))
                     free[c] = torch.cat([free[c][:best], free[c][best + 1 :]])
-        return torch.tensor(picks)
+        return torch.tensor(picks) - known
 
 
 def _mean_distance(x: Tensor, neighbours: int) -> Tensor:

@@ -12,7 +12,7 @@ from msal_lightning.datasets import Embeddings
 from msal_lightning.errors import DataError
 from msal_lightning.models.backbones import MLP
 from msal_lightning.query.callback import PartOfQuery
-from msal_lightning.strategies import BADGE, KCenter, KMeans
+from msal_lightning.strategies import BADGE, DBAL, KCenter, KMeans, KMeansFaiss, ProbCover, TypiClust, _kmeans
 from msal_lightning.strategies.rows import IndexedRows
 from msal_lightning.training.lightning_noise import quiet_lightning
 
@@ -52,8 +52,11 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("strategy", [KCenter, BADGE])
-def test_picks_are_those_of_the_pass(make_trainer, folder, strategy):
+@pytest.mark.parametrize("held", [100_000, 300], ids=["held", "by rows"])
+@pytest.mark.parametrize("strategy", [KCenter, BADGE, KMeans, KMeansFaiss, TypiClust, ProbCover])
+def test_picks_are_those_of_the_pass(make_trainer, folder, monkeypatch, strategy, held):
+    monkeypatch.setattr(_kmeans, "HELD_ROWS", held)
+    monkeypatch.setattr(_kmeans, "_PER_CLUSTER", 5)
     index, kind, error = query(make_trainer, folder, strategy)
     expected, kept, expected_error = query(make_trainer, folder, strategy, Subclass)
     assert (kind, kept) == (IndexedRows, torch.Tensor)
@@ -85,7 +88,7 @@ def test_a_part_of_the_pass_sends_its_embeddings(make_trainer, folder):
 
 def test_other_embeddings_are_those_of_the_pass(make_trainer, folder):
     assert query(make_trainer, folder, KCenter, hidden=(8,))[1] is torch.Tensor
-    assert query(make_trainer, folder, KMeans)[1] is torch.Tensor
+    assert query(make_trainer, folder, DBAL)[1] is torch.Tensor
     pa = pytest.importorskip("pyarrow")
     from pyarrow import parquet
 

@@ -10,9 +10,9 @@ import torch
 
 from msal_lightning import select_indices
 from msal_lightning.errors import UserError
-from msal_lightning.strategies import KMeans, KMeansFaiss, _distances
+from msal_lightning.strategies import KMeans, KMeansFaiss, _distances, _kmeans
 from msal_lightning.strategies._distances import blocks, centered, nearest_rows
-from msal_lightning.strategies._kmeans import kmeans
+from msal_lightning.strategies._kmeans import clusters, kmeans, training_rows
 from msal_lightning.strategies.outputs import PoolOutputs
 
 BOTH = [KMeans, KMeansFaiss]
@@ -104,6 +104,43 @@ def test_all_rows_are_clustered_and_not_a_sample(cls):
     # 3,000 rows for two centers: more than the 256 a center that faiss would sample
     embeddings, cluster = blobs([2900, 100])
     assert set(selected(cls(), embeddings, 2)) == middle_of_each(embeddings, cluster)
+
+
+@pytest.mark.parametrize(("rows", "k", "size"), [(100_000, 3, 100_000), (100_001, 3, 100_000), (102_000, 397, 101_632)])
+def test_more_than_100000_rows_are_sampled_and_so_many_are_not(rows, k, size):
+    x = torch.arange(rows)[:, None].float()
+    seen = training_rows(x, k, generator(1))[:, 0]
+    assert len(seen) == size
+    assert (seen[1:] > seen[:-1]).all()
+    if size < rows:
+        again, other = (training_rows(x, k, generator(seed))[:, 0] for seed in (1, 2))
+        assert torch.equal(seen, again)
+        assert not torch.equal(seen, other)
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_a_sample_is_clustered_and_all_rows_are_candidates(monkeypatch, cls):
+    monkeypatch.setattr(_kmeans, "HELD_ROWS", 500)
+    monkeypatch.setattr(_distances, "_BLOCK", 2000)
+    embeddings, cluster = blobs([900, 700, 400])
+    origin = training_rows(embeddings, 3, generator(3))
+    assert len(origin) == 768  # 256 a cluster
+    picks = selected(cls(), embeddings, 3, 3)
+    assert set(cluster[picks].tolist()) == {0, 1, 2}
+    if cls is KMeans:
+        random = generator(3)
+        rows = training_rows(embeddings, 3, random)
+        centers = kmeans(centered(rows), 3, random)[0] + rows.mean(dim=0)
+        assert picks == naive_nearest(embeddings, centers)
+
+
+def test_rows_beyond_the_sample_belong_to_the_nearest_center(monkeypatch):
+    monkeypatch.setattr(_kmeans, "HELD_ROWS", 500)
+    monkeypatch.setattr(_kmeans, "_PER_CLUSTER", 1)
+    x, planted = blobs([900, 700, 400])
+    found = clusters(x, 3, generator(3))
+    pairs = {*zip(found.tolist(), planted.tolist(), strict=True)}
+    assert len(pairs) == 3
 
 
 @pytest.mark.parametrize("cls", BOTH)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from msal_lightning import select_indices
-from msal_lightning.strategies import ProbCover, _distances, probcover
+from msal_lightning.strategies import ProbCover, _distances, _kmeans, probcover
 from msal_lightning.strategies._kmeans import kmeans
 from msal_lightning.strategies.outputs import PoolOutputs
 from msal_lightning.strategies.probcover import pure_radius
@@ -71,6 +71,15 @@ def test_picks_are_those_of_the_greedy_cover(monkeypatch, block, num_labeled, ro
             picks = selected(ProbCover(delta), x, labeled if num_labeled else None, n, seed)
             assert picks[: len(expected)] == expected[:n]
             assert len(set(picks)) == n
+
+
+def test_many_rows_are_read_in_blocks(monkeypatch):
+    x, labeled = randn(137, 6), randn(5, 6, seed=9)
+    expected = cover(x, labeled, 0.8)
+    monkeypatch.setattr(_kmeans, "HELD_ROWS", 50)
+    monkeypatch.setattr(_distances, "_BLOCK", 300)
+    monkeypatch.setattr(probcover, "_TOGETHER", 7)
+    assert selected(ProbCover(0.8), x, labeled, len(expected)) == expected
 
 
 def test_worked_example_on_the_circle():

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from msal_lightning import select_indices
-from msal_lightning.strategies import TypiClust, _distances
+from msal_lightning.strategies import TypiClust, _distances, _kmeans, typiclust
+from msal_lightning.strategies._changed_rows import JoinedRows
 from msal_lightning.strategies._kmeans import kmeans
 from msal_lightning.strategies.outputs import PoolOutputs
 
@@ -167,6 +168,24 @@ def test_copies_and_zeros_are_picked_once():
     picks = selected(TypiClust(), x, x[:3], 37)
     assert sorted(picks) == list(range(37))
     assert selected(TypiClust(), torch.zeros(1, 3), None, 1) == [0]
+
+
+def test_many_rows_are_read_by_cluster(monkeypatch):
+    x = torch.cat([5 * c + 0.1 * randn(300, 3, seed=k) for k, c in enumerate(torch.eye(3))])  # planted on three axes
+    labeled = 5 * torch.eye(3)[:1]
+    expected = selected(TypiClust(max_clusters=3), x, labeled, 12)
+    monkeypatch.setattr(_kmeans, "HELD_ROWS", 200)
+    monkeypatch.setattr(_kmeans, "_PER_CLUSTER", 1)
+    reads = []
+
+    class Watched(JoinedRows):
+        def __getitem__(self, rows):
+            reads.append(rows)
+            return super().__getitem__(rows)
+
+    monkeypatch.setattr(typiclust, "JoinedRows", Watched)
+    assert selected(TypiClust(max_clusters=3), x, labeled, 12) == expected
+    assert max(len(rows) for rows in reads if isinstance(rows, torch.Tensor)) <= 300
 
 
 def test_order_of_picks_falls_with_density():
