@@ -54,6 +54,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "FALCUN": ("FALCUN",),
     "DropQuery": ("DropQuery",),
     "ClusterMargin": ("ClusterMargin",),
+    "BAIT": ("BAIT",),
 }
 HEADS = ("linear", "prototype")
 DIGITS = Path(__file__).with_name("digits.yaml")  # pinned: the page should not change with the default configuration

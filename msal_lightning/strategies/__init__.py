@@ -1,6 +1,7 @@
 """Query strategies, one small class for each idea; ``python -m msal_lightning strategies`` lists them."""
 
 from msal_lightning.strategies.badge import BADGE
+from msal_lightning.strategies.bait import BAIT
 from msal_lightning.strategies.bald import BALD
 from msal_lightning.strategies.base import (
     MCUncertainty,
@@ -33,6 +34,7 @@ from msal_lightning.strategies.variation_ratio import VariationRatio
 
 __all__ = [
     "BADGE",
+    "BAIT",
     "BALD",
     "CEAL",
     "DBAL",
