@@ -55,6 +55,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "DropQuery": ("DropQuery",),
     "ClusterMargin": ("ClusterMargin",),
     "BAIT": ("BAIT",),
+    "EPIG": ("EPIG",),
 }
 HEADS = ("linear", "prototype")
 DIGITS = Path(__file__).with_name("digits.yaml")  # pinned: the page should not change with the default configuration

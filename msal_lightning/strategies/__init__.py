@@ -17,6 +17,7 @@ from msal_lightning.strategies.clustermargin import ClusterMargin
 from msal_lightning.strategies.dbal import DBAL
 from msal_lightning.strategies.dropquery import DropQuery
 from msal_lightning.strategies.entropy import Entropy
+from msal_lightning.strategies.epig import EPIG
 from msal_lightning.strategies.falcun import FALCUN
 from msal_lightning.strategies.kcenter import KCenter
 from msal_lightning.strategies.kmeans import KMeans
@@ -38,6 +39,7 @@ __all__ = [
     "BALD",
     "CEAL",
     "DBAL",
+    "EPIG",
     "FALCUN",
     "MSAL",
     "MSALD",
