@@ -56,6 +56,9 @@ ROWS: dict[str, tuple[str, ...]] = {
     "ClusterMargin": ("ClusterMargin",),
     "BAIT": ("BAIT",),
     "EPIG": ("EPIG",),
+    "GALAXY": ("GALAXY",),
+    "DIRECT": ("DIRECT",),
+    "ALFAMix": ("ALFAMix",),
 }
 HEADS = ("linear", "prototype")
 DIGITS = Path(__file__).with_name("digits.yaml")  # pinned: the page should not change with the default configuration

@@ -1,7 +1,7 @@
 """Selection from arrays, by the code that selects in a loop."""
 
 import operator
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +34,7 @@ def select(
     labeled: Any = None,
     labels: Any = None,
     num_classes: int | None = None,
+    head: Callable[[Tensor], Tensor] | None = None,
     seed: int = 0,
     round: int = 0,
 ) -> Any:
@@ -54,6 +55,8 @@ def select(
         labels: (M,) whole numbers from 0, classes of the labeled rows, in the order of row numbers or mask.
             Only strategies with ``needs_labels`` read them.
         num_classes: C, for a strategy that needs it but no logits, such as ProbCover; by default that of the logits.
+        head: for ALFAMix, the layer of torch from features (M, D) to logits (M, C) on the CPU, for example
+            ``classifier.network_.head`` of an MSALHeadClassifier.
         seed: seed of random draws.
         round: number of the query, for the same draws.
 
@@ -75,12 +78,22 @@ def select(
     if reference is not None:
         reference = replace(reference, labels=known_classes)
     embeddings = needed.pop("embeddings") if chosen.embeddings_by_rows else None
-    running = StreamingShortlist(chosen, size, stream(seed, "query", round), round, embeddings)
+    layer = _known_head(head, chosen)
+    running = StreamingShortlist(chosen, size, stream(seed, "query", round), round, embeddings, layer)
     for rows in _blocks(pool, needed):
         running.add(_outputs_at(rows, needed, chosen, count))
     found = running.finish(reference).index
     like = next((rows.array for rows in given.values()), labeled)
     return found.to(like.device) if isinstance(like, Tensor) else found.numpy()
+
+
+def _known_head(head: Callable[[Tensor], Tensor] | None, strategy: Strategy) -> Callable[[Tensor], Tensor] | None:
+    if strategy.needs_head and not callable(head):
+        raise DataError(
+            f"expected head, the layer from features to logits, for {strategy.name}, got {head!r}: pass "
+            "head=classifier.network_.head of an MSALHeadClassifier, for example"
+        )
+    return head
 
 
 def _blocks(pool: Tensor, needed: Mapping[str, ArrayRows]) -> Iterator[Tensor]:
@@ -93,7 +106,7 @@ def _outputs_at(
     rows: Tensor, needed: Mapping[str, ArrayRows], strategy: Strategy, num_classes: int | None
 ) -> PoolOutputs:
     found = {name: values.at(rows) for name, values in needed.items()}
-    outputs = {name: x if name in strategy.on_device else x.cpu() for name, x in found.items()}
+    outputs: dict[str, Any] = {name: x if name in strategy.on_device else x.cpu() for name, x in found.items()}
     return PoolOutputs(rows, **outputs, num_classes=num_classes)
 
 

@@ -70,6 +70,7 @@ class PassInParts:
                 f"expected trainer.devices 1 with query_executor ray, got {trainer.world_size} processes: set "
                 "query_executor to trainer, which scores the pool on all devices"
             )
+        query.use_head(model)
         request = PoolRequest.of(query, data, model, self._config, trainer.precision)
         num_batches = -(-data.num_scored // request.eval_batch_size)
         query.select_from(self._score(request, min(self._num_parts, num_batches), check), data)

@@ -126,6 +126,25 @@ class Query(Callback):
             raise ValueError(f"{self.strategy.name} needs a pool pass: use the Query as a callback of trainer.predict")
         self._end(data, self._ranks or Ranks())
 
+    def use_head(self, model: LightningModule) -> None:
+        """Let the strategy call the head of a model, if it needs it.
+
+        Args:
+            model: has a ``head`` from embeddings to logits, as :class:`~msal_lightning.MSALClassifier` does.
+
+        Raises:
+            ConfigError: the model has no head.
+        """
+        if not self.strategy.needs_head:
+            return
+        head = getattr(model, "head", None)
+        if not callable(head):
+            raise ConfigError(
+                f"expected {type(model).__name__} to have a head, from embeddings to logits, for query "
+                f"{self.strategy.name}, got none: add it, or choose a query that needs less"
+            )
+        self._running.head = lambda embeddings: head(embeddings.to(model.device)).float().cpu()
+
     def select_from(self, parts: list[PoolPart], data: ActiveDataModule) -> None:
         """Select from the parts of a pass that ran elsewhere, see :class:`PartOfQuery`.
 
@@ -151,6 +170,7 @@ class Query(Callback):
             self.prepare(pl_module)
         data = _data(trainer)
         self._running.embeddings = stored_embeddings(self.strategy, pl_module, data)
+        self.use_head(pl_module)
         num_rows = data.num_scored + len(data.labeled) * data.context.predict_labeled
         # other processes can be sent only what is on the host
         self._blocks = OutputBlocks(self.strategy.on_device if trainer.world_size == 1 else frozenset(), num_rows)
@@ -200,7 +220,8 @@ class Query(Callback):
     def _score(self, block: Block, data: ActiveDataModule) -> None:
         """Score a block, update the shortlist, and count errors."""
         predicted = block.outputs.pop(_PREDICTED)
-        needed = PoolOutputs(**block.outputs, num_classes=data.num_classes)
+        outputs: dict[str, Any] = {**block.outputs}
+        needed = PoolOutputs(**outputs, num_classes=data.num_classes)
         if block.dataloader_idx:
             self._labeled.append(needed)
             return

@@ -79,10 +79,17 @@ class Case:
         true = self._true(rows, generator)
         embeddings = centers[true] + torch.randn(rows, _DIMENSIONS, generator=generator)
         noise = torch.randn(strategy.mc_samples or 4, rows, self.num_classes, generator=generator)
-        logits = self.of_head(embeddings @ centers.T / 4)
+        logits = self.head_of(embeddings)
         outputs = {"logits": logits, "embeddings": embeddings, "mc_logits": self.of_head(logits + noise)}
-        chosen = {name: value for name, value in outputs.items() if name in strategy.needs or not declared_only}
+        chosen: dict[str, Any] = {
+            name: value for name, value in outputs.items() if name in strategy.needs or not declared_only
+        }
         return PoolOutputs(_FIRST_INDEX + 3 * torch.arange(rows), **chosen, num_classes=self.num_classes)
+
+    def head_of(self, embeddings: Tensor) -> Tensor:
+        """Compute logits from embeddings, as the head of the model."""
+        centers = 2 * torch.randn(self.num_classes, _DIMENSIONS, generator=Generator().manual_seed(1))
+        return self.of_head(embeddings @ centers.T / 4)
 
     def of_head(self, logits: Tensor) -> Tensor:
         """Make logits possible for the head: logits of a prototype head sum to zero."""
@@ -112,7 +119,8 @@ class Case:
     ) -> Tensor:
         """Return the indices that the strategy selects from a pool that is divided among ranks."""
         strategy = strategy or self.make()
-        ranks = [StreamingShortlist(strategy, n, Generator().manual_seed(seed)) for _ in shards]
+        head = self.head_of if strategy.needs_head else None
+        ranks = [StreamingShortlist(strategy, n, Generator().manual_seed(seed), head=head) for _ in shards]
         for rank, batches in zip(ranks, shards, strict=True):
             for batch in batches:
                 rank.add(batch)
@@ -149,7 +157,9 @@ def reads_only_what_it_declares(case: Case) -> None:
     """The strategy works without outputs beyond ``needs``, and without labeled rows or labels unless declared."""
 
     def run(declared_only: bool) -> None:
-        running = StreamingShortlist(case.make(), _N, Generator().manual_seed(5))
+        strategy = case.make()
+        head = case.head_of if strategy.needs_head or not declared_only else None
+        running = StreamingShortlist(strategy, _N, Generator().manual_seed(5), head=head)
         running.add(case.outputs(_ROWS, 0, declared_only))
         running.finish(case.labeled(declared_only))
 

@@ -3,7 +3,7 @@
 The Query callback uses it, and so does :func:`select_indices`, which needs no Trainer.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -58,6 +58,7 @@ class StreamingShortlist:
         round: k, for strategies with pseudo-labels.
         embeddings: those of all images, if they stay where they are and batches come without them; only for a strategy
             with ``embeddings_by_rows``.
+        head: the model's head; only for a strategy with ``needs_head``.
     """
 
     def __init__(
@@ -67,12 +68,14 @@ class StreamingShortlist:
         generator: Generator,
         round: int = 0,
         embeddings: RowSource | None = None,
+        head: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self.strategy = strategy
         self.n = n
         self.generator = generator
         self.round = round
         self.embeddings = embeddings
+        self.head = head
         self.size = strategy.shortlist_size(n)
         self._parts: list[PoolOutputs] = []
         self._held = 0
@@ -137,6 +140,7 @@ class StreamingShortlist:
             labeled = _in_order(labeled)
             self._check_finite(labeled)
         n = min(self.n, len(shortlist))
+        shortlist = replace(shortlist, head=self.head)
         with forbid_label_access():
             rows = self.strategy.select(shortlist, labeled, n, self.generator)
         self._check_rows(rows, n, len(shortlist))
@@ -233,7 +237,12 @@ def _in_order(outputs: PoolOutputs) -> PoolOutputs:
 
 
 def select_indices(
-    strategy: Strategy, batches: Iterable[PoolOutputs], labeled: PoolOutputs | None, n: int, generator: Generator
+    strategy: Strategy,
+    batches: Iterable[PoolOutputs],
+    labeled: PoolOutputs | None,
+    n: int,
+    generator: Generator,
+    head: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Select n images of a pool that comes in batches, without a Trainer.
 
@@ -243,6 +252,7 @@ def select_indices(
         labeled: the same outputs of the labeled set, or None.
         n: number of images; a smaller pool is selected whole.
         generator: CPU generator; equal states give equal selections.
+        head: the model's head, for a strategy with ``needs_head``.
 
     Returns:
         (n,) int64 dataset indices, best first.
@@ -251,7 +261,7 @@ def select_indices(
         ConfigError: outputs or scores are not finite, or there are too few classes for the strategy.
         RuntimeError: the strategy returned rows twice, out of range or too few.
     """
-    running = StreamingShortlist(strategy, n, generator)
+    running = StreamingShortlist(strategy, n, generator, head=head)
     for batch in batches:
         running.add(batch)
     return running.finish(labeled).index

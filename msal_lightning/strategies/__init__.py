@@ -1,5 +1,6 @@
 """Query strategies, one small class for each idea; ``python -m msal_lightning strategies`` lists them."""
 
+from msal_lightning.strategies.alfamix import ALFAMix
 from msal_lightning.strategies.badge import BADGE
 from msal_lightning.strategies.bait import BAIT
 from msal_lightning.strategies.bald import BALD
@@ -15,10 +16,12 @@ from msal_lightning.strategies.batchbald import BatchBALD
 from msal_lightning.strategies.ceal import CEAL
 from msal_lightning.strategies.clustermargin import ClusterMargin
 from msal_lightning.strategies.dbal import DBAL
+from msal_lightning.strategies.direct import DIRECT
 from msal_lightning.strategies.dropquery import DropQuery
 from msal_lightning.strategies.entropy import Entropy
 from msal_lightning.strategies.epig import EPIG
 from msal_lightning.strategies.falcun import FALCUN
+from msal_lightning.strategies.galaxy import GALAXY
 from msal_lightning.strategies.kcenter import KCenter
 from msal_lightning.strategies.kmeans import KMeans
 from msal_lightning.strategies.kmeans_faiss import KMeansFaiss
@@ -39,10 +42,13 @@ __all__ = [
     "BALD",
     "CEAL",
     "DBAL",
+    "DIRECT",
     "EPIG",
     "FALCUN",
+    "GALAXY",
     "MSAL",
     "MSALD",
+    "ALFAMix",
     "BatchBALD",
     "ClusterMargin",
     "DropQuery",

@@ -31,7 +31,8 @@ class Fishers:
     def classes(self, rows: Tensor | slice) -> Tensor:
         """Return ``sqrt(p_k) (e_k - p)`` for each class k: (M, C, C - 1)."""
         p = self._p[rows]
-        return p.sqrt()[:, :, None] * (self._basis - (p @ self._basis)[:, None])
+        vectors: Tensor = p.sqrt()[:, :, None] * (self._basis - (p @ self._basis)[:, None])
+        return vectors
 
     def factor(self, row: int) -> Tensor:
         """Return V_x of one row: (C, P)."""

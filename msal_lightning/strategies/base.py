@@ -26,6 +26,7 @@ class Strategy(ABC):
         needs_prototypes: whether it is defined only on the prototype head.
         needs_labeled: whether it needs the same outputs of the labeled set.
         needs_labels: whether it needs the labels of the labeled set, too, as ``labeled.labels``.
+        needs_head: whether it calls the head on features of its own, as ``shortlist.head``.
         min_classes: smallest number of classes for which it is defined.
     """
 
@@ -37,6 +38,7 @@ class Strategy(ABC):
     needs_prototypes: bool = False
     needs_labeled: bool = False
     needs_labels: bool = False
+    needs_head: bool = False
     min_classes: int = 2
 
     @property
@@ -84,7 +86,7 @@ class Strategy(ABC):
 
         Args:
             shortlist: M rows in ascending order of index, with ``score`` if :meth:`score` was called, and as
-                :meth:`condense` leaves them.
+                :meth:`condense` leaves them; with ``head`` if ``needs_head``.
             labeled: the same outputs of the labeled set, in ascending order of index, with ``labels`` if
                 ``needs_labels``; None unless ``needs_labeled``.
             n: number of rows to select, at most M.
@@ -129,6 +131,7 @@ class Strategy(ABC):
         self.needs_prototypes = self.needs_prototypes or part.needs_prototypes
         self.needs_labeled = self.needs_labeled or part.needs_labeled
         self.needs_labels = self.needs_labels or part.needs_labels
+        self.needs_head = self.needs_head or part.needs_head
         self.min_classes = max(self.min_classes, part.min_classes)
 
 

@@ -57,7 +57,7 @@ def information(pool: Tensor, targets: Tensor) -> Tensor:
         (N,) float32, in nats.
     """
     passes, count, num_classes = pool.shape
-    of_pool = torch.special.entr(mean_over_passes(pool)).sum(dim=1)
+    of_pool: Tensor = torch.special.entr(mean_over_passes(pool)).sum(dim=1)
     of_targets = torch.special.entr(mean_over_passes(targets)).sum(dim=1).mean()
     right = targets.flatten(1) / passes
     of_both = torch.empty(count)
@@ -66,4 +66,5 @@ def information(pool: Tensor, targets: Tensor) -> Tensor:
         joint = (left @ right).clamp_min_(_TINY)
         entropy = -(joint.log() * joint).view(-1, num_classes * right.shape[1]).sum(dim=1)
         of_both[part] = entropy / targets.shape[1]
-    return of_pool + of_targets - of_both
+    found: Tensor = of_pool + of_targets - of_both
+    return found

@@ -31,6 +31,7 @@ class PoolOutputs:
         condensed: (N, K) float64, what :meth:`Strategy.condense` keeps of other outputs.
         labels: (N,) int64, labels of the labeled set for a strategy with ``needs_labels``; the pool has none.
         num_classes: C; by default that of the logits, otherwise None.
+        head: the model's head, from embeddings (M, D) to logits (M, C) on the CPU, for a strategy with ``needs_head``.
     """
 
     index: Tensor
@@ -41,6 +42,7 @@ class PoolOutputs:
     condensed: Tensor | None = None
     labels: Tensor | None = None
     num_classes: int | None = None
+    head: Callable[[Tensor], Tensor] | None = None
 
     def __post_init__(self) -> None:
         logits = self.mc_logits if self.logits is None else self.logits
@@ -76,7 +78,7 @@ class PoolOutputs:
         )
 
     def _columns(self, change: Callable[[str, Tensor], Tensor]) -> dict[str, Any]:
-        filled = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "num_classes"}
+        filled = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("num_classes", "head")}
         return {name: change(name, value) for name, value in filled.items() if value is not None}
 
     def probabilities(self) -> Tensor:
@@ -130,6 +132,16 @@ class PoolOutputs:
         if self.num_classes is None:
             raise DataError("expected num_classes, the number of classes, got none: pass num_classes=10, for example")
         return self.num_classes
+
+    def require_head(self) -> Callable[[Tensor], Tensor]:
+        """Return the head.
+
+        Raises:
+            LookupError: the strategy does not declare ``needs_head``.
+        """
+        if self.head is None:
+            raise LookupError("the head is not here: set needs_head = True in the strategy")
+        return self.head
 
 
 def row_axis(name: str) -> int:

@@ -71,7 +71,8 @@ def test_selects_what_a_loop_selects(make_trainer, model, data, strategy):
         query = Query(chosen, 25, seed=3, round=2, receive=lambda *_: None)
         query.select_without_pass(data)
         expected, arrays = query.selection.index.tolist(), {"features": np.zeros((len(data.labeled_at), 1))}
-    found = select(strategy, n=25, **arrays, labeled=data.labeled.numpy(), num_classes=10, seed=3, round=2)
+    known = {"labels": data.labels[data.labeled].numpy(), "num_classes": 10, "head": model.head}
+    found = select(strategy, n=25, **arrays, labeled=data.labeled.numpy(), **known, seed=3, round=2)
     assert found.dtype == np.int64
     assert found.tolist() == expected
 
@@ -220,7 +221,7 @@ NAN[[5, 9, 20]] = [[np.nan], [np.inf], [1e300]]
     ("strategy", "arguments", "message"),
     [
         ("Entropi", {}, "got 'Entropi': did you mean Entropy?"),
-        (3, {}, "got 3: BADGE, BALD"),
+        (3, {}, "got 3: ALFAMix, BADGE"),
         ("Uncertainty", {}, "got 'Uncertainty'"),
         ("KCenter", {"logits": A["logits"]}, "expected features, (N, D), for KCenter, got logits: pass them"),
         ("Margin", {"features": A["features"]}, "expected logits or probabilities, (N, C), for Margin, got features"),
@@ -274,3 +275,14 @@ def test_what_is_not_read_may_be_anything():
     assert len(select("Entropy", n=5, logits=A["logits"], features=NAN)) == 5
     assert len(select("BADGE", n=5, logits=A["logits"], features=NAN, labeled=labeled)) == 5
     assert len(select("Entropy", n=5, logits=A["logits"], labeled=[])) == 5
+
+
+def test_a_strategy_that_needs_the_head_is_given_it_or_refused():
+    x = np.random.default_rng(0).standard_normal((40, 3)).astype(np.float32)
+    arrays = {"features": x, "labeled": np.arange(6), "labels": [0, 1, 2, 0, 1, 2], "n": 5}
+    layer = torch.nn.Linear(3, 3)
+    assert len(set(select("ALFAMix", **arrays, head=layer).tolist()) - set(range(6))) == 5
+    with pytest.raises(UserError, match="expected head, the layer from features to logits, for ALFAMix, got None"):
+        select("ALFAMix", **arrays)
+    with pytest.raises(UserError, match="expected a head that is affine"):
+        select("ALFAMix", **arrays, head=lambda features: layer(features) ** 2)

@@ -208,6 +208,29 @@ def test_labels_are_those_of_the_labeled_set_and_never_of_the_pool(make_trainer,
     assert (pool.labels, pool.num_classes, known.num_classes) == (None, 10, 10)
 
 
+class CallsHead(KCenter):
+    """Takes the first images, and calls the head."""
+
+    needs_head = True
+
+    def select(self, shortlist, labeled, n, generator):
+        self.saw = shortlist, shortlist.require_head()(shortlist.embeddings)
+        return torch.arange(n)
+
+
+def test_a_strategy_may_call_the_head_of_the_model(make_trainer, data, model):
+    strategy, expected = CallsHead(), outputs_by_hand(model, data)
+    query_by_trainer(make_trainer, Query(strategy, 5), model, data)
+    torch.testing.assert_close(strategy.saw[1], expected.logits)
+    with pytest.raises(LookupError, match="set needs_head = True"):
+        expected.require_head()
+
+
+def test_a_model_without_a_head_is_named(make_trainer, data):
+    with pytest.raises(UserError, match=r"expected Foreign to have a head, .* for query CallsHead, got none"):
+        query_by_trainer(make_trainer, Query(CallsHead(), 5), Foreign(None), data)
+
+
 def test_a_query_without_a_model_knows_the_number_of_classes(data):
     class Looks(Random):
         def select(self, shortlist, labeled, n, generator):
