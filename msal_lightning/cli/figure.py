@@ -12,6 +12,7 @@ KINDS = {
     "tsne": "embeddings of the pool and of the queried images, round by round (Fig. 2)",
     "pool-error": "error rate on the pool, round by round (Fig. 3)",
     "query-size": "AUBC and final accuracy over loop.query_size (Fig. 5)",
+    "ranks": "mean ranks of strategies over datasets or seeds, and those that do not differ (Demšar 2006)",
     "confusion": "the confusion matrix of one round, on the test set of one run",
     "contact-sheet": "the images that each strategy queried",
 }
@@ -40,6 +41,10 @@ def figure(argv: list[str]) -> None:
         from msal_lightning.analysis.figures.query_size import draw_query_size
 
         draw_query_size(options.runs, out)
+    elif options.kind == "ranks":
+        from msal_lightning.analysis.figures.ranks import draw_ranks
+
+        draw_ranks(options.runs, out)
     elif options.kind == "confusion":
         from msal_lightning.analysis.figures.confusion import draw_confusion
 

@@ -140,7 +140,11 @@ def _report(argv: list[str]) -> None:
     parser = CommandParser(
         f"{PROGRAM} report",
         description=_report.__doc__,
-        examples=[f"{PROGRAM} report runs", f"{PROGRAM} report runs/a runs/b --out comparison"],
+        examples=[
+            f"{PROGRAM} report runs",
+            f"{PROGRAM} report runs/a runs/b --out comparison",
+            f"{PROGRAM} report runs/mnist runs/digits --across",
+        ],
     )
     parser.add_argument(
         "runs",
@@ -154,13 +158,20 @@ def _report(argv: list[str]) -> None:
         metavar="FOLDER",
         type=expand,
         default="report",
-        help="folder for report.md, .csv, .tex and .html (default: %(default)s)",
+        help="folder for report.md, .csv, .tex and .html, or ranks.md (default: %(default)s)",
     )
     parser.add_argument("--logger", choices=["wandb"], help="also log page, tables and files to Weights & Biases")
+    across = "rank strategies over several datasets, heads or budgets instead; writes ranks.md"
+    parser.add_argument("--across", action="store_true", help=across)
     options = parser.parse_args(argv)
+    if options.across and options.logger:
+        parser.error("expected --across without --logger, got both: leave one of them out")
 
-    from msal_lightning.cli.report import report
+    from msal_lightning.cli.report import report, report_across
 
+    if options.across:
+        report_across(options.runs, options.out)
+        return
     report(options.runs, options.out, options.logger)
 
 

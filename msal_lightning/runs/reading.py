@@ -75,13 +75,16 @@ def run_folders(path: Path) -> list[Path]:
 
 
 def read_runs(
-    paths: Sequence[Path], say_damaged: Callable[[Path, UserError | OSError], None] = say_left_out
+    paths: Sequence[Path],
+    say_damaged: Callable[[Path, UserError | OSError], None] = say_left_out,
+    one_dataset: bool = True,
 ) -> list[Run]:
     """Read all runs in some folders, each once, including runs without a finished round.
 
     Args:
         paths: run directories, or folders of them.
         say_damaged: called for each damaged run in a folder of runs; such runs are left out.
+        one_dataset: whether runs on different datasets are refused.
 
     Raises:
         RunError: a folder has no runs, no run has a finished round, a run that ``paths`` names is damaged, or the runs
@@ -99,7 +102,7 @@ def read_runs(
     configs = aligned([run.config for run in found])
     runs = [replace(run, config=config) for run, config in zip(found, configs, strict=True)]
     datasets = {run.dataset: run.folder for run in runs}
-    if len(datasets) > 1:
+    if one_dataset and len(datasets) > 1:
         raise RunError(
             f"expected runs on one dataset, got {' and '.join(datasets)} "
             f"({' and '.join(str(folder) for folder in datasets.values())}): name the runs of one dataset"

@@ -1,8 +1,15 @@
 """Labels that a method saves: how many fewer than Random it needs for the same accuracy."""
 
 import itertools
+import math
 import statistics
 from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msal_lightning.analysis.stats.bootstrap import DRAWS, interval, redraws
+from msal_lightning.analysis.stats.estimates import Estimate
 
 Curves = Mapping[int, Mapping[int, float]]  # seed to number of labels to accuracy
 
@@ -29,6 +36,56 @@ def labels_saved(method: Curves, random: Curves) -> float | None:
     target = theirs[-1][1]
     needed, needed_by_random = first_reached(ours, target), first_reached(theirs, target)
     return None if needed is None or needed_by_random is None else needed_by_random - needed
+
+
+def saved_with_interval(
+    method: NDArray[np.float64], baseline: NDArray[np.float64], labels: NDArray[np.int64], draws: int = DRAWS
+) -> Estimate | None:
+    """Return how many labels a method saves at the baseline's final accuracy, with a bootstrap interval over seeds.
+
+    Args:
+        method: (S, R) accuracies by seed and round.
+        baseline: (S, R) accuracies of the baseline at the same seeds.
+        labels: (R,) numbers of labels, rising.
+        draws: number of draws.
+
+    Returns:
+        The estimate, as :func:`labels_saved`; its lower end is -inf if the method misses that accuracy in many draws.
+        None if the mean curve does not reach it; NaN as ends for fewer than two seeds.
+    """
+    value = float(_saved(method.mean(axis=0)[None], baseline.mean(axis=0)[None], labels)[0])
+    if math.isinf(value):
+        return None
+    if len(method) < 2:
+        return Estimate(value, math.nan, math.nan)
+    seeds = redraws(len(method), draws)
+    return interval(value, _saved(method[seeds].mean(axis=1), baseline[seeds].mean(axis=1), labels))
+
+
+def _saved(
+    method: NDArray[np.float64], baseline: NDArray[np.float64], labels: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Labels saved by each of B mean curves, (B, R) to (B,); -inf where the accuracy is not reached."""
+    target = baseline[:, -1:]
+    saved: NDArray[np.float64] = _all_first_reached(baseline, target, labels) - _all_first_reached(
+        method, target, labels
+    )
+    return saved
+
+
+def _all_first_reached(
+    curves: NDArray[np.float64], target: NDArray[np.float64], labels: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """As :func:`first_reached` for each of B curves: (B, R) and (B, 1) to (B,); inf where it is not reached."""
+    is_reached = curves >= target
+    after = is_reached.argmax(axis=1)
+    before = np.maximum(after - 1, 0)
+    each = np.arange(len(curves))
+    below, above = curves[each, before], curves[each, after]
+    rise = np.where(above > below, above - below, 1.0)
+    share = np.where(after > before, (target[:, 0] - below) / rise, 0.0)
+    found: NDArray[np.float64] = labels[before] + share * (labels[after] - labels[before])
+    return np.where(is_reached.any(axis=1), found, math.inf)
 
 
 def first_reached(curve: list[tuple[int, float]], target: float) -> float | None:

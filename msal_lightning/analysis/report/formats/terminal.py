@@ -6,6 +6,8 @@ from rich.panel import Panel
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from msal_lightning.analysis.report.ranking import Ranking, rank_seeds
+from msal_lightning.analysis.report.ranking_tables import ranking_notes, ranking_sentence, ranking_table
 from msal_lightning.analysis.report.result import Report
 from msal_lightning.analysis.report.tables import Table, blocks, footnotes, p_value, results_table, signed, verdict
 
@@ -30,7 +32,26 @@ def show(report: Report, console: Console) -> None:
     for test in [test for test in report.tests if test.holm_p is not None and test.holm_p < 0.05][:_SHOWN_TESTS]:
         chance = f"p = {p_value(test.holm_p)}".replace("= <", "<")
         console.print(Text(f"  {test.first} − {test.second}: {signed(test.difference)}, {chance}, {test.seeds} seeds"))
+    if ranking := rank_seeds(report):
+        console.print(Text(ranking_sentence(ranking)))
     for note in footnotes(report):
+        console.print(Text(note, style="dim"))
+
+
+def show_ranking(ranking: Ranking, console: Console) -> None:
+    """Print a ranking over blocks, and its notes.
+
+    Args:
+        ranking: the ranking.
+        console: the output.
+    """
+    table = ranking_table(ranking)
+    console.print(Text(table.title, style="bold"))
+    for columns in (range(4), (0, *range(4, len(table.columns)))):  # one table would not fit into 80 columns
+        if shown := [j for j in columns if j < len(table.columns)]:
+            _print(table, shown, console)
+    console.print(Text(ranking_sentence(ranking)))
+    for note in ranking_notes(ranking):
         console.print(Text(note, style="dim"))
 
 
