@@ -26,6 +26,9 @@ def pytest_configure(config):
     import torch
     from lightning.fabric.utilities import registry
 
+    from msal_lightning.datasets import digits
+
+    digits.load_digits = functools.cache(digits.load_digits)  # it reads a text file, and each set copies its images
     registry.entry_points = functools.cache(registry.entry_points)  # each Trainer would look at all installed packages
     torch.set_num_threads(1)  # tiny models gain nothing from a second thread, and lose much on a busy machine
 

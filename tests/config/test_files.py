@@ -99,7 +99,12 @@ def write_tiny_imagenet(root):
     (root / "tiny-imagenet-200" / "val" / "val_annotations.txt").write_text("val_0.JPEG\tn1\t0\t0\t1\t1\n")
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+ALIKE = {"fashion_mnist", "cifar100", "cifar10_strong", "cifar100_lt"}  # mnist, cifar100_strong and cifar10_lt
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in ALIKE else name for name in SHIPPED]
+)
 def test_runs_two_tiny_rounds(name, tmp_path, idx_root, monkeypatch):
     root = tmp_path / "files"
     root.mkdir()
