@@ -100,8 +100,8 @@ def change_length(x: Tensor, head: Callable[[Tensor], Tensor]) -> Tensor:
         (gradient,) = torch.autograd.grad(F.cross_entropy(logits, predicted, reduction="sum"), x)
     with torch.no_grad():
         direction, logits = F.normalize(gradient, dim=1, eps=1e-30), logits.detach()
-        slope = head(x + direction) - logits
-        bend = (head(x - direction) - logits + slope).abs().amax()
+        slope = head(direction) - head(torch.zeros_like(x[:1]))
+        bend = (head(x + direction) - logits - slope).abs().amax()
         if bend > 1e-3 * (logits.abs().amax() + slope.abs().amax()):
             raise DataError(
                 "expected a head that is affine in the features (a linear layer) for ALFAMix, got another: pass the "

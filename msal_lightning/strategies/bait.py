@@ -72,7 +72,8 @@ def _add(design: Design, num_rows: int, n: int) -> list[int]:
         is_stale = torch.ones(num_rows, dtype=torch.bool) if picks else torch.zeros(num_rows, dtype=torch.bool)
         gain[picks] = -torch.inf
         while is_stale[best := int(gain.argmax())]:
-            rows = gain.topk(min(_TOGETHER, num_rows)).indices.sort().values
+            # of many equal gains, the largest ones may leave out the first
+            rows = torch.unique(torch.cat([gain.topk(min(_TOGETHER, num_rows)).indices, torch.tensor([best])]))
             rows = rows[is_stale[rows] & (gain[rows] > -torch.inf)]
             gain[rows] = design.change(rows, 1)
             is_stale[rows] = False

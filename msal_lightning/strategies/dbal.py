@@ -12,7 +12,10 @@ from msal_lightning.strategies.outputs import PoolOutputs
 class DBAL(PrefilterStrategy):
     """The image nearest to each of b centers of an uncertainty-weighted k-means over the beta·b most uncertain.
 
+    With Entropy, and a beta that keeps the whole pool, it is CLUE [1].
+
     [0] Zhdanov, 2019, Diverse Mini-batch Active Learning, arXiv 1901.05954
+    [1] Prabhu et al., 2021, Active Domain Adaptation via Clustering Uncertainty-weighted Embeddings, arXiv 2010.08666
 
     Args:
         uncertainty: weight of an image, and the score of the pre-filter.

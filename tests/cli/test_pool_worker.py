@@ -59,7 +59,7 @@ def results(folder):
     "query",
     [
         ["CEAL", "--query.threshold", "0.2"],  # pseudo-labels
-        ["KCenter"],  # sees the labeled set
+        ["ALFAMix"],  # sees the labeled set with its labels, and calls the head
         ["BatchBALD", "--query.mc_samples", "4", "--loop.pool_limit", "301"],  # one mask for all images
         *(
             pytest.param(query, marks=pytest.mark.slow)

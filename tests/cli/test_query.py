@@ -71,7 +71,7 @@ def rows(folder):
     [
         (),
         ("--query", "Entropy", "--query.mc_samples", "3"),
-        ("--query", "KCenter"),
+        ("--query", "ALFAMix"),
         ("--query", "Random"),
         pytest.param(("--query", "Entropy"), marks=pytest.mark.slow),
         pytest.param(("--model.head", "linear", "--query", "BADGE"), marks=pytest.mark.slow),

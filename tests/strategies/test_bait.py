@@ -78,6 +78,12 @@ def test_an_image_without_information_comes_last():
     assert set(selected(BAIT(), pool, None, 18)) == set(range(20)) - {3, 11}
 
 
+def test_many_equal_gains_come_to_an_end():
+    flat = torch.zeros(300, 3)
+    pool = PoolOutputs(torch.arange(300), logits=flat, embeddings=flat)
+    assert len(set(selected(BAIT(), pool, None, 2))) == 2
+
+
 def test_the_batch_beats_random_batches():
     pool, labeled = outputs(60, 4, 3), outputs(5, 4, 3, seed=5, first=1000)
     picks = selected(BAIT(0.1), pool, labeled, 8)

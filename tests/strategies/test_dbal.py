@@ -5,6 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from skactiveml.classifier import ParzenWindowClassifier
+from skactiveml.pool import Clue
+from sklearn.cluster import KMeans
 
 from msal_lightning import select_indices
 from msal_lightning.strategies import DBAL, MSAL, Entropy, LeastConfidence, Margin
@@ -90,6 +93,20 @@ def test_planted_clusters_give_one_row_each_nearest_to_the_weighted_mean():
         mean = (scores[rows, None] * x[rows]).sum(axis=0) / scores[rows].sum()
         expected.add(int(rows[((x[rows] - mean) ** 2).sum(axis=1).argmin()]))
     assert set(selected(DBAL(beta=100), make_pool(embeddings, with_margin(scores)), 7)) == expected
+
+
+def test_over_the_whole_pool_it_is_clue_of_scikit_activeml():
+    x = (60 * torch.randn(6, 4, generator=generator(1)))[torch.arange(180) % 6]
+    x = x + torch.randn(180, 4, generator=generator(2))
+    y = np.where(np.arange(180) < 40, np.arange(180) % 4, np.nan)
+    classifier = ParzenWindowClassifier(classes=[0, 1, 2, 3]).fit(x.numpy(), y)
+    pool = make_pool(x[40:], torch.from_numpy(classifier.predict_proba(x[40:].numpy())).clamp_min(1e-30).log().float())
+    for seed in range(3):
+        options = {"n_init": 1, "random_state": int(torch.randint(2**31 - 1, (), generator=generator(seed)))}
+        theirs = Clue(cluster_algo=KMeans, cluster_algo_dict=options).query(
+            x.numpy(), y, estimator=classifier, fit_estimator=False, batch_size=6
+        )
+        assert sorted(selected(DBAL(Entropy(), beta=1e6), pool, 6, seed)) == sorted(theirs - 40)
 
 
 @pytest.mark.parametrize("uncertain", [0, 1, 4, 30])
