@@ -27,6 +27,7 @@ from msal_lightning.strategies.kmeans import KMeans
 from msal_lightning.strategies.kmeans_faiss import KMeansFaiss
 from msal_lightning.strategies.least_confidence import LeastConfidence
 from msal_lightning.strategies.margin import Margin
+from msal_lightning.strategies.maxherding import MaxHerding
 from msal_lightning.strategies.mean_std import MeanSTD
 from msal_lightning.strategies.msal import MSAL
 from msal_lightning.strategies.msald import MSALD
@@ -34,6 +35,7 @@ from msal_lightning.strategies.probcover import ProbCover
 from msal_lightning.strategies.random import Random
 from msal_lightning.strategies.stochastic import PowerAcquisition, SoftmaxAcquisition, StochasticAcquisition
 from msal_lightning.strategies.typiclust import TypiClust
+from msal_lightning.strategies.uherding import UHerding
 from msal_lightning.strategies.variation_ratio import VariationRatio
 
 __all__ = [
@@ -59,6 +61,7 @@ __all__ = [
     "LeastConfidence",
     "MCUncertainty",
     "Margin",
+    "MaxHerding",
     "MeanSTD",
     "PowerAcquisition",
     "PrefilterStrategy",
@@ -70,6 +73,7 @@ __all__ = [
     "StochasticAcquisition",
     "Strategy",
     "TypiClust",
+    "UHerding",
     "Uncertainty",
     "VariationRatio",
 ]

@@ -79,3 +79,11 @@ def first_of_largest(values: Tensor) -> int:
         values: (N,) float64, at least 0, or -inf for rows that are out.
     """
     return int((values >= values.max() * (1 - TIE)).nonzero()[0, 0])
+
+
+def type_of_products() -> torch.dtype:
+    """Return float32, unless the user allows products of float32 numbers to be rounded to fewer digits."""
+    try:
+        return torch.float32 if torch.get_float32_matmul_precision() == "highest" else torch.float64
+    except RuntimeError:  # set by torch's newer switches
+        return torch.float64

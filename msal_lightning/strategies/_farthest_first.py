@@ -5,7 +5,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from msal_lightning.strategies._distances import TIE, blocks, first_of_largest, without_residue
+from msal_lightning.strategies._distances import (
+    TIE,
+    blocks,
+    first_of_largest,
+    type_of_products,
+    without_residue,
+)
 from msal_lightning.strategies.rows import Rows
 
 _HELD = 512  # rows at a time whose distances are up to date; 2 MB of width 512, which a core keeps in its cache
@@ -68,7 +74,7 @@ class FarthestFirst:
 
     def _first_bounds(self) -> Tensor:
         """Bounds from the given centers, (N,) float64 on the CPU."""
-        dtype = _type_of_products()
+        dtype = type_of_products()
         origin = self._origin.to(dtype)
         centers = self._centers.to(dtype) - origin
         # a product of D terms is wrong by at most D·eps/2 of both lengths, a square too; the rest is for the sums
@@ -160,14 +166,6 @@ class FarthestFirst:
         # others may be as far, but not farther: then the first row is taken
         is_tie = farthest >= self._farthest_other * (1 - TIE) and int(self._held[best]) < self._first_other
         return best if is_tie else None
-
-
-def _type_of_products() -> torch.dtype:
-    """float32, unless the user allows products of float32 numbers to be rounded to fewer digits."""
-    try:
-        return torch.float32 if torch.get_float32_matmul_precision() == "highest" else torch.float64
-    except RuntimeError:  # set by torch's newer switches
-        return torch.float64
 
 
 def _largest(values: Tensor, size: int) -> Tensor:
