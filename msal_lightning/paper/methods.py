@@ -10,6 +10,8 @@ _INSIDE = {
     "MSALD": "MSAL",
     "CEAL": "Entropy",
     "DBAL": "Margin",
+    "UHerding": "Margin",
+    "SEALS": "Entropy",
     "PowerAcquisition": "BALD",
     "SoftmaxAcquisition": "BALD",
 }
@@ -40,23 +42,34 @@ def method_name(config: Mapping[str, Any]) -> str:
 
 def _name(config: Mapping[str, Any], key: str) -> str:
     query = _class(config, key)
-    inside_key = f"{key}.init_args.uncertainty"
+    inside_key = _inside_key(config, key)
     inside = _name(config, inside_key) if _class(config, inside_key) else _INSIDE.get(query, "")
     name = _PAPER.get(query, query)
     if query in _AVERAGED and config.get(f"{key}.init_args.mc_samples"):
         name += "D"
     if query == "MSALD":
-        return "MSAL-D" if inside == "MSAL" else f"{inside}(MSAL-D)"
+        name = "MSAL-D, coverage" if _is_coverage(config, key) else "MSAL-D"
+        return name if inside == "MSAL" else f"{inside}({name})"
     if query in ("PowerAcquisition", "SoftmaxAcquisition"):
         return query.removesuffix("Acquisition") + inside
-    if not inside or (query, inside) == ("DBAL", "Margin"):
+    if not inside or (query in ("DBAL", "UHerding") and inside == "Margin"):
         return name
     return f"{name}({inside})"
 
 
 def _needs_prototypes(config: Mapping[str, Any], key: str) -> bool:
-    query = _class(config, key)
-    return query in ("MSAL", "MSALD") or (query != "" and _needs_prototypes(config, f"{key}.init_args.uncertainty"))
+    query, inside_key = _class(config, key), _inside_key(config, key)
+    if query == "MSAL" or (query == "MSALD" and not _is_coverage(config, key)):
+        return True
+    return _needs_prototypes(config, inside_key) if _class(config, inside_key) else _INSIDE.get(query) == "MSAL"
+
+
+def _inside_key(config: Mapping[str, Any], key: str) -> str:
+    return f"{key}.init_args.{'strategy' if _class(config, key) == 'SEALS' else 'uncertainty'}"
+
+
+def _is_coverage(config: Mapping[str, Any], key: str) -> bool:
+    return config.get(f"{key}.init_args.diversity") == "coverage"
 
 
 def _class(config: Mapping[str, Any], key: str) -> str:

@@ -33,7 +33,9 @@ from msal_lightning.strategies.msal import MSAL
 from msal_lightning.strategies.msald import MSALD
 from msal_lightning.strategies.probcover import ProbCover
 from msal_lightning.strategies.random import Random
+from msal_lightning.strategies.seals import SEALS
 from msal_lightning.strategies.stochastic import PowerAcquisition, SoftmaxAcquisition, StochasticAcquisition
+from msal_lightning.strategies.tcm import TCM
 from msal_lightning.strategies.typiclust import TypiClust
 from msal_lightning.strategies.uherding import UHerding
 from msal_lightning.strategies.variation_ratio import VariationRatio
@@ -50,6 +52,8 @@ __all__ = [
     "GALAXY",
     "MSAL",
     "MSALD",
+    "SEALS",
+    "TCM",
     "ALFAMix",
     "BatchBALD",
     "ClusterMargin",

@@ -18,10 +18,10 @@ class GreedyCoverage:
     """Takes, again and again, the row that adds most to the coverage of all rows.
 
     The cover of a row is its largest kernel with a taken row or a center. Taking a row only lowers the gains of the
-    others, so that an old gain is an upper bound, and rows are looked at again only while their bound is the largest
-    (the lazy greedy algorithm). Then only the rows count whose cover rose since. What decides is computed in float64. So
-    the rows taken depend neither on the device nor on the number of threads, except that gains that are equal to ten
-    digits count as equal, and the lowest row is taken.
+    others, so that an old gain is an upper bound, and a row is looked at again only while its bound is the largest (the
+    lazy greedy algorithm). Then only the rows whose cover rose since matter. Gains that decide are computed in float64,
+    and gains that are equal to ten digits count as equal: the lowest row is taken. So the rows taken depend neither on
+    the device nor on the number of threads.
 
     [0] Minoux, 1978, Accelerated greedy algorithms for maximizing submodular set functions
 
@@ -36,6 +36,7 @@ class GreedyCoverage:
         weight = torch.ones(len(x), dtype=torch.float64, device=x.device) if weight is None else weight
         largest = float(weight.max()) if len(weight) else 0.0
         self._gains = CoverageGains(UnitRows(x), kernel, weight / largest if largest > 0 else weight)
+        self._tie = max(_TIE, kernel.rounding(x.shape[1], torch.float64))
         self._cover = torch.zeros_like(weight) if centers is None else self._gains.cover_of(UnitRows(centers))
         self._raised: list[tuple[Tensor, Tensor]] = []  # for each pick, rows whose cover rose, and their cover before
         self._bound = self._gains.bounds(self._cover)
@@ -47,10 +48,10 @@ class GreedyCoverage:
         best, gain, near, size = -1, 0.0, self._cover, _EXACT
         while len(rows := self._undecided(gain, is_exact, size)):
             gains, kernels = self._gains.exact(rows, self._cover)
-            self._bound[rows], is_exact[rows] = gains, True
-            first = int((gains >= gains.max() * (1 - _TIE)).nonzero()[0, 0])
+            self._bound[rows], self._seen[rows], is_exact[rows] = gains, len(self._raised), True
+            first = int((gains >= gains.max() * (1 - self._tie)).nonzero()[0, 0])
             row, most = int(rows[first]), float(gains.max())
-            if most > gain * (1 + _TIE) or (most > 0 and most >= gain * (1 - _TIE) and row < best):
+            if most > gain * (1 + self._tie) or (most > 0 and most >= gain * (1 - self._tie) and row < best):
                 best, near = row, kernels[:, first]
             gain, size = max(gain, most), min(2 * size, _STALE)
         if gain <= 0:
@@ -70,11 +71,11 @@ class GreedyCoverage:
             bound = self._bound.masked_fill(is_exact | (self._bound <= 0), -torch.inf)
             is_fresh = self._seen == len(self._raised)
             least = max(gain, float(bound.masked_fill(~is_fresh, -torch.inf).max()))
-            stale = ((bound >= least * (1 - _TIE)) & (bound > 0) & ~is_fresh).nonzero()[:, 0]
+            stale = ((bound >= least * (1 - self._tie)) & (bound > 0) & ~is_fresh).nonzero()[:, 0]
             if not len(stale):
                 break
             self._lower(stale, least)
-        rows = ((bound >= gain * (1 - _TIE)) & (bound > 0)).nonzero()[:, 0]
+        rows = ((bound >= gain * (1 - self._tie)) & (bound > 0)).nonzero()[:, 0]
         return rows[bound[rows].topk(min(size, len(rows))).indices].sort().values
 
     # ---------------------------------------------------------------- bounds
@@ -91,8 +92,8 @@ class GreedyCoverage:
         rows = stale[self._bound[stale].topk(min(_STALE if least <= 0 else _MANY, len(stale))).indices]
         # about twice as many rows rose for the oldest bound of a group as for the newest
         age = (now - self._seen[rows]).double().log2().long()
-        for group in (rows[age == power] for power in age.unique().tolist()):
-            picks, column = self._seen[group].unique(return_inverse=True)
+        for group in (rows[age == power] for power in torch.unique(age).tolist()):
+            picks, column = torch.unique(self._seen[group], return_inverse=True)
             raised, before = self._raised_since(picks.tolist())
             self._bound[group] -= self._gains.losses(group, raised, before, column, self._cover[raised])
         self._seen[rows] = now

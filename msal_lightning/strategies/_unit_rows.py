@@ -8,7 +8,9 @@ from torch import Tensor
 from msal_lightning.strategies._distances import blocks
 from msal_lightning.strategies.rows import Rows
 
-_KEPT = 256_000_000  # bytes; a copy of few rows is kept, because scaling all rows costs more than a pass over the result
+_KEPT = (
+    256_000_000  # bytes; a copy of few rows is kept, because scaling all rows costs more than a pass over the result
+)
 
 
 class UnitRow(NamedTuple):
@@ -39,7 +41,9 @@ class UnitRows:
     def at(self, rows: slice | Tensor, dtype: torch.dtype) -> UnitRow:
         """Read rows: a slice, or (M,) int64 on the device."""
         length = self._length[rows]
-        return UnitRow(self._copy(dtype)[rows] if self._is_small(dtype) else self._read(rows, dtype), (length > 0).to(dtype))
+        return UnitRow(
+            self._copy(dtype)[rows] if self._is_small(dtype) else self._read(rows, dtype), (length > 0).to(dtype)
+        )
 
     def _is_small(self, dtype: torch.dtype) -> bool:
         return len(self) * self.width * dtype.itemsize <= _KEPT

@@ -13,11 +13,11 @@ from msal_lightning.strategies.outputs import PoolOutputs
 class MaxHerding(Strategy):
     """Images that most increase the generalized coverage of pool and labeled set, chosen greedily.
 
-    The generalized coverage is the mean over all images of the largest kernel with a labeled or chosen image. Embeddings
-    lie on the unit sphere; labeled images are covered and cover others. Of images that add equally much, to ten digits,
-    the one with the lowest index is chosen. When no image adds anything, the remaining ones are drawn at random. Memory
-    grows with the pool and not with its square, as no matrix of all pairs is kept. The paper uses self-supervised
-    embeddings; this class uses the model's own, or the features that it gets as input.
+    The generalized coverage is the mean over all images of the largest kernel with a labeled or chosen image.
+    Embeddings lie on the unit sphere; labeled images are covered and cover others. Of images that add equally much, to
+    ten digits, the one with the lowest index is chosen. When no image adds anything, the remaining ones are drawn at
+    random. Memory grows with the pool and not with its square, as no matrix of all pairs is kept. The paper uses
+    self-supervised embeddings; this class uses the model's own, or the features of a dataset without a model.
 
     The authors' code compares at most 35,000 images, drawn at random; this class compares all.
 

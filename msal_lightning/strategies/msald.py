@@ -2,41 +2,64 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Literal
 
 import torch
 from torch import Generator, Tensor
 
 from msal_lightning.models.prototypes import cosine_to_prototypes, largest_cosine
+from msal_lightning.strategies._class_coverage import cover_classes
 from msal_lightning.strategies.base import PrefilterStrategy, ScoreStrategy, by_score
 from msal_lightning.strategies.msal import MSAL
 from msal_lightning.strategies.outputs import PoolOutputs
 
 
 class MSALD(PrefilterStrategy):
-    """The images closest to each prototype in turn, among the beta·b most uncertain (Algorithm 1); prototype head only.
+    """The images closest to each prototype in turn, among the beta·b most uncertain (Algorithm 1).
 
     Each class takes ``b // C`` rows; the remaining ``b mod C`` are the rows closest to their own nearest prototype, at
     most one per class. If classes run out of rows, the most uncertain rows fill the batch.
+
+    The rows closest to a prototype are the most certain of the uncertain ones, and may be alike. The form
+    ``diversity: coverage``, which is not in the paper, considers for each class only rows whose nearest prototype is
+    its own. The class takes the ``b // C`` rows that, one at a time, add most to the generalized coverage of these rows
+    (as :class:`MaxHerding` with bandwidth 1). A class with fewer rows takes them all. The remaining rows of the batch
+    are those that, one at a time, add most to the coverage of the whole shortlist; the rows taken before cover it too.
+    This form needs embeddings. It works on any head on which the uncertainty does: on a linear head, the nearest
+    prototype is the predicted class.
 
     [0] Kasarla et al., Maximally Separated Active Learning, Algorithm 1
 
     Args:
         uncertainty: the score of the pre-filter: MSAL, Entropy, Margin, LeastConfidence (Table 3), or any other score.
         beta: the pre-filter keeps ``ceil(beta·b)`` rows; at least 1. The paper uses 5 for MNIST and SVHN, otherwise 10.
+        diversity: ``nearest`` takes the rows closest to each prototype, as in the paper, on the prototype head only;
+            ``coverage`` takes rows that cover those of each class.
 
     Raises:
-        ValueError: beta below 1.
+        ValueError: beta below 1, or another diversity.
     """
 
     needs_prototypes = True
 
-    def __init__(self, uncertainty: ScoreStrategy = MSAL(), beta: float = 5.0) -> None:  # noqa: B008 - stateless
-        super().__init__(uncertainty, beta, "logits")
+    def __init__(
+        self,
+        uncertainty: ScoreStrategy = MSAL(),  # noqa: B008 - stateless
+        beta: float = 5.0,
+        diversity: Literal["nearest", "coverage"] = "nearest",
+    ) -> None:
+        if diversity not in ("nearest", "coverage"):
+            raise ValueError(f"query.diversity must be nearest or coverage, got {diversity}: nearest is the paper's")
+        self.diversity = diversity
+        if diversity == "coverage":
+            self.needs_prototypes = False
+        super().__init__(uncertainty, beta, "logits", *(["embeddings"] if diversity == "coverage" else []))
 
     @property
     def name(self) -> str:
-        """MSALD, followed by the uncertainty unless it is MSAL."""
-        return "MSALD" if type(self.uncertainty) is MSAL else f"MSALD-{self.uncertainty.name}"
+        """MSALD, followed by the uncertainty unless it is MSAL, and by the diversity unless it is the paper's."""
+        name = "MSALD" if type(self.uncertainty) is MSAL else f"MSALD-{self.uncertainty.name}"
+        return f"{name}-coverage" if self.diversity == "coverage" else name
 
     def condense(self, pool: PoolOutputs, n: int) -> PoolOutputs:
         """Keep the nearest class of each row instead of its logits if there are more classes than rows to select."""
@@ -44,6 +67,8 @@ class MSALD(PrefilterStrategy):
         return pool if n >= logits.shape[1] else replace(pool, logits=None, condensed=_nearest_class(logits))
 
     def select(self, shortlist: PoolOutputs, labeled: PoolOutputs | None, n: int, generator: Generator) -> Tensor:  # noqa: D102
+        if self.diversity == "coverage":
+            return _by_coverage(shortlist, n, generator)
         free = torch.ones(len(shortlist), dtype=torch.bool, device=shortlist.require("score").device)
         picks: list[Tensor] = []
 
@@ -62,6 +87,13 @@ class MSALD(PrefilterStrategy):
         order = by_score(shortlist)
         take(order[free[order]][: n - _count(picks)])
         return torch.cat(picks)
+
+
+def _by_coverage(shortlist: PoolOutputs, n: int, generator: Generator) -> Tensor:
+    logits, embeddings = shortlist.logits, shortlist.require("embeddings")
+    if logits is None:  # condensed: no class has a share of its own
+        return cover_classes(embeddings, None, 0, n, generator)
+    return cover_classes(embeddings, logits.argmax(dim=1), n // logits.shape[1], n, generator)
 
 
 def _by_class(shortlist: PoolOutputs, n: int) -> Iterator[tuple[Tensor, int]]:

@@ -1,10 +1,12 @@
 """UHerding."""
 
+import math
 from dataclasses import replace
 
 import torch
 from torch import Generator, Tensor
 
+from msal_lightning.strategies._distances import blocks
 from msal_lightning.strategies._greedy_coverage import GreedyCoverage, most_covering
 from msal_lightning.strategies._kernels import Kernel, KernelName
 from msal_lightning.strategies._unit_rows import UnitRows
@@ -18,8 +20,8 @@ from msal_lightning.strategies.rows import Rows
 class UHerding(Strategy):
     """Images that most increase the coverage of uncertain images, chosen greedily.
 
-    It is :class:`MaxHerding` with each image weighted by its uncertainty. By default the bandwidth of the kernel follows
-    the labeled set, as in the paper: few labels choose by coverage, many by uncertainty.
+    It is :class:`MaxHerding` with each image weighted by its uncertainty. By default the bandwidth of the kernel
+    follows the labeled set, as in the paper: with few labels coverage decides, with many uncertainty.
 
     The paper also divides logits by a temperature, which it fits every round on 30 % of the labels with a second model
     trained on the others. A strategy here has no second model, so the temperature is an argument. MSAL (Eq. 2) does not
@@ -31,9 +33,9 @@ class UHerding(Strategy):
     Args:
         uncertainty: any uncertainty, as weight. Margin in the paper.
         kernel: as in :class:`MaxHerding`.
-        sigma: bandwidth of the kernel, above 0. None takes the smallest distance between two different labeled images on
-            the unit sphere, as the paper does, or 1 if there are no two.
-        temperature: divides the logits, above 0. 1 leaves them as they are; a larger one makes uncertainties more equal.
+        sigma: bandwidth of the kernel, above 0. None takes the smallest distance between two different labeled images
+            on the unit sphere, as the authors' code does, or 1 if there are no two.
+        temperature: divides the logits, above 0. 1 leaves them as they are; a larger one makes weights more equal.
 
     Raises:
         ValueError: ``sigma`` or ``temperature`` is not above 0.
@@ -53,7 +55,9 @@ class UHerding(Strategy):
         if sigma is not None:
             check_sigma(sigma, "leave it out to adapt it to the labeled set")
         if not 0 < temperature < torch.inf:
-            raise ValueError(f"query.temperature must be a number above 0, got {temperature}: 1 leaves logits unchanged")
+            raise ValueError(
+                f"query.temperature must be a number above 0, got {temperature}: 1 leaves logits unchanged"
+            )
         self.uncertainty = uncertainty
         self.kernel: KernelName = kernel
         self.sigma = sigma
@@ -77,14 +81,19 @@ class UHerding(Strategy):
 
     def _weight(self, pool: PoolOutputs) -> Tensor:
         scaled = {
-            name: value / self.temperature for name in ("logits", "mc_logits") if (value := getattr(pool, name)) is not None
+            name: value / self.temperature
+            for name in ("logits", "mc_logits")
+            if (value := getattr(pool, name)) is not None
         }
         return self.uncertainty.score(replace(pool, **scaled), seed=0).double()
 
 
 def _smallest_distance(rows: Rows) -> float | None:
     """Return the smallest distance between two different rows on the unit sphere; None if there are no two."""
-    x = UnitRows(rows).at(slice(None), torch.float64)
-    square = x.square[:, None] + x.square - 2 * (x.x @ x.x.T)
-    different = square[square > 1e-12]  # float32 rows differ by 1e-7; rounding leaves 1e-15 between copies
-    return float(different.min().sqrt()) if len(different) else None
+    unit, smallest = UnitRows(rows), torch.inf
+    x = unit.at(slice(None), torch.float64)
+    for part in blocks(len(unit), len(unit)):
+        square = x.square[part, None] + x.square - 2 * (x.x[part] @ x.x.T)
+        copies = square <= 1e-12  # float32 rows differ by 1e-7; rounding leaves 1e-15 between copies
+        smallest = min(smallest, float(square.masked_fill(copies, torch.inf).min()))
+    return math.sqrt(smallest) if smallest < torch.inf else None

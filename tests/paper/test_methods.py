@@ -34,6 +34,13 @@ LINEAR = {
     "PowerBALD": ["PowerAcquisition"],
     "SoftmaxMargin": ["SoftmaxAcquisition", "--query.uncertainty", "Margin"],
     "TypiClust": ["TypiClust"],
+    "Margin(MSAL-D, coverage)": ["MSALD", "--query.uncertainty", "Margin", "--query.diversity", "coverage"],
+    "MaxHerding": ["MaxHerding"],
+    "TCM": ["TCM"],
+    "SEALS(Entropy)": ["SEALS"],
+    "SEALS(KCenter)": ["SEALS", "--query.strategy", "KCenter"],
+    "UHerding": ["UHerding"],
+    "UHerding(Entropy)": ["UHerding", "--query.uncertainty", "Entropy"],
 }
 PROTOTYPE = {
     "MSAL": ["MSAL"],
@@ -49,6 +56,13 @@ PROTOTYPE = {
     "Random, prototype head": ["Random"],
     "KMeans, prototype head": ["KMeans"],
     "DBAL, prototype head": ["DBAL"],
+    "SEALS(MSAL-D)": ["SEALS", "--query.strategy", "MSALD"],
+    "MSAL-D, coverage": ["MSALD", "--query.diversity", "coverage"],
+    "Margin(MSAL-D, coverage), prototype head": [
+        *("MSALD", "--query.uncertainty", "Margin"),
+        *("--query.diversity", "coverage"),
+    ],
+    "UHerding(MSAL)": ["UHerding", "--query.uncertainty", "MSAL"],
     "DBAL(MSAL)": ["DBAL", "--query.uncertainty", "MSAL"],
     "CEAL(Entropy), prototype head": ["CEAL"],
 }

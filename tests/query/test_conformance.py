@@ -18,6 +18,7 @@ from msal_lightning.strategies import (
     DBAL,
     MSAL,
     MSALD,
+    SEALS,
     BatchBALD,
     Entropy,
     KCenter,
@@ -25,6 +26,7 @@ from msal_lightning.strategies import (
     Margin,
     PowerAcquisition,
     ProbCover,
+    UHerding,
     Uncertainty,
 )
 from msal_lightning.strategies.base import by_score
@@ -44,6 +46,9 @@ MAKERS = {cls.__name__: cls for cls in sorted(concrete(Strategy), key=lambda cls
     "DBAL-EntropyD": lambda: DBAL(Entropy(mc_samples=5), beta=3),
     "MSALD-PowerMarginD": lambda: MSALD(PowerAcquisition(Margin(mc_samples=5))),
     "BatchBALD sampled": lambda: BatchBALD(mc_samples=10, configurations=20),
+    "MSALD coverage": lambda: MSALD(Margin(), diversity="coverage"),
+    "UHerding-MSAL": lambda: UHerding(MSAL()),
+    "SEALS-MSALD": lambda: SEALS(MSALD(), k=10),
     "ProbCover delta": lambda: ProbCover(delta=0.3),
 }
 

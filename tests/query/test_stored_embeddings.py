@@ -12,7 +12,19 @@ from msal_lightning.datasets import Embeddings
 from msal_lightning.errors import DataError
 from msal_lightning.models.backbones import MLP
 from msal_lightning.query.callback import PartOfQuery
-from msal_lightning.strategies import BADGE, DBAL, KCenter, KMeans, KMeansFaiss, ProbCover, TypiClust, _kmeans
+from msal_lightning.strategies import (
+    BADGE,
+    DBAL,
+    SEALS,
+    TCM,
+    KCenter,
+    KMeans,
+    KMeansFaiss,
+    ProbCover,
+    TypiClust,
+    UHerding,
+    _kmeans,
+)
 from msal_lightning.strategies.rows import IndexedRows
 from msal_lightning.training.lightning_noise import quiet_lightning
 
@@ -53,7 +65,7 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize("held", [100_000, 300], ids=["held", "by rows"])
-@pytest.mark.parametrize("strategy", [KCenter, BADGE, KMeans, KMeansFaiss, TypiClust, ProbCover])
+@pytest.mark.parametrize("strategy", [KCenter, BADGE, KMeans, KMeansFaiss, TypiClust, ProbCover, UHerding, SEALS, TCM])
 def test_picks_are_those_of_the_pass(make_trainer, folder, monkeypatch, strategy, held):
     monkeypatch.setattr(_kmeans, "HELD_ROWS", held)
     monkeypatch.setattr(_kmeans, "_PER_CLUSTER", 5)

@@ -191,3 +191,66 @@ def test_cosine_uncertainty_refuses_two_classes(strategy):
     pool = PoolOutputs(torch.arange(4), logits=torch.tensor([[1.0, -1.0]] * 4))
     with pytest.raises(UserError, match=r"MSALD with query\.uncertainty Margin"):
         selected(strategy, pool, 2)
+
+
+# diversity="coverage"
+
+
+def most_covering(x, rows, covered, n):
+    """Rows of some rows that add most to the coverage of these rows, one at a time."""
+    x = torch.nn.functional.normalize(x.double(), dim=1)
+    near = torch.exp(-(torch.cdist(x[rows], x[rows]) ** 2))
+    cover = torch.zeros(len(rows)).double()
+    if covered:
+        cover = torch.exp(-(torch.cdist(x[rows], x[covered]) ** 2)).amax(dim=1)
+    taken = []
+    for _ in range(min(n, len(rows))):
+        gain = (near - cover[:, None]).clamp(min=0).sum(dim=0)
+        gain[[rows.index(row) for row in taken]] = -1
+        best = int((gain >= gain.max() * (1 - 1e-10)).nonzero()[0])
+        taken.append(rows[best])
+        cover = torch.maximum(cover, near[best])
+    return taken
+
+
+def covering(pool, b, beta, score):
+    """What MSALD(diversity="coverage") selects, written out."""
+    shortlist = sorted(sorted(range(len(pool)), key=lambda i: (-float(score[i]), i))[: math.ceil(beta * b)])
+    num_classes = pool.logits.shape[1]
+    taken = []
+    for c in range(num_classes):
+        rows = [i for i in shortlist if int(pool.logits[i].argmax()) == c]
+        taken += most_covering(pool.embeddings, rows, [], b // num_classes)
+    left = [i for i in shortlist if i not in taken]
+    return taken + most_covering(pool.embeddings, left, taken, b - len(taken))
+
+
+@pytest.mark.parametrize("b", [20, 23, 3], ids=["divides", "does-not-divide", "fewer-than-classes"])
+@pytest.mark.parametrize(("cls", "skew"), [(MSAL, 0), (Margin, 0), (Margin, 5)], ids=["MSAL", "Margin", "rare-classes"])
+def test_coverage_takes_what_covers_each_class_and_then_the_rest(cls, skew, b):
+    pool = make_pool(1, 150, 150, 5, cls, skew)
+    embeddings = torch.randn(150, 8, generator=torch.Generator().manual_seed(2))
+    pool = PoolOutputs(torch.arange(150), logits=pool.logits, embeddings=embeddings)
+    strategy = MSALD(cls(), beta=3, diversity="coverage")
+    assert selected(strategy, pool, b, batch_size=40) == covering(pool, b, 3, cls().score(pool, 0))
+
+
+def test_coverage_takes_copies_last():
+    x = torch.eye(6).repeat_interleave(10, dim=0)
+    pool = PoolOutputs(torch.arange(60), logits=torch.zeros(60, 2), embeddings=x)
+    picks = selected(MSALD(Margin(), beta=5, diversity="coverage"), pool, 12)
+    assert len({row // 10 for row in picks[:6]}) == 6
+    assert len(set(picks)) == 12
+
+
+def test_the_two_forms_differ_in_names_and_needs():
+    nearest, coverage = MSALD(Margin()), MSALD(Margin(), diversity="coverage")
+    assert (nearest.name, nearest.needs, nearest.needs_prototypes) == ("MSALD-Margin", {"logits"}, True)
+    assert (coverage.name, coverage.needs, coverage.needs_prototypes) == (
+        "MSALD-Margin-coverage",
+        {"logits", "embeddings"},
+        False,
+    )
+    assert (MSALD(diversity="coverage").name, MSALD(diversity="coverage").needs_prototypes) == ("MSALD-coverage", True)
+    with pytest.raises(ValueError, match=r"query\.diversity must be nearest or coverage, got best"):
+        MSALD(diversity="best")

@@ -88,11 +88,15 @@ def test_picks_follow_the_formula(uncertainty, temperature):
 
 def test_copies_among_the_labeled_do_not_shrink_the_bandwidth():
     pool, labeled = outputs(100), outputs(10, seed=5, first=1000)
-    twice = PoolOutputs(torch.arange(1000, 1020), embeddings=labeled.embeddings.repeat(2, 1), logits=labeled.logits.repeat(2, 1))
+    twice = PoolOutputs(
+        torch.arange(1000, 1020), embeddings=labeled.embeddings.repeat(2, 1), logits=labeled.logits.repeat(2, 1)
+    )
     assert selected(UHerding(), pool, twice, 20) == selected(UHerding(), pool, labeled, 20)
 
 
-@pytest.mark.parametrize("labeled", [None, outputs(1, seed=3, first=1000), outputs(0, first=1000)], ids=["none", "one", "empty"])
+@pytest.mark.parametrize(
+    "labeled", [None, outputs(1, seed=3, first=1000), outputs(0, first=1000)], ids=["none", "one", "empty"]
+)
 def test_the_bandwidth_is_one_without_two_labeled_images(labeled):
     pool = outputs(100)
     assert selected(UHerding(), pool, labeled, 20) == selected(UHerding(sigma=1.0), pool, labeled, 20)
@@ -121,7 +125,9 @@ def test_dropout_passes_as_uncertainty():
     assert selected(strategy, pool, labeled, 20) == greedy(pool, labeled, 20, weight, 0.5)
 
 
-@pytest.mark.parametrize(("key", "value"), [("sigma", 0.0), ("sigma", -1.0), ("temperature", 0.0), ("temperature", float("inf"))])
+@pytest.mark.parametrize(
+    ("key", "value"), [("sigma", 0.0), ("sigma", -1.0), ("temperature", 0.0), ("temperature", float("inf"))]
+)
 def test_numbers_that_are_not_above_zero_are_refused(key, value):
     with pytest.raises(ValueError, match=rf"query\.{key} must be a number above 0"):
         UHerding(**{key: value})
