@@ -39,6 +39,20 @@ def _drop_options(parser_or_action: Any, prev_val: Any, value: Any) -> None:
         prev_val.pop("init_args")
 
 
+def scan_packages_once() -> None:
+    """Make all Trainers of this process share one scan of the installed packages for callbacks.
+
+    Lightning scans them for each Trainer, 25 ms each; no option turns that off.
+    """
+    from functools import cache
+
+    import lightning.fabric.utilities.registry
+
+    registry: Any = lightning.fabric.utilities.registry
+    if not hasattr(registry.entry_points, "cache_info"):
+        registry.entry_points = cache(registry.entry_points)
+
+
 def starts_processes_anew(trainer: "Trainer") -> bool:
     """Return whether a Trainer starts new processes for each fit, as ddp_spawn, ddp_fork and ddp_notebook do.
 

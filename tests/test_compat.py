@@ -87,3 +87,15 @@ def test_the_cpu_says_whether_it_computes_in_bfloat16():
 def test_headers_of_the_label_studio_client():
     client = pytest.importorskip("label_studio_sdk").LabelStudio(base_url="http://127.0.0.1:9", api_key="abc")
     assert compat.label_studio_headers(client)["Authorization"] == "Token abc"
+
+
+def test_installed_packages_are_scanned_once(monkeypatch):
+    from lightning.fabric.utilities import registry
+
+    scans = []
+    monkeypatch.setattr(registry, "entry_points", lambda group: scans.append(group) or [])
+    compat.scan_packages_once()
+    compat.scan_packages_once()
+    for _ in range(3):
+        Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    assert len(scans) == len({*scans}) > 0

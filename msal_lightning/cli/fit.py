@@ -14,6 +14,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 
 from msal_lightning.analysis.status import outlook
 from msal_lightning.cli.ray_pool import RayParts
+from msal_lightning.compat import scan_packages_once
 from msal_lightning.config.command_parser import PROGRAM, CommandParser
 from msal_lightning.config.parser import as_user_error, build_parser, instantiate, parse, resolve
 from msal_lightning.config.paths import expand
@@ -40,7 +41,8 @@ from msal_lightning.training.precision import choose_precision
 from msal_lightning.training.threads import choose_threads
 
 # A replay takes these keys from the run whose labels it uses
-_REPLAYED = ("query", "oracle", *(f"loop.{key}" for key in ("initial_size", "query_size", "query_budget", "held_out")))
+_SIZES = ("initial_size", "query_size", "query_budget", "held_out")
+_REPLAYED = ("query", "oracle", *(f"loop.{key}" for key in (*_SIZES, "initial", "initial_features")))
 # A replay takes over the keys that affect its result, but no output paths
 _TAKEN_OVER = ("seed", "loop", "query", "data", "model", "trainer")
 _TAKEN_OVER_OF_ONES_OWN = ("logger", "oracle", "wandb_images")
@@ -56,10 +58,11 @@ def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
     Raises:
         UserError: a mistake that the user can correct.
     """
+    scan_packages_once()
     parser = build_parser()
     config = parse(parser, argv, base=base)
     with as_user_error(), quiet_lightning():
-        part = instantiate(parser, config, "data", "query", "model", "oracle")
+        part = instantiate(parser, config, "data", "query", "model", "oracle", "loop")
 
     def new_model() -> MSALClassifier:
         num_classes = max(2, part.data.num_classes)  # a model may be tried before a person has named the classes
@@ -89,7 +92,7 @@ def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
                 part.data,
                 part.query,
                 run,
-                LoopOptions(**config.loop, seed=config.seed),
+                LoopOptions(**part.loop, seed=config.seed),
                 part.oracle,
                 tracker,
                 pool_pass,
@@ -183,7 +186,7 @@ def replay(argv: list[str]) -> None:
     options, changes = parser.parse_known_args(argv)
     for word in changes:
         key = word.partition("=")[0].removeprefix("--")
-        if word.startswith("--") and (key in _REPLAYED or key.partition(".")[0] in _REPLAYED):
+        if word.startswith("--") and any(f"{key}.".startswith(f"{taken}.") for taken in _REPLAYED):
             raise ConfigError(
                 f"'replay' takes --{key} from the run in --run: leave it out, or choose images with `fit`"
             )

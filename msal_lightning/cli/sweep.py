@@ -12,10 +12,9 @@ from msal_lightning.config.paths import expand
 from msal_lightning.errors import ConfigError
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
-from msal_lightning.paper.experiments import EXPERIMENTS
 from msal_lightning.runs.directory import is_run
 from msal_lightning.sweep.executors.base import Executor
-from msal_lightning.sweep.grid import Cell, Options, cells, name_of, plain, read_grid, read_options, split
+from msal_lightning.sweep.grid import NAMES, Cell, Options, cells, name_of, plain, read_grid, read_options, split
 
 PROG = f"{PROGRAM} sweep"
 
@@ -36,7 +35,7 @@ def sweep(argv: list[str]) -> int:
     experiments, options = argv[:words], _read(argv[words:])
     grid = _merge(read_grid(options.grid) if options.grid else [], read_options(options.rest))
     if not experiments and not grid:
-        raise ConfigError(f"expected an experiment ({', '.join(EXPERIMENTS)}) or options, --config digits for example")
+        raise ConfigError(f"expected an experiment ({', '.join(NAMES)}) or options, --config digits for example")
     wanted = cells(experiments, grid, split(options.only) if options.only else ())
     out = Path(options.out or Path("runs") / f"sweep-{name_of(experiments, grid)}")
     return _run(wanted, out, options)
@@ -101,6 +100,10 @@ def _executor(options: argparse.Namespace, out: Path) -> Executor:
         from msal_lightning.sweep.executors.slurm import SlurmExecutor
 
         return SlurmExecutor(out / "slurm", options.cpus, options.gpus, _parameters(options.slurm))
+    if options.executor == "warm":
+        from msal_lightning.sweep.executors.warm import WarmExecutor
+
+        return WarmExecutor(options.jobs)
     from msal_lightning.sweep.executors.local import LocalExecutor
 
     return LocalExecutor(options.jobs)
@@ -128,7 +131,7 @@ def _read(argv: list[str]) -> argparse.Namespace:
         PROG,
         usage=f"{PROG} [EXPERIMENT ...] [--KEY VALUE[,VALUE ...] ...]",
         description="Run many fits: all combinations of the values that are separated by commas, or the paper's "
-        f"experiments ({', '.join(EXPERIMENTS)}). --KEY is any option of fit. The same command resumes an interrupted "
+        f"experiments ({', '.join(NAMES)}). --KEY is any option of fit. The same command resumes an interrupted "
         "sweep.",
         examples=[
             f"{PROG} --config digits --query Random,Entropy,MSALD --seed 0,1,2 --jobs 2",
@@ -142,9 +145,18 @@ def _read(argv: list[str]) -> argparse.Namespace:
     add("--grid", metavar="FILE", type=expand, help="a YAML file that maps options of fit to lists of values")
     add("--only", metavar="ROW,ROW", help="rows of the paper's experiments to keep, Random,MSAL-D for example")
     add("--list", action="store_true", help="print the cells and run nothing")
-    add("--executor", choices=("local", "ray", "slurm"), default="local", help="runs the cells (default: local)")
     add(
-        "--jobs", type=int, default=1, metavar="N", help="local: fits at a time; they share cores and GPUs (default: 1)"
+        "--executor",
+        choices=("local", "warm", "ray", "slurm"),
+        default="local",
+        help="runs the cells; warm: as local, in processes that stay, for fits of seconds (default: local)",
+    )
+    add(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="local, warm: fits at a time; they share cores and GPUs (default: 1)",
     )
     add("--cpus", type=int, default=1, metavar="N", help="ray, slurm: cores per fit (default: 1)")
     add("--gpus", type=float, default=0, metavar="N", help="ray, slurm: GPUs per fit; ray takes fractions (default: 0)")

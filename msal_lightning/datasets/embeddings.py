@@ -14,12 +14,12 @@ from torch import Tensor
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.decoding import Decoding
 from msal_lightning.data.epoch_batches import LastBatch
-from msal_lightning.data.feature_files import SUFFIXES, FeatureFile, FeatureRows, open_features
+from msal_lightning.data.feature_files import FeatureFile, FeatureRows
+from msal_lightning.data.feature_folder import list_files, open_files
 from msal_lightning.data.feature_labels import FeatureLabels, read_labels
 from msal_lightning.data.feature_statistics import find_statistics
 from msal_lightning.data.image_files import ImageFiles
 from msal_lightning.data.loading import Batch, ImageSet
-from msal_lightning.data.manifest import check_files, refuse_unfinished
 from msal_lightning.data.source_images import read_source
 from msal_lightning.data.stratified import hold_out
 from msal_lightning.errors import DataError
@@ -102,8 +102,8 @@ class Embeddings(ActiveDataModule):
             DataError: files are missing, damaged or do not fit each other.
         """
         root = Path(self.root)
-        self._files = {"train": _files(root, "data.root"), "test": []}
-        features = _open_all(self._files["train"])
+        self._files = {"train": list_files(root, "data.root"), "test": []}
+        features = open_files(self._files["train"])
         count = sum(file.shape[0] for file in features)
         labels = read_labels(root, count, self.classes)
         self.class_names, self.partly_labeled = labels.names, bool(labels.unknown.any())
@@ -130,8 +130,8 @@ class Embeddings(ActiveDataModule):
     def _test_part(self, like: FeatureFile) -> ImageSet:
         if self.test_root is None:
             return ImageSet(FeatureRows([like], np.empty(0, dtype=np.int64)), torch.empty(0, dtype=torch.int64))
-        self._files["test"] = _files(Path(self.test_root), "data.test_root")
-        features = _open_all(self._files["test"], like)
+        self._files["test"] = list_files(Path(self.test_root), "data.test_root")
+        features = open_files(self._files["test"], like)
         labels = read_labels(Path(self.test_root), sum(file.shape[0] for file in features), [*self.class_names] or None)
         if labels.unknown.any():
             raise DataError(f"expected labels of all rows in data.test_root '{self.test_root}': add the missing ones")
@@ -201,30 +201,3 @@ def as_grey(features: Tensor) -> Tensor:
     side = math.ceil(math.sqrt(width))
     grey = ((features.flatten(1) + 2) * (255 / 4)).clamp(0, 255).to(torch.uint8)
     return F.pad(grey, (0, side * side - width)).view(count, 1, side, side)
-
-
-def _files(folder: Path, key: str) -> list[Path]:
-    """Return the files of features in their order; they all have the same suffix."""
-    refuse_unfinished(folder)
-    names = sorted(folder.glob("features*")) if folder.is_dir() else []
-    found = [file for suffix in SUFFIXES for file in names if file.suffix == suffix]
-    if not found or len({file.suffix for file in found}) > 1:
-        raise DataError(
-            f"expected features.npy, or files like features-000.npy, in {key} '{folder}', found "
-            f"{', '.join(file.name for file in found[:3]) or 'none'}: set it to the folder of your features, with "
-            "files of one kind"
-        )
-    return found
-
-
-def _open_all(paths: list[Path], like: FeatureFile | None = None) -> list[FeatureFile]:
-    files = [open_features(path) for path in paths]
-    check_files(paths[0].parent, {path.name: file.shape[0] for path, file in zip(paths, files, strict=True)})
-    like = files[0] if like is None else like
-    for path, file in zip(paths, files, strict=True):
-        if (file.shape[1], file.dtype) != (like.shape[1], like.dtype):
-            raise DataError(
-                f"expected {like.shape[1]} features of {like.dtype} in '{path}', as in the other files, got "
-                f"{file.shape[1]} of {file.dtype}: write it again with the same model"
-            )
-    return files

@@ -12,6 +12,7 @@ from msal_lightning.errors import AnnotationError
 from msal_lightning.io.kill_points import kill_point
 from msal_lightning.loop.checks import ModelCheck, check_test_set
 from msal_lightning.loop.fitting import Fitted, Fitter
+from msal_lightning.loop.initial_order import InitialOrder
 from msal_lightning.loop.label_sources import InitialSet, LabelSource, pseudo_labels_of
 from msal_lightning.models.predictor import Predictor
 from msal_lightning.oracles.base import AwaitingLabels, LabelingBatch, LabelingTask, Oracle
@@ -40,6 +41,7 @@ class AnnotatorLabels(LabelSource):
         run: stores requests and annotations.
         fitter: makes models and Trainers.
         model_check: checks the model as soon as the annotations have named the classes.
+        order: makes the order in which images enter the initial set.
     """
 
     keeps_model = True  # the model chooses replacements of skipped images, possibly in a later process
@@ -54,6 +56,7 @@ class AnnotatorLabels(LabelSource):
         run: RunDirectory,
         fitter: Fitter,
         model_check: ModelCheck,
+        order: Callable[[], InitialOrder],
     ) -> None:
         super().__init__(data, label_counts, held_out, f"query {strategy.name}")
         self._oracle = oracle
@@ -61,6 +64,7 @@ class AnnotatorLabels(LabelSource):
         self._run = run
         self._fitter = fitter
         self._model_check = model_check
+        self._order = order
 
     @property
     def names_classes(self) -> bool:  # noqa: D102
@@ -99,7 +103,8 @@ class AnnotatorLabels(LabelSource):
             AnnotationError: the known labels changed after the others were requested, or name only one class.
         """
         data, size, request = self.data, self.label_counts[0], self._pending_request(INITIAL)
-        order = data.initial_order()
+        initial = self._order()
+        order = initial.index
         known = order[data.hidden_labels.known[order]]
         to_ask = size - len(known)
         before = [item.index for exchange in request.exchanges[:1] for item in exchange.batch.items]
@@ -122,7 +127,7 @@ class AnnotatorLabels(LabelSource):
         if self._model_check.head is None:
             self._model_check.with_classes()
         kill_point("hold labels out")
-        return self.split_initial(torch.cat([known, given.tensors()[0]]), skipped)
+        return self.split_initial(initial.held_out_first(torch.cat([known, given.tensors()[0]])), skipped)
 
     def unanswered(self, round: int) -> RoundRecord | None:  # noqa: D102
         record = self._pending_request(round_name(round)).record

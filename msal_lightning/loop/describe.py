@@ -61,7 +61,13 @@ def from_python(options: LoopOptions, strategy: Strategy, data: ActiveDataModule
     """Return a configuration for a run that was started from Python, enough to distinguish it from other runs."""
     sizes = {name: getattr(options, name) for name in ("initial_size", "query_size", "query_budget")}
     sizes |= {"held_out": options.held_out} if options.held_out else {}
-    more = {"pool_limit": options.pool_limit, "compile": options.compile or None, "replay": options.replay}
+    more: dict[str, Any] = {
+        "pool_limit": options.pool_limit,
+        "compile": options.compile or None,
+        "replay": options.replay,
+    }
+    more |= {"initial": _describe(options.initial)} if options.initial is not None else {}
+    more |= {"initial_features": options.initial_features} if options.initial_features else {}
     described = {**_describe(data), "imbalance": data.imbalance}
     described["init_args"] |= {"batch_size_per_device": data.batch_size_per_device, "last_batch": data.last_batch}
     if data.validation_fraction:

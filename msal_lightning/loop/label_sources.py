@@ -1,7 +1,7 @@
 """Sources of a round's labels: the data itself, another run, or annotators."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -11,6 +11,7 @@ from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.errors import AnnotationError
 from msal_lightning.loop.checks import check_test_set
 from msal_lightning.loop.fitting import Fitted
+from msal_lightning.loop.initial_order import InitialOrder
 from msal_lightning.oracles.tasks import shortest
 from msal_lightning.query.callback import Query, label_selection
 from msal_lightning.query.shortlist import Selection
@@ -151,7 +152,26 @@ class LabelSource(ABC):
 
 
 class DataLabels(LabelSource):
-    """The labels that came with the data; they are known as soon as the query ends."""
+    """The labels that came with the data; they are known as soon as the query ends.
+
+    Args:
+        data: owns the pool.
+        label_counts: number of labels before each round.
+        held_out: labels of the initial set to test on.
+        title: how images are selected, for the first line of the run.
+        order: makes the order in which images enter the initial set.
+    """
+
+    def __init__(
+        self,
+        data: ActiveDataModule,
+        label_counts: Sequence[int],
+        held_out: int,
+        title: str,
+        order: Callable[[], InitialOrder],
+    ) -> None:
+        super().__init__(data, label_counts, held_out, title)
+        self._order = order
 
     def check(self) -> None:  # noqa: D102
         check_test_set(self.data, self.label_counts[0], self.held_out)
@@ -162,7 +182,10 @@ class DataLabels(LabelSource):
             )
 
     def initial_set(self) -> InitialSet:  # noqa: D102
-        return self.split_initial(self.data.draw_initial(self.label_counts[0]))
+        order = self._order()
+        index = order.index[: self.label_counts[0]]
+        self.data.label(index, 0)
+        return self.split_initial(order.held_out_first(index))
 
     def receive(self, selection: Selection, data: ActiveDataModule) -> None:  # noqa: D102
         label_selection(selection, data)

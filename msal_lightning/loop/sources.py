@@ -1,9 +1,12 @@
 """The choice of a run's label source."""
 
+from functools import partial
+
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.loop.annotation import AnnotatorLabels
 from msal_lightning.loop.checks import ModelCheck
 from msal_lightning.loop.fitting import Fitter
+from msal_lightning.loop.initial_order import check_needs_no_model, initial_order
 from msal_lightning.loop.label_sources import DataLabels, LabelSource
 from msal_lightning.loop.replay import ReplayedLabels
 from msal_lightning.oracles.base import Oracle
@@ -27,14 +30,17 @@ def choose_label_source(
     """
     options = fitter.options
     labels: LabelSource
+    if options.initial is not None:
+        check_needs_no_model(options.initial)
     if options.replay:
         labels = ReplayedLabels(options.replay, data)
     else:
         counts = label_counts(data.num_pool, options.initial_size, options.query_size, options.query_budget)
+        order = partial(initial_order, data, options, counts[0], fitter.ranks)
         if oracle.needs_annotator:
-            labels = AnnotatorLabels(data, counts, options.held_out, oracle, strategy, run, fitter, model_check)
+            labels = AnnotatorLabels(data, counts, options.held_out, oracle, strategy, run, fitter, model_check, order)
         else:
-            labels = DataLabels(data, counts, options.held_out, f"query {strategy.name}")
+            labels = DataLabels(data, counts, options.held_out, f"query {strategy.name}", order)
     labels.check()
     oracle.connect(data)
     return labels

@@ -2,9 +2,12 @@
 
 import math
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from msal_lightning.errors import ConfigError
+
+if TYPE_CHECKING:  # commands that read a run directory start without torch
+    from msal_lightning.strategies.base import Strategy
 
 
 def _option(default: Any, *, alters_result: bool) -> Any:
@@ -42,6 +45,8 @@ class LoopOptions:
         warm_start: start each fit from the model of the round before, instead of fresh weights.
         shrink: with warm_start, multiply its trained weights by this number.
         perturb: with warm_start, add noise with this standard deviation to its trained weights.
+        initial: strategy without a model that chooses the initial set, TypiClust for example; by default Random.
+        initial_features: folder of `embed` with the features that loop.initial reads; not for data Embeddings.
         first_fit: file that holds the model of round 0, shared by runs that differ only in query and budget.
 
     Raises:
@@ -64,6 +69,8 @@ class LoopOptions:
     warm_start: bool = _option(False, alters_result=True)
     shrink: float = _option(1.0, alters_result=True)
     perturb: float = _option(0.0, alters_result=True)
+    initial: "Strategy | None" = _option(None, alters_result=True)  # noqa: RUF009 - _option is field()
+    initial_features: str | None = _option(None, alters_result=True)
     first_fit: str | None = _option(None, alters_result=False)
 
     def __post_init__(self) -> None:
@@ -80,6 +87,11 @@ class LoopOptions:
             raise ConfigError(
                 f"expected loop.keep_embeddings to be at least 0, got {self.keep_embeddings}: 1000 is enough for a "
                 "figure"
+            )
+        if self.initial_features and self.initial is None:
+            raise ConfigError(
+                "expected loop.initial to be a strategy that chooses by loop.initial_features, got none: set it to "
+                "TypiClust, or leave loop.initial_features out"
             )
         self._check_warm_start()
 

@@ -14,7 +14,10 @@ from msal_lightning.errors import ConfigError
 from msal_lightning.io.suggestions import did_you_mean
 from msal_lightning.io.yaml_files import read_yaml
 from msal_lightning.paper.experiments import EXPERIMENTS, SEEDS, Rows, experiment
+from msal_lightning.sweep import verdict
 
+NAMES = (*EXPERIMENTS, verdict.NAME)
+"""Names of experiments."""
 Options = list[tuple[str, list[str]]]
 """Key of an option, without dashes, and its values; several values make an axis. ``config`` may come twice."""
 
@@ -118,10 +121,10 @@ def cells(experiments: Sequence[str], options: Options, only: Sequence[str] = ()
         ConfigError: an unknown experiment or row.
     """
     for name in experiments:
-        if name not in EXPERIMENTS:
-            raise ConfigError(
-                f"expected an experiment ({', '.join(EXPERIMENTS)}), got '{name}'{did_you_mean(name, EXPERIMENTS)}"
-            )
+        if name not in NAMES:
+            raise ConfigError(f"expected an experiment ({', '.join(NAMES)}), got '{name}'{did_you_mean(name, NAMES)}")
+    if verdict.NAME in experiments:
+        return _verdict_cells(experiments, options, only)
     if experiments and not any(key == "seed" for key, _ in options):
         options = [*options, ("seed", list(SEEDS))]
     options = sorted(options, key=lambda option: option[0] == "seed")  # stable
@@ -164,6 +167,24 @@ def _experiment_cells(experiments: Sequence[str], options: Options, only: Sequen
                         name = [*labels[config, *fixed], _row_slug(row), *_name_parts(options, chosen)]
                         arguments = ["--config", config, *theirs, *fixed, *_words(chosen)]
                         yield Cell(_slug("-".join(name)), row, tuple(arguments))
+
+
+def _verdict_cells(experiments: Sequence[str], options: Options, only: Sequence[str]) -> list[Cell]:
+    given = dict(options)
+    if len(experiments) > 1 or given.keys() - {"data.root", "seed"}:
+        raise ConfigError(
+            f"expected {verdict.NAME} alone, with --data.root, --seed and --only, got "
+            f"{', '.join([*experiments, *given])}: its other options are part of the protocol"
+        )
+    root = given.get("data.root", [verdict.ROOT])
+    try:
+        seeds = [int(seed) for seed in given["seed"]] if "seed" in given else None
+    except ValueError:
+        raise ConfigError(f"expected --seed to be whole numbers, got {', '.join(given['seed'])}") from None
+    found = [Cell(_slug(run.name), run.row, run.arguments(root[0])) for run in verdict.runs(seeds, only)]
+    if not found or len(root) > 1:
+        raise ConfigError("expected --only and --seed to leave a run, and one --data.root: see `sweep verdict --list`")
+    return found
 
 
 def _grid_cells(options: Options) -> Iterable[Cell]:
@@ -247,7 +268,7 @@ def _slug(text: str) -> str:
 
 
 def _known(word: str) -> str:
-    return f"experiments ({', '.join(EXPERIMENTS)}) come first" if word in EXPERIMENTS else "options have two dashes"
+    return f"experiments ({', '.join(NAMES)}) come first" if word in NAMES else "options have two dashes"
 
 
 def plain(cell: Cell) -> Mapping[str, Any]:

@@ -1,5 +1,7 @@
 """Resolves the configuration of every cell before the first one starts."""
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,7 +79,7 @@ def make_jobs(cells: Sequence[Cell], out: Path, known: Sequence[str] = ()) -> tu
             continue
         seeded = {**resolved, "seed": _whole(cell.arguments[-1])} if has_seed else resolved
         seeded = _with_precision(seeded, out / cell.name)
-        group = f"{digest(seeded)}-{config.loop.replay or config.loop.initial_size}".replace("/", "-")
+        group = f"{digest(seeded)}-{_initial_set(resolved['loop'])}"
         jobs.append(Job(cell, out / cell.name, _rounds(seeded), group, seeded))
     if not jobs:
         raise ConfigError(f"no cell is left to run ({'; '.join(left_out)}): set model.head to prototype")
@@ -108,6 +110,12 @@ def is_finished(job: Job) -> bool:
     except (UserError, OSError):  # fit says what is wrong
         return False
     return _is_told(job)
+
+
+def _initial_set(loop: dict[str, Any]) -> str:
+    """Hash what decides on the initial set besides the seed."""
+    chosen = {key: loop.get(key) for key in ("replay", "initial_size", "initial", "initial_features")}
+    return hashlib.blake2s(json.dumps(chosen, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def _is_told(job: Job) -> bool:

@@ -2,7 +2,6 @@
 
 import signal
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -60,7 +59,7 @@ class Sweep:
         try:
             with self._signals(), self.display.live(self._all):
                 while self._step():
-                    time.sleep(_TICK)
+                    self.executor.wait(_TICK)
         finally:
             self.executor.close()
         if self._signum:
@@ -85,10 +84,10 @@ class Sweep:
         return bool(self._count("running")) or (bool(self._count("waiting")) and not self._signum)
 
     def _start(self) -> None:
-        tasks = []
+        tasks: list[Task] = []
+        running = self._count("running")
         for progress in self._all:
-            full = self.executor.room is not None and self._count("running") >= self.executor.room
-            if full:
+            if self.executor.room is not None and running + len(tasks) >= self.executor.room:
                 break
             if progress.state == "waiting" and not self._waits_for_round_0(progress):
                 progress.state = "running"

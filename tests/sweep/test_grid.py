@@ -151,7 +151,7 @@ MISTAKES = {
     "jobs": (["--config", "digits", "--jobs", "0"], "--jobs to be at least 1, got 0"),
     "jobs no number": (["--config", "digits", "--jobs", "x"], "--jobs to be an integer"),
     "no file": (["--grid", "nowhere.yaml"], "cannot read --grid 'nowhere.yaml'"),
-    "executor": (["--config", "digits", "--executor", "pbs"], "local or ray or slurm, got 'pbs'"),
+    "executor": (["--config", "digits", "--executor", "pbs"], "local or warm or ray or slurm, got 'pbs'"),
     "all left out": (["--config", "digits", "--query", "MSAL", "--model.head", "linear"], "no cell is left"),
 }
 

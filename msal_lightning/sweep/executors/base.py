@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,14 @@ class Executor(ABC):
     @abstractmethod
     def ended(self) -> dict[str, int]:
         """Return the exit codes, by name, of the cells that have ended since the last call."""
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it is time to look at the cells again.
+
+        Args:
+            seconds: at most so long.
+        """
+        time.sleep(seconds)
 
     @abstractmethod
     def stop(self, signum: int) -> None:
