@@ -49,6 +49,7 @@ def test_the_page_draws_and_nothing_goes_wrong(page):
     assert len(find(page, "#overlap tbody td")) == len(find(page, "#penalty tbody td")) == 9
     assert len(find(page, "#tests tbody tr")) == 3
     assert texts(page, "#results tbody td:first-child") == ["Margin", "Random", "Entropy"]
+    assert texts(page, "#ranks tbody td:nth-child(2)") == ["1.00", "2.00", "3.00"]
     assert page.get_log("browser") == []
 
 

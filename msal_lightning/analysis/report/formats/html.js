@@ -205,6 +205,14 @@ function drawTables() {
   byId("tests-section").hidden = rows.length === 0;
 }
 
+function drawRanks() {
+  byId("ranks-section").hidden = data.ranks === null;
+  if (data.ranks === null) return;
+  byId("ranks-said").textContent = data.ranks.said;
+  byId("ranks").append(sortable(data.ranks.columns, data.ranks.rows));
+  byId("ranks-notes").append(...data.ranks.notes.map((note) => html("li", { textContent: note })));
+}
+
 function heatmap(id, matrix, footer) {
   const names = data.contenders;
   const highest = Math.max(...matrix.flatMap((line, i) => line.filter((value, j) => i !== j && value !== null)), 0);
@@ -328,6 +336,7 @@ byId("verdict").textContent = data.verdict;
 drawLegend();
 drawWarnings();
 drawTables();
+drawRanks();
 drawClasses();
 heatmap("penalty", data.penalties, ["mean (lower is better)", data.penalty]);
 heatmap("overlap", data.overlap);

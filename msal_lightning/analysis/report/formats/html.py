@@ -4,6 +4,8 @@ from typing import Any
 
 from msal_lightning.analysis.method_style import DASHES, method_style
 from msal_lightning.analysis.report.aggregate import PHASES, Spread, Summary, jaccard
+from msal_lightning.analysis.report.ranking import rank_seeds
+from msal_lightning.analysis.report.ranking_tables import ranking_notes, ranking_sentence, ranking_table
 from msal_lightning.analysis.report.result import METRICS, Report, Row
 from msal_lightning.analysis.report.tables import footnotes, results_table, verdict
 from msal_lightning.io.html_page import render
@@ -25,6 +27,7 @@ def _data(report: Report) -> dict[str, Any]:
         "phases": PHASES,
         "classes": report.classes,
         "table": {"columns": table.columns, "rows": table.rows, "bold": sorted(table.bold)},
+        "ranks": _ranks(report),
         "methods": [_method(row) for row in report.rows],
         "full": [
             {"name": row.name, "accuracy": row.measured["F-acc"].mean}
@@ -54,6 +57,15 @@ def _data(report: Report) -> dict[str, Any]:
             for test in report.tests
         ],
     }
+
+
+def _ranks(report: Report) -> dict[str, Any] | None:
+    ranking = rank_seeds(report)
+    if ranking is None:
+        return None
+    table = ranking_table(ranking)
+    said = f"{table.title}. {ranking_sentence(ranking)}"
+    return {"columns": table.columns, "rows": table.rows, "said": said, "notes": ranking_notes(ranking)}
 
 
 def _method(row: Row) -> dict[str, Any]:
