@@ -45,7 +45,7 @@ def kmeans(x: Tensor, k: int, generator: Generator, weight: Tensor | None = None
 
 def held_if_few(x: Rows) -> Rows:
     """Return at most 100,000 rows as a tensor, more of them as they are."""
-    return on_cpu(x, slice(None)) if len(x) <= HELD_ROWS else x
+    return _read(x, torch.arange(len(x))) if len(x) <= HELD_ROWS else x
 
 
 def training_rows(x: Rows, k: int, generator: Generator) -> Tensor:
@@ -57,12 +57,20 @@ def training_rows(x: Rows, k: int, generator: Generator) -> Tensor:
         generator: draws the sample, if there is one.
 
     Returns:
-        (M, D) float32, by ascending row; with M = N it may be ``x`` itself.
+        (M, D) float32, by ascending row.
     """
     size = max(HELD_ROWS, _PER_CLUSTER * k)
     if len(x) <= size:
-        return on_cpu(x, slice(None))
-    return on_cpu(x, torch.randperm(len(x), generator=generator)[:size].sort().values)
+        return _read(x, torch.arange(len(x)))
+    return _read(x, torch.randperm(len(x), generator=generator)[:size].sort().values)
+
+
+def _read(x: Rows, rows: Tensor) -> Tensor:
+    """Read rows into one tensor; in blocks, because what changes them makes copies."""
+    found = torch.empty(len(rows), *x.shape[1:])
+    for part in blocks(len(rows), int(x.shape[1])):
+        found[part] = on_cpu(x, rows[part])
+    return found
 
 
 def nearest_to_centers(x: Rows, k: int, generator: Generator, centers_of: Callable[[Tensor], Tensor]) -> Tensor:
@@ -96,6 +104,8 @@ def clusters(x: Rows, k: int, generator: Generator) -> Tensor:
     centers, cluster = kmeans(rows, k, generator)
     if len(rows) == len(x):
         return cluster
-    return torch.cat(
-        [torch.cdist(on_cpu(x, part), centers).argmin(dim=1) for part in blocks(len(x), max(centers.shape))]
-    )
+    # one tensor: parts that stay between freed blocks would fragment memory
+    found = torch.empty(len(x), dtype=torch.int64)
+    for part in blocks(len(x), max(centers.shape)):
+        found[part] = torch.cdist(on_cpu(x, part), centers).argmin(dim=1)
+    return found
