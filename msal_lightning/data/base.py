@@ -348,11 +348,12 @@ class ActiveDataModule(LightningDataModule, ABC):
         """
         self.context = replace(self.context, **changes)
 
-    def draw_initial(self, size: int) -> Tensor:
+    def draw_initial(self, size: int, order: Tensor | None = None) -> Tensor:
         """Draw and label the initial set: uniformly, from the seed alone.
 
         Args:
             size: images in the initial set.
+            order: (N,) int64, indices of the pool in another order, whose first ones are taken instead.
 
         Returns:
             (size,) int64, the indices drawn.
@@ -363,7 +364,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         num_pool, num_labeled = self.num_pool, len(self.labeled)
         if not 1 <= size <= num_pool or num_labeled:
             raise ValueError(f"cannot draw {size} of {num_pool} images, {num_labeled} are labeled already")
-        initial = self.initial_order()[:size]
+        initial = (self.initial_order() if order is None else order)[:size]
         self.label(initial, 0)
         return initial
 

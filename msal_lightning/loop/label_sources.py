@@ -183,8 +183,7 @@ class DataLabels(LabelSource):
 
     def initial_set(self) -> InitialSet:  # noqa: D102
         order = self._order()
-        index = order.index[: self.label_counts[0]]
-        self.data.label(index, 0)
+        index = self.data.draw_initial(self.label_counts[0], order.index)
         return self.split_initial(order.held_out_first(index))
 
     def receive(self, selection: Selection, data: ActiveDataModule) -> None:  # noqa: D102

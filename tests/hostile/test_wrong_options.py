@@ -27,7 +27,7 @@ OPTIONS = {
     "plot run --dpi 300": "unknown option '--dpi'",
     "figure": "KIND.*figure --help",
     "figure budgte run": "did you mean budget",
-    "figure nothing run": "budget or tsne or pool-error or query-size or confusion or contact-sheet, got 'nothing'",
+    "figure nothing run": "budget or tsne or .* or ranks or confusion or contact-sheet, got 'nothing'",
     "figure budget": "RUNS .*budget --help",
     "figure budget run --rounds 3": "unknown option '--rounds'",
     "figure tsne run --rounds a": "--rounds.*1,5,10, got 'a'",

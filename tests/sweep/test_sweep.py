@@ -202,8 +202,10 @@ def test_round_0_is_shared_when_it_is_the_same(tmp_path, capsys):
     assert read_shared_fit(tmp_path / "nowhere", {}) is None
 
 
-def test_threads_and_gpus_are_divided():
+def test_threads_and_gpus_are_divided(monkeypatch):
     cores = len(os.sched_getaffinity(0))
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert share(0, 1, {}) == {"OMP_NUM_THREADS": str(cores), "CUDA_VISIBLE_DEVICES": ""}  # nobody looks for any
     assert share(0, 1, {"CUDA_VISIBLE_DEVICES": ""}) == {"OMP_NUM_THREADS": str(cores)}
     eighth = {"OMP_NUM_THREADS": "1", "MSAL_LIGHTNING_GPU_SHARE": "0.125"}
     assert share(1, 8, {"CUDA_VISIBLE_DEVICES": "3"}) == {**eighth, "OMP_NUM_THREADS": str(max(1, cores // 8))}

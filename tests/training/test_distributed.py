@@ -234,8 +234,8 @@ MINE = {
         from msal_lightning.datasets import Digits
 
         class Mine(Digits):
-            def draw_initial(self, size):
-                index = super().draw_initial(size)
+            def draw_initial(self, *arguments):
+                index = super().draw_initial(*arguments)
                 if os.environ.get("LOCAL_RANK", "0") == "1":
                     self.split.skip(self.pool[-1:])
                 return index

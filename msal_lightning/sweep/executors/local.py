@@ -65,7 +65,7 @@ def share(slot: int, jobs: int, environment: Mapping[str, str]) -> dict[str, str
     gpus = _gpus(environment)
     if jobs > 1 and len(gpus) > 1:
         variables["CUDA_VISIBLE_DEVICES"] = ",".join(gpus[slot::jobs] or [gpus[slot % len(gpus)]])
-    if not gpus:
+    if not gpus and "CUDA_VISIBLE_DEVICES" not in environment:
         variables["CUDA_VISIBLE_DEVICES"] = ""  # or torch looks for GPUs at each step of each optimizer
     if gpus and jobs > len(gpus):
         variables[SHARE] = str(1 / len(range(slot % len(gpus), jobs, len(gpus))))  # slots that share this one's GPU
