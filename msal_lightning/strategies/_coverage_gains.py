@@ -49,25 +49,22 @@ class CoverageGains:
                     bound[second] += weight[first] @ near.sub_(cover[first, None]).clamp_(min=0)
         return bound * self._rounding_of_sums
 
-    def losses(self, rows: Tensor, raised: Tensor, before: Tensor, column: Tensor, after: Tensor) -> Tensor:
-        """Compute how much the gains of rows fall at least when the cover rises: (M,) float64.
+    def losses(self, raised: Tensor, before: Tensor, after: Tensor) -> Tensor:
+        """Compute how much the gain of each row falls at least when the cover of some rows rises: (N,) float64.
 
         Args:
-            rows: (M,) int64.
             raised: (R,) int64, the rows n whose cover rises.
-            before: (R, T) float64, their cover at several times.
-            column: (M,) int64, at which of these times each row's gain begins.
-            after: (R,) float64, their cover in the end.
+            before: (R,) float64, their cover before.
+            after: (R,) float64, their cover after.
         """
-        loss = torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
-        x = self._x.at(rows, self._dtype)
-        before, rise = before.to(self._dtype), (after[:, None] - before).to(self._dtype)
-        each = slice(None) if before.shape[1] == 1 else column  # one column broadcasts
+        loss = torch.zeros_like(self._weight)
+        before, after, weight = (values.to(self._dtype) for values in (before, after, self._weight[raised]))
         for start in range(0, len(raised), _TILE):
             part = slice(start, start + _TILE)
-            near = self._kernel.of(self._x.at(raised[part], self._dtype), x).mul_(1 / self._rounding)
-            lost = torch.minimum(near.sub_(before[part, each]).clamp_(min=0), rise[part, each])
-            loss += self._weight[raised[part]].to(self._dtype) @ lost
+            others, low, high = self._x.at(raised[part], self._dtype), before[part], after[part]
+            for tile in self._tiles():
+                near = self._kernel.of(self._x.at(tile, self._dtype), others).mul_(1 / self._rounding)
+                loss[tile] += near.clamp_(min=low, max=high).sub_(low) @ weight[part]
         return loss / self._rounding_of_sums
 
     def exact(self, rows: Tensor, cover: Tensor) -> tuple[Tensor, Tensor]:
