@@ -181,10 +181,15 @@ def _verdict_cells(experiments: Sequence[str], options: Options, only: Sequence[
         seeds = [int(seed) for seed in given["seed"]] if "seed" in given else None
     except ValueError:
         raise ConfigError(f"expected --seed to be whole numbers, got {', '.join(given['seed'])}") from None
-    found = [Cell(_slug(run.name), run.row, run.arguments(root[0])) for run in verdict.runs(seeds, only)]
+    found = [Cell(run_folder(run), run.row, run.arguments(root[0])) for run in verdict.runs(seeds, only)]
     if not found or len(root) > 1:
         raise ConfigError("expected --only and --seed to leave a run, and one --data.root: see `sweep verdict --list`")
     return found
+
+
+def run_folder(run: verdict.Run) -> str:
+    """Return the name of the run directory of a run of the verdict."""
+    return _slug(run.name)
 
 
 def _grid_cells(options: Options) -> Iterable[Cell]:

@@ -180,16 +180,21 @@ def runs(seeds: Sequence[int] | None = None, only: Sequence[str] = ()) -> Iterat
     everything = [
         run for seed in range(50) for part in PARTS.values() if seed < part.seeds for run in _runs(part, seed)
     ]
-    kinds = [{getattr(run, name) for run in everything} for name in ("row", "feature_set", "budget", "head", "initial")]
+    kinds = [{getattr(run, name) for run in everything} for name in ("row", "feature_set", "budget", "head")]
     known = sorted(set().union(*kinds))
     for word in only:
         if word not in known:
             raise ConfigError(f"expected --only to name {', '.join(known)}, got '{word}'{did_you_mean(word, known)}")
     wanted = [kind & {*only} or kind for kind in kinds]
     for run in everything:
-        values = run.row, run.feature_set, run.budget, run.head, run.initial
+        values = run.row, run.feature_set, run.budget, run.head
         if (seeds is None or run.seed in seeds) and all(v in kind for v, kind in zip(values, wanted, strict=True)):
             yield run
+
+
+def runs_of(part: Part) -> Iterator[Run]:
+    """Yield the runs of a part, seed by seed."""
+    return (run for seed in range(part.seeds) for run in _runs(part, seed))
 
 
 def _runs(part: Part, seed: int) -> Iterator[Run]:

@@ -32,6 +32,14 @@ def test_an_interrupted_verdict_has_as_many_seeds_of_all():
     assert seeds == sorted(seeds)
 
 
+def test_only_keeps_runs_that_match_a_word_of_each_kind():
+    found = [*runs([3], ["MaxHerding", "Margin", "digits", "low", "linear"])]
+    assert [(run.name, run.initial) for run in found] == [
+        ("digits-low-linear-Margin-seed3", "Random"),
+        ("digits-low-linear-MaxHerding-seed3", "Random"),
+    ]
+
+
 def test_fit_takes_the_options_of_each_kind_of_run(tmp_path):
     wanted = cells(["verdict"], [("data.root", ["features"]), ("seed", ["3"])], ["clipart", "fashion_mnist"])
     jobs, left_out = make_jobs(wanted, tmp_path)

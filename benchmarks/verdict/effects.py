@@ -1,0 +1,92 @@
+"""The scores of the verdict's runs, and the effect of one choice with everything else equal."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.verdict.table import Line
+from msal_lightning.analysis.stats.bootstrap import mean_difference, pooled_std
+from msal_lightning.analysis.stats.estimates import Estimate
+from msal_lightning.models.metrics import area_under_budget_curve
+
+Cell = tuple[str, str, str, str, str]
+"""Feature set, budget, head, strategy, initial set."""
+Scores = Mapping[Cell, Mapping[int, float]]
+"""AUBC of each cell by seed."""
+
+
+def scores(lines: Sequence[Line]) -> dict[Cell, dict[int, float]]:
+    """Return the AUBC of all runs."""
+    found: dict[Cell, dict[int, float]] = {}
+    for line in lines:
+        found.setdefault(line.cell, {})[line.seed] = area_under_budget_curve([*line.curve], [*line.curve.values()])
+    return found
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two cells that differ in one choice.
+
+    Attributes:
+        first: the cell with the choice.
+        second: the cell without it.
+    """
+
+    first: Cell
+    second: Cell
+
+
+def differences(found: Scores, pairs: Sequence[Pair]) -> NDArray[np.float64]:
+    """Return the difference of AUBC, mean over pairs, at each seed that all cells have: (S,)."""
+    cells = [cell for pair in pairs for cell in (pair.first, pair.second)]
+    seeds = sorted(set.intersection(*({*found.get(cell, {})} for cell in cells)))
+    apart = [[found[pair.first][seed] - found[pair.second][seed] for seed in seeds] for pair in pairs]
+    return np.asarray(apart, dtype=np.float64).mean(axis=0)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a choice changes.
+
+    Attributes:
+        name: the choice.
+        estimate: mean difference of AUBC with its interval; blocks count the same.
+        positive: number of blocks whose mean is above 0.
+        num_blocks: number of blocks: a feature set and a budget each.
+        num_runs: number of pairs of runs.
+        std: standard deviation over seeds of a difference within a block.
+    """
+
+    name: str
+    estimate: Estimate
+    positive: int
+    num_blocks: int
+    num_runs: int
+    std: float
+
+
+def effect(name: str, found: Scores, pairs: Mapping[tuple[str, str], Sequence[Pair]]) -> Effect | None:
+    """Return the effect of a choice, paired by seed; within a block the pairs of a seed are averaged.
+
+    Args:
+        name: the choice.
+        found: see :func:`scores`.
+        pairs: by block, the pairs of cells that differ in the choice only.
+
+    Returns:
+        The effect, over the blocks with two seeds; None if there are none.
+    """
+    every = [differences(found, of_block) for of_block in pairs.values()]
+    blocks = [block for block in every if len(block) > 1]
+    if not blocks:
+        return None
+    return Effect(
+        name,
+        mean_difference(blocks),
+        sum(bool(block.mean() > 0) for block in blocks),
+        len(blocks),
+        sum(map(len, blocks)),
+        pooled_std(blocks),
+    )

@@ -1,0 +1,44 @@
+"""The page of the verdict is what its table says, and the table is read as it was written."""
+
+import pytest
+
+from benchmarks.verdict.effects import Pair, effect, scores
+from benchmarks.verdict.page import CELLS, PAGE, cells_page, fill, tables
+from benchmarks.verdict.table import Line, read_table, write_table
+from msal_lightning.sweep.verdict import runs
+
+
+def lines_of_a_verdict():
+    """Random gains 0.5 to 0.6, Margin 0.02 more; another seed the same, shifted."""
+    for seed in range(4):
+        for row, more in (("Random", 0), ("Margin", 20)):
+            correct = tuple(500 + seed + more * (seed + 1) + 50 * k for k in range(3))
+            yield Line("clipart", "low", "linear", row, "Random", seed, (11, 33, 55), correct, 1000, 1.5, "00ff")
+
+
+def test_the_table_of_the_verdict_is_read_as_it_was_written(tmp_path):
+    lines = [*lines_of_a_verdict()]
+    for name, order in (("a", lines), ("b", lines[::-1])):
+        write_table(order, tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert sorted(read_table(tmp_path / "a"), key=repr) == sorted(lines, key=repr)
+    assert read_table(tmp_path / "none") == []
+
+
+def test_an_effect_is_the_mean_difference_at_the_seeds_that_both_have():
+    lines = [line for line in lines_of_a_verdict() if (line.row, line.seed) != ("Random", 3)]
+    pair = Pair(*(("clipart", "low", "linear", row, "Random") for row in ("Margin", "Random")))
+    found = effect("Margin", scores(lines), {("clipart", "low"): [pair]})
+    assert found.estimate.value == pytest.approx((0.02 + 0.04 + 0.06) / 3)
+    assert found.estimate.low < found.estimate.value < found.estimate.high
+    assert (found.positive, found.num_blocks, found.num_runs, found.std) == (1, 1, 3, pytest.approx(0.02))
+
+
+def test_the_page_of_the_verdict_is_the_one_of_its_table():
+    """Every table and every cell; the pictures come from the same call."""
+    lines = read_table()
+    found = scores(lines)
+    assert CELLS.read_text() == cells_page(found)
+    text = PAGE.read_text()
+    assert text == fill(text, tables(lines, found))
+    assert {line.cell for line in lines} <= {(r.feature_set, r.budget, r.head, r.row, r.initial) for r in runs()}
