@@ -5,7 +5,7 @@ import pytest
 from benchmarks.verdict.effects import Pair, effect, scores
 from benchmarks.verdict.page import CELLS, PAGE, cells_page, fill, tables
 from benchmarks.verdict.table import Line, read_table, write_table
-from msal_lightning.sweep.verdict import runs
+from msal_lightning.sweep.verdict import Run, runs
 
 
 def lines_of_a_verdict():
@@ -13,7 +13,7 @@ def lines_of_a_verdict():
     for seed in range(4):
         for row, more in (("Random", 0), ("Margin", 20)):
             correct = tuple(500 + seed + more * (seed + 1) + 50 * k for k in range(3))
-            yield Line("clipart", "low", "linear", row, "Random", seed, (11, 33, 55), correct, 1000, 1.5, "00ff")
+            yield Line(Run("clipart", "low", "linear", row, "Random", seed), (11, 33, 55), correct, 1000, 1.5, "00ff")
 
 
 def test_the_table_of_the_verdict_is_read_as_it_was_written(tmp_path):
@@ -26,7 +26,7 @@ def test_the_table_of_the_verdict_is_read_as_it_was_written(tmp_path):
 
 
 def test_an_effect_is_the_mean_difference_at_the_seeds_that_both_have():
-    lines = [line for line in lines_of_a_verdict() if (line.row, line.seed) != ("Random", 3)]
+    lines = [line for line in lines_of_a_verdict() if (line.run.row, line.run.seed) != ("Random", 3)]
     pair = Pair(*(("clipart", "low", "linear", row, "Random") for row in ("Margin", "Random")))
     found = effect("Margin", scores(lines), {("clipart", "low"): [pair]})
     assert found.estimate.value == pytest.approx((0.02 + 0.04 + 0.06) / 3)
@@ -41,4 +41,5 @@ def test_the_page_of_the_verdict_is_the_one_of_its_table():
     assert CELLS.read_text() == cells_page(found)
     text = PAGE.read_text()
     assert text == fill(text, tables(lines, found))
-    assert {line.cell for line in lines} <= {(r.feature_set, r.budget, r.head, r.row, r.initial) for r in runs()}
+    assert {line.run for line in lines} <= {*runs()}
+    assert len({line.run for line in lines}) == len(lines)

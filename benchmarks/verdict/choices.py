@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 
-from benchmarks.verdict.effects import Pair
-from msal_lightning.sweep.verdict import BOTH_HEADS, PARTS, SMALL
+from benchmarks.verdict.effects import Pair, Scores, values_of
+from msal_lightning.analysis.report.blocks import Blocks
+from msal_lightning.sweep.verdict import BOTH_HEADS, PARTS, PROTOTYPES, SMALL
 
 HEADS = ("linear", "prototype")
 BLOCKS = tuple((name, "low") for name in SMALL) + tuple((name, "high") for name in PARTS["core, high"].sets)
@@ -80,3 +81,15 @@ def budgets() -> Iterator[tuple[str, Sequence[tuple[str, str]]]]:
     for budget in ("low", "high"):
         yield budget, [block for block in BLOCKS if block[1] == budget]
     yield "both", BLOCKS
+
+
+def strategies_of(head: str) -> list[str]:
+    """Return the core strategies of a head."""
+    return [*BOTH_HEADS, *(PROTOTYPES if head == "prototype" else ())]
+
+
+def compared(found: Scores, names: Sequence[str], head: str, blocks: Sequence[tuple[str, str]]) -> Blocks:
+    """Return the AUBC of strategies on one head, in the blocks that have two seeds of all."""
+    values = {block: values_of(found, [(*block, head, name, "Random") for name in names]) for block in blocks}
+    usable = {f"{name}, {budget}": rows for (name, budget), rows in values.items() if len(rows) > 1}
+    return Blocks([*names], [*usable], [*usable.values()], [])

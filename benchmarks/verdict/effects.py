@@ -10,9 +10,8 @@ from benchmarks.verdict.table import Line
 from msal_lightning.analysis.stats.bootstrap import mean_difference, pooled_std
 from msal_lightning.analysis.stats.estimates import Estimate
 from msal_lightning.models.metrics import area_under_budget_curve
+from msal_lightning.sweep.verdict import Cell
 
-Cell = tuple[str, str, str, str, str]
-"""Feature set, budget, head, strategy, initial set."""
 Scores = Mapping[Cell, Mapping[int, float]]
 """AUBC of each cell by seed."""
 
@@ -21,7 +20,7 @@ def scores(lines: Sequence[Line]) -> dict[Cell, dict[int, float]]:
     """Return the AUBC of all runs."""
     found: dict[Cell, dict[int, float]] = {}
     for line in lines:
-        found.setdefault(line.cell, {})[line.seed] = area_under_budget_curve([*line.curve], [*line.curve.values()])
+        found.setdefault(line.run.cell, {})[line.run.seed] = area_under_budget_curve([*line.labels], line.accuracy)
     return found
 
 
@@ -38,12 +37,17 @@ class Pair:
     second: Cell
 
 
+def values_of(found: Scores, cells: Sequence[Cell]) -> NDArray[np.float64]:
+    """Return the values of cells at the seeds that all have: (S, K)."""
+    seeds = sorted(set.intersection(*({*found.get(cell, {})} for cell in cells)))
+    return np.array([[found[cell][seed] for cell in cells] for seed in seeds]).reshape(len(seeds), len(cells))
+
+
 def differences(found: Scores, pairs: Sequence[Pair]) -> NDArray[np.float64]:
     """Return the difference of AUBC, mean over pairs, at each seed that all cells have: (S,)."""
-    cells = [cell for pair in pairs for cell in (pair.first, pair.second)]
-    seeds = sorted(set.intersection(*({*found.get(cell, {})} for cell in cells)))
-    apart = [[found[pair.first][seed] - found[pair.second][seed] for seed in seeds] for pair in pairs]
-    return np.asarray(apart, dtype=np.float64).mean(axis=0)
+    values = values_of(found, [cell for pair in pairs for cell in (pair.first, pair.second)])
+    apart: NDArray[np.float64] = (values[:, ::2] - values[:, 1::2]).mean(axis=1)
+    return apart
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,21 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from benchmarks.verdict.choices import BLOCKS, DIVERSITY, HEADS, UNCERTAINTY, pairs_of_heads, pairs_of_rows
+from benchmarks.verdict.choices import (
+    BLOCKS,
+    DIVERSITY,
+    HEADS,
+    UNCERTAINTY,
+    compared,
+    pairs_of_heads,
+    pairs_of_rows,
+    strategies_of,
+)
 from benchmarks.verdict.effects import Effect, Scores, effect
 from benchmarks.verdict.table import Line
 from msal_lightning.analysis.figures.ranks import rank_diagram
-from msal_lightning.sweep.verdict import BOTH_HEADS, PROTOTYPES, SMALL
+from msal_lightning.analysis.stats.standings import score_rows
+from msal_lightning.sweep.verdict import SMALL, Cell
 
 CURVES = {
     "Margin": "#0072b2",
@@ -32,18 +42,13 @@ _TITLES = {
 def draw_all(lines: Sequence[Line], found: Scores, folder: Path) -> None:
     """Draw all figures into a folder."""
     for head in HEADS:
-        names = [*BOTH_HEADS, *(PROTOTYPES if head == "prototype" else ())]
-        cells = [[(*block, head, name, "Random") for name in names] for block in BLOCKS]
-        means = [[_mean(found, cell) for cell in row] for row in cells if all(cell in found for cell in row)]
-        figure = rank_diagram(names, np.array(means), f"{len(means)} blocks, {head} head")
+        blocks = compared(found, strategies_of(head), head, BLOCKS)
+        over = f"{len(blocks.values)} blocks, {head} head"
+        figure = rank_diagram(blocks.strategies, score_rows(blocks.values), over)
         figure.savefig(folder / f"verdict-ranks-{head}.png", dpi=150)
         plt.close(figure)
     draw_effects(found, folder / "verdict-effects.png")
     draw_curves(lines, folder / "verdict-curves.png")
-
-
-def _mean(found: Scores, cell: tuple[str, str, str, str, str]) -> float:
-    return float(np.mean([*found[cell].values()]))
 
 
 def draw_effects(found: Scores, file: Path) -> None:
@@ -123,11 +128,5 @@ def _draw_differences(axes: Axes, lines: Sequence[Line], name: str, budget: str)
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _accuracies(
-    lines: Sequence[Line], cell: tuple[str, str, str, str, str]
-) -> dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    return {
-        line.seed: (np.array(line.labels), np.array(line.correct) / line.num_test)
-        for line in lines
-        if line.cell == cell
-    }
+def _accuracies(lines: Sequence[Line], cell: Cell) -> dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    return {line.run.seed: (np.array(line.labels), np.array(line.accuracy)) for line in lines if line.run.cell == cell}

@@ -18,94 +18,51 @@ from benchmarks.verdict.choices import (
     HEADS,
     UNCERTAINTY,
     budgets,
+    compared,
     pairs_of_heads,
     pairs_of_initial_sets,
     pairs_of_rows,
+    strategies_of,
 )
-from benchmarks.verdict.effects import Effect, Scores, effect, scores
+from benchmarks.verdict.effects import Effect, Scores, effect, scores, values_of
 from benchmarks.verdict.figures import draw_all
-from benchmarks.verdict.table import Line, cell_of, read_table
+from benchmarks.verdict.table import Line, read_table
+from msal_lightning.analysis.report.formats.markdown import escape
 from msal_lightning.analysis.report.formats.markdown import table as markdown
-from msal_lightning.analysis.report.tables import NONE, Table, p_value, signed
-from msal_lightning.analysis.stats.estimates import Estimate
+from msal_lightning.analysis.report.ranking import rank_blocks
+from msal_lightning.analysis.report.ranking_tables import ranking_sentence, ranking_table, with_interval
+from msal_lightning.analysis.report.tables import NONE, Table, signed
 from msal_lightning.analysis.stats.power import seeds_needed
-from msal_lightning.analysis.stats.ranks import critical_difference, friedman, wilcoxon_holm
-from msal_lightning.analysis.stats.standings import standings
 from msal_lightning.io.atomic import write_atomically
-from msal_lightning.sweep.verdict import BOTH_HEADS, OTHERS, PARTS, PROTOTYPES, SMALL, runs, runs_of
+from msal_lightning.sweep.verdict import BOTH_HEADS, OTHERS, PARTS, SMALL, Cell, runs, runs_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE, CELLS = DOCS / "verdict.md", DOCS / "verdict-cells.md"
 ERROR = 0.0015  # wanted standard error of a paired difference
 
 
-def values_of(found: Scores, cells: Sequence[tuple[str, str, str, str, str]]) -> NDArray[np.float64]:
-    """Return AUBC by seed and cell at the seeds that all have: (S, K)."""
-    seeds = sorted(set.intersection(*({*found.get(cell, {})} for cell in cells)))
-    return np.array([[found[cell][seed] for cell in cells] for seed in seeds]).reshape(len(seeds), len(cells))
-
-
-def strategies_of(head: str) -> list[str]:
-    """Return the core strategies of a head."""
-    return [*BOTH_HEADS, *(PROTOTYPES if head == "prototype" else ())]
-
-
-def ranked(
-    found: Scores, names: Sequence[str], head: str, blocks: Sequence[tuple[str, str]]
-) -> list[NDArray[np.float64]]:
-    """Return the values of strategies on one head, for each block that has two seeds of all."""
-    values = (values_of(found, [(*block, head, name, "Random") for name in names]) for block in blocks)
-    return [block for block in values if len(block) > 1]
-
-
 def ranks_table(found: Scores, names: Sequence[str], head: str, blocks: Sequence[tuple[str, str]], title: str) -> str:
-    """Return mean ranks and each strategy against Random, and Friedman's test below."""
-    values = ranked(found, names, head, blocks)
-    if not values:
+    """Return the ranking of strategies on one head, and Friedman's test above."""
+    of_blocks = compared(found, names, head, blocks)
+    if not of_blocks.values:
         return f"{title}: no block has two seeds of all strategies yet."
-    rows = np.stack([block.mean(axis=0) for block in values])
-    test, p = friedman(rows), wilcoxon_holm(rows)
-    columns = ["strategy", "mean rank", "wins–losses", "difference [95%]", "in deviations [95%]", "p (Holm)", "seeds"]
-    lines = []
-    for one in standings([*names], values, "Random"):
-        cells = [one.name, f"{one.mean_rank:.2f}"]
-        if one.difference is None or one.effect is None:
-            lines.append([*cells, *[NONE] * 5])
-            continue
-        own = float(p[[*names].index(one.name), [*names].index("Random")])
-        lines.append(
-            [
-                *cells,
-                f"{one.wins}–{one.losses}",
-                interval(one.difference),
-                interval(one.effect, 2),
-                NONE if math.isnan(own) else p_value(own),
-                NONE if one.seeds_needed is None else str(one.seeds_needed),
-            ]
-        )
-    seeds = sorted({len(block) for block in values})
-    about = f"{len(values)} blocks, {' or '.join(map(str, seeds))} seeds each"
-    said = "" if test is None else f" Friedman's χ² = {test.chi_square:.1f}, p {_p(test.p)};"
-    distance = critical_difference(len(names), len(values))
-    text = f"{title}: {about}.{said} mean ranks differ by Nemenyi's test from {distance:.2f} on."
-    return f"{text}\n\n{markdown(Table('', columns, lines))}"
-
-
-def _p(value: float) -> str:
-    return f"= {p_value(value)}".replace("= <", "<")
-
-
-def interval(value: Estimate, digits: int = 4) -> str:
-    """Return an estimate with its interval."""
-    numbers = [f"{number:+.{digits}f}".replace("-", "−") for number in (value.value, value.low, value.high)]
-    return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
+    ranking = rank_blocks(of_blocks)
+    seeds = sorted({len(rows) for rows in of_blocks.values})
+    text = f"{title}, {' or '.join(map(str, seeds))} seeds each. {escape(ranking_sentence(ranking))}"
+    return f"{text}\n\n{markdown(ranking_table(ranking))}"
 
 
 def effects_table(effects: Sequence[tuple[str, Effect | None]]) -> str:
     """Return effects with their intervals."""
     columns = ["choice", "budget", "difference of AUBC [95%]", "blocks above 0", "pairs of runs"]
     lines = [
-        [one.name, budget, interval(one.estimate), f"{one.positive} of {one.num_blocks}", f"{one.num_runs:,}"]
+        [
+            one.name,
+            budget,
+            with_interval(one.estimate, signed),
+            f"{one.positive} of {one.num_blocks}",
+            f"{one.num_runs:,}",
+        ]
         for budget, one in effects
         if one is not None
     ]
@@ -134,9 +91,9 @@ def choices(found: Scores) -> Iterator[tuple[str, str]]:
 
 def initial_tables(lines: Sequence[Line], found: Scores) -> Iterator[tuple[str, str]]:
     """Yield the table of accuracies with one label a class, and of the effect on the whole curve."""
-    first: dict[tuple[str, str, str, str, str], dict[int, float]] = {}
+    first: dict[Cell, dict[int, float]] = {}
     for line in lines:
-        first.setdefault(line.cell, {})[line.seed] = line.correct[0] / line.num_test
+        first.setdefault(line.run.cell, {})[line.run.seed] = line.accuracy[0]
     columns = ["feature set", "Random", "TypiClust", "MaxHerding", "TypiClust − Random", "MaxHerding − Random"]
     rows = []
     for name in SMALL:
@@ -162,6 +119,11 @@ def initial_tables(lines: Sequence[Line], found: Scores) -> Iterator[tuple[str, 
 def with_error(values: NDArray[np.float64], digits: int) -> str:
     """Return mean ± standard error."""
     return f"{values.mean():.{digits}f} ± {error(values):.4f}"
+
+
+def difference(values: NDArray[np.float64]) -> str:
+    """Return a mean difference with its sign ± standard error."""
+    return f"{signed(float(values.mean()))} ± {error(values):.4f}"
 
 
 def error(values: NDArray[np.float64]) -> float:
@@ -190,7 +152,7 @@ def cells_page(found: Scores) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _cell_row(found: Scores, cell: tuple[str, str, str, str, str]) -> list[str]:
+def _cell_row(found: Scores, cell: Cell) -> list[str]:
     own = np.array([*found[cell].values()])
     row = [cell[3], cell[4], str(len(own)), with_error(own, 4)]
     if cell[3:] == ("Random", "Random"):
@@ -203,7 +165,7 @@ def _cell_row(found: Scores, cell: tuple[str, str, str, str, str]) -> list[str]:
     needed = seeds_needed(std)
     return [
         *row,
-        f"{signed(float(apart.mean()))} ± {error(apart):.4f}",
+        difference(apart),
         str(math.ceil((std / ERROR) ** 2)),
         NONE if needed is None else str(needed),
     ]
@@ -211,20 +173,21 @@ def _cell_row(found: Scores, cell: tuple[str, str, str, str, str]) -> list[str]:
 
 def seconds_table(lines: Sequence[Line]) -> str:
     """Return the median and the largest duration of a run by strategy."""
-    names = dict.fromkeys(line.row for line in lines if not line.feature_set.endswith("_whole"))
+    small = [line for line in lines if line.run.feature_set in SMALL]
+    names = dict.fromkeys(line.run.row for line in small)
     rows = []
     for name in names:
-        seconds = np.array([x.seconds for x in lines if x.row == name and not x.feature_set.endswith("_whole")])
+        seconds = np.array([line.seconds for line in small if line.run.row == name])
         rows.append([name, str(len(seconds)), f"{np.median(seconds):.1f}", f"{np.quantile(seconds, 0.95):.1f}"])
     return markdown(Table("", ["strategy", "runs", "seconds, median", "95th percentile"], rows))
 
 
 def progress_table(lines: Sequence[Line]) -> str:
     """Return how many runs of each part are in the table."""
-    done = {(line.cell, line.seed) for line in lines}
+    done = {line.run for line in lines}
     rows = []
     for name, part in PARTS.items():
-        wanted = {(cell_of(run), run.seed) for run in runs_of(part)}
+        wanted = {*runs_of(part)}
         rows.append([name, f"{len(wanted & done):,}", f"{len(wanted):,}", str(part.seeds)])
     rows.append(["all", f"{len(done):,}", f"{sum(1 for _ in runs()):,}", ""])
     return markdown(Table("", ["part", "runs in the table", "runs planned", "seeds planned"], rows))

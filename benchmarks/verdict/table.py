@@ -2,7 +2,7 @@
 
     python -m benchmarks.verdict.table runs/verdict
 
-adds the finished runs of a sweep to the table; runs that it has already stay as they are, and must not differ.
+adds the finished runs of a sweep to the table; runs that it has already stay as they are.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import hashlib
 import io
 import lzma
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.progress import track
@@ -21,6 +21,7 @@ from msal_lightning.runs.records import read_records
 from msal_lightning.sweep.grid import run_folder
 from msal_lightning.sweep.verdict import Run, runs
 
+_CELL = ("feature_set", "budget", "head", "row", "initial")  # columns of Run.cell
 TABLE = Path(__file__).parents[2] / "docs" / "verdict.csv.xz"
 
 
@@ -29,25 +30,15 @@ class Line:
     """A finished run.
 
     Attributes:
-        feature_set: name of the feature set.
-        budget: low or high.
-        head: head of the model.
-        row: name of the strategy.
-        initial: strategy of the initial set.
-        seed: seed of the run.
+        run: its place in the protocol.
         labels: number of labels in each round.
         correct: number of correct test images in each round.
         num_test: number of test images.
-        seconds: duration of the run, tenths.
+        seconds: duration of the run, in tenths of a second.
         ledger: digest of ledger.csv, the labels in the order in which they were queried.
     """
 
-    feature_set: str
-    budget: str
-    head: str
-    row: str
-    initial: str
-    seed: int
+    run: Run
     labels: tuple[int, ...]
     correct: tuple[int, ...]
     num_test: int
@@ -55,14 +46,9 @@ class Line:
     ledger: str
 
     @property
-    def cell(self) -> tuple[str, str, str, str, str]:
-        """All but the seed."""
-        return self.feature_set, self.budget, self.head, self.row, self.initial
-
-    @property
-    def curve(self) -> dict[int, float]:
-        """Accuracy by number of labels."""
-        return {n: correct / self.num_test for n, correct in zip(self.labels, self.correct, strict=True)}
+    def accuracy(self) -> list[float]:
+        """Accuracy in each round."""
+        return [correct / self.num_test for correct in self.correct]
 
 
 def read_table(file: Path = TABLE) -> list[Line]:
@@ -74,19 +60,19 @@ def read_table(file: Path = TABLE) -> list[Line]:
 
 
 def _line(row: dict[str, str]) -> Line:
-    counts = {name: tuple(map(int, row[name].split())) for name in ("labels", "correct")}
-    numbers = {"seed": int(row["seed"]), "num_test": int(row["num_test"]), "seconds": float(row["seconds"])}
-    return Line(**{**row, **counts, **numbers})  # type: ignore[arg-type]
+    run = Run(*(row[name] for name in _CELL), int(row["seed"]))  # type: ignore[arg-type]
+    labels, correct = (tuple(map(int, row[name].split())) for name in ("labels", "correct"))
+    return Line(run, labels, correct, int(row["num_test"]), float(row["seconds"]), row["ledger"])
 
 
 def write_table(lines: Iterable[Line], file: Path = TABLE) -> None:
     """Write the table, sorted, so that equal lines give equal bytes."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [f.name for f in fields(Line)], lineterminator="\n")
-    writer.writeheader()
-    for line in sorted(lines, key=lambda line: (*line.cell, line.seed)):
-        row = asdict(line)
-        writer.writerow(row | {name: " ".join(map(str, row[name])) for name in ("labels", "correct")})
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*_CELL, "seed", "labels", "correct", "num_test", "seconds", "ledger"])
+    for line in sorted(lines, key=lambda line: (line.run.cell, line.run.seed)):
+        counts = (" ".join(map(str, values)) for values in (line.labels, line.correct))
+        writer.writerow([*line.run.cell, line.run.seed, *counts, line.num_test, line.seconds, line.ledger])
     write_atomically(file, lzma.compress(text.getvalue().encode(), preset=9 | lzma.PRESET_EXTREME))
 
 
@@ -103,8 +89,7 @@ def finished(out: Path, wanted: Iterable[Run]) -> Iterator[Line]:
         ledger = hashlib.blake2s((folder / "ledger.csv").read_bytes(), digest_size=6).hexdigest()
         seconds = round(sum(sum(record.seconds.values()) for record in records), 1)
         labels = tuple(record.num_labeled for record in records)
-        cell = run.feature_set, run.budget, run.head, run.row, run.initial
-        yield Line(*cell, run.seed, labels, correct, records[0].num_test, seconds, ledger)
+        yield Line(run, labels, correct, records[0].num_test, seconds, ledger)
 
 
 def main() -> None:
@@ -113,18 +98,12 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder of `sweep verdict`")
     parser.add_argument("--table", type=Path, default=TABLE, help="the table")
     options = parser.parse_args()
-    lines = {(line.cell, line.seed): line for line in read_table(options.table)}
-    before = len(lines)
-    wanted = [run for run in runs() if (cell_of(run), run.seed) not in lines]
-    for line in finished(options.out, track(wanted)):
-        lines[line.cell, line.seed] = line
-    write_table(lines.values(), options.table)
-    print(f"{len(lines) - before} of {len(wanted)} missing runs added; the table has {len(lines)}")
-
-
-def cell_of(run: Run) -> tuple[str, str, str, str, str]:
-    """Return all of a run but its seed and options."""
-    return run.feature_set, run.budget, run.head, run.row, run.initial
+    lines = read_table(options.table)
+    known = {line.run for line in lines}
+    wanted = [run for run in runs() if run not in known]
+    new = [*finished(options.out, track(wanted))]
+    write_table([*lines, *new], options.table)
+    print(f"{len(new)} of {len(wanted)} missing runs added; the table has {len(lines) + len(new)}")
 
 
 if __name__ == "__main__":

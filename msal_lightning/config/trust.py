@@ -70,7 +70,8 @@ def read_config(
         raise ConfigError(f"the configuration '{file}' is damaged (no keys like seed and data): choose another run")
     own = is_own(folder, content)
     taken = {key: values[key] for key in (*parts, *(of_ones_own if own else ())) if key in values}
-    for key in ("loop.replay", "loop.first_fit", *leave_out):  # these name files of other runs
+    # these name files of other runs, or choose an initial set, which the records have
+    for key in ("loop.replay", "loop.first_fit", "loop.initial", "loop.initial_features", *leave_out):
         _remove(taken, key.split("."))
     if own:
         return RunConfig(taken, True)

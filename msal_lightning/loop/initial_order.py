@@ -59,7 +59,7 @@ def initial_order(data: ActiveDataModule, options: LoopOptions, size: int, ranks
         return InitialOrder(drawn, none)
     num_known = 0 if data.hidden_labels.is_whole else int(data.hidden_labels.known[drawn].sum())
     first = max(num_known, options.held_out)
-    if first >= size:
+    if first >= size or size >= len(drawn):  # nothing is left to choose
         return InitialOrder(drawn, none)
     known, rest = drawn[:num_known], drawn[first:].sort().values
     check_needs_no_model(strategy)

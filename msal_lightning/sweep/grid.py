@@ -177,14 +177,23 @@ def _verdict_cells(experiments: Sequence[str], options: Options, only: Sequence[
             f"{', '.join([*experiments, *given])}: its other options are part of the protocol"
         )
     root = given.get("data.root", [verdict.ROOT])
-    try:
-        seeds = [int(seed) for seed in given["seed"]] if "seed" in given else None
-    except ValueError:
-        raise ConfigError(f"expected --seed to be whole numbers, got {', '.join(given['seed'])}") from None
+    seeds = [whole_seed(seed) for seed in given["seed"]] if "seed" in given else None
     found = [Cell(run_folder(run), run.row, run.arguments(root[0])) for run in verdict.runs(seeds, only)]
     if not found or len(root) > 1:
         raise ConfigError("expected --only and --seed to leave a run, and one --data.root: see `sweep verdict --list`")
     return found
+
+
+def whole_seed(seed: str) -> int:
+    """Return a seed of the command line as a number.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        return int(seed)
+    except ValueError:
+        raise ConfigError(f"expected --seed to be whole numbers separated by commas, got '{seed}'") from None
 
 
 def run_folder(run: verdict.Run) -> str:

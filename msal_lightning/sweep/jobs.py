@@ -18,7 +18,7 @@ from msal_lightning.runs.budget import num_rounds
 from msal_lightning.runs.config import flatten, say_changed
 from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.records import read_records
-from msal_lightning.sweep.grid import Cell
+from msal_lightning.sweep.grid import Cell, whole_seed
 from msal_lightning.training.precision import choose_precision
 
 
@@ -77,7 +77,7 @@ def make_jobs(cells: Sequence[Cell], out: Path, known: Sequence[str] = ()) -> tu
         if meaningless:
             left_out[f"{meaningless} with model.head {config.model.head}: it needs prototypes"] += 1
             continue
-        seeded = {**resolved, "seed": _whole(cell.arguments[-1])} if has_seed else resolved
+        seeded = {**resolved, "seed": whole_seed(cell.arguments[-1])} if has_seed else resolved
         seeded = _with_precision(seeded, out / cell.name)
         group = f"{digest(seeded)}-{_initial_set(resolved['loop'])}"
         jobs.append(Job(cell, out / cell.name, _rounds(seeded), group, seeded))
@@ -134,10 +134,3 @@ def _with_precision(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     if trainer["precision"] != "auto":
         return config
     return {**config, "trainer": {**trainer, "precision": choose_precision(trainer["accelerator"], folder)[0]}}
-
-
-def _whole(seed: str) -> int:
-    try:
-        return int(seed)
-    except ValueError:
-        raise ConfigError(f"expected --seed to be whole numbers separated by commas, got '{seed}'") from None

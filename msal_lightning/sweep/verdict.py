@@ -125,6 +125,10 @@ PARTS = {
 }
 
 
+Cell = tuple[str, str, str, str, str]
+"""Feature set, budget, head, strategy and initial set of runs that differ in their seed only."""
+
+
 @dataclass(frozen=True)
 class Run:
     """One run of the verdict.
@@ -146,6 +150,11 @@ class Run:
     initial: str
     seed: int
     options: tuple[str, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def cell(self) -> Cell:
+        """All but the seed."""
+        return self.feature_set, self.budget, self.head, self.row, self.initial
 
     @property
     def name(self) -> str:
@@ -177,9 +186,7 @@ def runs(seeds: Sequence[int] | None = None, only: Sequence[str] = ()) -> Iterat
     Raises:
         ConfigError: a word of ``only`` that means nothing.
     """
-    everything = [
-        run for seed in range(50) for part in PARTS.values() if seed < part.seeds for run in _runs(part, seed)
-    ]
+    everything = sorted((run for part in PARTS.values() for run in runs_of(part)), key=lambda run: run.seed)
     kinds = [{getattr(run, name) for run in everything} for name in ("row", "feature_set", "budget", "head")]
     known = sorted(set().union(*kinds))
     for word in only:

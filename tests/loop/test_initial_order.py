@@ -86,6 +86,11 @@ def test_those_without_a_model_cover_more_classes_than_a_draw_in_the_mean(root, 
     assert sum(covered[strategy]) > sum(covered[None])
 
 
+def test_where_all_images_are_labeled_nothing_is_chosen(root):
+    data = ready(Embeddings(str(root)))
+    assert not len(order_of(data, KMeans(), data.num_pool).chosen)
+
+
 def test_held_out_labels_stay_a_random_sample(root):
     data = ready(Embeddings(str(root)))
     order, uniform = order_of(data, Longest(), held_out=8), data.initial_order()
@@ -141,6 +146,10 @@ def test_a_run_records_it_and_all_strategies_start_with_it(root, tmp_path):
     data = ready(Embeddings(str(root)))
     assert found["Random"] == order_of(data, TypiClust(neighbours=7), 10).index[:10].tolist()
     assert main(["fit", *common, "--query", "Random", "--run_dir", str(tmp_path / "Random")]) == 2  # another run
+    replay = ["replay", "--run", str(tmp_path / "Margin"), "--seed", "7", "--trainer.max_steps", "3"]
+    assert main([*replay, "--run_dir", str(tmp_path / "again")]) == 0
+    assert read_records(tmp_path / "again")[0].initial.index == found["Margin"]
+    assert "TypiClust" not in (tmp_path / "again" / "config.yaml").read_text()  # the records have what it chose
 
 
 def test_a_choice_by_paths_does_not_depend_on_the_order_of_the_rows(tmp_path, root):

@@ -53,22 +53,28 @@ def _row(one: Standing, ranking: Ranking) -> list[str]:
     cells = [one.name, fixed(one.mean_rank, 2)]
     if not ranking.baseline:
         return cells
-    saved = [_estimate(ranking.saved.get(one.name), _labels)] if ranking.saved else []
+    saved = [with_interval(ranking.saved.get(one.name), _labels)] if ranking.saved else []
     if one.difference is None:
         return [*cells, *[NONE] * (4 + len(saved) + 1)]
     p = ranking.against[one.name]
     return [
         *cells,
         f"{one.wins}–{one.ties}–{one.losses}",
-        _estimate(one.difference, signed),
-        _estimate(one.effect, _decimals),
+        with_interval(one.difference, signed),
+        with_interval(one.effect, _decimals),
         p_value(None if math.isnan(p) else p),
         *saved,
         NONE if one.seeds_needed is None else f"{one.seeds_needed:,}",
     ]
 
 
-def _estimate(value: Estimate | None, text: Callable[[float], str]) -> str:
+def with_interval(value: Estimate | None, text: Callable[[float], str]) -> str:
+    """Format an estimate and its interval.
+
+    Args:
+        value: the estimate; NaN as ends if it has no interval.
+        text: formats a number.
+    """
     if value is None or math.isnan(value.value):
         return NONE
     ends = "" if math.isnan(value.low) else f" [{text(value.low)}, {text(value.high)}]"

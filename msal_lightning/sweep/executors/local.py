@@ -22,8 +22,7 @@ class LocalExecutor(Executor):
     """
 
     def __init__(self, jobs: int) -> None:
-        if jobs < 1:
-            raise ConfigError(f"expected --jobs to be at least 1, got {jobs}: it is how many fits run at a time")
+        check_jobs(jobs)
         self.room = jobs
         self._running: dict[str, tuple[int, subprocess.Popen[bytes]]] = {}  # name to slot and process
 
@@ -49,6 +48,16 @@ class LocalExecutor(Executor):
         for _, process in self._running.values():
             process.kill()
             process.wait()
+
+
+def check_jobs(jobs: int) -> None:
+    """Reject a number of fits at a time that is not positive.
+
+    Raises:
+        ConfigError: it is below 1.
+    """
+    if jobs < 1:
+        raise ConfigError(f"expected --jobs to be at least 1, got {jobs}: it is how many fits run at a time")
 
 
 def share(slot: int, jobs: int, environment: Mapping[str, str]) -> dict[str, str]:

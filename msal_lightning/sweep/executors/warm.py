@@ -8,9 +8,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from msal_lightning.errors import ConfigError
 from msal_lightning.sweep.executors.base import Executor, Task
-from msal_lightning.sweep.executors.local import share
+from msal_lightning.sweep.executors.local import check_jobs, share
 
 _MOST_FITS = 200  # of a process, after which a fresh one takes over: no library is free of leaks
 
@@ -28,8 +27,7 @@ class WarmExecutor(Executor):
     """
 
     def __init__(self, jobs: int) -> None:
-        if jobs < 1:
-            raise ConfigError(f"expected --jobs to be at least 1, got {jobs}: it is how many fits run at a time")
+        check_jobs(jobs)
         self.room = jobs
         self._workers: list[_Worker | None] = [None] * jobs
 
