@@ -1,7 +1,7 @@
 """The model: backbone → embedding → head, its loss, its metrics, and the only forward pass over the pool."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,8 @@ from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from msal_lightning.data.loading import Batch
+from msal_lightning.errors import ConfigError
+from msal_lightning.models import build_options
 from msal_lightning.models.backbones import Backbone, ResNet18
 from msal_lightning.models.class_results import ClassResults
 from msal_lightning.models.freeze import Freeze, FreezeBackbone, frozen_epochs
@@ -50,6 +52,9 @@ class MSALClassifier(LightningModule):
         layer_decay: each layer of the backbone has the learning rate of the layer above it times this number; the last
             layer has the backbone's. By default all layers have the same.
 
+    A checkpoint holds these arguments, except for optimizer and lr_scheduler, so that
+    ``MSALClassifier.load_from_checkpoint(FILE)`` needs no others; see :meth:`load_from_checkpoint`.
+
     Attributes:
         frozen_epochs: number of epochs of a fit that leave the backbone as it is, maybe infinity.
         test_classes: results of the last test for each class; None before the first test.
@@ -74,6 +79,16 @@ class MSALClassifier(LightningModule):
         layer_decay: float | None = None,
     ) -> None:
         super().__init__()
+        self._options = {
+            "num_classes": num_classes,
+            "in_channels": in_channels,
+            "head": head,
+            "radius": radius,
+            "dropout": dropout,
+            "freeze": freeze,
+            "backbone_lr": backbone_lr,
+            "layer_decay": layer_decay,
+        }
         self.frozen_epochs = frozen_epochs(freeze)
         self._rates = LearningRates(backbone_lr, layer_decay)
         if self._rates.differ and freeze == "all":
@@ -212,6 +227,57 @@ class MSALClassifier(LightningModule):
             passes = [self.head(masks.apply(embeddings, batch.index, t)) for t in range(len(masks))]
             outputs["mc_logits"] = torch.stack(passes)
         return outputs
+
+    @property
+    def build_options(self) -> dict[str, Any] | None:
+        """Arguments that rebuild this model, as plain values; None if those of its backbone are not plain."""
+        backbone = build_options.describe(self.backbone)
+        return None if backbone is None else {**self._options, "backbone": backbone}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the arguments that rebuild this model."""
+        if options := self.build_options:
+            checkpoint[build_options.KEY] = options
+
+    @classmethod
+    def load_from_checkpoint(
+        cls,
+        checkpoint_path: Any,
+        map_location: Any = None,
+        hparams_file: Any = None,
+        strict: bool | None = None,
+        weights_only: bool | None = True,
+        **arguments: Any,
+    ) -> Self:
+        """Open a checkpoint; no code in it is run.
+
+        Args:
+            checkpoint_path: a file in ``RUN/checkpoints``, or one that ``export`` or a Trainer wrote.
+            map_location: device of the model, as in ``torch.load``.
+            hparams_file: see Lightning.
+            strict: see Lightning.
+            weights_only: refuse code in the file.
+            **arguments: arguments of the constructor in place of those in the file. A backbone of your own is found if
+                its module has been imported; otherwise give it as ``backbone``.
+
+        Raises:
+            ConfigError: the file does not say how its model is built.
+        """
+        options = {} if "backbone" in arguments else cls._options_in(checkpoint_path, weights_only, arguments)
+        return super().load_from_checkpoint(
+            checkpoint_path, map_location, hparams_file, strict, weights_only, **{**options, **arguments}
+        )
+
+    @staticmethod
+    def _options_in(file: Any, weights_only: bool | None, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        options = build_options.read_options(file, weights_only is not False)
+        if options is None and not {"num_classes", "in_channels"} <= arguments.keys():
+            raise ConfigError(
+                f"expected '{file}' to say how its model is built, got a checkpoint of an older version, or with a "
+                "backbone whose options are not plain values: give num_classes, in_channels and backbone too, or open "
+                "its run with msal_lightning.load"
+            )
+        return options or {}
 
     def configure_callbacks(self) -> list[Callback]:
         """The callback that freezes the backbone; a model of your own adds to this list."""

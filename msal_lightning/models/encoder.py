@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +16,18 @@ class Encoder(nn.Module, ABC):
     Attributes:
         preprocessing: what the network expects of its images; None if it does not say.
         uses_autocast: whether bfloat16 autocast of torch has an effect on it.
+        built_with: the arguments of the constructor, by position and by name.
     """
 
     preprocessing: Preprocessing | None = None
     uses_autocast: bool = True
+    built_with: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
+
+    def __new__(cls, *args: Any, **named: Any) -> Self:
+        """Note the arguments before a constructor changes them, for a checkpoint that can be opened alone."""
+        made = super().__new__(cls)
+        object.__setattr__(made, "built_with", (args, named))  # nn.Module is not ready for attributes
+        return made
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
