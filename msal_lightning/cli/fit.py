@@ -28,6 +28,8 @@ from msal_lightning.loop.loop import ActiveLoop
 from msal_lightning.loop.pool_pass import PassInParts, PoolPass, pass_of_trainer
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.models.cost import step_bytes, step_flop
+from msal_lightning.runs.changes import knows_trainer
+from msal_lightning.runs.config import flatten
 from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.options import LoopOptions
 from msal_lightning.runs.records import RoundRecord
@@ -197,6 +199,8 @@ def replay(argv: list[str]) -> None:
     found.values["loop"] = {**(found.values.get("loop") or {}), "replay": options.run, "first_fit": None}
     if isinstance(data := found.values.get("data"), dict):
         found.values["data"] = as_it_began(data)
+    if not knows_trainer(flatten(found.values)):
+        say(f"('{run}' is of a version that kept few options of the Trainer: give those that you had set as --trainer.KEY)")
     if found.left_out:
         say(f"({' and '.join(found.left_out)} of '{run}' are left out: it was not made by your `fit`)")
     names_root = any(word.partition("=")[0] in ("--data.root", "--data.init_args.root") for word in changes)

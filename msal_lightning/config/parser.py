@@ -257,6 +257,12 @@ class _Formatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
         text = (action.help or "").rstrip(".")
         return f"{text} (default: {action.default})" if plain and action.default != SUPPRESS else text
 
+    def add_argument(self, action: argparse.Action) -> None:
+        """Leave out what a loop rarely sets; ``action.help = SUPPRESS`` would take it from config.yaml too."""
+        section, _, name = action.dest.partition(".")
+        if section != "trainer" or name in _TRAINER_HELP:
+            super().add_argument(action)
+
 
 def _shorten_help(parser: ArgumentParser) -> None:
     """Set short titles, and show the few of Trainer's 40 arguments that a loop usually sets; all are accepted."""
@@ -273,7 +279,7 @@ def _shorten_help(parser: ArgumentParser) -> None:
     for action in parser_actions(parser):
         section, _, name = action.dest.partition(".")
         if section == "trainer":
-            action.help = _TRAINER_HELP.get(name, SUPPRESS)
+            action.help = _TRAINER_HELP.get(name)
         elif action.dest in ("loop", "model") or name.endswith("help") or action.dest == "print_config":
             action.help = SUPPRESS
         elif base := {"query": Strategy, "oracle": Oracle, "data": ActiveDataModule}.get(action.dest):

@@ -19,6 +19,8 @@ _GROUPS = {
 }
 # Values that absent options stand for, if these are not the defaults
 _ABSENT_MEANS: dict[str, Any] = {LAST_BATCH: FORMER_LAST_BATCH}
+# In every configuration since all options of the Trainer are written
+_WRITTEN_LATER = "trainer.max_steps"
 # Packages that may be imported to read a signature; a configuration may come from a stranger
 _HARMLESS = ("torch", "lightning", "msal_lightning")
 
@@ -27,7 +29,7 @@ def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tupl
     """Return the keys in which two configurations differ.
 
     A key that only one configuration has is ignored if its value is the installed default, because a new version of
-    torch, Lightning or this package has added the option.
+    torch, Lightning or this package has added the option; so is what a former version did not write.
 
     Args:
         before: flattened configuration, see :func:`msal_lightning.runs.config.flatten`.
@@ -36,8 +38,28 @@ def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tupl
     Returns:
         Both values of each key; None for an absent value.
     """
-    keys = [key for key in {**before, **now} if not _same(key, before, now)]
+    unknown = not_written(before, now)
+    keys = [key for key in {**before, **now} if key not in unknown and not _same(key, before, now)]
     return {key: (before.get(key), now.get(key)) for key in keys}
+
+
+def not_written(before: Mapping[str, Any], now: Mapping[str, Any]) -> set[str]:
+    """Return the options of the Trainer in ``now`` whose values the version that wrote ``before`` did not keep.
+
+    Args:
+        before: flattened configuration of a run.
+        now: flattened configuration.
+    """
+    return set() if knows_trainer(before) else {key for key in now if key.startswith("trainer.") and key not in before}
+
+
+def knows_trainer(config: Mapping[str, Any]) -> bool:
+    """Whether a configuration has all options of the Trainer; versions before 0.2 wrote few.
+
+    Args:
+        config: flattened configuration of a run; one without any option of the Trainer is none of theirs.
+    """
+    return _WRITTEN_LATER in config or not any(key.startswith("trainer.") for key in config)
 
 
 def gone(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -51,11 +73,15 @@ def gone(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def aligned(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Make configurations of several versions comparable: drop default values of options that only some versions have.
+    """Make configurations of several versions comparable.
+
+    Default values of options that only some versions have are dropped. So are options of the Trainer that some versions
+    did not write, if all others agree on them.
 
     Args:
         configs: flattened configurations, in any order.
     """
+    configs = _without_unknown(configs)
     having: dict[tuple[str, str], int] = defaultdict(int)  # number of configurations with this option of this class
     classes: dict[str, int] = defaultdict(int)  # number of configurations with this class
     for config in configs:
@@ -87,6 +113,15 @@ def without_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     kept: dict[str, Any] = former({k: _set(value) for k, value in config.items() if not _is_default(k, config)})
     return kept
+
+
+def _without_unknown(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    knowing = [config for config in configs if knows_trainer(config)]
+    agreed: set[str] = set()
+    for former in (config for config in configs if not knows_trainer(config)):
+        unknown = {key for config in knowing for key in not_written(former, config)}
+        agreed |= {key for key in unknown if all(config.get(key) == knowing[0].get(key) for config in knowing)}
+    return [{key: value for key, value in config.items() if key not in agreed} for config in configs]
 
 
 def _same(key: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:

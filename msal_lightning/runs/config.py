@@ -21,6 +21,11 @@ _FREE = (
     "data.init_args.in_memory",
     "data.init_args.num_workers",
     "data.init_args.verify",
+    "trainer.detect_anomaly",
+    "trainer.enable_autolog_hparams",
+    "trainer.inference_mode",
+    "trainer.model_registry",
+    "trainer.profiler",
     *FREE_KEYS,
 )
 # These keys may change too if record 0 has a digest of the images in these places.

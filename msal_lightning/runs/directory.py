@@ -18,7 +18,7 @@ from msal_lightning.io.lock import DirectoryLock
 from msal_lightning.io.own_files import others, refuse_linked_folders, remove_own, remove_parts
 from msal_lightning.io.terminal import say
 from msal_lightning.io.yaml_files import read_yaml
-from msal_lightning.runs.changes import changed, gone, without_defaults
+from msal_lightning.runs.changes import changed, gone, not_written, without_defaults
 from msal_lightning.runs.config import PLACES, flatten, is_free, say_changed
 from msal_lightning.runs.moved_names import present
 from msal_lightning.runs.pending import (
@@ -116,6 +116,7 @@ class RunDirectory:
             if changed := self.changed_keys():
                 self._refuse_or_replace(changed, records)
             write_mark(self.path, "run")  # also marks a folder of a version without marks
+            self._say_unknown(records)
             if not (self.path / "config.yaml").exists():
                 write_atomically(self.path / "config.yaml", yaml.safe_dump(self.config, sort_keys=False))
             if why := sign(self.path, self.config):
@@ -134,6 +135,14 @@ class RunDirectory:
         except UserError:
             self.close()
             raise
+
+    def _say_unknown(self, records: list[RoundRecord]) -> None:
+        """Name what the rounds so far may have had another value of."""
+        now = flatten(self.config)
+        unknown = without_defaults({key: now[key] for key in sorted(not_written(self.written_config(), now))})
+        if records and unknown:
+            said = ", ".join(f"{key} {value}" for key, value in unknown.items())
+            self.notes.append(f"(config.yaml is of a version that did not keep these options; from here on: {said})")
 
     def first_record(self) -> RoundRecord | None:
         """Return the record of round 0 before :meth:`open`; None if it is missing, damaged or to be overwritten."""
@@ -176,8 +185,11 @@ class RunDirectory:
 
     @property
     def config_digest(self) -> str:
-        """Hash of all keys that affect results; options that a new version adds do not change it."""
-        return digest_of({key: v for key, v in without_defaults(flatten(self.config)).items() if not is_free(key)})
+        """Hash of all keys that affect results; options that a new version adds or writes do not change it."""
+        now = flatten(self.config)
+        unknown = not_written(self.written_config(), now)
+        known = {key: value for key, value in now.items() if key not in unknown}
+        return digest_of({key: v for key, v in without_defaults(known).items() if not is_free(key)})
 
     @property
     def former_config_digest(self) -> str:

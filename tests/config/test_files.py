@@ -13,9 +13,10 @@ from PIL import Image
 
 from msal_lightning.cli.main import main
 from msal_lightning.config.files import find_config, resolve_configs, shipped_folder
-from msal_lightning.config.parser import build_parser, parse
+from msal_lightning.config.parser import build_parser, parse, resolve
 from msal_lightning.data.labels import long_tail_sizes
 from msal_lightning.errors import UserError
+from msal_lightning.runs.config import flatten
 from msal_lightning.runs.records import read_records
 
 SHIPPED = sorted(file.stem for file in shipped_folder().glob("*.yaml"))
@@ -147,6 +148,24 @@ def test_schedule_of_the_stronger_recipe_ends_with_the_fit():
     for name in ("cifar10_strong", "cifar100_strong"):
         config = parse(build_parser(), ["--config", name])
         assert config.model.lr_scheduler.init_args.T_max == config.trainer.max_epochs
+
+
+TRAINER = {"max_steps": 7, "min_steps": 2, "min_epochs": 1, "max_time": "00:01:00:00", "limit_train_batches": 3,
+           "accumulate_grad_batches": 2, "gradient_clip_val": 0.5, "gradient_clip_algorithm": "value",
+           "strategy": "ddp", "num_nodes": 1, "sync_batchnorm": True, "detect_anomaly": True, "benchmark": False,
+           "check_val_every_n_epoch": 2, "val_check_interval": 5, "profiler": "simple"}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_option_comes_back_from_a_kept_configuration(name):
+    parser = build_parser()
+    options = [word for key, value in TRAINER.items() for word in (f"--trainer.{key}", str(value))]
+    config = parse(parser, ["--config", name, *options])
+    kept = resolve(parser, config)
+    assert kept["trainer"].items() >= TRAINER.items()
+    again = parse(parser, [], base=kept)
+    given, returned = (flatten(each.as_dict()) for each in (config, again))
+    assert {key for key in given if given[key] != returned[key]} <= {"config"}
 
 
 def test_bare_names_are_found_nearest_first(tmp_path, monkeypatch):

@@ -146,7 +146,7 @@ def test_a_run_records_it_and_all_strategies_start_with_it(root, tmp_path):
     data = ready(Embeddings(str(root)))
     assert found["Random"] == order_of(data, TypiClust(neighbours=7), 10).index[:10].tolist()
     assert main(["fit", *common, "--query", "Random", "--run_dir", str(tmp_path / "Random")]) == 2  # another run
-    replay = ["replay", "--run", str(tmp_path / "Margin"), "--seed", "7", "--trainer.max_steps", "3"]
+    replay = ["replay", "--run", str(tmp_path / "Margin"), "--seed", "7"]
     assert main([*replay, "--run_dir", str(tmp_path / "again")]) == 0
     assert read_records(tmp_path / "again")[0].initial.index == found["Margin"]
     assert "TypiClust" not in (tmp_path / "again" / "config.yaml").read_text()  # the records have what it chose

@@ -45,6 +45,9 @@ def test_what_both_set_is_compared_whatever_the_default_is():
 
 
 def test_callbacks_stand_in_lists():
+    former, steps = {"trainer.devices": 1}, {"trainer.devices": 1, "trainer.max_steps": 50}
+    assert aligned([former, steps, steps]) == [former] * 3  # not known of the first
+    assert aligned([former, steps, steps | {"trainer.max_steps": 9}])[1:] == [steps, steps | {"trainer.max_steps": 9}]
     longer = {**STOP, "init_args": {**STOP["init_args"], "strict": True}}
     other = {**STOP, "init_args": {**STOP["init_args"], "strict": False}}
     assert not changed({"trainer.callbacks": [STOP]}, {"trainer.callbacks": [longer]})
@@ -67,6 +70,9 @@ def test_aligned_keeps_what_another_class_does_not_have():
     entropy = {"query.class_path": "msal_lightning.strategies.Entropy"}
     new = ADAM | {"model.optimizer.init_args.amsgrad": False}
     assert aligned([msald | ADAM, entropy | new]) == [msald | ADAM, entropy | ADAM]
+    former, steps = {"trainer.devices": 1}, {"trainer.devices": 1, "trainer.max_steps": 50}
+    assert aligned([former, steps, steps]) == [former] * 3  # not known of the first
+    assert aligned([former, steps, steps | {"trainer.max_steps": 9}])[1:] == [steps, steps | {"trainer.max_steps": 9}]
     longer = {**STOP, "init_args": {**STOP["init_args"], "strict": True}}
     assert (
         aligned([{"trainer.callbacks": [STOP]}, {"trainer.callbacks": [longer]}]) == [{"trainer.callbacks": [STOP]}] * 2
@@ -124,6 +130,33 @@ def test_a_saved_fit_is_not_thrown_away(finished):
     new = yaml.safe_load((finished(lambda adam: None) / "config.yaml").read_text())
     assert flatten(old) != flatten(new)
     assert RunDirectory(run, old).config_digest == RunDirectory(run, new).config_digest
+
+
+HIDDEN = {"max_steps", "accumulate_grad_batches", "num_nodes", "check_val_every_n_epoch", "inference_mode",
+          "detect_anomaly", "sync_batchnorm", "enable_autolog_hparams"}  # fmt: skip
+
+
+def test_a_run_goes_on_whose_version_kept_few_options_of_the_trainer(finished, tmp_path, capsys):
+    run = finished(lambda adam: None)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert HIDDEN <= config["trainer"].keys()
+    former = {**config, "trainer": {key: value for key, value in config["trainer"].items() if key not in HIDDEN}}
+    digest = RunDirectory(run, former).config_digest
+    (run / "config.yaml").write_text(yaml.safe_dump(former, sort_keys=False))
+    fits = RunDirectory(run, former).config_digest, RunDirectory(run, config).config_digest
+    assert fits == (digest, digest)  # so a saved fit is not thrown away
+    assert main([*RUN, str(run)]) == 0
+    assert "did not keep these options; from here on: trainer.max_steps 50" in capsys.readouterr().out
+    assert main([*RUN, str(run), "--trainer.max_epochs", "2"]) == 2
+    assert "trainer.max_epochs was 1, now 2 (" not in capsys.readouterr().err
+    assert main(["replay", "--run", str(run), "--run_dir", str(tmp_path / "again")]) == 0
+    assert "give those that you had set as --trainer.KEY" in capsys.readouterr().out
+
+
+def test_another_number_of_steps_is_another_configuration(finished, capsys):
+    run = finished(lambda adam: None)
+    assert main([*RUN, str(run), "--trainer.max_steps", "3"]) == 2
+    assert "trainer.max_steps was 50, now 3" in capsys.readouterr().err
 
 
 def test_report_takes_runs_of_two_versions(finished, tmp_path):
