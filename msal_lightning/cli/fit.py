@@ -200,7 +200,7 @@ def replay(argv: list[str]) -> None:
     if isinstance(data := found.values.get("data"), dict):
         found.values["data"] = as_it_began(data)
     if not knows_trainer(flatten(found.values)):
-        say(f"('{run}' is of a version that kept few options of the Trainer: give those that you had set as --trainer.KEY)")
+        say(f"('{run}' is of a version that kept few options of the Trainer: give yours again, as --trainer.KEY VALUE)")
     if found.left_out:
         say(f"({' and '.join(found.left_out)} of '{run}' are left out: it was not made by your `fit`)")
     names_root = any(word.partition("=")[0] in ("--data.root", "--data.init_args.root") for word in changes)
