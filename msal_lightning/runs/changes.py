@@ -118,8 +118,8 @@ def without_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
 def _without_unknown(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     knowing = [config for config in configs if knows_trainer(config)]
     agreed: set[str] = set()
-    for former in (config for config in configs if not knows_trainer(config)):
-        unknown = {key for config in knowing for key in not_written(former, config)}
+    for earlier in (config for config in configs if not knows_trainer(config)):
+        unknown = {key for config in knowing for key in not_written(earlier, config)}
         agreed |= {key for key in unknown if all(config.get(key) == knowing[0].get(key) for config in knowing)}
     return [{key: value for key, value in config.items() if key not in agreed} for config in configs]
 
