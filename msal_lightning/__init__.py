@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from msal_lightning.arrays.head_classifier import MSALHeadClassifier
     from msal_lightning.arrays.select import select
     from msal_lightning.data.base import ActiveDataModule
+    from msal_lightning.inference.load import load
     from msal_lightning.loop.loop import ActiveLoop
     from msal_lightning.models.backbones import ResNet18, SmallCNN
     from msal_lightning.models.classifier import MSALClassifier
@@ -39,6 +40,7 @@ _HOME = {
     "SmallCNN": "models.backbones",
     "Strategy": "strategies.base",
     "cosine_to_prototypes": "models.prototypes",
+    "load": "inference.load",
     "select": "arrays.select",
     "select_indices": "query.shortlist",
     "simplex_prototypes": "models.prototypes",
@@ -61,6 +63,7 @@ __all__ = [
     "SmallCNN",
     "Strategy",
     "cosine_to_prototypes",
+    "load",
     "select",
     "select_indices",
     "simplex_prototypes",

@@ -36,7 +36,7 @@ def embed(argv: list[str]) -> None:
         check_folder(options.out, "set of features", "--out")
     if options.executor == "local":
         from msal_lightning.cli.embed_parts import prepare
-        from msal_lightning.embed.run import compute_here
+        from msal_lightning.embed.sharded_rows import compute_here
 
         _run(options, prepare(options), compute_here)
         return

@@ -1,9 +1,10 @@
 """The options of ``embed``. Nothing here imports torch."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from msal_lightning.cli.run_options import number
 from msal_lightning.config.command_parser import PROGRAM, CommandParser
 from msal_lightning.config.paths import a_path
 from msal_lightning.errors import ConfigError
@@ -12,15 +13,6 @@ PROG = f"{PROGRAM} embed"
 _PASSED_ON = ("--model", "--data")
 _FITS = ("crop", "letterbox", "squash")
 _INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
-
-
-def _number(least: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if not text.isascii() or not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"expected a whole number of at least {least}, got '{text}'")
-        return int(text)
-
-    return number
 
 
 def _channels(text: str) -> tuple[float, ...]:
@@ -88,22 +80,20 @@ def _add_options(parser: CommandParser) -> None:
     add("--label_column", metavar="NAME", help="of a saved dataset: its labels (default: the classes, or label)")
     add("--on_error", choices=["skip", "raise"], default="skip", help="skip images that cannot be read, or refuse them")
     what = "(default: what the model was trained with)"
-    add("--size", type=_number(1), metavar="N", help=f"pixels of a side {what}")
-    add(
-        "--resize", type=_number(1), metavar="N", help=f"scale the shorter side to this, then cut out the center {what}"
-    )
+    add("--size", type=number(1), metavar="N", help=f"pixels of a side {what}")
+    add("--resize", type=number(1), metavar="N", help=f"scale the shorter side to this, then cut out the center {what}")
     add("--fit", choices=_FITS, help="how an image becomes a square: crop its center, pad it (letterbox), or squash it")
     add("--interpolation", choices=_INTERPOLATIONS, help=f"how pixels are scaled {what}")
     add("--mean", type=_channels, metavar="R,G,B", help=f"mean of the channels, 0 to 1 {what}")
     add("--std", type=_channels, metavar="R,G,B", help=f"standard deviation of the channels {what}")
     add("--background", type=_channels, metavar="R,G,B", help="color behind transparency and borders (default: white)")
     add("--dtype", choices=["float16", "float32"], default="float16", help="of the features (default: %(default)s)")
-    add("--batch_size", type=_number(1), default=64, metavar="N", help="images a step (default: %(default)s)")
-    add("--rows_per_shard", type=_number(1), default=65_536, metavar="N", help="images a file (default: %(default)s)")
-    add("--num_workers", type=_number(1), metavar="N", help="threads that decode (default: one per CPU, at most 8)")
+    add("--batch_size", type=number(1), default=64, metavar="N", help="images a step (default: %(default)s)")
+    add("--rows_per_shard", type=number(1), default=65_536, metavar="N", help="images a file (default: %(default)s)")
+    add("--num_workers", type=number(1), metavar="N", help="threads that decode (default: one per CPU, at most 8)")
     add("--accelerator", choices=["auto", "cpu", "gpu", "mps"], default="auto", help="where the model runs")
     add("--executor", choices=["local", "ray"], default="local", help="computes the shards (default: %(default)s)")
-    add("--cpus", type=_number(1), default=1, metavar="N", help="ray: cores for a shard (default: %(default)s)")
+    add("--cpus", type=number(1), default=1, metavar="N", help="ray: cores for a shard (default: %(default)s)")
     add(
         "--gpus", type=float, default=0, metavar="N", help="ray: GPUs for a shard, or a fraction (default: %(default)s)"
     )

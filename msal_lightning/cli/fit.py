@@ -15,10 +15,10 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from msal_lightning.analysis.status import outlook
 from msal_lightning.cli.ray_pool import RayParts
 from msal_lightning.compat import scan_packages_once
-from msal_lightning.config.command_parser import PROGRAM, CommandParser
+from msal_lightning.config.command_parser import PROGRAM, TRUST_HELP, CommandParser
 from msal_lightning.config.parser import as_user_error, build_parser, instantiate, parse, resolve
 from msal_lightning.config.paths import expand
-from msal_lightning.config.trust import TRUST_HELP, read_config
+from msal_lightning.config.trust import read_config
 from msal_lightning.data.batch_size import as_it_began
 from msal_lightning.data.read_only import read_only
 from msal_lightning.errors import ConfigError

@@ -42,6 +42,20 @@ def _query(argv: list[str]) -> None:
     query(argv)
 
 
+def _predict(argv: list[str]) -> None:
+    """Predict the classes of new images with the model of a run: a CSV file."""
+    from msal_lightning.cli.predict import predict
+
+    predict(argv)
+
+
+def _export(argv: list[str]) -> None:
+    """Write the model of a run for other programs: torch-export, onnx or state-dict, with a model card."""
+    from msal_lightning.cli.export import export
+
+    export(argv)
+
+
 def _embed(argv: list[str]) -> None:
     """Compute features of images with a pretrained network, for fits on features."""
     from msal_lightning.cli.embed import embed
@@ -231,6 +245,8 @@ COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "replay": _replay,
     "sweep": _sweep,
     "query": _query,
+    "predict": _predict,
+    "export": _export,
     "embed": _embed,
     "label": _label,
     "status": _status,

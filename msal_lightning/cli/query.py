@@ -1,10 +1,8 @@
 """``query``: choose images of a folder to label, once, with a trained model and without a loop."""
 
 import argparse
-import io
 import os
 import re
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Literal
 
@@ -14,29 +12,28 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch.utils.data import DataLoader
 
-from msal_lightning.config.command_parser import PROGRAM, CommandParser
-from msal_lightning.config.parser import as_user_error, build_parser, instantiate, parse
+from msal_lightning.config.command_parser import PROGRAM, TRUST_HELP, CommandParser
+from msal_lightning.config.parser import as_user_error
 from msal_lightning.config.paths import a_path
-from msal_lightning.config.trust import TRUST_HELP, read_config
 from msal_lightning.data import ActiveDataModule
 from msal_lightning.data.fingerprint import find_by_content, is_same_file
 from msal_lightning.data.loading import Batch
 from msal_lightning.data.read_only import read_only
 from msal_lightning.datasets import ImageFolder
 from msal_lightning.errors import ConfigError, UserError
+from msal_lightning.inference.rebuild import Rebuilt, read_own_data, rebuild
 from msal_lightning.io.folder_mark import MARK, check_folder, claim_folder
 from msal_lightning.io.own_files import remove_parts
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
 from msal_lightning.loop.display import RoundProgress
-from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.models.predictor import Predictor
 from msal_lightning.oracles.base import LabelingBatch
 from msal_lightning.oracles.csv_files.contact_sheet import write_sheet
 from msal_lightning.oracles.csv_files.csv_file import write_csv
 from msal_lightning.oracles.tasks import make_items
 from msal_lightning.query.callback import Query
-from msal_lightning.query.shortlist import Selection, check_classes
+from msal_lightning.query.shortlist import Selection
 from msal_lightning.runs.trained_model import Trained, read_trained
 from msal_lightning.strategies import Strategy
 from msal_lightning.training.failures import explained
@@ -46,8 +43,6 @@ from msal_lightning.training.signals import GracefulShutdown
 
 PROG = f"{PROGRAM} query"
 NAME = "query"
-_READ = ("seed", "loop", "query", "data", "model")
-_UNUSED = ("model.optimizer", "model.lr_scheduler", "model.backbone.init_args.weights")
 _PASSED_ON = ("--query.", "--data.", "--seed", "--trainer.accelerator", "--trainer.precision")
 
 
@@ -69,8 +64,12 @@ def query(argv: list[str]) -> None:
     except OSError as error:
         raise _cannot_write(options.out, error) from None
     trained = read_trained(options.checkpoint)
-    config, strategy, own, model, is_ours = _rebuild(trained, options.query, rest, options.trust)
-    with read_only(not is_ours):
+    rebuilt = rebuild(
+        trained, [*(["--query", options.query] if options.query else []), *rest], options.trust, with_query=True
+    )
+    strategy, own, model, config = rebuilt.query, rebuilt.data, rebuilt.model, rebuilt.config
+    _check_head(strategy, rebuilt)
+    with read_only(not rebuilt.may_write):
         data = _read_images(options.images, options.on_error, trained, own, strategy)
     n = min(options.n, data.num_pool)
     if n < options.n:
@@ -150,35 +149,12 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     return options, rest
 
 
-def _rebuild(
-    trained: Trained, chosen: str | None, rest: list[str], trusted: list[str]
-) -> tuple[Namespace, Strategy, ActiveDataModule, MSALClassifier, bool]:
-    """Return configuration, strategy, the run's data (not read yet), model, and whether its folder may be written."""
-    parser = build_parser()
-    # the trainer is new, since this may be another machine; optimizer and initial weights are not needed
-    found = read_config(trained.run.folder, _READ, trusted, leave_out=_UNUSED)
-    words = ["--trainer.max_epochs", "1", *(["--query", chosen] if chosen else []), *rest]
-    config = parse(parser, words, base=found.values)
-    with as_user_error(), quiet_lightning():
-        part = instantiate(parser, config, "query", "data", "model")
-        check_classes(part.query, trained.num_classes)
-        if trained.run.records:
-            part.data.resume_as(trained.run.records[0].resolved)
-        model = MSALClassifier(trained.num_classes, part.data.in_channels, **part.model)
-    if part.query.needs_prototypes and model.head_name != "prototype":
+def _check_head(strategy: Strategy, rebuilt: Rebuilt) -> None:
+    if strategy.needs_prototypes and rebuilt.model.head_name != "prototype":
         raise ConfigError(
-            f"query {part.query.name} needs prototypes, but the model in '{trained.file}' has a {model.head_name} "
-            "head: set --query to a strategy without prototypes, Margin for example"
+            f"query {strategy.name} needs prototypes, but the model in '{rebuilt.trained.file}' has a "
+            f"{rebuilt.model.head_name} head: set --query to a strategy without prototypes, Margin for example"
         )
-    try:
-        model.load_state_dict(trained.weights)
-    except RuntimeError:
-        raise ConfigError(
-            f"expected '{trained.file}' to be a model of '{trained.run.folder / 'config.yaml'}', got one with other "
-            "layers: set --checkpoint to a file of the same run"
-        ) from None
-    is_ours = found.own or any(word.startswith("--data.root") for word in rest)
-    return config, part.query, part.data, model, is_ours
 
 
 def _read_images(
@@ -190,7 +166,7 @@ def _read_images(
     memory, workers = (own.memory, own.workers) if isinstance(own, ImageFolder) else ("auto", None)
     if strategy.needs_labeled:
         try:
-            _read_own(own)
+            read_own_data(own)
             trained.restore_labels(own)
         except UserError as error:
             raise ConfigError(
@@ -198,7 +174,7 @@ def _read_images(
                 f"({error}): or set --query to a strategy that does not need them, Margin for example"
             ) from None
     elif names is None or size is None:
-        _read_own(own)
+        read_own_data(own)
     data = Candidates(
         folder,
         own,
@@ -243,17 +219,6 @@ def _labeled_before(data: "Candidates", root: Path, trained: Trained) -> list[in
             f"its own images are not below data.root '{root}': set --data.root to their folder"
         )
     return sorted(found)
-
-
-def _read_own(own: ActiveDataModule) -> None:
-    """Read the run's own data; a folder of images is only listed."""
-    if isinstance(own, ImageFolder):
-        own.memory = False
-        with redirect_stdout(io.StringIO()):  # its notes on memory concern other images
-            own.setup()
-    else:
-        own.prepare_data()
-        own.setup()
 
 
 class Candidates(ImageFolder):

@@ -10,6 +10,7 @@ from msal_lightning.io.suggestions import did_you_mean
 
 PROGRAM = "python -m msal_lightning"
 RUNS_HELP = "run directories, or folders of run directories"
+TRUST_HELP = "a third-party class that the run's configuration may name; may be repeated"
 _EXAMPLES = "examples:\n"
 _KINDS = {"int": "an integer", "float": "a number"}
 

@@ -17,7 +17,6 @@ from msal_lightning.io.yaml_files import load_yaml, read_bytes
 from msal_lightning.runs.moved_names import present
 from msal_lightning.runs.signature import is_own
 
-TRUST_HELP = "a third-party class that the run's configuration may name; may be repeated"
 _CLASS_KEYS = {"class_path", "init_args", "dict_kwargs"}
 _GROUPS = ("loop", "model", "trainer")  # a string there would be the name of another file
 _NAMED = ("query", "data", "model.backbone", "model.optimizer", "model.lr_scheduler")

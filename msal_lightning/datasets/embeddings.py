@@ -90,6 +90,8 @@ class Embeddings(ActiveDataModule):
 
     def resume_as(self, resolved: dict[str, Any] | None) -> None:  # noqa: D102
         self.resolved = resolved
+        if resolved is not None:
+            self.mean, self.std = tuple(resolved["mean"]), tuple(resolved["std"])
 
     def describe(self) -> str:  # noqa: D102
         count, width, *_ = self.images.shape

@@ -1,33 +1,18 @@
 """One model on one device, from decoded images to rows of features."""
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from msal_lightning.data.preprocessing import Preprocessing
-from msal_lightning.embed.reading import Batch
+from msal_lightning.embed.device_runner import DeviceRunner
 from msal_lightning.errors import ConfigError
 
 BFLOAT16 = "bf16-mixed"
 
 
-class Features(NamedTuple):
-    """The features of a batch.
-
-    Attributes:
-        batch: the images.
-        rows: (B, D) in memory of the host.
-        wait: returns when the rows are there.
-    """
-
-    batch: Batch
-    rows: Tensor
-    wait: Callable[[], None]
-
-
-class Embedder:
+class Embedder(DeviceRunner):
     """Computes features in evaluation mode, without gradients.
 
     Args:
@@ -54,7 +39,8 @@ class Embedder:
         precision: str,
         dtype: torch.dtype,
     ) -> None:
-        self.device, self.size = device, preprocessing.size
+        super().__init__(device)
+        self.size = preprocessing.size
         self._model = model.eval().requires_grad_(False).to(device)
         self._name, self._bfloat16, self._dtype = name, precision == BFLOAT16, dtype
         mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (preprocessing.mean, preprocessing.std))
@@ -78,40 +64,6 @@ class Embedder:
         scaled = images.to(self.device, non_blocking=True).float().div_(255).sub_(self._mean).div_(self._std)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
             return self._model(scaled)
-
-    def run(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Tensor]]:
-        """Yield the features of each batch; a GPU has the next batch by then.
-
-        Raises:
-            ConfigError: the device has too little memory.
-        """
-        before: Features | None = None
-        for batch in batches:
-            now = self._start(batch)
-            if before is not None:
-                before.wait()
-                yield before.batch, before.rows
-            before = now
-        if before is not None:
-            before.wait()
-            yield before.batch, before.rows
-
-    def _start(self, batch: Batch) -> Features:
-        try:
-            features = self(batch.images)
-        except torch.OutOfMemoryError as error:
-            raise ConfigError(
-                f"the device ran out of memory with {len(batch.images)} images a step "
-                f"({str(error).partition('. ')[0]}): set --batch_size to a lower number, with another --out"
-            ) from None
-        if self.device.type != "cuda":
-            host = features.cpu()
-            return Features(batch, host, lambda: None)
-        host = torch.empty(features.shape, dtype=features.dtype, pin_memory=True)
-        host.copy_(features, non_blocking=True)
-        copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        copied.record()
-        return Features(batch, host, copied.synchronize)
 
     @torch.inference_mode()
     def _try(self) -> int:

@@ -4,15 +4,28 @@ import math
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from msal_lightning.embed.rows import Rows
+from msal_lightning.data.decoding import Decoding
 from msal_lightning.errors import DataError
+
+
+class ImageRows(Protocol):
+    """Images in one order, each decoded when it is needed."""
+
+    how: Decoding
+
+    def read(self, row: int) -> NDArray[np.uint8]:
+        """Decode an image: (C, size, size).
+
+        Raises:
+            DataError: it cannot be read.
+        """
 
 
 class Batch(NamedTuple):
@@ -20,7 +33,7 @@ class Batch(NamedTuple):
 
     Attributes:
         start: row of the first one.
-        images: (B, 3, size, size) uint8; 0 for a damaged image.
+        images: (B, C, size, size) uint8; 0 for a damaged image.
         damaged: the reason for each row that cannot be read.
     """
 
@@ -29,7 +42,9 @@ class Batch(NamedTuple):
     damaged: dict[int, str]
 
 
-def read_batches(rows: Rows, start: int, stop: int, size: int, workers: int, pin: bool = False) -> Generator[Batch]:
+def read_batches(
+    rows: ImageRows, start: int, stop: int, size: int, workers: int, pin: bool = False
+) -> Generator[Batch]:
     """Decode rows in threads; the decoders of Pillow let other threads run.
 
     Args:
@@ -58,15 +73,15 @@ def read_batches(rows: Rows, start: int, stop: int, size: int, workers: int, pin
 
 
 def _submit(
-    pool: ThreadPoolExecutor, rows: Rows, start: int, stop: int, pin: bool
+    pool: ThreadPoolExecutor, rows: ImageRows, start: int, stop: int, pin: bool
 ) -> tuple[int, Tensor, list[Future[str | None]]]:
-    shape = (stop - start, 3, rows.how.size, rows.how.size)
+    shape = (stop - start, rows.how.channels, rows.how.size, rows.how.size)
     images = torch.zeros(shape, dtype=torch.uint8, pin_memory=pin)
     into = images.numpy()
     return start, images, [pool.submit(_read, rows, row, into[row - start]) for row in range(start, stop)]
 
 
-def _read(rows: Rows, row: int, into: NDArray[np.uint8]) -> str | None:
+def _read(rows: ImageRows, row: int, into: NDArray[np.uint8]) -> str | None:
     """Decode an image to its place; return the reason if it cannot be read."""
     try:
         into[:] = rows.read(row)

@@ -1,6 +1,6 @@
 """The images of a data module in one order, each decoded when it is needed."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from msal_lightning.data.fingerprint import PARTS
 from msal_lightning.data.image_files import decode
 from msal_lightning.data.labels import UNKNOWN
 from msal_lightning.data.loading import ImageStore, displayable
+from msal_lightning.embed.reading import Batch, read_batches
 from msal_lightning.embed.saved_dataset import EncodedImages
 from msal_lightning.errors import DataError, RunError
 
@@ -65,6 +66,10 @@ class Rows:
             return decode(self.name(row), store.open(place), self.how)
         pixels = displayable(store[torch.tensor([place])][0])
         return self.how.square([Image.fromarray(pixels).convert("RGB")])
+
+    def batches(self, start: int, stop: int, size: int, workers: int, pin: bool) -> Generator[Batch]:
+        """Read rows, see :func:`~msal_lightning.embed.reading.read_batches`."""
+        return read_batches(self, start, stop, size, workers, pin)
 
     def name(self, row: int) -> str:
         """Return the path of an image, or the number of one without a file."""

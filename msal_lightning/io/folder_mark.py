@@ -15,7 +15,7 @@ from msal_lightning.io.names import name_some
 MARK = "msal_lightning.json"
 FORMAT = 1
 """Format number of the mark; a change that older versions cannot read increments it."""
-Kind = Literal["run", "sweep", "report", "query", "set of features", "image cache"]
+Kind = Literal["run", "sweep", "report", "query", "set of features", "set of predictions", "export", "image cache"]
 
 
 def read_mark(folder: Path) -> dict[str, Any]:

@@ -83,11 +83,12 @@ class Trained:
         )
 
 
-def read_trained(checkpoint: Path) -> Trained:
+def read_trained(checkpoint: Path, option: str = "--checkpoint") -> Trained:
     """Read a model; no code in the file is run.
 
     Args:
         checkpoint: ``RUN_DIR/checkpoints/round-KKK.ckpt``, or a run directory, which stands for its last model.
+        option: option that names it, for messages.
 
     Raises:
         RunError: there is no model, or it is damaged.
@@ -97,17 +98,17 @@ def read_trained(checkpoint: Path) -> Trained:
         files = sorted((checkpoint / "checkpoints").glob("round-*.ckpt"))
         if not files:
             raise RunError(
-                f"expected a run directory with the model of a round in --checkpoint, found none in '{checkpoint}': "
+                f"expected a run directory with the model of a round in {option}, found none in '{checkpoint}': "
                 "finish a round of `fit` with loop.keep_checkpoints last or all"
             )
         file = files[-1]
     if not file.is_file():
-        raise RunError(f"expected --checkpoint to be a run directory or the model of a round, found no '{checkpoint}'")
+        raise RunError(f"expected {option} to be a run directory or the model of a round, found no '{checkpoint}'")
     folder = file.absolute().parent.parent if file is checkpoint else checkpoint
     if not (folder / "config.yaml").is_file():
         raise RunError(
             f"expected the model '{file}' in the folder checkpoints of its run, found no '{folder / 'config.yaml'}', "
-            "which defines the model: give --checkpoint the run directory"
+            f"which defines the model: give {option} the run directory"
         )
     try:
         found: dict[str, Any] = load_checked(file)
@@ -118,7 +119,5 @@ def read_trained(checkpoint: Path) -> Trained:
         raise
     except Exception as error:  # a damaged or foreign file may raise anything
         why = " ".join(str(error).split()) or type(error).__name__
-        raise RunError(
-            f"cannot read the model '{file}' ({why:.100}): give --checkpoint another round-KKK.ckpt"
-        ) from None
+        raise RunError(f"cannot read the model '{file}' ({why:.100}): give {option} another round-KKK.ckpt") from None
     return trained

@@ -20,7 +20,7 @@ from torchvision.transforms import functional
 from msal_lightning.cli.main import main
 from msal_lightning.data.manifest import write_text
 from msal_lightning.datasets import Digits, Embeddings
-from msal_lightning.embed import run
+from msal_lightning.embed import rows as embed_rows
 from msal_lightning.errors import DataError
 from msal_lightning.models.backbones import SmallCNN, TorchvisionBackbone
 
@@ -225,7 +225,7 @@ def test_pictures_on_a_square_of_white(photos, tmp_path):
 
 
 def test_rows_are_saved_when_a_signal_ends_it(photos, whole, tmp_path, monkeypatch, capsys):
-    batches, decoded, read = [], [], run.read_batches
+    batches, decoded, read = [], [], embed_rows.read_batches
 
     def check(self):
         batches.append(1)
@@ -238,7 +238,7 @@ def test_rows_are_saved_when_a_signal_ends_it(photos, whole, tmp_path, monkeypat
     with pytest.raises(DataError, match=r"embed was interrupted after 0 of 3 shards in '.*out': run it again"):
         Embeddings(str(tmp_path / "out")).load()
     monkeypatch.setattr(
-        run, "read_batches", lambda rows, start, *more: decoded.append(start) or read(rows, start, *more)
+        embed_rows, "read_batches", lambda rows, start, *more: decoded.append(start) or read(rows, start, *more)
     )
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     versions = {**manifest["versions"], "torch": "1.0"}
@@ -255,8 +255,8 @@ def test_rows_are_saved_when_a_signal_ends_it(photos, whole, tmp_path, monkeypat
 COMMAND = """
 import sys
 from msal_lightning.cli.main import main
-from msal_lightning.embed import run
-run._SECONDS = 0  # every batch is saved
+from msal_lightning.embed import sharded_rows
+sharded_rows._SECONDS = 0  # every batch is saved
 sys.exit(main(sys.argv[1:]))
 """
 

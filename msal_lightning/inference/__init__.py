@@ -1,0 +1,1 @@
+"""The trained model in use: predictions for new images, and files for other programs."""
