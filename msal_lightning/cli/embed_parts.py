@@ -18,6 +18,7 @@ from msal_lightning.config.parser import as_user_error
 from msal_lightning.config.paths import expand, expand_paths
 from msal_lightning.data import ActiveDataModule
 from msal_lightning.data.decoding import Decoding
+from msal_lightning.data.label_files.hugging_face import is_saved_dataset
 from msal_lightning.data.manifest import read_manifest
 from msal_lightning.data.preprocessing import Preprocessing
 from msal_lightning.datasets import ImageFolder
@@ -27,7 +28,7 @@ from msal_lightning.embed.every_image import EveryImage
 from msal_lightning.embed.plan import Plan, make_manifest
 from msal_lightning.embed.rows import Rows
 from msal_lightning.embed.run import Embedding
-from msal_lightning.embed.saved_dataset import SavedDataset, is_saved_dataset
+from msal_lightning.embed.saved_dataset import SavedDataset
 from msal_lightning.errors import ConfigError, UserError
 from msal_lightning.io.terminal import say
 from msal_lightning.models.backbones import Backbone

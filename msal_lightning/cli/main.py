@@ -82,6 +82,32 @@ def _label(argv: list[str]) -> None:
     label(options.run, options.file)
 
 
+def _labels(argv: list[str]) -> None:
+    """Write the labels that a run has so far into a file: CSV, COCO, Label Studio, FiftyOne or Hugging Face."""
+    from msal_lightning.config.command_parser import PROGRAM, CommandParser
+    from msal_lightning.config.paths import a_path
+    from msal_lightning.data.label_files.writing import FORMATS
+
+    parser = CommandParser(
+        f"{PROGRAM} labels",
+        description="Write the labels that a run has so far into a file, by class names, with round, annotator and "
+        "score. `--data.labels FILE` of `fit` reads each of these formats.",
+        examples=[
+            f"{PROGRAM} labels runs/mine --out labels.csv",
+            f"{PROGRAM} labels runs/mine --out labels.json --format coco",
+        ],
+    )
+    parser.add_argument("run", metavar="RUN", type=a_path, help="the run directory")
+    parser.add_argument("--out", required=True, metavar="FILE", type=a_path, help="the new file; for hf a new folder")
+    parser.add_argument("--format", choices=FORMATS, default="csv", help="format of the file (default: %(default)s)")
+    parser.add_argument("--data.root", dest="root", metavar="FOLDER", type=a_path, help="images that have moved")
+    options = parser.parse_args(argv)
+
+    from msal_lightning.cli.labels import labels
+
+    labels(options.run, options.out, options.format, options.root)
+
+
 def _status(argv: list[str]) -> None:
     """Show how far runs are, which labels they wait for, and the expected gain from more labels."""
     from msal_lightning.config.command_parser import PROGRAM, RUNS_HELP, CommandParser
@@ -249,6 +275,7 @@ COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "export": _export,
     "embed": _embed,
     "label": _label,
+    "labels": _labels,
     "status": _status,
     "plot": _plot,
     "figure": _figure,

@@ -10,7 +10,7 @@ from typing import Any
 
 # Paths that callbacks write to are not expanded, because a stranger's configuration is checked as written.
 _KEYS = re.compile(
-    r"run_dir|data\.init_args\.(root|test_root|csv)|model\.backbone\.init_args\.weights|loop\.(replay|first_fit|initial_features)"
+    r"run_dir|data\.init_args\.(root|test_root|csv|labels)|model\.backbone\.init_args\.weights|loop\.(replay|first_fit|initial_features)"
     r"|logger\.init_args\.save_dir"
 )
 

@@ -1,12 +1,14 @@
-"""The labels beside features: an array, or a CSV file with names."""
+"""The labels of features: an array or a CSV file beside them, and a file of labels from elsewhere."""
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from msal_lightning.data.label_table import class_order, read_table, refuse_lines
+from msal_lightning.data.label_files.reading import read_label_file
+from msal_lightning.data.label_table import Line, class_order, read_table, refuse_class_numbers, refuse_lines
 from msal_lightning.data.labels import UNKNOWN
 from msal_lightning.data.places import REASONS
 from msal_lightning.errors import DataError
@@ -99,6 +101,7 @@ def _from_csv(file: Path, classes: list[str] | None) -> FeatureLabels:
     columns, lines = read_table(file, ("label",), where)
     refuse_lines([why for line in lines if (why := line.damage or line.wrong_split)], where)
     named = [line.fields["label"] for line in lines]
+    refuse_class_numbers(named, classes or [], where)
     names = tuple(classes) if classes else class_order({*named} - {"", *REASONS})
     number = {name: c for c, name in enumerate(names)} | dict.fromkeys(("", *REASONS), UNKNOWN)
     if unknown := [name for name in named if name not in number]:
@@ -118,3 +121,59 @@ def _left_out(named: list[str], where: str) -> NDArray[np.bool_] | None:
         return None
     say(f"{count} of {counted(len(named), 'row')} are left out: {where} says {' or '.join(REASONS)}")
     return left_out
+
+
+def with_label_file(known: FeatureLabels, file: Path, images: Path, classes: list[str] | None) -> FeatureLabels:
+    """Add the labels of a file to those beside the features.
+
+    Args:
+        known: what is known about the rows.
+        file: file of labels; its entries have the path of an image, or the index of a training row as in a ledger.
+        images: folder in which the paths of the images begin.
+        classes: names of the classes in the order of their numbers; by default all names in both places.
+
+    Raises:
+        DataError: the file is damaged, names unknown rows, or has other labels than the features.
+    """
+    where = f"data.labels '{file}'"
+    lines = read_label_file(file, where, images)
+    refuse_class_numbers((line.fields["label"] for line in lines), classes or known.names, where)
+    named = {line.fields["label"] for line in lines} - {"", *REASONS}
+    names = tuple(classes) if classes else class_order({*named, *known.names})
+    if unknown := sorted(named - {*names}):
+        raise DataError(f"expected the labels in {where} to be among data.classes, got '{unknown[0]}': add it")
+    number = {name: c for c, name in enumerate(names)} | dict.fromkeys(REASONS, UNKNOWN)
+    renumbered = np.array([*(number[name] for name in known.names), UNKNOWN], dtype=np.int64)  # -1 is the last one
+    label = renumbered[known.label]
+    left_out = np.zeros(len(label), dtype=np.bool_) if known.left_out is None else known.left_out.copy()
+    wrong = list[str]()
+    for line, row in zip(lines, _rows(known, lines, images, wrong), strict=True):
+        text = line.fields["label"]
+        if row is None or not text:
+            continue
+        if label[row] not in (UNKNOWN, number[text]):
+            wrong.append(f"{line.where}: '{text}' is '{names[label[row]]}' beside the features")
+        label[row], left_out[row] = number[text], text in REASONS
+    refuse_lines(wrong, where, lines[0].unit if lines else "line")
+    return replace(known, label=label, names=names, left_out=left_out if left_out.any() else None)
+
+
+def _rows(known: FeatureLabels, lines: list[Line], images: Path, wrong: list[str]) -> list[int | None]:
+    """Return the row of each entry; None for a wrong one, which is noted."""
+    if lines and "path" not in lines[0].fields:
+        train = known.rows(None if known.is_test is None else ~known.is_test)
+        by_name = {str(k): row for k, row in enumerate(range(len(known.label)) if train is None else train.tolist())}
+        names = [line.fields["index"] for line in lines]
+    else:
+        by_name = {_below(path, images): row for row, path in enumerate(known.paths or ())}
+        names = [_below(line.fields["path"], images) for line in lines]
+    wrong += [
+        line.damage or line.wrong_split or f"{line.where}: the features have no row of '{name}'"
+        for line, name in zip(lines, names, strict=True)
+        if line.damage or line.wrong_split or name not in by_name
+    ]
+    return [by_name.get(name) for name in names]
+
+
+def _below(path: str, folder: Path) -> str:
+    return os.path.relpath(path, folder) if os.path.isabs(path) else os.path.normpath(path)  # noqa: PTH117

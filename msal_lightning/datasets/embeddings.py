@@ -16,7 +16,7 @@ from msal_lightning.data.decoding import Decoding
 from msal_lightning.data.epoch_batches import LastBatch
 from msal_lightning.data.feature_files import FeatureFile, FeatureRows
 from msal_lightning.data.feature_folder import list_files, open_files
-from msal_lightning.data.feature_labels import FeatureLabels, read_labels
+from msal_lightning.data.feature_labels import FeatureLabels, read_labels, with_label_file
 from msal_lightning.data.feature_statistics import find_statistics
 from msal_lightning.data.image_files import ImageFiles
 from msal_lightning.data.loading import Batch, ImageSet
@@ -40,7 +40,10 @@ class Embeddings(ActiveDataModule):
 
     Args:
         root: the folder.
-        classes: names of the classes in the order of their numbers; by default the names in labels.csv, or the numbers.
+        labels: file of further labels, by path of the image, or by index as in a ledger: CSV, COCO JSON, the JSON of
+            Label Studio or FiftyOne, or a saved dataset of Hugging Face. The command `labels` writes each of them.
+        classes: names of the classes in the order of their numbers; by default the names in labels.csv and labels, or
+            the numbers.
         test_root: folder of the test part, with the same files.
         test_fraction: share of each class that is held out as the test part, without test_root and split. Rows without
             labels are never held out.
@@ -64,6 +67,7 @@ class Embeddings(ActiveDataModule):
     def __init__(
         self,
         root: str,
+        labels: str | None = None,
         classes: list[str] | None = None,
         test_root: str | None = None,
         test_fraction: float = 0.2,
@@ -82,7 +86,7 @@ class Embeddings(ActiveDataModule):
         )
         if not 0 < test_fraction < 1:
             raise DataError(f"expected data.test_fraction to be between 0 and 1, got {test_fraction}: 0.2 is usual")
-        self.classes, self.test_root = classes, test_root
+        self.label_file, self.classes, self.test_root = labels, classes, test_root
         self.test_fraction, self.test_seed = test_fraction, test_seed
         self.image_root, self.standardize = image_root, standardize
         self.class_names = ()
@@ -107,9 +111,11 @@ class Embeddings(ActiveDataModule):
         self._files = {"train": list_files(root, "data.root"), "test": []}
         features = open_files(self._files["train"])
         count = sum(file.shape[0] for file in features)
-        labels = read_labels(root, count, self.classes)
-        self.class_names, self.partly_labeled = labels.names, bool(labels.unknown.any())
         self.images_in, self.decoding = read_source(root)
+        labels = read_labels(root, count, self.classes)
+        if self.label_file is not None:
+            labels = with_label_file(labels, Path(self.label_file), self._image_folder, self.classes)
+        self.class_names, self.partly_labeled = labels.names, bool(labels.unknown.any())
         is_test = self._is_test(labels)
         rows = labels.rows(None if is_test is None else ~is_test)
         learn = self._set(features, labels, rows)
@@ -180,6 +186,10 @@ class Embeddings(ActiveDataModule):
     def row_files(self, part: str) -> list[tuple[str, str]]:  # noqa: D102
         return [(file.name, os.path.abspath(file)) for file in self._files[part]]  # noqa: PTH100 - as image_files
 
+    @property
+    def _image_folder(self) -> Path:
+        return (Path(self.image_root) if self.image_root else self.images_in).absolute()
+
     def paths(self, index: Tensor) -> list[str] | None:  # noqa: D102
         return None if self._paths is None else [self._paths[row] for row in index.tolist()]
 
@@ -187,7 +197,7 @@ class Embeddings(ActiveDataModule):
         paths = self.paths(index)
         if paths is None:
             return None
-        root = Path(self.image_root).absolute() if self.image_root else self.images_in.absolute()
+        root = self._image_folder
         for path in paths:
             if not (root / path).resolve().is_relative_to(root.resolve()):
                 raise DataError(

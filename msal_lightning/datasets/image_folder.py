@@ -16,8 +16,15 @@ from msal_lightning.data.decoding import ANY, WHITE, Decoding, Fit, Range
 from msal_lightning.data.epoch_batches import LastBatch
 from msal_lightning.data.eval_batch_size import EvalBatchSize
 from msal_lightning.data.image_files import ImageFiles, Repeated, free_memory, name_some
-from msal_lightning.data.image_items import ImageItem, list_all_images, list_class_folders, list_csv
-from msal_lightning.data.label_table import class_order
+from msal_lightning.data.image_items import (
+    ImageItem,
+    LabelFile,
+    list_all_images,
+    list_class_folders,
+    list_labeled,
+    without_skipped,
+)
+from msal_lightning.data.label_table import class_order, refuse_class_numbers
 from msal_lightning.data.labels import UNKNOWN
 from msal_lightning.data.listing import identity
 from msal_lightning.data.loading import ImageSet
@@ -41,7 +48,7 @@ _GREY = ((0.5,), (0.25,))
 
 
 class ImageFolder(ActiveDataModule):
-    """Your own images: a sub-folder for each class, or a CSV file with the columns path and label; or without labels.
+    """Your own images: a sub-folder for each class, or a file of labels, CSV for example; or without labels.
 
     Files that are not images, and names that begin with a dot, are left out. Images of any size, grey images, and
     images with transparency or a palette are converted.
@@ -50,9 +57,11 @@ class ImageFolder(ActiveDataModule):
         root: folder with a sub-folder for each class, or the folder in which the paths of the CSV file begin.
         csv: file with the columns path and label, and optionally split with train or test; its lines are the order
             of the indices. None uses the sub-folders of root.
-        unlabeled: use all images below root as training images, in any folders; csv has the known labels, and the
-            oracle requests the others.
-        classes: names of the classes, with unlabeled; by default the classes in csv and test_root.
+        labels: file of labels instead of csv: CSV, COCO JSON, the JSON of Label Studio or FiftyOne, or a saved dataset
+            of Hugging Face. The command `labels` writes each of them.
+        unlabeled: use all images below root as training images, in any folders; csv or labels has the known labels,
+            and the oracle requests the others.
+        classes: names of the classes, with unlabeled; by default the classes in csv or labels, and test_root.
         test_root: folder of the test set, a sub-folder for each class.
         test_fraction: share of each class that is held out as the test set, without test_root and split.
         test_seed: seed of the test_fraction draw; independent of the run's seed, so that all runs use the same test
@@ -84,7 +93,7 @@ class ImageFolder(ActiveDataModule):
         last_batch: balanced cuts an epoch into batches of nearly the same size; keep leaves a small last batch.
         verify: how a resumed run detects changed images. stat compares size and time of the files, and pieces of their
             content if the time differs; content compares all of their content.
-        allow_outside: allow paths in the CSV file that lead out of root: by ``..``, links, or absolute paths.
+        allow_outside: allow paths in the file of labels that lead out of root: by ``..``, links, or absolute paths.
         validation_fraction: share of the labeled images that a fit leaves out to find its best epoch; 0 trains on all.
 
     Raises:
@@ -95,6 +104,7 @@ class ImageFolder(ActiveDataModule):
         self,
         root: str,
         csv: str | None = None,
+        labels: str | None = None,
         unlabeled: bool = False,
         classes: list[str] | None = None,
         test_root: str | None = None,
@@ -134,6 +144,8 @@ class ImageFolder(ActiveDataModule):
         _check_numbers(test_fraction, size, num_workers)
         _check_values(bands, value_range, background)
         _check_classes(classes, unlabeled)
+        if csv is not None and labels is not None:
+            raise DataError(f"expected data.csv or data.labels, got '{csv}' and '{labels}': leave one of them out")
         self.fit, self.bands, self.value_range = fit, bands, value_range
         self.size, self.channels = size, channels if bands is None else 0 if bands == "all" else len(bands)
         self.background, self._ignores_transparency = background, False
@@ -141,6 +153,7 @@ class ImageFolder(ActiveDataModule):
         if bands != "all":
             self._normalize()
         self.csv, self.test_root, self.verify = csv, test_root, verify
+        self.label_file = LabelFile("data.labels", labels) if labels else LabelFile("data.csv", csv) if csv else None
         self.allow_outside = allow_outside
         self.partly_labeled, self.classes = unlabeled, classes
         self.test_fraction, self.test_seed = test_fraction, test_seed
@@ -209,17 +222,15 @@ class ImageFolder(ActiveDataModule):
         Raises:
             DataError: the folder, the CSV file or an image is wrong.
         """
-        where = f"data.root '{self.root}'" if self.csv is None else f"data.csv '{self.csv}'"
-        if self.partly_labeled:
-            found = list_all_images(Path(self.root), self.csv, self.test_root, self._former)
-        elif self.csv is None:
-            found = list_class_folders(Path(self.root), where, self._former)
-        else:
-            found = list_csv(Path(self.csv), Path(self.root), allow_outside=self.allow_outside)
+        where = f"data.root '{self.root}'" if self.label_file is None else str(self.label_file)
+        found = self._find_images(where)
         test_listed = None
         if self.test_root is not None:
             test_listed = list_class_folders(Path(self.test_root), f"data.test_root '{self.test_root}'", self._former)
             found = self._apart(found, test_listed)
+        if self.label_file is not None:
+            known = self.classes or sorted({item.label or "" for item in test_listed or ()})
+            refuse_class_numbers((item.label or "" for item in found), known, where)
         self._find_decoding([str(item.path) for item in (*found, *(test_listed or ()))])
         if self.on_error == "skip":
             found = self._without_unreadable(found)
@@ -250,6 +261,15 @@ class ImageFolder(ActiveDataModule):
             loaded = [ImageSet(self._read(part), label) for part, label in zip(files, labels, strict=True)]
             return loaded[0], loaded[1]
         return ImageSet(files[0], labels[0]), ImageSet(files[1], labels[1])
+
+    def _find_images(self, where: str) -> list[ImageItem]:
+        """Return all images of data.root, or those in the file of labels."""
+        root, labels = Path(self.root), self.label_file
+        if self.partly_labeled:
+            return list_all_images(root, labels, self.test_root, self._former)
+        if labels is None:
+            return list_class_folders(root, where, self._former)
+        return without_skipped(list_labeled(labels, root, allow_outside=self.allow_outside), labels)
 
     def _read(self, files: ImageFiles) -> Tensor | Repeated:
         """Read all images; for a plan, only a few of them."""
@@ -336,9 +356,10 @@ class ImageFolder(ActiveDataModule):
         if self.classes is None:
             return class_order(named)
         if unknown := sorted(named - {*self.classes}):
+            key = self.label_file.key if self.label_file else "data.csv"
             raise DataError(
-                f"expected the labels in data.csv and data.test_root to be among data.classes, got "
-                f"{name_some(unknown)} too: add them, or correct the labels"
+                f"expected the labels in {key} and data.test_root to be among data.classes, got {name_some(unknown)} "
+                "too: add them, or correct the labels"
             )
         return tuple(self.classes)
 

@@ -7,7 +7,7 @@ from msal_lightning.data.image_items import (
     ImageItem,
     list_all_images,
     list_class_folders,
-    list_csv,
+    list_labeled,
     without_skipped,
 )
 from msal_lightning.data.label_table import class_order
@@ -52,10 +52,10 @@ class EveryImage(ImageFolder):
 
     def _list(self) -> list[ImageItem]:
         root = Path(self.root)
-        if self.csv is not None:
-            items = without_skipped(list_csv(Path(self.csv), root, blank=True, allow_outside=False))
+        if (labels := self.label_file) is not None:
+            items = without_skipped(list_labeled(labels, root, blank=True, allow_outside=False), labels)
             if all(item.is_test for item in items):
-                raise DataError(f"expected images of the training split in '{self.csv}', found none: add some")
+                raise DataError(f"expected images of the training split in '{labels.path}', found none: add some")
             return items
         folders = root.is_dir() and any(entry.is_dir() and entry.name[0] != "." for entry in root.iterdir())
         if not self._has_classes or not folders:

@@ -3,26 +3,19 @@
 import io
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
 from msal_lightning.data import ActiveDataModule
+from msal_lightning.data.label_files.hugging_face import library
 from msal_lightning.data.label_table import class_order
 from msal_lightning.data.labels import UNKNOWN
 from msal_lightning.data.loading import ImageSet
-from msal_lightning.errors import ConfigError, DataError
+from msal_lightning.errors import DataError
 from msal_lightning.io.names import name_some
 from msal_lightning.io.terminal import say
-
-_MARKS = ("dataset_dict.json", "dataset_info.json")
-
-
-def is_saved_dataset(folder: Path) -> bool:
-    """Return whether ``save_to_disk`` wrote a folder."""
-    return any((folder / name).is_file() for name in _MARKS)
 
 
 class EncodedImages:
@@ -72,7 +65,7 @@ class SavedDataset(ActiveDataModule):
 
     def __init__(self, root: str, image_column: str | None = None, label_column: str | None = None) -> None:
         super().__init__(root)
-        self._library = _library()
+        self._library = library()
         self._image, self._label = image_column, label_column
         self.class_names = ()
         self._parts: list[Any] = []
@@ -150,16 +143,3 @@ def _parts(found: Any, root: str) -> list[Any]:
     if others := [f"{name} of {len(part):,} rows" for name, part in found.items() if name not in taken]:
         say(f"left out: the splits {', '.join(others)}")
     return [found[name] for name in taken]
-
-
-def _library() -> Any:
-    try:
-        import datasets
-    except ModuleNotFoundError:
-        datasets = None
-    if not hasattr(datasets, "load_from_disk"):  # also a folder of this name in the current one
-        raise ConfigError(
-            "expected the library datasets, which reads datasets of Hugging Face, found none: "
-            "`python -m pip install 'msal_lightning[huggingface]'`"
-        )
-    return datasets

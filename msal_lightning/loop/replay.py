@@ -1,5 +1,6 @@
 """The labels of another run, round by round, for another model: no query."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -90,7 +91,10 @@ class ReplayedLabels(LabelSource):
         return Selection(record.queried.tensors()[0], score)
 
     def settle(self, draft: RoundRecord, selection: Selection, query: Query, fitted: Fitted) -> RoundRecord:  # noqa: D102
-        return self.with_labels(draft, selection, query)
+        record = self.with_labels(draft, selection, query)
+        if self._records[draft.round].skipped is None:
+            return record
+        return replace(record, class_names=[*self.data.class_names])  # annotators may have named new ones
 
     def _label(self, labeled: LabeledImages, round: int, trained_from: int) -> None:
         index, labels = labeled.tensors()

@@ -147,6 +147,11 @@ def missing_classes(records: Sequence["RoundRecord"], round: int) -> MissingClas
     )
 
 
+def class_names(records: Sequence["RoundRecord"]) -> list[str]:
+    """Return the newest class names, in the order of the numbers; empty if the records have none."""
+    return next((record.class_names for record in reversed(records) if record.class_names), None) or []
+
+
 def accuracy_scope(runs: Iterable[Sequence["RoundRecord"]]) -> str:
     """Return what final accuracies are of where test sets lack classes: ``accuracy on 1 of 2 classes``; else nothing.
 
@@ -169,7 +174,7 @@ def worst_first(rows: Sequence[ClassRow]) -> list[ClassRow]:
 
 def _names(records: Sequence["RoundRecord"], count: int) -> list[str]:
     """Return the newest class names; new classes come last, so earlier lists are prefixes."""
-    known = next((record.class_names for record in reversed(records) if record.class_names), None) or []
+    known = class_names(records)
     return [*known[:count], *map(str, range(len(known), count))]
 
 

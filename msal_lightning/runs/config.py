@@ -29,7 +29,7 @@ _FREE = (
     *FREE_KEYS,
 )
 # These keys may change too if record 0 has a digest of the images in these places.
-PLACES = ("data.init_args.test_root", "data.init_args.csv")
+PLACES = ("data.init_args.test_root", "data.init_args.csv", "data.init_args.labels")
 
 
 def is_free(key: str) -> bool:

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from msal_lightning.io.growing_table import GrowingTable
-from msal_lightning.runs.classes import class_table, class_table_rows, shows_last_round_only
+from msal_lightning.runs.classes import class_names, class_table, class_table_rows, shows_last_round_only
 from msal_lightning.runs.records import RoundRecord
 from msal_lightning.runs.tables import curve_row, ledger_rows
 
@@ -31,7 +32,7 @@ class TableFiles:
         rows = {
             self._curve: [curve_row(record) for record in records],
             self._classes: class_table(records),  # empty if the records have no results by class
-            self._ledger: [row for record in records for row in ledger_rows(record)],
+            self._ledger: [row for k in range(len(records)) for row in _ledger_rows(records[: k + 1])],
         }
         for file, content in rows.items():
             if content:
@@ -47,10 +48,15 @@ class TableFiles:
         rows = {
             self._curve: [curve_row(records[-1])],
             self._classes: class_table_rows(records),
-            self._ledger: ledger_rows(records[-1]),
+            self._ledger: _ledger_rows(records),
         }
         grows = len(records) == self._rounds + 1 and not shows_last_round_only(records)
         if grows and all(file.append(new) for file, new in rows.items() if new):
             self._rounds += 1
         else:
             self.write(records)
+
+
+def _ledger_rows(records: Sequence[RoundRecord]) -> list[dict[str, Any]]:
+    """Return the rows of the last of these records, with the class names of its time."""
+    return ledger_rows(records[-1], class_names(records))

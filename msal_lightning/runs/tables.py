@@ -1,7 +1,9 @@
 """Rows of ``curve.csv`` and ``ledger.csv``, derived from the records."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from msal_lightning.data.label_table import CLASS_NAME
 from msal_lightning.runs.records import RoundRecord
 
 
@@ -18,12 +20,19 @@ def curve_row(record: RoundRecord) -> dict[str, Any]:
     }
 
 
-def ledger_rows(record: RoundRecord) -> list[dict[str, Any]]:
-    """Return the rows of ``ledger.csv`` that a round adds."""
+def ledger_rows(record: RoundRecord, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the rows of ``ledger.csv`` that a round adds.
+
+    Args:
+        record: record of the round.
+        names: class names in the order of their numbers; a class without one has its number.
+    """
     rows = []
     for labeled, trained_from in record.moves():
         scores: list[float] | list[None] = labeled.score or [None] * len(labeled.index)
         for rank, (index, label, score) in enumerate(zip(labeled.index, labeled.label, scores, strict=True)):
-            row = {"round": trained_from, "rank": rank, "index": index, "score": score, "label": label}
+            name = names[label] if label < len(names) else str(label)
+            row: dict[str, Any] = {"round": trained_from, "rank": rank, "index": index, "score": score, "label": label}
+            row[CLASS_NAME] = name
             rows.append(row if labeled.path is None else {**row, "path": labeled.path[rank]})
     return rows

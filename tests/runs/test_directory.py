@@ -40,7 +40,10 @@ def record(k, accuracy=0.5):
     initial = LabeledImages([7, 3], [1, 0]) if k == 0 else LabeledImages()
     queried = LabeledImages([10 + k, 20 + k], [0, 1], [0.75, 0.5])
     seconds = {"fit": 1.23456, "test": 0.1, "query": 0.2}
-    return RoundRecord(k, 2 + 2 * k, 98 - 2 * k, {"accuracy": accuracy}, seconds, 0.25, [1, 1], queried, initial, {})
+    return RoundRecord(
+        k, 2 + 2 * k, 98 - 2 * k, {"accuracy": accuracy}, seconds, 0.25, [1, 1], queried, initial, {},
+        class_names=None if k else ["cat", "dog"],
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -64,10 +67,10 @@ def test_tables_are_derived_from_the_records(run):
     assert {name: (run.path / name).read_text() for name in expected} == expected
     ledger = list(csv.reader((run.path / "ledger.csv").read_text().splitlines()))
     assert ledger[:4] == [
-        ["round", "rank", "index", "score", "label"],
-        ["0", "0", "7", "", "1"],
-        ["0", "1", "3", "", "0"],
-        ["1", "0", "10", "0.75", "0"],
+        ["round", "rank", "index", "score", "label", "class_name"],
+        ["0", "0", "7", "", "1", "dog"],
+        ["0", "1", "3", "", "0", "cat"],
+        ["1", "0", "10", "0.75", "0", "cat"],
     ]
     curve = list(csv.DictReader((run.path / "curve.csv").read_text().splitlines()))
     assert curve[1] == {
@@ -80,7 +83,8 @@ def test_tables_are_derived_from_the_records(run):
 @pytest.mark.parametrize("reopened", [False, True])
 def test_a_table_that_was_cut_or_changed_is_written_again(run, name, reopened):
     expected, file = (run.path / name).read_text(), run.path / name
-    for damaged in (expected[:-5], expected + "1,", expected.replace("0", "1", 1)):
+    former = "".join(f"{line.rpartition(',')[0]}\n" for line in expected.splitlines())  # had no class names
+    for damaged in (expected[:-5], expected + "1,", expected.replace("0", "1", 1), former):
         file.write_text(damaged)
         if reopened:
             run.close()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from msal_lightning.data.label_table import number_of_class
 from msal_lightning.data.places import REASONS
 from msal_lightning.errors import AnnotationError
 from msal_lightning.io.atomic import write_atomically
@@ -188,6 +189,10 @@ class KnownClasses:
         folded = {known.casefold(): known for known in (*REASONS, *self._by_text)}
         if same := folded.get(text.casefold()):
             raise ValueError(f"the class '{text}' is not known: did you mean {same}?")
+        if number_of_class(text, self._by_text):
+            number, names = int(text), [*self._by_text.values()]
+            meant = f"class {number} is '{names[number]}'" if number < len(names) else f"'{names[0]}' for example"
+            raise ValueError(f"'{text}' is the number of a class: write its name ({meant})")
         if self._allow_new:
             self._by_text[text] = text
             return Annotation(text)

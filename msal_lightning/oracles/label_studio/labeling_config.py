@@ -1,18 +1,11 @@
-"""The annotators' page in Label Studio, and the meaning of their annotations."""
+"""The annotators' page in Label Studio."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree
 
-from msal_lightning.data.places import SKIP, UNSURE
+from msal_lightning.data.label_files.label_studio import CONTROL, IMAGE, NEW, NEW_CONTROL, REASON_OF, choice
 from msal_lightning.errors import AnnotationError
-
-CONTROL, IMAGE, NEW_CONTROL = "label", "image", "new_class"
-REASON_OF = {
-    f"({SKIP})": SKIP,
-    f"({UNSURE})": UNSURE,
-}  # choice: reason; the parentheses distinguish it from a class named skip
-NEW = "(new class)"
 
 
 def labeling_config(class_names: Sequence[str], allow_new_classes: bool = False) -> str:
@@ -107,27 +100,4 @@ def _add_text_field(view: ElementTree.Element) -> None:
 
 def prediction(class_name: str, confidence: float | None, version: str) -> dict[str, Any]:
     """Return the model's prediction in Label Studio's format; annotators see it preselected."""
-    result = {"from_name": CONTROL, "to_name": IMAGE, "type": "choices", "value": {"choices": [class_name]}}
-    return {"model_version": version, "score": confidence, "result": [result]}
-
-
-def vote(annotation: Mapping[str, Any]) -> tuple[str, bool] | None:
-    """Read one submitted annotation.
-
-    Args:
-        annotation: annotation in the server's format.
-
-    Returns:
-        The choice or new class, and whether it is a new class; None for an empty annotation.
-    """
-    if annotation.get("was_cancelled"):  # Label Studio's own button
-        return f"({SKIP})", False
-    said = {part.get("from_name"): part.get("value") or {} for part in annotation.get("result") or []}
-    choices = said.get(CONTROL, {}).get("choices") or []
-    if len(choices) != 1:
-        return None
-    if choices[0] != NEW:
-        return choices[0], False
-    text = said.get(NEW_CONTROL, {}).get("text") or ""
-    written = " ".join(text if isinstance(text, list) else [text]).strip()
-    return (written, True) if written else None
+    return {"model_version": version, "score": confidence, "result": [choice(class_name)]}

@@ -9,17 +9,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msal_lightning.data.label_files.label_studio import REASON_OF, vote
 from msal_lightning.errors import AnnotationError
 from msal_lightning.io.atomic import write_atomically
 from msal_lightning.io.terminal import say
 from msal_lightning.oracles.base import Annotation, AwaitingLabels, LabelingBatch, LabelingTask, Oracle
 from msal_lightning.oracles.csv_files.csv_file import KnownClasses
 from msal_lightning.oracles.disagreement import say_disagreements, words
-from msal_lightning.oracles.label_studio.labeling_config import (
-    REASON_OF,
-    prediction,
-    vote,
-)
+from msal_lightning.oracles.label_studio.labeling_config import prediction
 from msal_lightning.oracles.label_studio.majority import majority
 from msal_lightning.oracles.label_studio.server import TOKEN, AwayError, Server, read_token
 

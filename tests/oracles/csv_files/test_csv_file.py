@@ -6,7 +6,7 @@ import pytest
 
 from msal_lightning.errors import AnnotationError
 from msal_lightning.oracles.base import LabelingBatch, LabelingTask
-from msal_lightning.oracles.csv_files.csv_file import read_answers
+from msal_lightning.oracles.csv_files.csv_file import KnownClasses, read_answers
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,17 @@ def test_a_path_of_no_image_is_explained_by_its_rank(tmp_path, rank, remedy):
     with pytest.raises(AnnotationError) as error:
         read_answers(LabelingBatch("round-003", items, ("cat", "dog"), tmp_path), file)
     assert str(error.value).splitlines()[1:] == [f"  {remedy}"]
+
+
+def answer(names, text, allow_new=False):
+    return KnownClasses(names, allow_new).answer(text).label
+
+
+@pytest.mark.parametrize("allow_new", [False, True])
+def test_numbers_of_classes_are_refused(allow_new):
+    with pytest.raises(ValueError, match=r"'1' is the number of a class: write its name \(class 1 is 'dog'\)"):
+        answer(("cat", "dog"), "1", allow_new)
+    with pytest.raises(ValueError, match=r"write its name \('cat' for example\)"):
+        answer(("cat", "dog"), "7", allow_new)
+    assert answer(("0", "1", "many"), "1") == "1"
+    assert answer((), "1", allow_new=True) == "1"  # the first class

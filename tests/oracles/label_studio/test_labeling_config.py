@@ -4,8 +4,9 @@ from xml.dom import minidom
 
 import pytest
 
+from msal_lightning.data.label_files.label_studio import vote
 from msal_lightning.errors import UserError
-from msal_lightning.oracles.label_studio.labeling_config import completed_config, labeling_config, prediction, vote
+from msal_lightning.oracles.label_studio.labeling_config import completed_config, labeling_config, prediction
 
 STRANGE = [
     "cat",

@@ -21,9 +21,13 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from msal_lightning.data.label_files import label_studio
+from msal_lightning.data.label_files.label_set import LabelRow, LabelSet
+from msal_lightning.data.label_files.reading import read_label_file
 from msal_lightning.errors import UserError
 from msal_lightning.oracles import Annotation, AwaitingLabels, LabelingBatch, LabelingTask, LabelStudio
 from msal_lightning.oracles.label_studio import server as module
+from msal_lightning.oracles.label_studio.labeling_config import labeling_config
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")]
 TOKEN = "5ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2"
@@ -439,3 +443,29 @@ def test_fit_with_kills_of_the_server_and_the_run(server, person, tmp_path, monk
     assert "oracle" in (tmp_path / "people" / "config.yaml").read_text()
     assert not [file for file in written if TOKEN.encode() in file.read_bytes()]
     assert TOKEN not in "".join(said)
+
+
+def test_files_of_labels_go_through_import_and_export(server, person, tmp_path):
+    """The server imports what ``labels --format label-studio`` writes; what it exports comes back."""
+    import httpx
+
+    names = ("cat", "<dog> & \"fox\"\n'日本'")
+    paths = ("a/1 é.png", "2.png", "b/3.png")
+    for path in paths:
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / path)
+    rows = [LabelRow(k, path, names[k % 2], round=k, rank=0, score=k / 2) for k, path in enumerate(paths)]
+    label_studio.write(LabelSet(names, tuple(rows), tmp_path), tmp_path / "tasks.json")
+    project = person.projects.create(title="import", label_config=labeling_config(names)).id
+    with httpx.Client(base_url=server.url, headers={"Authorization": f"Token {TOKEN}"}, timeout=120) as http:
+        file = {"file": ("tasks.json", (tmp_path / "tasks.json").read_bytes(), "application/json")}
+        answer = http.post(f"/api/projects/{project}/import", files=file).raise_for_status().json()
+        assert (answer["task_count"], answer["annotation_count"]) == (3, 3)
+        exported = http.get(f"/api/projects/{project}/export", params={"exportType": "JSON"}).raise_for_status().json()
+        (tmp_path / "exported.json").write_text(json.dumps(exported))
+    truth = [(row.path, row.label) for row in rows]
+    lines = read_label_file(tmp_path / "exported.json", "it", tmp_path)
+    assert sorted((line.fields["path"], line.fields["label"]) for line in lines) == sorted(truth)
+    assert sorted((task["data"]["path"], task["data"]["round"]) for task in exported) == sorted(
+        (row.path, row.round) for row in rows
+    )

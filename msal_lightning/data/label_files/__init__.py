@@ -1,0 +1,1 @@
+"""Files of labels: each module reads and writes one format."""
