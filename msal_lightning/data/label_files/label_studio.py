@@ -30,11 +30,12 @@ def choice(class_name: str) -> dict[str, Any]:
     return {"from_name": CONTROL, "to_name": IMAGE, "type": "choices", "value": {"choices": [class_name]}}
 
 
-def vote(annotation: Mapping[str, Any]) -> tuple[str, bool] | None:
+def vote(annotation: Mapping[str, Any], control: str = CONTROL) -> tuple[str, bool] | None:
     """Read one submitted annotation.
 
     Args:
         annotation: annotation in the server's format.
+        control: name of the choices on the page.
 
     Returns:
         The choice or new class, and whether it is a new class; None for an empty annotation.
@@ -42,7 +43,6 @@ def vote(annotation: Mapping[str, Any]) -> tuple[str, bool] | None:
     if annotation.get("was_cancelled"):  # Label Studio's own button
         return f"({SKIP})", False
     said = {part.get("from_name"): part.get("value") or {} for part in annotation.get("result") or []}
-    control = CONTROL if CONTROL in said else next((name for name, value in said.items() if "choices" in value), None)
     choices = said.get(control, {}).get("choices") or []
     if len(choices) != 1:
         return None
@@ -67,7 +67,9 @@ def read(content: list[Mapping[str, Any]]) -> list[Line]:
     lines = []
     for number, task in enumerate(content, 1):
         path = _path(task["data"], number)
-        given = [said for annotation in task.get("annotations") or () if (said := vote(annotation))]
+        given = [
+            said for annotation in task.get("annotations") or () if (said := vote(annotation, _control(annotation)))
+        ]
         labels = sorted({text if is_new else REASON_OF.get(text, text) for text, is_new in given})
         if len(labels) > 1:
             raise DataError(
@@ -100,6 +102,12 @@ def write(labels: LabelSet, file: Path, image_url: str = LOCAL_FILES) -> None:
         known = {name: value for name, value in data.items() if value is not None}
         tasks.append({"data": known, "annotations": [{"result": [choice(row.label)]}]})
     write_atomically(file, json.dumps(tasks, ensure_ascii=False, indent=1))
+
+
+def _control(annotation: Mapping[str, Any]) -> str:
+    """Return the name of the choices in an annotation of any project."""
+    names = [part.get("from_name") for part in annotation.get("result") or () if "choices" in (part.get("value") or {})]
+    return CONTROL if CONTROL in names or len({*names}) != 1 else str(names[0])
 
 
 def _path(data: Mapping[str, Any], number: int) -> str:
