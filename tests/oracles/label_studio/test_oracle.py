@@ -209,7 +209,7 @@ def test_images_about_which_annotators_disagree_are_listed(tmp_path, capsys):
         task(1, "cat", "dog", "cat"),
         *(task(k, "dog", "cat", "dog") for k in range(2, 9)),
     ]
-    answers = LabelStudio("x", annotators=3)._read(batch, tasks, "there")
+    answers = LabelStudio("pets", annotators=3)._read(batch, tasks, "there")
     assert [answer.label for answer in answers] == ["cat", "cat", *["dog"] * 7]
     said = capsys.readouterr().out
     assert "annotators disagree about 8 of 9 images of round-003" in said
