@@ -69,10 +69,13 @@ def test_a_question_with_such_a_class_and_file_is_answered(text, tmp_path):
 
 def test_ledger_and_curve_are_guarded(tmp_path):
     queried = LabeledImages([3], [0], [-0.25], ["=1+1.png"])
-    record = RoundRecord(0, 1, 5, {"accuracy": 0.5, "=x": -1.0}, {"fit": 1.0}, None, [1], queried, LabeledImages(), {})
+    record = RoundRecord(
+        0, 1, 5, {"accuracy": 0.5, "=x": -1.0}, {"fit": 1.0}, None, [1], queried, LabeledImages(), {},
+        class_names=["=2+2", "b"],
+    )  # fmt: skip
     run = RunDirectory(tmp_path / "run", {"seed": 0})
     run.open()
     run.commit(record)
     run.close()
-    assert (tmp_path / "run" / "ledger.csv").read_text().splitlines()[1] == "1,0,3,-0.25,0,./=1+1.png"
+    assert (tmp_path / "run" / "ledger.csv").read_text().splitlines()[1] == "1,0,3,-0.25,0,'=2+2,./=1+1.png"
     assert (tmp_path / "run" / "curve.csv").read_text().splitlines()[0].split(",")[3] == "'=x"
