@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
+from PIL import Image
 
-from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, Query, RunDirectory, select_indices
+from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, Query, RunDirectory, load, select_indices
 from msal_lightning.cli.main import main
 from msal_lightning.data import CropFlip
 from msal_lightning.datasets import Digits
@@ -192,3 +193,21 @@ def test_embedded_features_are_those_of_a_cpu(precision, tmp_path):
     tolerance = 1e-3 if precision == "32-true" else 3e-2  # TF32 and bfloat16
     assert float((cpu - gpu).norm() / cpu.norm()) < tolerance
     assert torch.cuda.memory_allocated() < 2**28
+
+
+def test_a_model_in_use_gives_on_a_gpu_what_it_gives_on_a_cpu(tmp_path):
+    words = ["--config", "digits", "--trainer.max_epochs", "5", "--loop.query_budget", "40", "--trainer.precision"]
+    assert main(["fit", *words, "32-true", "--run_dir", str(tmp_path / "run")]) == 0
+    data = Digits()
+    data.setup()
+    on_cpu, on_gpu = (load(tmp_path / "run", device)(data.test.image, batch_size=64) for device in ("cpu", "cuda"))
+    for there, here in zip(on_gpu[1:], on_cpu[1:], strict=True):
+        torch.testing.assert_close(there, here, atol=1e-2, rtol=1e-2)  # cuDNN computes convolutions in TF32
+    for index, image in enumerate(data.test.image[:100]):
+        Image.fromarray(image[0].numpy()).save(tmp_path / f"{index:03d}.png")
+    for precision, tolerance in (("32-true", 1e-2), ("bf16-mixed", 5e-2)):
+        out = tmp_path / f"{precision}.csv"
+        options = ["--device", "cuda", "--batch_size", "16", "--precision", precision, "--embeddings"]
+        assert main(["predict", str(tmp_path / "run"), str(tmp_path / "0*.png"), "--out", str(out), *options]) == 0
+        found = torch.from_numpy(np.load(out.with_suffix(".npy")))
+        torch.testing.assert_close(found, on_cpu.embeddings[:100], atol=tolerance, rtol=tolerance)

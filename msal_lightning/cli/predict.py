@@ -57,10 +57,11 @@ def predict(argv: list[str]) -> None:
         **{key: getattr(options, key) for key in ("embeddings", "batch_size", "precision")},
     }
     work = Predictions(files, images, scorer, plan, ready.class_names)
-    with GracefulShutdown() as stop, EmbedProgress(len(images)) as progress:
+    what = "image" if ready.decoding else "row"
+    with GracefulShutdown() as stop, EmbedProgress(len(images), what=f"{what}s") as progress:
         stop.where = f"'{options.out}'"
         found = work.run(settings, options.probabilities, stop.check, progress)
-    _say_result(found, files, "image" if ready.decoding else "row")
+    _say_result(found, files, what)
 
 
 def _cpus() -> int:

@@ -16,14 +16,15 @@ class EmbedProgress:
     Args:
         total: number of images.
         shown: whether anything is printed.
+        what: name of what is counted.
     """
 
-    def __init__(self, total: int, shown: bool = True) -> None:
-        self._shown = shown
+    def __init__(self, total: int, shown: bool = True, what: str = "images") -> None:
+        self._shown, self._what = shown, what
         self._total, self._done, self._computed = total, 0, 0
         self._start = self._last_line = time.monotonic()
         self._bar = progress_bar() if shown else None
-        self._task = None if self._bar is None else self._bar.add_task("images", total=total)
+        self._task = None if self._bar is None else self._bar.add_task(what, total=total)
 
     def __enter__(self) -> Self:
         if self._bar is not None:
@@ -46,10 +47,10 @@ class EmbedProgress:
         self._done += images
         self._computed += images if computed else 0
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=self._done, description=f"{self.rate:,.0f} images/s")
+            self._bar.update(self._task, completed=self._done, description=f"{self.rate:,.0f} {self._what}/s")
         elif self._shown and time.monotonic() - self._last_line > _PLAIN_SECONDS:
             self._last_line = time.monotonic()
-            say(f"{self._done:,} of {self._total:,} images, {self.rate:,.0f} a second", flush=True)
+            say(f"{self._done:,} of {self._total:,} {self._what}, {self.rate:,.0f} a second", flush=True)
 
     @property
     def rate(self) -> float:

@@ -30,6 +30,7 @@ def make_card(ready: ReadyModel, kind: str, difference: float) -> dict[str, Any]
     """
     trained, config = ready.trained, ready.trained.run.config
     record = trained.run.records[trained.round]
+    backbone = type(ready.network.backbone)
     rows = class_rows(trained.run.records, trained.round)
     return {
         "format": FORMAT,
@@ -42,7 +43,8 @@ def make_card(ready: ReadyModel, kind: str, difference: float) -> dict[str, Any]
             "data": trained.run.dataset,
             "query": last_word(config.get("query.class_path")),
             "head": ready.model.head_name,
-            "backbone": type(ready.network.backbone).__name__,
+            "backbone": backbone.__name__,
+            "backbone_module": backbone.__module__,
             "seed": config.get("seed"),
         },
         "classes": [*ready.class_names],

@@ -19,7 +19,7 @@ session = onnxruntime.InferenceSession("{file}")
 probabilities, embeddings = session.run(None, {{"images": images}})  # images: {shape} {dtype}
 """,
     "state-dict": """\
-from msal_lightning import MSALClassifier
+{imports}from msal_lightning import MSALClassifier
 
 model = MSALClassifier.load_from_checkpoint("{file}").eval()
 probabilities = model(images).softmax(dim=1)  # images: {shape} {dtype}, scaled by mean and std
@@ -55,7 +55,9 @@ def _origin(run: Mapping[str, Any]) -> str:
 
 def _use(card: Mapping[str, Any]) -> str:
     shape = f"({', '.join(map(str, card['input']['shape']))})"
-    code = _USE[card["kind"]].format(file=card["file"], shape=shape, dtype=card["input"]["dtype"])
+    module, backbone = card["run"]["backbone_module"], card["run"]["backbone"]
+    imports = "" if module.split(".")[0] == "msal_lightning" else f"import {module}  # has the backbone {backbone}\n\n"
+    code = _USE[card["kind"]].format(file=card["file"], shape=shape, dtype=card["input"]["dtype"], imports=imports)
     return f"```python\n{code}```\n\nThe batch may have any size. The network computes in float32."
 
 
@@ -142,7 +144,11 @@ def _versions(card: Mapping[str, Any]) -> str:
 
 def _numbers(values: Any) -> str:
     shown = [f"{value:.6g}" for value in values]
-    return shown[0] if len({*shown}) == 1 else f"[{', '.join(shown[:8])}{', ...' if len(shown) > 8 else ''}]"
+    return (
+        shown[0]
+        if len({*shown}) == 1
+        else f"[{', '.join(shown[:8])}{', ... (all in the JSON file)' if len(shown) > 8 else ''}]"
+    )
 
 
 def _text(name: str) -> str:

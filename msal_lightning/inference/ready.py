@@ -10,9 +10,10 @@ from msal_lightning.data import ActiveDataModule
 from msal_lightning.data.decoding import Decoding
 from msal_lightning.data.read_only import read_only
 from msal_lightning.datasets import Embeddings, ImageFolder
-from msal_lightning.errors import ConfigError
+from msal_lightning.errors import ConfigError, RunError
 from msal_lightning.inference.network import ReadyNetwork
 from msal_lightning.inference.rebuild import read_own_data, rebuild
+from msal_lightning.io.wording import counted
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.runs.trained_model import Trained, read_trained
 
@@ -62,6 +63,12 @@ def ready_model(run: Path, words: Sequence[str] = (), trusted: Sequence[str] = (
         UserError: the run has no model, is damaged, or its data cannot be read where they are needed.
     """
     trained = read_trained(run, option)
+    if trained.round >= len(trained.run.records):
+        raise RunError(
+            f"expected '{trained.run.folder}' to have the record of round {trained.round}, which trained "
+            f"'{trained.file.name}', found {counted(len(trained.run.records), 'record')}: resume the run with `fit`, or "
+            f"set {option} to an earlier checkpoint"
+        )
     rebuilt = rebuild(trained, words, trusted, option=option)
     data = rebuilt.data
     if trained.class_names is None or not isinstance(data, Embeddings | ImageFolder):

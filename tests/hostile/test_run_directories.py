@@ -28,6 +28,7 @@ COMMANDS = {
     "figure": ["figure", "contact-sheet", "strangers", "--out", "out/sheet.png"],
     "label": ["label", "strangers", "given.csv"],
     "query": ["query", "--checkpoint", "strangers", "--images", "photos", "--n", "1", "--out", "out/query"],
+    "export": ["export", "strangers", "--format", "state-dict", "--out", "out/export"],
     "replay": ["replay", "--run", "strangers", "--run_dir", "out/again"],
 }
 SHORT = (
@@ -130,7 +131,7 @@ def test_a_strangers_run_directory(name, place, audit, capsys):
 
 
 def test_the_same_commands_work_on_a_good_run(place, audit, capsys):
-    for command in ("status", "report", "plot", "figure", "replay"):
+    for command in ("status", "report", "plot", "figure", "export", "replay"):
         assert attempt(command, place, audit, capsys) == []
     assert (place / "out" / "again" / "rounds" / "001.json").exists()
     assert directories.EVIL not in (place / "out" / "report" / "report.csv").read_text()

@@ -15,6 +15,7 @@ COMMANDS = {
     "figure": ["figure", "budget", "bad"],
     "label": ["label", "bad", "answers.csv"],
     "query": ["query", "--checkpoint", "bad", "--images", "photos", "--n", "3", "--trainer.accelerator", "cpu"],
+    "export": ["export", "bad", "--format", "state-dict"],
     "replay": ["replay", "--run", "bad", "--trainer.accelerator", "cpu", "--run_dir", "again"],
 }
 

@@ -5,6 +5,8 @@ import json
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -415,6 +417,22 @@ def test_a_missing_extra_is_one_sentence(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("msal_lightning.inference.formats.find_spec", lambda name: None)
     assert main(["export", str(run), "--format", "onnx", "--out", str(tmp_path)]) == 2
     assert "python -m pip install 'msal_lightning[onnx]'" in capsys.readouterr().err
+
+
+def test_the_help_of_both_commands_imports_no_torch():
+    code = """
+import sys
+from msal_lightning.cli.main import main
+for command in ("predict", "export"):
+    try:
+        main([command, "--help"])
+    except SystemExit:
+        pass
+sys.exit("torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "IMAGES is a folder" in done.stdout
 
 
 def test_folders_of_others_are_left_alone(run, tmp_path, capsys):
