@@ -66,8 +66,8 @@ def ready_model(run: Path, words: Sequence[str] = (), trusted: Sequence[str] = (
     if trained.round >= len(trained.run.records):
         raise RunError(
             f"expected '{trained.run.folder}' to have the record of round {trained.round}, which trained "
-            f"'{trained.file.name}', found {counted(len(trained.run.records), 'record')}: resume the run with `fit`, or "
-            f"set {option} to an earlier checkpoint"
+            f"'{trained.file.name}', found {counted(len(trained.run.records), 'record')}: resume the run with `fit`, "
+            f"or set {option} to an earlier checkpoint"
         )
     rebuilt = rebuild(trained, words, trusted, option=option)
     data = rebuilt.data
