@@ -84,6 +84,11 @@ def rebuild(
             with read_only(not may_write):
                 read_own_data(part.data)
         model = MSALClassifier(trained.num_classes, part.data.in_channels, **part.model)
+    _load(model, trained, option)
+    return Rebuilt(trained, config, part.data, model, part.query, may_write)
+
+
+def _load(model: MSALClassifier, trained: Trained, option: str) -> None:
     try:
         model.load_state_dict(trained.weights)
     except RuntimeError:
@@ -91,7 +96,6 @@ def rebuild(
             f"expected '{trained.file}' to be a model of '{trained.run.folder / 'config.yaml'}', got one with other "
             f"layers: set {option} to a file of the same run"
         ) from None
-    return Rebuilt(trained, config, part.data, model, part.query, may_write)
 
 
 def read_own_data(data: ActiveDataModule) -> None:
