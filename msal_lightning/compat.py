@@ -74,6 +74,15 @@ def waits_for_all_gradients(trainer: "Trainer") -> bool:
     return isinstance(strategy, DDPStrategy) and not strategy._ddp_kwargs.get("find_unused_parameters")
 
 
+def count_as_fitted(trainer: "Trainer", epochs: int, steps: int) -> None:
+    """Make a Trainer that got the weights of a finished fit log with that fit's numbers of epochs and steps.
+
+    Only a private attribute of Lightning's loop holds the step that loggers get.
+    """
+    trainer.fit_loop.epoch_progress.current.completed = epochs
+    trainer.fit_loop.epoch_loop._batches_that_stepped = steps
+
+
 def resume_between_epochs(trainer: "Trainer") -> None:
     """Make a resumed fit with max_steps start its next epoch.
 

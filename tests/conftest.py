@@ -42,7 +42,7 @@ def pytest_xdist_auto_num_workers(config):
 LONGEST = (
     "training/test_distributed.py", "oracles/test_person_edges.py", "oracles/test_person_run.py",
     "query/test_conformance.py", "cli/test_main.py", "sweep/test_sweep.py", "loop/test_loop.py",
-    "faults/test_faults.py", "loop/test_resume.py", "oracles/test_held_out.py", "config/test_files.py",
+    "faults/test_faults.py", "loop/test_interrupted_loop.py", "oracles/test_held_out.py", "config/test_files.py",
     "config/test_trust.py", "oracles/csv_files/test_oracle.py", "test_notebooks.py", "datasets/test_image_folder.py",
     "faults/test_kills.py", "training/test_signals.py",
 )  # fmt: skip

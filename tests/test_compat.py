@@ -6,6 +6,7 @@ import signal
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.trainer.connectors.signal_connector import _HandlersCompose
 
 from msal_lightning import compat
@@ -45,6 +46,28 @@ def test_fits_with_max_steps_resume_between_epochs():
     assert trainer.fit_loop._iteration_based_training()
     compat.resume_between_epochs(trainer)
     assert not trainer.fit_loop._iteration_based_training()
+
+
+def test_a_trainer_with_the_weights_of_a_fit_logs_as_that_fit_would():
+    logged = []
+
+    class Log(Logger):
+        name, version = "log", 0
+
+        def log_hyperparams(self, params):
+            pass
+
+        def log_metrics(self, metrics, step=None):
+            logged.append((metrics, step))
+
+    class Model(LightningModule):
+        def test_step(self, batch, batch_idx):
+            self.log("loss", 1.0, batch_size=1)
+
+    trainer = Trainer(accelerator="cpu", **{**QUIET, "logger": Log()})
+    compat.count_as_fitted(trainer, 4, 9)
+    trainer.test(Model(), [0], verbose=False)
+    assert logged == [({"loss": 1.0, "epoch": 4}, 9)]
 
 
 def test_steps_within_one_batch_are_counted():

@@ -12,8 +12,8 @@ from msal_lightning.io.wording import counted
 from msal_lightning.oracles.base import LabelingBatch
 from msal_lightning.oracles.csv_files.csv_file import read_answers
 from msal_lightning.paper.methods import last_word, method_name
-from msal_lightning.runs.budget import label_counts_of
-from msal_lightning.runs.classes import ClassRow, class_rows, missing_classes, worst_first
+from msal_lightning.runs.amendments import Amendment
+from msal_lightning.runs.classes import ClassRow, class_names, class_rows, missing_classes, worst_first
 from msal_lightning.runs.pending import INITIAL, PendingRequest, all_pending, pending_file
 from msal_lightning.runs.reading import Run, read_run, read_runs
 from msal_lightning.runs.records import RoundRecord, checked_record_of
@@ -60,6 +60,25 @@ class Waiting:
 
 
 @dataclass(frozen=True)
+class Amended:
+    """A change that a person made to the run.
+
+    Attributes:
+        number: 1 for the first amendment.
+        when: date and time.
+        before_round: the fits from this round on know it.
+        what: description of the change.
+        reason: the person's words.
+    """
+
+    number: int
+    when: str
+    before_round: int
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Status:
     """Everything that ``status`` shows of a run.
 
@@ -81,6 +100,7 @@ class Status:
         random: comparison with runs of Random.
         warnings: one sentence per set of classes that the last tested round could not test or train on.
         classes: classes of the last tested round, the worst first; empty if its record has no numbers by class.
+        amendments: the changes that a person made to the run.
     """
 
     run: str
@@ -100,6 +120,7 @@ class Status:
     random: Comparison | None
     warnings: list[str]
     classes: list[ClassRow]
+    amendments: list[Amended]
 
 
 def read_quietly(paths: tuple[Path, ...]) -> list[Run]:
@@ -120,13 +141,16 @@ def look(folder: Path, against: Sequence[Path] = (), read: _Reader = read_quietl
     """
     run = read_run(folder)
     config = run.config
-    request = [one for one in all_pending(folder) if _is_open(one, len(run.records))]
-    records = [*run.records, *(_record(one, folder) for one in request if one.record)]
+    open_again = run.amendments.reopened(run.records) is not None  # its draft repeats the record, with a query
+    finished = run.records[:-1] if open_again else run.records
+    request = [one for one in all_pending(folder) if _is_open(one, len(finished))]
+    drafts = [_record(one, folder) for one in request if one.record]
+    records = [*finished, *drafts] if drafts else run.records
     annotations = {one.name: [a for exchange in one.exchanges for a in exchange.annotations or ()] for one in request}
     labels = {name: sum(one.label is not None for one in given) for name, given in annotations.items()}
     of_initial = labels.pop(INITIAL, 0)
     question = next((one.pending for one in request if one.pending), None)
-    counts = label_counts_of(config)
+    counts = run.label_counts
     return Status(
         run=str(folder),
         method=method_name(config),
@@ -156,7 +180,13 @@ def look(folder: Path, against: Sequence[Path] = (), read: _Reader = read_quietl
         random=_random(run, against, read),
         warnings=missing_classes(records, len(records) - 1).warnings if records else [],
         classes=worst_first(class_rows(records, len(records) - 1)) if records else [],
+        amendments=[_amended(one, run) for one in run.amendments.items],
     )
+
+
+def _amended(one: Amendment, run: Run) -> Amended:
+    what = one.change.describe(class_names(run.records))
+    return Amended(one.number, one.when, one.before_round, what, one.reason)
 
 
 def outlook(folder: Path, records: Sequence[RoundRecord]) -> list[str]:

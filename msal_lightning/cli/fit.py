@@ -14,13 +14,13 @@ from lightning.pytorch.utilities.seed import isolate_rng
 
 from msal_lightning.analysis.status import outlook
 from msal_lightning.cli.ray_pool import RayParts
+from msal_lightning.cli.run_config import protecting, read_for_fit
 from msal_lightning.compat import scan_packages_once
 from msal_lightning.config.command_parser import PROGRAM, TRUST_HELP, CommandParser
 from msal_lightning.config.parser import as_user_error, build_parser, instantiate, parse, resolve
 from msal_lightning.config.paths import expand
-from msal_lightning.config.trust import read_config
+from msal_lightning.config.trust import OF_THE_START
 from msal_lightning.data.batch_size import as_it_began
-from msal_lightning.data.read_only import read_only
 from msal_lightning.errors import ConfigError
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
@@ -28,8 +28,6 @@ from msal_lightning.loop.loop import ActiveLoop
 from msal_lightning.loop.pool_pass import PassInParts, PoolPass, pass_of_trainer
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.models.cost import step_bytes, step_flop
-from msal_lightning.runs.changes import knows_trainer
-from msal_lightning.runs.config import flatten
 from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.options import LoopOptions
 from msal_lightning.runs.records import RoundRecord
@@ -45,8 +43,7 @@ from msal_lightning.training.threads import choose_threads
 # A replay takes these keys from the run whose labels it uses
 _SIZES = ("initial_size", "query_size", "query_budget", "held_out")
 _REPLAYED = ("query", "oracle", *(f"loop.{key}" for key in (*_SIZES, "initial", "initial_features")))
-# A replay takes over the keys that affect its result, but no output paths
-_TAKEN_OVER = ("seed", "loop", "query", "data", "model", "trainer")
+# and these too if its user made that run
 _TAKEN_OVER_OF_ONES_OWN = ("logger", "oracle", "wandb_images")
 
 
@@ -192,19 +189,11 @@ def replay(argv: list[str]) -> None:
             raise ConfigError(
                 f"'replay' takes --{key} from the run in --run: leave it out, or choose images with `fit`"
             )
-    run = Path(options.run)
-    if not (run / "config.yaml").is_file():
-        raise ConfigError(f"expected --run to be a run directory, found no '{run / 'config.yaml'}': see `ls runs`")
-    found = read_config(run, _TAKEN_OVER, options.trust, _TAKEN_OVER_OF_ONES_OWN)
+    found = read_for_fit(Path(options.run), "--run", options.trust, _TAKEN_OVER_OF_ONES_OWN, OF_THE_START)
     found.values["loop"] = {**(found.values.get("loop") or {}), "replay": options.run, "first_fit": None}
     if isinstance(data := found.values.get("data"), dict):
         found.values["data"] = as_it_began(data)
-    if not knows_trainer(flatten(found.values)):
-        say(f"('{run}' is of a version that kept few options of the Trainer: give yours again, as --trainer.KEY VALUE)")
-    if found.left_out:
-        say(f"({' and '.join(found.left_out)} of '{run}' are left out: it was not made by your `fit`)")
-    names_root = any(word.partition("=")[0] in ("--data.root", "--data.init_args.root") for word in changes)
-    with read_only(not found.own and not names_root):
+    with protecting(found, changes):
         fit(changes, found.values)
 
 

@@ -28,6 +28,48 @@ def _replay(argv: list[str]) -> None:
     replay(argv)
 
 
+def _resume(argv: list[str]) -> None:
+    """Resume an interrupted, waiting or amended run, by its directory alone."""
+    from msal_lightning.cli.resume import resume
+
+    resume(argv)
+
+
+def _extend(argv: list[str]) -> None:
+    """Query more labels than a run was planned for."""
+    from msal_lightning.cli.amend import extend
+
+    extend(argv)
+
+
+def _finish(argv: list[str]) -> None:
+    """End a run with the labels that it has: train and test the last model on all of them."""
+    from msal_lightning.cli.amend import finish
+
+    finish(argv)
+
+
+def _correct(argv: list[str]) -> None:
+    """Correct labels of any round by a CSV file; later fits use the new ones."""
+    from msal_lightning.cli.amend import correct
+
+    correct(argv)
+
+
+def _add(argv: list[str]) -> None:
+    """Add images to the pool of a run."""
+    from msal_lightning.cli.amend_images import add
+
+    add(argv)
+
+
+def _remove(argv: list[str]) -> None:
+    """Remove images from a run by a CSV file, with their labels."""
+    from msal_lightning.cli.amend_images import remove
+
+    remove(argv)
+
+
 def _sweep(argv: list[str]) -> int:
     """Run many fits: a grid of options, or cells of the paper's tables; or resume an interrupted sweep."""
     from msal_lightning.cli.sweep import sweep
@@ -268,6 +310,12 @@ def _datasets(argv: list[str]) -> None:
 
 COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "fit": _fit,
+    "resume": _resume,
+    "extend": _extend,
+    "finish": _finish,
+    "correct": _correct,
+    "add": _add,
+    "remove": _remove,
     "replay": _replay,
     "sweep": _sweep,
     "query": _query,

@@ -9,6 +9,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 
 from msal_lightning.config.parser import build_parser, instantiate, parse
 from msal_lightning.data import ActiveDataModule
+from msal_lightning.data.image_order import ImageOrder
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.query.callback import PartOfQuery, PoolPart
 from msal_lightning.query.pool_request import PoolRequest
@@ -24,7 +25,7 @@ def score_part(request: PoolRequest, part: int, num_parts: int) -> PoolPart:
         num_parts: number of parts.
     """
     with isolate_rng(), quiet_lightning():
-        parser, config, data = _opened(json.dumps(request.config), json.dumps(request.resolved))
+        parser, config, data = _opened(json.dumps(request.config), json.dumps(request.resolved), request.order)
         made = instantiate(parser, config, "query", "model")
         model = MSALClassifier(len(request.class_names), data.in_channels, **made.model)
         request.prepare(data, model, part, num_parts)
@@ -44,11 +45,13 @@ def score_part(request: PoolRequest, part: int, num_parts: int) -> PoolPart:
 
 
 @lru_cache(maxsize=1)
-def _opened(run: str, resolved: str) -> tuple[ArgumentParser, Namespace, ActiveDataModule]:
+def _opened(run: str, resolved: str, order: ImageOrder | None) -> tuple[ArgumentParser, Namespace, ActiveDataModule]:
     """Return parser, configuration and data of a run; a process that scores several parts opens the files once."""
     parser = build_parser()
     config = parse(parser, [], base=json.loads(run))
     data: ActiveDataModule = instantiate(parser, config, "data").data
     data.resume_as(json.loads(resolved))
+    if order:
+        data.keep_images(order)
     data.setup()
     return parser, config, data

@@ -106,6 +106,10 @@ def show(status: Status, console: Console) -> None:
         console.print(_curve(status.tested))
     if status.classes:
         console.print(_by_class(status.classes, status.tested[-1].round))
+    for amended in status.amendments:
+        known = "every fit" if amended.before_round == 0 else f"fits from round {amended.before_round} on"
+        told = f' — "{amended.reason}"' if amended.reason else ""
+        console.print(f"amended {amended.when[:10]}: {amended.what} ({known}){told}", markup=False)
     for line in conclusions(status):
         console.print(line, markup=False)
 

@@ -17,6 +17,8 @@ from msal_lightning.io.yaml_files import load_yaml, read_bytes
 from msal_lightning.runs.moved_names import present
 from msal_lightning.runs.signature import is_own
 
+OF_THE_START = ("loop.replay", "loop.first_fit", "loop.initial", "loop.initial_features")
+"""Keys that another run does not take over: files of other runs, and the choice of the initial set."""
 _CLASS_KEYS = {"class_path", "init_args", "dict_kwargs"}
 _GROUPS = ("loop", "model", "trainer")  # a string there would be the name of another file
 _NAMED = ("query", "data", "model.backbone", "model.optimizer", "model.lr_scheduler")
@@ -44,7 +46,7 @@ def read_config(
     parts: Sequence[str],
     trusted: Sequence[str] = (),
     of_ones_own: Sequence[str] = (),
-    leave_out: Sequence[str] = (),
+    leave_out: Sequence[str] = OF_THE_START,
 ) -> RunConfig:
     """Read the keys that a command takes from a run's configuration.
 
@@ -69,8 +71,7 @@ def read_config(
         raise ConfigError(f"the configuration '{file}' is damaged (no keys like seed and data): choose another run")
     own = is_own(folder, content)
     taken = {key: values[key] for key in (*parts, *(of_ones_own if own else ())) if key in values}
-    # these name files of other runs, or choose an initial set, which the records have
-    for key in ("loop.replay", "loop.first_fit", "loop.initial", "loop.initial_features", *leave_out):
+    for key in leave_out:
         _remove(taken, key.split("."))
     if own:
         return RunConfig(taken, True)

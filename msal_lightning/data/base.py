@@ -17,6 +17,7 @@ from msal_lightning.data.decoding import Decoding
 from msal_lightning.data.device_cache import DeviceCache
 from msal_lightning.data.epoch_batches import EpochBatches, LastBatch
 from msal_lightning.data.eval_batch_size import EvalBatchSize, check_eval_batch_size, images_per_step
+from msal_lightning.data.image_order import ImageOrder
 from msal_lightning.data.labels import UNKNOWN, HiddenLabels
 from msal_lightning.data.loading import Batch, ImageSet, ImageStore, IndexedImages, shard
 from msal_lightning.data.resident_batches import ResidentBatches
@@ -61,6 +62,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         hidden_labels: the labels that came with the images.
         resolved: options that :meth:`load` determined from the files, as plain values for the record of round 0; None
             if there are none.
+        order: numbers of the images, if images were added or removed; else None.
         decoding: how image files are read, also for a person; None for a dataset that is not made of files.
         only_sample: :meth:`load` may read a few images and repeat them, for ``fit --plan``.
     """
@@ -71,6 +73,7 @@ class ActiveDataModule(LightningDataModule, ABC):
     files: tuple[str, ...] = ()
     source: str = ""
     resolved: dict[str, Any] | None = None
+    order: ImageOrder | None = None
     decoding: Decoding | None = None
     only_sample: bool = False
     dtypes: tuple[torch.dtype, ...] = (torch.uint8,)
@@ -137,6 +140,16 @@ class ActiveDataModule(LightningDataModule, ABC):
         Args:
             resolved: options in its record of round 0; None in records of older versions.
         """
+
+    def keep_images(self, order: ImageOrder) -> None:
+        """Number the images as a run did that images were added to or removed from; call it before :meth:`setup`.
+
+        Raises:
+            DataError: the dataset does not consist of image files.
+        """
+        raise DataError(
+            f"expected data ImageFolder in a run with added or removed images, got {self.name}: begin another run"
+        )
 
     def describe(self) -> str:
         """Return a line for a person about how images are read; empty if there is nothing to say."""
@@ -334,6 +347,8 @@ class ActiveDataModule(LightningDataModule, ABC):
         if self.imbalance is not None:
             keep = self.hidden_labels.long_tail(self.imbalance, self.num_classes, stream(seed, "split", 1))
         self.split.reset(keep)
+        if self.order:
+            self.split.leave_out(torch.arange(self.order.num_first, len(self.order.train)))  # until they are added
 
     @property
     def round(self) -> int:

@@ -14,7 +14,7 @@ import json
 import os
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -68,6 +68,17 @@ def take_fingerprint(data: ActiveDataModule) -> list[Print]:
     return [image for part in PARTS for image in _look(data, part, closely=True)]
 
 
+def look_at_files(files: NamedFiles, labels: Iterable[str], verify: bool) -> list[Print]:
+    """Look at image files that are no training images yet.
+
+    Args:
+        files: names and paths.
+        labels: digest of each label, see :func:`~msal_lightning.data.labels.label_marks`.
+        verify: whether ``data.verify`` is content.
+    """
+    return [*_look_at_files("train", files, labels, verify, closely=True)]
+
+
 def digest_of(prints: Iterable[Print]) -> str:
     """Hash all images and labels, independent of folders and times of change."""
     digest = hashlib.blake2b(digest_size=16)
@@ -100,13 +111,16 @@ def read_fingerprint(file: Path) -> Iterator[Print]:
         raise ValueError(str(error)) from None
 
 
-def first_change(before: Iterable[Print], data: ActiveDataModule, parts: Sequence[str] = PARTS) -> str | None:
+def first_change(
+    before: Iterable[Print], data: ActiveDataModule, parts: Sequence[str] = PARTS, removed: Collection[str] = ()
+) -> str | None:
     """Return the first change, with its path or index; None if there is none.
 
     Args:
         before: as the run directory has them.
         data: data module after ``setup``.
         parts: those to compare; a run that is replayed may be tested on other images.
+        removed: paths of training images whose files do not matter any more.
 
     Raises:
         ValueError: the file of the run directory is damaged.
@@ -119,6 +133,8 @@ def first_change(before: Iterable[Print], data: ActiveDataModule, parts: Sequenc
         if old is None or new is None or old[:2] != new[:2]:
             return _say_other_images([*([old] if old else []), *then], [*([new] if new else []), *now], rows)
         row, rows[new.part] = rows[new.part], rows[new.part] + 1
+        if new.path in removed and new.part == "train":
+            continue
         name = f"'{new.path}'" if new.path else f"{new.part} image {row}"
         if old.label and new.label and old.label != new.label:
             return f"the label of {name} is another one"

@@ -14,6 +14,8 @@ class Place(IntEnum):
     """Its label was requested, and the annotator skipped it."""
     HELD_OUT = -4
     """Labeled to test on."""
+    REMOVED = -5
+    """Removed from the run by a person, with its label if it had one."""
 
 
 SKIP, UNSURE = "skip", "unsure"

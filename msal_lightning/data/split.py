@@ -21,6 +21,7 @@ class Split:
     Attributes:
         labeled_at: (N,) int32: k for an image that is trained on from round k, 0 for the initial set, or a
             :class:`~msal_lightning.data.places.Place`. It is the split, the history and the checkpoint.
+        num_removed_labels: number of labeled images that were removed.
         pseudo_labels: indices and labels of images of the pool that the next fit trains on as if they were labeled.
     """
 
@@ -29,6 +30,7 @@ class Split:
         self.labeled_at = torch.full((len(hidden_labels.known),), Place.POOL, dtype=torch.int32)
         self._labels = torch.full((len(hidden_labels.known),), UNKNOWN, dtype=torch.int32)
         self._digest = SplitDigest()
+        self.num_removed_labels = 0
         self.clear_pseudo_labels()
 
     # ---------------------------------------------------------------- parts
@@ -87,7 +89,7 @@ class Split:
         Args:
             keep: (N,) bool, the images of a long-tailed version; None: all.
         """
-        self.hidden_labels.num_revealed = 0
+        self.hidden_labels.num_revealed = self.num_removed_labels = 0
         self.labeled_at.fill_(Place.POOL)
         self._labels.fill_(UNKNOWN)
         self._digest = SplitDigest()
@@ -129,6 +131,41 @@ class Split:
         self._check_in_pool(index)
         self.hidden_labels.num_revealed += len(index)
         self._put(index, labeled_at, labels)
+
+    def relabel(self, index: Tensor, labels: Tensor) -> None:
+        """Correct labels; every image stays where it is.
+
+        Args:
+            index: (n,) int64 of labeled or held-out images, none twice.
+            labels: (n,) int64, their new labels.
+
+        Raises:
+            ValueError: an image has no label.
+        """
+        places = self.labeled_at[index]
+        if bool(((places < 0) & (places != Place.HELD_OUT)).any()):
+            raise ValueError("relabel() got images without a label: only labels that were given can be corrected")
+        self._put(index, places, labels)
+
+    def add(self, index: Tensor) -> None:
+        """Put images into the pool that a person added to a run.
+
+        Args:
+            index: (n,) int64 of images that are left out.
+        """
+        self._put(index, Place.POOL)
+
+    def remove(self, index: Tensor) -> None:
+        """Remove images for good, with their labels.
+
+        Args:
+            index: (n,) int64 of images at any place, none twice.
+        """
+        places = self.labeled_at[index]
+        labeled = int(((places >= 0) | (places == Place.HELD_OUT)).sum())
+        self.hidden_labels.num_revealed -= labeled
+        self.num_removed_labels += labeled
+        self._put(index, Place.REMOVED)
 
     def hold_out(self, index: Tensor) -> None:
         """Hold out images of the initial set to test on, because the data has no test set.
@@ -194,7 +231,7 @@ class Split:
         if len(taken):
             raise ValueError(f"label() got {len(taken)} images that are not in the pool, index {int(taken[0])} first")
 
-    def _put(self, index: Tensor, place: int, labels: Tensor | None = None) -> None:
+    def _put(self, index: Tensor, place: int | Tensor, labels: Tensor | None = None) -> None:
         """Move images; every move goes through here."""
         self._digest.remove(*self._rows(index))
         self.labeled_at[index] = place

@@ -24,10 +24,13 @@ from msal_lightning.data.image_items import (
     list_labeled,
     without_skipped,
 )
+from msal_lightning.data.image_order import ImageOrder
 from msal_lightning.data.label_table import class_order, refuse_class_numbers
 from msal_lightning.data.labels import UNKNOWN
 from msal_lightning.data.listing import identity
 from msal_lightning.data.loading import ImageSet
+from msal_lightning.data.ordered_items import in_order, in_place_of_removed
+from msal_lightning.data.relative import relative
 from msal_lightning.data.stratified import hold_out
 from msal_lightning.data.value_range import (
     FORMER_RANGES,
@@ -222,25 +225,24 @@ class ImageFolder(ActiveDataModule):
         Raises:
             DataError: the folder, the CSV file or an image is wrong.
         """
-        where = f"data.root '{self.root}'" if self.label_file is None else str(self.label_file)
-        found = self._find_images(where)
-        test_listed = None
-        if self.test_root is not None:
-            test_listed = list_class_folders(Path(self.test_root), f"data.test_root '{self.test_root}'", self._former)
-            found = self._apart(found, test_listed)
+        where = self._where
+        found, test_listed = self.list_files()
         if self.label_file is not None:
             known = self.classes or sorted({item.label or "" for item in test_listed or ()})
             refuse_class_numbers((item.label or "" for item in found), known, where)
+        if self.order:
+            any_label = None if self.partly_labeled else self.order.class_names[0]
+            found = in_order(found, self.order, self.root, self.test_root is None, any_label)
         self._find_decoding([str(item.path) for item in (*found, *(test_listed or ()))])
         if self.on_error == "skip":
             found = self._without_unreadable(found)
         learn, test = [item for item in found if not item.is_test], [item for item in found if item.is_test]
         if not self.partly_labeled:
-            self.class_names = _class_names(learn, where)
+            self.class_names = tuple(self.order.class_names) if self.order else _class_names(learn, where)
         if test_listed is not None:
             where = f"data.test_root '{self.test_root}'"
             test = self._without_unreadable(test_listed) if self.on_error == "skip" else test_listed
-        elif not test and not self.partly_labeled:
+        elif not test and not self.partly_labeled and not self.order:
             learn, test = self._hold_out(learn)
         if self.partly_labeled:
             self.class_names = self._named_classes([*learn, *test])
@@ -255,20 +257,48 @@ class ImageFolder(ActiveDataModule):
         self._test_paths = [str(item.path) for item in test]
         self._find_statistics()
         assert self.decoding is not None
-        files = [ImageFiles([i.path for i in part], self.size, self.channels, self.decoding) for part in (learn, test)]
+        shown = in_place_of_removed(learn, self.order, self.root)
+        files = [ImageFiles([i.path for i in part], self.size, self.channels, self.decoding) for part in (shown, test)]
         labels = [self._labels_of(part) for part in (learn, test)]
         if self._decide(sum(part.num_bytes for part in files)):
             loaded = [ImageSet(self._read(part), label) for part, label in zip(files, labels, strict=True)]
             return loaded[0], loaded[1]
         return ImageSet(files[0], labels[0]), ImageSet(files[1], labels[1])
 
-    def _find_images(self, where: str) -> list[ImageItem]:
+    @property
+    def _where(self) -> str:
+        return f"data.root '{self.root}'" if self.label_file is None else str(self.label_file)
+
+    def keep_images(self, order: ImageOrder) -> None:  # noqa: D102
+        if self.imbalance is not None:
+            raise DataError(
+                "expected no data.imbalance in a run with added or removed images, because it would draw others: begin "
+                "another run"
+            )
+        self.order = order
+
+    def list_files(self) -> tuple[list[ImageItem], list[ImageItem] | None]:
+        """List the files that are there now.
+
+        Returns:
+            Training images, and test images that are listed with them; and the images in test_root, if it is given.
+
+        Raises:
+            DataError: a folder or the CSV file is wrong.
+        """
+        found = self._find_images()
+        if self.test_root is None:
+            return found, None
+        tested = list_class_folders(Path(self.test_root), f"data.test_root '{self.test_root}'", self._former)
+        return self._apart(found, tested), tested
+
+    def _find_images(self) -> list[ImageItem]:
         """Return all images of data.root, or those in the file of labels."""
         root, labels = Path(self.root), self.label_file
         if self.partly_labeled:
             return list_all_images(root, labels, self.test_root, self._former)
         if labels is None:
-            return list_class_folders(root, where, self._former)
+            return list_class_folders(root, self._where, self._former)
         return without_skipped(list_labeled(labels, root, allow_outside=self.allow_outside), labels)
 
     def _read(self, files: ImageFiles) -> Tensor | Repeated:
@@ -341,12 +371,12 @@ class ImageFolder(ActiveDataModule):
                 self.resolved |= {"bands": self.bands, "mean": [*self.mean], "std": [*self.std]}
 
     def paths(self, index: Tensor) -> list[str]:  # noqa: D102
-        return [_relative(self._paths[row], self.root) for row in index.tolist()]
+        return [relative(self._paths[row], self.root) for row in index.tolist()]
 
     def image_files(self, part: str) -> list[tuple[str, str]]:  # noqa: D102
         paths = self._paths if part == "train" else self._test_paths
         root = self.root if part == "train" or self.test_root is None else self.test_root
-        return [(_relative(path, root), os.path.abspath(path)) for path in paths]  # noqa: PTH100 - a million of them
+        return [(relative(path, root), os.path.abspath(path)) for path in paths]  # noqa: PTH100 - a million of them
 
     def locations(self, index: Tensor) -> list[Path]:  # noqa: D102
         return [Path(self._paths[row]).absolute() for row in index.tolist()]
@@ -451,13 +481,6 @@ def _check_classes(classes: list[str] | None, unlabeled: bool) -> None:
         raise DataError("expected data.classes only with data.unlabeled: without it, labels name the classes")
     if classes is not None and (len({*classes}) < len(classes) or not all(name.strip() for name in classes)):
         raise DataError(f"expected different names in data.classes, got {classes}: correct them")
-
-
-def _relative(path: str, root: str) -> str:
-    below = f"{Path(root)}{os.sep}"
-    if path.startswith(below) and ".." not in path and path.isascii():  # the usual case, quick for a million files
-        return path[len(below) :]
-    return os.path.relpath(path, root).encode(errors="backslashreplace").decode()  # a file name may be no valid text
 
 
 def _rounded(values: Tensor) -> list[float]:

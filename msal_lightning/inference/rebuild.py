@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from jsonargparse import Namespace
 
 from msal_lightning.config.parser import as_user_error, build_parser, instantiate, parse
-from msal_lightning.config.trust import read_config
+from msal_lightning.config.trust import OF_THE_START, read_config
 from msal_lightning.data import ActiveDataModule
 from msal_lightning.data.read_only import read_only
 from msal_lightning.datasets import ImageFolder
 from msal_lightning.errors import ConfigError
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.query.shortlist import check_classes
+from msal_lightning.runs.image_order import image_order
 from msal_lightning.runs.trained_model import Trained
 from msal_lightning.strategies import Strategy
 from msal_lightning.training.lightning_noise import quiet_lightning
@@ -70,8 +71,9 @@ def rebuild(
         ConfigError: the configuration is damaged, names an untrusted class, or does not fit the weights.
     """
     parser = build_parser()
+    leave_out = (*OF_THE_START, *_UNUSED)
     # the trainer is new, since this may be another machine; optimizer and initial weights are not needed
-    found = read_config(trained.run.folder, (*_READ, "query") if with_query else _READ, trusted, leave_out=_UNUSED)
+    found = read_config(trained.run.folder, (*_READ, "query") if with_query else _READ, trusted, leave_out=leave_out)
     may_write = found.own or any(word.startswith("--data.root") for word in words)
     query = [] if with_query else ["--query", "Random"]
     config = parse(parser, ["--trainer.max_epochs", "1", *query, *words], base=found.values)
@@ -80,6 +82,8 @@ def rebuild(
         check_classes(part.query, trained.num_classes)
         if trained.run.records:
             part.data.resume_as(trained.run.records[0].resolved)
+            if order := image_order(trained.run.folder, trained.run.amendments, trained.run.records[0]):
+                part.data.keep_images(order)
         if not hasattr(part.data, "mean"):  # features that are not standardized
             with read_only(not may_write):
                 read_own_data(part.data)

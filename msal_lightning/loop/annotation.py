@@ -146,6 +146,8 @@ class AnnotatorLabels(LabelSource):
 
     def resume(self, draft: RoundRecord) -> RoundRecord:  # noqa: D102
         request = self._pending_request(round_name(draft.round))
+        if not self.to_label(draft.round):  # the run ends with this round, and nobody has answered
+            return self._collect(draft, replace(request, exchanges=()), 0, [])
         return self._collect(draft, request, len(request.exchanges[0].batch.items), [])
 
     def _collect(
@@ -205,7 +207,8 @@ class AnnotatorLabels(LabelSource):
         return self._fitter.ranks.on_zero(lambda: self._run.read_pending(name)) or PendingRequest(name)
 
     def _session(self) -> "AnnotationSession":
-        return AnnotationSession(self._oracle, self.data, self._run, self._fitter.ranks)
+        finishes = self._run.amendments.finishes
+        return AnnotationSession(self._oracle, self.data, self._run, self._fitter.ranks, replace_skipped=not finishes)
 
 
 class AnnotationSession:
@@ -219,13 +222,17 @@ class AnnotationSession:
         data: owns the pool.
         run: stores requests and annotations.
         ranks: the processes of the run.
+        replace_skipped: whether another image is requested for each skipped one.
     """
 
-    def __init__(self, oracle: Oracle, data: ActiveDataModule, run: RunDirectory, ranks: Ranks) -> None:
+    def __init__(
+        self, oracle: Oracle, data: ActiveDataModule, run: RunDirectory, ranks: Ranks, replace_skipped: bool = True
+    ) -> None:
         self._oracle = oracle
         self._data = data
         self._run = run
         self._ranks = ranks
+        self._replace_skipped = replace_skipped
 
     def collect(
         self, request: PendingRequest, n: int, trained_from: int, choose: Choose
@@ -259,7 +266,7 @@ class AnnotationSession:
                 self._take(exchange, trained_from, names, items, labels, skipped)
             done = len(request.exchanges)
             missing = min(n - len(items), data.num_pool)
-            if missing <= 0:
+            if missing <= 0 or (done and not self._replace_skipped):
                 break
             selection, predictor = choose(missing)
             request = self._ranks.on_zero(lambda: self._put(request, selection, predictor, names))  # noqa: B023
@@ -313,7 +320,11 @@ class AnnotationSession:
         paths = [item.path for exchange in request.exchanges for item in exchange.batch.items]
         now = len(self._data.labeled_at)
         try:
-            if request.num_images not in (None, now):
+            if (
+                request.num_images is not None
+                and now != request.num_images
+                and not (self._data.order and now > request.num_images)
+            ):  # a person may have added images since
                 raise ValueError(f"{request.num_images} images then, {now} now")
             self._data.check_paths(index.long(), paths)
         except ValueError as error:

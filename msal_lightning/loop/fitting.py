@@ -1,5 +1,6 @@
 """The model of a round: fresh weights and a fresh Trainer, or a resumed fit."""
 
+import gc
 import itertools
 import math
 import time
@@ -15,6 +16,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.seed import isolate_rng
 
+from msal_lightning.compat import count_as_fitted
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.errors import UserError
 from msal_lightning.io.kill_points import kill_point
@@ -29,6 +31,7 @@ from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.query.callback import Query
 from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.options import LoopOptions
+from msal_lightning.runs.records import RoundRecord
 from msal_lightning.seeding import EpochStreams, derive_seed, retry_key
 from msal_lightning.training.best_epoch import BestEpoch
 from msal_lightning.training.checkpoint import (
@@ -36,6 +39,7 @@ from msal_lightning.training.checkpoint import (
     WHOLE_EPOCHS,
     FitCheckpoint,
     SavedFit,
+    load_checked,
     read_fit,
     resume_fit,
     save_atomically,
@@ -43,12 +47,14 @@ from msal_lightning.training.checkpoint import (
 from msal_lightning.training.distributed import Ranks
 from msal_lightning.training.eager_steps import EagerSteps
 from msal_lightning.training.failures import explained, refused_by_lightning
+from msal_lightning.training.fit_log import read_fit_epochs
 from msal_lightning.training.graphed_steps import GraphedSteps
 from msal_lightning.training.lightning_noise import quiet_lightning
 from msal_lightning.training.nan_guard import DivergedError, NaNGuard
 from msal_lightning.training.optimizer_steps import check_stepped
 from msal_lightning.training.signals import GracefulShutdown
 
+_LARGE = 1_000_000  # images; below, Python's own rhythm is enough
 _RETRIES = 3  # after a fit that diverged; each attempt has other weights
 
 
@@ -138,6 +144,7 @@ class Fitter:
     Attributes:
         new_model: see above.
         make_trainer: the argument ``new_trainer``, without the additions of :meth:`new_trainer`.
+        reopened: record of the finished round whose kept model goes on, because the run was extended; else None.
         images_digest: identifies the images, so that a saved fit resumes only on the same images; None in runs of
             versions that stored none.
     """
@@ -158,6 +165,7 @@ class Fitter:
         self.new_model = new_model
         self.options = options
         self.ranks = ranks
+        self.reopened: RoundRecord | None = None
         self.images_digest: str | None = None
         self.make_trainer = new_trainer
         self._data = data
@@ -185,8 +193,10 @@ class Fitter:
             UserError: the loss became NaN or infinite, or no optimizer step was taken.
         """
         kill_point("before fit")
+        if len(self._data.labeled_at) >= _LARGE:
+            gc.collect()  # a Trainer and its loaders refer to each other, and hold 8 bytes for each image of the pool
         origin = self._origin(round)
-        shared = self.ranks.on_zero(lambda: self._shared_fit(origin))
+        shared = self.ranks.on_zero(lambda: self._kept_fit(round) or self._shared_fit(origin))
         saved = None if shared else self.ranks.on_zero(lambda: self._saved_fit(origin))
         for attempt in itertools.count(saved.attempt if saved else 0):
             self._data.enter(attempt=attempt)
@@ -331,9 +341,12 @@ class Fitter:
             )
 
     def _take_over(self, shared: SharedFit, fitted: Fitted) -> Fitted:
-        """Use the fit of another run."""
+        """Use the fit of another run, or of this run before it was extended."""
         fitted.model.load_state_dict(shared.weights)
         fitted.seconds["fit"] = shared.seconds
+        ends = [row for row in shared.rows if "epoch" in row]
+        if ends:
+            count_as_fitted(fitted.trainer, int(ends[-1]["epoch"]) + 1, int(ends[-1]["step"]) + 1)
         for logger in fitted.trainer.loggers:
             logger.save()  # writes the losses of the other run
         return fitted
@@ -370,6 +383,20 @@ class Fitter:
             reached = "its fit" if saved.ended else f"epoch {saved.epochs}"
             self._observers.note(f"(round {origin['round']} resumes after {reached})")
         return saved
+
+    def _kept_fit(self, round: int) -> SharedFit | None:
+        """Return the fit of a finished round that is open again; without its model it is repeated, with one result."""
+        record = self.reopened
+        if record is None or record.round != round or self.options.on_nan == "retry":  # which attempt is not known
+            return None
+        try:
+            weights = load_checked(self._run.model_file(round))["state_dict"]
+        except Exception as error:  # a damaged file may raise anything
+            why = f"its model cannot be read ({type(error).__name__})"
+            self._observers.note(f"round {round} is trained again, because {why}")
+            return None
+        epochs = read_fit_epochs(self._run.path, round, record.metrics)
+        return SharedFit(weights, record.seconds["fit"], [row for epoch in epochs for row in epoch])
 
     def _shared_fit(self, origin: dict[str, Any]) -> SharedFit | None:
         """Return round 0 of another run with the same model and initial set, if it can be used."""

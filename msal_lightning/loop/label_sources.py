@@ -91,7 +91,8 @@ class LabelSource(ABC):
     def to_label(self, round: int) -> int:
         """Return the number of images that the query of a round selects; 0 in the last round."""
         is_last = round == len(self.label_counts) - 1
-        return 0 if is_last else self.label_counts[round + 1] - len(self.data.labeled) - len(self.data.held_out)
+        given = len(self.data.labeled) + len(self.data.held_out) + self.data.split.num_removed_labels
+        return 0 if is_last else self.label_counts[round + 1] - given
 
     def unanswered(self, round: int) -> RoundRecord | None:
         """Return the draft of a round whose query is made but not fully labeled; None for any other round."""

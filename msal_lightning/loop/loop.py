@@ -14,9 +14,10 @@ from msal_lightning.loop.describe import from_python, title
 from msal_lightning.loop.drafts import draft_record, first_facts
 from msal_lightning.loop.fitting import Fitter
 from msal_lightning.loop.keep_embeddings import KeepEmbeddings
+from msal_lightning.loop.label_sources import InitialSet
 from msal_lightning.loop.observers import Observers
 from msal_lightning.loop.pool_pass import PoolPass, pass_of_trainer
-from msal_lightning.loop.restore import check_rounds, keep_batches, restore
+from msal_lightning.loop.restore import check_rounds, initial_set_of, keep_batches, restore
 from msal_lightning.loop.same_images import check_images
 from msal_lightning.loop.sources import choose_label_source
 from msal_lightning.models.classifier import MSALClassifier
@@ -25,6 +26,7 @@ from msal_lightning.oracles.simulated import Simulated
 from msal_lightning.query.callback import Query
 from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.embeddings import FILES as EMBEDDINGS_FILES
+from msal_lightning.runs.image_order import image_order
 from msal_lightning.runs.options import LoopOptions
 from msal_lightning.runs.records import RoundRecord
 from msal_lightning.strategies.base import Strategy
@@ -92,6 +94,8 @@ class ActiveLoop:
         data.prepare_data()
         if (first := run.first_record()) is not None:
             data.resume_as(first.resolved)
+            if order := image_order(run.path, run.amendments, first):
+                data.keep_images(order)
         data.setup()
         data.reset(options.seed)
         data.enter(pool_limit=options.pool_limit)
@@ -100,7 +104,6 @@ class ActiveLoop:
         self.num_processes = trainer.world_size
         check_model = ModelCheck(new_model, data, strategy, trainer.max_epochs)
         self.labels = choose_label_source(data, strategy, oracle or Simulated(), run, self.fitter, check_model)
-        strategy.expect_queries(len(self.labels.label_counts) - 1)
         run.config = run.config or from_python(options, strategy, data)
         keep_batches(run, data, trainer.world_size)
         check_fits(trainer, data, self.labels.label_counts[0], self.labels.held_out)
@@ -121,7 +124,7 @@ class ActiveLoop:
             trainer = self.fitter.new_trainer()
             ranks = self.ranks.connect(trainer)
         with ranks, self.stop.listen_as(ranks), closing(self.run_directory), closing(self.observers):
-            records = ranks.on_zero(self._open)
+            records, self.fitter.reopened = ranks.on_zero(self._open)
             to_do = range(len(records), len(self.labels.label_counts))
             if to_do:
                 self._resume(records, trainer)
@@ -140,18 +143,22 @@ class ActiveLoop:
 
     def _round(self, round: int) -> RoundRecord:
         """Run one round: initial set, fit, test, pool pass, selection, model, labels, record."""
-        data, labels, options = self.data, self.labels, self.options
+        data, labels, options, amendments = self.data, self.labels, self.options, self.run_directory.amendments
         data.enter(round=round)
-        facts = first_facts(data, labels.initial_set(), self._images) if round == 0 else {}
+        amendments.before_fit(data.split, round)
+        facts = first_facts(data, self._initial_set(), self._images) if round == 0 else {}
         if (draft := labels.unanswered(round)) is not None:
+            amendments.before_query(data.split, round)
             return self._commit(labels.resume(draft))
 
-        num_labeled, num_pool = len(data.labeled) + len(data.held_out), data.num_pool
+        num_labeled = len(data.labeled) + len(data.held_out)
         query = Query(self.strategy, labels.to_label(round), options.seed, round, labels.receive, self.ranks)
         keep = KeepEmbeddings(options.keep_embeddings, options.seed)
         with self.fitter.guarded():
             fitted = self.fitter.fit(round, len(labels.label_counts) - 1, [query, keep])
             metrics, by_class = fitted.test()
+            amendments.before_query(data.split, round)
+            num_pool = data.num_pool
             fitted.select(query, look_at_pool=options.pool_error or keep.limit > 0)
 
         selection = labels.selected(query)
@@ -161,30 +168,35 @@ class ActiveLoop:
         draft = draft_record(data, query, fitted, metrics, by_class, num_labeled, num_pool, facts)
         return self._commit(labels.settle(draft, selection, query, fitted))
 
+    def _initial_set(self) -> InitialSet:
+        known = self.fitter.reopened
+        return initial_set_of(self.data, known) if known else self.labels.initial_set()
+
     def _commit(self, record: RoundRecord) -> RoundRecord:
         self.data.split.check_bill()
         self.observers.commit(record)
         return record
 
-    def _open(self) -> list[RoundRecord]:
-        """Lock the run directory and return the records of its finished rounds."""
+    def _open(self) -> tuple[list[RoundRecord], RoundRecord | None]:
+        """Lock the run directory; return the records of its finished rounds, and the round that is open again."""
         run = self.run_directory
         records = run.open()
         for note in run.notes:
             self.observers.note(note)
-        check_rounds(records, self.labels.label_counts, run.path)
+        check_rounds(records, self.labels.label_counts, run.amendments.num_removed_labels, run.path)
         if len(records) == len(self.labels.label_counts):
             run.drop_checkpoints(records[-1].round)
-        return records
+        return records, run.reopened
 
     def _resume(self, records: list[RoundRecord], trainer: Trainer) -> None:
         """Check the images, and move them as the records say."""
-        if records and (changed := say_changed_environment(records[-1].environment, environment(trainer))):
+        known = [*records, self.fitter.reopened] if self.fitter.reopened else records
+        if known and (changed := say_changed_environment(known[-1].environment, environment(trainer))):
             self.observers.note(changed)
         run, note = self.run_directory, self.observers.note
-        self._images = self.ranks.on_zero(lambda: check_images(self.data, run, self.labels, records, note))
+        self._images = self.ranks.on_zero(lambda: check_images(self.data, run, self.labels, known, note))
         self.fitter.images_digest = self._images.get("digest")
-        restore(self.data, records, self.options.seed, run.path)
+        restore(self.data, records, run.amendments, self.options.seed, run.path)
 
     @property
     def title(self) -> str:

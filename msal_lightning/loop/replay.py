@@ -11,13 +11,14 @@ from msal_lightning.loop.fitting import Fitted
 from msal_lightning.loop.label_sources import InitialSet, LabelSource
 from msal_lightning.query.callback import Query
 from msal_lightning.query.shortlist import Selection
+from msal_lightning.runs.amendments import read_amendments
 from msal_lightning.runs.changed_images import changed_images
 from msal_lightning.runs.moves import know_classes
 from msal_lightning.runs.records import LabeledImages, RoundRecord, read_records
 
 
 class ReplayedLabels(LabelSource):
-    """Gives each round the labels of the same round of another run.
+    """Gives each round the labels of the same round of another run, with all corrections.
 
     Pseudo-labels belong to the model that made them and are not replayed.
 
@@ -36,6 +37,13 @@ class ReplayedLabels(LabelSource):
         self._records = read_records(Path(path))
         if not self._records:
             raise RunError(f"expected loop.replay to be a run directory with finished rounds, got '{path}' without any")
+        amendments = read_amendments(Path(path))
+        self._corrected = amendments.corrected
+        if amendments.change_images:
+            raise RunError(
+                f"expected a run whose images stayed the same in loop.replay, got '{path}', where images were added or "
+                "removed: begin another run, with its labels as data.csv"
+            )
         self._held_out = self._records[0].held_out or LabeledImages()
         counts = [record.num_labeled for record in self._records]
         super().__init__(data, counts, len(self._held_out.index), f"the labels queried in {path}")
@@ -108,6 +116,8 @@ class ReplayedLabels(LabelSource):
             else:
                 same = torch.equal(data.label(index, trained_from), labels)
             data.check_paths(index, labeled.path)
+            new = {k: self._corrected[k] for k in labeled.index if k in self._corrected}
+            data.split.relabel(*(torch.tensor([*part], dtype=torch.int64) for part in (new.keys(), new.values())))
         except ValueError:  # an index beyond this dataset
             same = False
         if not same:

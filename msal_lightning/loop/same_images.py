@@ -43,8 +43,8 @@ def check_images(
     started = bool(records) or pending_file(run.path, INITIAL).exists()
     if started and (change := changed_images(data, run.path, records[0] if records else None)):
         raise RunError(
-            f"the data changed since run_dir '{run.path}' was started ({change}): restore the former data, or start "
-            "anew with --overwrite"
+            f"the data changed since run_dir '{run.path}' was started ({change}): restore the former data, give new "
+            "images to the run with `add`, or start anew with --overwrite"
         )
     if records:
         return records[0].data or {}

@@ -34,8 +34,11 @@ def choose_label_source(
         check_needs_no_model(options.initial)
     if options.replay:
         labels = ReplayedLabels(options.replay, data)
+        strategy.expect_queries(len(labels.label_counts) - 1)
     else:
-        counts = label_counts(data.num_pool, options.initial_size, options.query_size, options.query_budget)
+        planned = label_counts(data.num_pool, options.initial_size, options.query_size, options.query_budget)
+        counts = run.amendments.label_counts(planned)
+        strategy.expect_queries(len(planned) - 1)  # a decay over the run keeps the span that it began with
         order = partial(initial_order, data, options, counts[0], fitter.ranks)
         if oracle.needs_annotator:
             labels = AnnotatorLabels(data, counts, options.held_out, oracle, strategy, run, fitter, model_check, order)

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.data.image_order import ImageOrder
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.query.callback import Query
 
@@ -19,6 +20,7 @@ class PoolRequest:
     Attributes:
         config: the run's configuration.
         resolved: options that the data found in its files, see ``ActiveDataModule.resolved``.
+        order: numbers of the images, see ``ActiveDataModule.order``.
         precision: that of the Trainer.
         accelerator: cpu, or cuda for a GPU for each part.
         eval_batch_size: images of a step.
@@ -35,6 +37,7 @@ class PoolRequest:
 
     config: dict[str, Any]
     resolved: dict[str, Any] | None
+    order: ImageOrder | None
     precision: str
     accelerator: str
     eval_batch_size: int
@@ -65,6 +68,7 @@ class PoolRequest:
         return cls(
             config=config,
             resolved=data.resolved,
+            order=data.order,
             precision=precision,
             accelerator=model.device.type,
             eval_batch_size=data.images_per_eval_step,

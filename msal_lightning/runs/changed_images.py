@@ -9,9 +9,10 @@ from msal_lightning.data.fingerprint import (
     PARTS,
     digest_of,
     first_change,
-    read_fingerprint,
     take_fingerprint,
 )
+from msal_lightning.runs.amendments import read_amendments
+from msal_lightning.runs.image_order import known_images, removed_paths
 from msal_lightning.runs.records import RoundRecord
 
 
@@ -32,7 +33,8 @@ def changed_images(
     file = folder / FILE
     if first is None or first.data is not None:
         try:
-            return first_change(read_fingerprint(file), data, parts)
+            amendments = read_amendments(folder)
+            return first_change(known_images(folder, amendments), data, parts, removed_paths(amendments))
         except (OSError, ValueError):  # the digest alone tells whether there is a difference, but not where
             same = first is None or not first.data or digest_of(take_fingerprint(data)) == first.data["digest"]
             return None if same else f"the file with the former images, '{file}', is missing or damaged"

@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +19,8 @@ from msal_lightning.io.lock import DirectoryLock
 from msal_lightning.io.own_files import others, refuse_linked_folders, remove_own, remove_parts
 from msal_lightning.io.terminal import say
 from msal_lightning.io.yaml_files import read_yaml
+from msal_lightning.runs.amendments import FILES as AMENDMENT_FILES
+from msal_lightning.runs.amendments import Amendments, read_amendments
 from msal_lightning.runs.changes import changed, gone, not_written, without_defaults
 from msal_lightning.runs.config import PLACES, flatten, is_free, say_changed
 from msal_lightning.runs.moved_names import present
@@ -60,6 +63,7 @@ _FILES = (  # files of a run, see own_files; other modules declare their own
     _REQUEUED,
     SIGNATURE_FILE,
     *PENDING_FILES,
+    *AMENDMENT_FILES,
 )
 _STAY = (re.escape(MARK), "lock")
 
@@ -77,6 +81,7 @@ class RunDirectory:
         notes: notes of :meth:`open` for the user.
         written_by_others: patterns of files that other modules write, see :mod:`~msal_lightning.io.own_files`.
         left: files that ``overwrite`` did not remove, because no run writes files with these names.
+        reopened: record of a round that was the last one before the run was extended; its model makes a query now.
     """
 
     def __init__(self, path: str | Path, config: Mapping[str, Any] | None = None, overwrite: bool = False) -> None:
@@ -86,20 +91,21 @@ class RunDirectory:
         self.keep_checkpoints: Literal["last", "all", "none"] = "last"
         self.written_by_others: Sequence[str] = ()
         self.left: list[str] = []
+        self.reopened: RoundRecord | None = None
         self._lock = DirectoryLock(self.path / "lock")
         self._records: list[RoundRecord] = []
-        self._tables = TableFiles(self.path)
+        self._tables = TableFiles(self.path, lambda: self.amendments.corrected)
         self.notes: list[str] = []
 
     def open(self) -> list[RoundRecord]:
         """Create the folder or read the state of an earlier run, and lock it until :meth:`close`.
 
         Returns:
-            The records of all finished rounds, in order.
+            The records of all finished rounds, in order, without the one that is :attr:`reopened`.
 
         Raises:
             RunError: the folder belongs to another configuration, is no run directory, is not writable or is in use; or
-                a record is damaged, changed by hand or missing.
+                a record or an amendment is damaged, changed by hand or missing.
         """
         try:
             is_new = check_folder(self.path, "run", "run_dir", _holds_rounds)
@@ -112,7 +118,7 @@ class RunDirectory:
                 self._clear()
             remove_parts(self.path, (*self._patterns, *_STAY))
             remove_own(self.path, [_REQUEUED])  # Lightning would load it into every later round
-            records = self._records = read_records(self.path)
+            records = self._read_records()
             if changed := self.changed_keys():
                 self._refuse_or_replace(changed, records)
             write_mark(self.path, "run")  # also marks a folder of a version without marks
@@ -143,6 +149,22 @@ class RunDirectory:
         if records and unknown:
             said = ", ".join(f"{key} {value}" for key, value in unknown.items())
             self.notes.append(f"(config.yaml is of a version that did not keep these options; from here on: {said})")
+
+    def _read_records(self) -> list[RoundRecord]:
+        if self.amendments != self._read_amendments():
+            raise RunError(f"the run in run_dir '{self.path}' was amended at this moment: start the same command again")
+        records = read_records(self.path)
+        self.reopened = self.amendments.reopened(records)
+        self._records = records[:-1] if self.reopened else records
+        return self._records
+
+    @cached_property
+    def amendments(self) -> Amendments:
+        """The changes that a person made to the run."""
+        return self._read_amendments()
+
+    def _read_amendments(self) -> Amendments:
+        return Amendments() if self.overwrite else read_amendments(self.path)
 
     def first_record(self) -> RoundRecord | None:
         """Return the record of round 0 before :meth:`open`; None if it is missing, damaged or to be overwritten."""
@@ -327,10 +349,11 @@ class RunDirectory:
         return (*_FILES, *BATCH_FILES, *self.written_by_others)
 
     def _clear(self) -> None:
-        """Remove the files of a former run by their names; the folder queries is renamed, as it may hold labels."""
-        if any((self.path / "queries").glob("*")):
-            places = (self.path / f"queries-{n}" for n in itertools.count(1))
-            (self.path / "queries").rename(next(place for place in places if not place.exists()))
+        """Remove the files of a former run by their names; folders that may hold a person's labels are renamed."""
+        for folder in ("queries", "amendments"):
+            if any((self.path / folder).glob("*")):
+                places = (self.path / f"{folder}-{n}" for n in itertools.count(1))
+                (self.path / folder).rename(next(place for place in places if not place.exists()))
         remove_own(self.path, self._patterns)
         self.left = others(self.path, (*self._patterns, *_STAY))
 

@@ -1,6 +1,7 @@
-"""The labels of a run as they are now, by class names: what its records and its accepted annotations say."""
+"""The labels of a run as they are now, by class names: what records, amendments and accepted annotations say."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from msal_lightning.data.label_files.label_set import LabelRow, LabelSet
@@ -24,17 +25,24 @@ def labels_of(run: Run, root: Path) -> LabelSet:
         RunError: a file of a labeling request is damaged.
     """
     names = class_names(run.records)
-    labeled = [row for record in run.records for row in _recorded(record, names)]
+    labeled = [row for record in run.records for row in _recorded(record, names, run.amendments.corrected)]
     skipped = [row for record in run.records for row in _skipped(record)]
     for request in all_pending(run.folder):
         for row in _accepted(request, len(run.records)):
             (skipped if row.round is None else labeled).append(row)
+    removed = run.amendments.removed
+    labeled = [row for row in labeled if row.index not in removed]
     known = {row.label: None for row in labeled}
     return LabelSet((*names, *(name for name in known if name not in names)), (*labeled, *skipped), root)
 
 
-def _recorded(record: RoundRecord, names: Sequence[str]) -> list[LabelRow]:
-    return [row for labeled, place in record.moves() for row in _rows(labeled, place, names)]
+def _recorded(record: RoundRecord, names: Sequence[str], corrected: Mapping[int, int]) -> list[LabelRow]:
+    return [row for labeled, place in record.moves() for row in _rows(_now(labeled, corrected), place, names)]
+
+
+def _now(labeled: LabeledImages, corrected: Mapping[int, int]) -> LabeledImages:
+    rows = zip(labeled.index, labeled.label, strict=True)
+    return replace(labeled, label=[corrected.get(index, label) for index, label in rows])
 
 
 def _rows(labeled: LabeledImages, place: int, names: Sequence[str]) -> list[LabelRow]:

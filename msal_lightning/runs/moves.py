@@ -1,4 +1,4 @@
-"""Repeat the moves of a round record."""
+"""Repeat the moves of round records."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,24 @@ from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.places import Place
 from msal_lightning.io.kill_points import kill_point
 from msal_lightning.io.names import name_some
+from msal_lightning.runs.amendments import Amendments
 from msal_lightning.runs.records import RoundRecord
+
+
+def repeat_round(data: ActiveDataModule, record: RoundRecord, amendments: Amendments) -> None:
+    """Repeat a recorded round: the changes that came before its fit and its query, then its moves.
+
+    Args:
+        data: data module in the state before the round.
+        record: record of the round.
+        amendments: the changes that a person made to the run.
+
+    Raises:
+        ValueError: the record belongs to other images.
+    """
+    amendments.before_fit(data.split, record.round)
+    amendments.before_query(data.split, record.round)
+    move_as_recorded(data, record)
 
 
 def move_as_recorded(data: ActiveDataModule, record: RoundRecord) -> None:

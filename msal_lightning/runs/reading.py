@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from msal_lightning.errors import RunError, UserError
 from msal_lightning.io.terminal import say
 from msal_lightning.io.yaml_files import read_yaml
 from msal_lightning.paper.methods import last_word
+from msal_lightning.runs.amendments import Amendments, read_amendments
+from msal_lightning.runs.budget import label_counts_of
 from msal_lightning.runs.changes import aligned
 from msal_lightning.runs.config import flatten, is_free
 from msal_lightning.runs.moved_names import present
@@ -38,16 +40,29 @@ class Run:
         folder: the run directory, as given by the caller.
         config: the flattened configuration.
         records: records of the finished rounds, in order.
+        amendments: the changes that a person made to the run.
     """
 
     folder: Path
     config: dict[str, Any]
     records: list[RoundRecord]
+    amendments: Amendments = field(default_factory=Amendments)
 
     @property
     def dataset(self) -> str:
         """The name of the data class."""
         return last_word(self.config.get("data.class_path"))
+
+    @property
+    def label_counts(self) -> list[int] | None:
+        """Number of labels of each round; None if only the data or another run decides."""
+        planned = label_counts_of(self.config)
+        return self.amendments.label_counts(planned) if planned else None
+
+    @property
+    def num_rounds(self) -> int:
+        """Number of rounds; 1 if only the data or another run decides."""
+        return len(self.label_counts or [0])
 
     @property
     def setting(self) -> Setting:
@@ -125,7 +140,7 @@ def read_run(folder: Path) -> Run:
     """
     if not (folder / "config.yaml").is_file():
         raise RunError(f"expected '{folder}' to be a run directory, found no config.yaml in it: name one of runs/")
-    return Run(folder, _config(folder), read_records(folder))
+    return Run(folder, _config(folder), read_records(folder), read_amendments(folder))
 
 
 def _replayed(folder: str) -> str:

@@ -1,6 +1,6 @@
 """The CSV files of a run directory, which follow from its records."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ class TableFiles:
 
     Args:
         folder: the run directory.
+        corrected: returns the present label of each image whose label was corrected, by dataset-absolute index.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, corrected: Callable[[], Mapping[int, int]] = dict) -> None:
+        self._corrected = corrected
         self._curve = GrowingTable(folder / "curve.csv")
         self._classes = GrowingTable(folder / "per_class.csv")
         self._ledger = GrowingTable(folder / "ledger.csv")
@@ -32,7 +34,7 @@ class TableFiles:
         rows = {
             self._curve: [curve_row(record) for record in records],
             self._classes: class_table(records),  # empty if the records have no results by class
-            self._ledger: [row for k in range(len(records)) for row in _ledger_rows(records[: k + 1])],
+            self._ledger: [row for k in range(len(records)) for row in self._ledger_rows(records[: k + 1])],
         }
         for file, content in rows.items():
             if content:
@@ -48,7 +50,7 @@ class TableFiles:
         rows = {
             self._curve: [curve_row(records[-1])],
             self._classes: class_table_rows(records),
-            self._ledger: _ledger_rows(records),
+            self._ledger: self._ledger_rows(records),
         }
         grows = len(records) == self._rounds + 1 and not shows_last_round_only(records)
         if grows and all(file.append(new) for file, new in rows.items() if new):
@@ -56,7 +58,6 @@ class TableFiles:
         else:
             self.write(records)
 
-
-def _ledger_rows(records: Sequence[RoundRecord]) -> list[dict[str, Any]]:
-    """Return the rows of the last of these records, with the class names of its time."""
-    return ledger_rows(records[-1], class_names(records))
+    def _ledger_rows(self, records: Sequence[RoundRecord]) -> list[dict[str, Any]]:
+        """Return the rows of the last of these records, with the class names of its time."""
+        return ledger_rows(records[-1], class_names(records), self._corrected())

@@ -1,6 +1,6 @@
 """Rows of ``curve.csv`` and ``ledger.csv``, derived from the records."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msal_lightning.data.label_table import CLASS_NAME
@@ -20,19 +20,26 @@ def curve_row(record: RoundRecord) -> dict[str, Any]:
     }
 
 
-def ledger_rows(record: RoundRecord, names: Sequence[str]) -> list[dict[str, Any]]:
+def ledger_rows(record: RoundRecord, names: Sequence[str], corrected: Mapping[int, int]) -> list[dict[str, Any]]:
     """Return the rows of ``ledger.csv`` that a round adds.
 
     Args:
         record: record of the round.
         names: class names in the order of their numbers; a class without one has its number.
+        corrected: present label of each image whose label was corrected, by index. If there is one, all rows have a
+            column for the name of the present class; it is blank where the label stands.
     """
     rows = []
     for labeled, trained_from in record.moves():
         scores: list[float] | list[None] = labeled.score or [None] * len(labeled.index)
         for rank, (index, label, score) in enumerate(zip(labeled.index, labeled.label, scores, strict=True)):
-            name = names[label] if label < len(names) else str(label)
             row: dict[str, Any] = {"round": trained_from, "rank": rank, "index": index, "score": score, "label": label}
-            row[CLASS_NAME] = name
+            row[CLASS_NAME] = _name(label, names)
+            if corrected:
+                row["corrected"] = _name(corrected[index], names) if index in corrected else None
             rows.append(row if labeled.path is None else {**row, "path": labeled.path[rank]})
     return rows
+
+
+def _name(label: int, names: Sequence[str]) -> str:
+    return names[label] if label < len(names) else str(label)

@@ -7,10 +7,11 @@ from typing import Any
 from torch import Tensor
 
 from msal_lightning.data import ActiveDataModule
-from msal_lightning.data.fingerprint import FILE, Print, read_fingerprint
+from msal_lightning.data.fingerprint import Print
 from msal_lightning.errors import RunError, UserError
 from msal_lightning.runs.changed_images import changed_images
-from msal_lightning.runs.moves import move_as_recorded
+from msal_lightning.runs.image_order import known_images
+from msal_lightning.runs.moves import repeat_round
 from msal_lightning.runs.reading import Run, read_run
 from msal_lightning.training.checkpoint import load_checked
 
@@ -56,7 +57,7 @@ class Trained:
         """Fingerprints of these files, by path; empty if the run's version stored none."""
         paths = self.labeled_paths
         try:
-            known = read_fingerprint(self.run.folder / FILE)
+            known = known_images(self.run.folder, self.run.amendments)
             return {image.path: image for image in known if image.part == "train" and image.path in paths}
         except (OSError, ValueError):
             return {}
@@ -72,9 +73,10 @@ class Trained:
         data.reset(int(self.run.config.get("seed", 0)))
         for record in self.run.records:
             try:
-                move_as_recorded(data, record)
+                repeat_round(data, record, self.run.amendments)
             except ValueError as error:
                 raise self._other_images(str(error)) from None
+        self.run.amendments.before_fit(data.split, len(self.run.records))
 
     def _other_images(self, change: str) -> RunError:
         return RunError(

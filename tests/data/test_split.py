@@ -62,7 +62,8 @@ def test_any_sequence_of_moves_is_what_a_dictionary_remembers(moves):
 
 
 def test_the_codes_are_those_of_older_checkpoints_and_ledgers():
-    assert {place.name: int(place) for place in Place} == {"POOL": -1, "LEFT_OUT": -2, "SKIPPED": -3, "HELD_OUT": -4}
+    codes = {"POOL": -1, "LEFT_OUT": -2, "SKIPPED": -3, "HELD_OUT": -4, "REMOVED": -5}
+    assert {place.name: int(place) for place in Place} == codes
     assert new().labeled_at.dtype == torch.int32
 
 

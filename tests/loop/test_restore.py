@@ -13,9 +13,9 @@ def record(round, num_labeled, skipped=0):
 
 
 def test_recorded_rounds_are_those_of_the_options(tmp_path):
-    check_rounds([], [40, 80], tmp_path)
-    check_rounds([record(0, 40)], [40, 80], tmp_path)
-    check_rounds([record(0, 40), record(1, 80)], [40, 80], tmp_path)
+    check_rounds([], [40, 80], 0, tmp_path)
+    check_rounds([record(0, 40)], [40, 80], 0, tmp_path)
+    check_rounds([record(0, 40), record(1, 80)], [40, 80], 0, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -29,8 +29,9 @@ def test_recorded_rounds_are_those_of_the_options(tmp_path):
 )
 def test_other_rounds_are_refused(tmp_path, records):
     with pytest.raises(RunError, match="have other sizes than the options loop"):
-        check_rounds(records, [40, 80], tmp_path)
+        check_rounds(records, [40, 80], 0, tmp_path)
 
 
 def test_skipped_images_of_an_exhausted_pool_may_be_missing(tmp_path):
-    check_rounds([record(0, 40), record(1, 78, skipped=2)], [40, 80], tmp_path)
+    check_rounds([record(0, 40), record(1, 78, skipped=2)], [40, 80], 0, tmp_path)
+    check_rounds([record(0, 40), record(1, 75)], [40, 80], 5, tmp_path)  # a person removed five labels

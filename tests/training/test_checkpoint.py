@@ -1,4 +1,4 @@
-"""Which saved fit is resumed. What resumed runs give is in ``tests/loop/test_resume.py``."""
+"""Which saved fit is resumed. What resumed runs give is in ``tests/loop/test_interrupted_loop.py``."""
 
 import pytest
 import torch

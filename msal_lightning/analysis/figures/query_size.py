@@ -14,7 +14,6 @@ from msal_lightning.errors import RunError
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
 from msal_lightning.paper.methods import method_name
-from msal_lightning.runs.budget import label_counts_of
 from msal_lightning.runs.classes import accuracy_scope
 from msal_lightning.runs.config import is_free
 from msal_lightning.runs.reading import Run, read_runs
@@ -102,5 +101,5 @@ def _check(runs: Sequence[Run]) -> None:
 
 
 def _is_finished(run: Run) -> bool:
-    counts = label_counts_of(run.config)
+    counts = run.label_counts
     return bool(run.records) and (counts is None or run.records[-1].num_labeled >= counts[-1])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from msal_lightning.errors import RunError
 from msal_lightning.paper.methods import method_name
-from msal_lightning.runs.budget import is_full, num_rounds
+from msal_lightning.runs.budget import is_full
 from msal_lightning.runs.reading import Run, Setting, read_runs
 from msal_lightning.runs.records import aubc
 
@@ -47,7 +47,7 @@ def read_blocks(paths: Sequence[Path]) -> Blocks:
         RunError: two runs have the same block, strategy and seed, or fewer than two strategies share a block and seed.
     """
     runs = [run for run in read_runs(paths, one_dataset=False) if not is_full(run.config)]
-    finished = [run for run in runs if len(run.records) >= max(2, num_rounds(run.config))]
+    finished = [run for run in runs if len(run.records) >= max(2, run.num_rounds)]
     blocks = _grouped(finished)
     strategies = sorted({name for block in blocks.values() for name in block})
     notes = [f"{len(runs) - len(finished)} unfinished runs are left out"] if len(finished) < len(runs) else []

@@ -8,7 +8,7 @@ from typing import Any
 
 from msal_lightning.errors import RunError
 from msal_lightning.paper.methods import method_name
-from msal_lightning.runs.budget import is_full, num_rounds
+from msal_lightning.runs.budget import is_full
 from msal_lightning.runs.reading import Run, read_runs
 from msal_lightning.training.environment import say_mixed_environments
 
@@ -83,7 +83,7 @@ def _finished(runs: list[Run]) -> tuple[list[Run], list[str]]:
     )
     finished, notes = [], []
     for run in runs:
-        rounds = 1 if is_full(run.config) else max(most, num_rounds(run.config))
+        rounds = 1 if is_full(run.config) else max(most, run.num_rounds)
         if len(run.records) < rounds:
             notes.append(f"{run.folder} is left out: {len(run.records)} of {rounds} rounds are finished")
         else:

@@ -36,7 +36,9 @@ def write_csv(batch: LabelingBatch, file: Path, answers: Sequence[Annotation | N
     write_atomically(file, table(rows, COLUMNS))
 
 
-def read_answers(batch: LabelingBatch, file: Path, allow_new_classes: bool = False) -> list[Annotation | None]:
+def read_answers(
+    batch: LabelingBatch, file: Path, allow_new_classes: bool = False, need_all: bool = True
+) -> list[Annotation | None]:
     """Read and check a whole file.
 
     Args:
@@ -44,9 +46,10 @@ def read_answers(batch: LabelingBatch, file: Path, allow_new_classes: bool = Fal
         file: the filled file. Only the columns path and label are needed; a spreadsheet may have changed the delimiter
             and the order of columns and lines, and added a byte order mark.
         allow_new_classes: whether labels may name new classes.
+        need_all: whether the file must have a line for each image.
 
     Returns:
-        One annotation per image, in the order of the batch; None for a blank label.
+        One annotation per image, in the order of the batch; None for a blank label and without a line.
 
     Raises:
         AnnotationError: lines are wrong; the message has a sentence for each.
@@ -81,7 +84,7 @@ def read_answers(batch: LabelingBatch, file: Path, allow_new_classes: bool = Fal
             except ValueError as error:
                 wrong.append(f"line {line.number}: {error}")
     missing = [item.path for item in batch.items if item.rank not in first]
-    if missing and not wrong:  # otherwise unreadable lines may be the missing ones
+    if need_all and missing and not wrong:  # otherwise unreadable lines may be the missing ones
         end = (lines or [header])[-1].number + 1
         wrong = [f"line {end}: expected a line for '{path}', got none" for path in missing]
     if wrong:
@@ -91,7 +94,7 @@ def read_answers(batch: LabelingBatch, file: Path, allow_new_classes: bool = Fal
             f"{many} of '{file}' cannot be accepted, so no label was accepted: correct these lines and run the same "
             f"command again{listed}"
         )
-    return [answers[item.rank] for item in batch.items]
+    return [answers.get(item.rank) for item in batch.items]
 
 
 class _Line(NamedTuple):

@@ -1,0 +1,71 @@
+"""What all commands that amend a run have in common."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from msal_lightning.config.command_parser import PROGRAM, TRUST_HELP, CommandParser
+from msal_lightning.config.paths import a_path
+from msal_lightning.errors import RunError
+from msal_lightning.io.lock import DirectoryLock
+from msal_lightning.io.terminal import say
+from msal_lightning.runs.amendments import Change, write_amendment
+from msal_lightning.runs.classes import class_names
+from msal_lightning.runs.pending import all_pending, round_name
+from msal_lightning.runs.reading import Run, read_run
+
+
+@contextmanager
+def amending(folder: Path | str) -> Iterator[Run]:
+    """Read a run, and hold its lock, so that no round begins meanwhile.
+
+    Raises:
+        RunError: the folder is no run directory, is in use, is damaged, or cannot be written.
+    """
+    path = Path(folder)
+    run = read_run(path)
+    lock = DirectoryLock(path / "lock", "RUN")
+    try:
+        lock.acquire()
+        yield read_run(run.folder)
+    except OSError as error:
+        raise RunError(f"cannot write into '{path}' ({error.strerror or error}): make it writable") from None
+    finally:
+        lock.close()
+
+
+def amending_parser(prog: str, description: str, examples: list[str]) -> CommandParser:
+    """Return a parser with the arguments that all these commands have."""
+    parser = CommandParser(prog, description=description, examples=examples)
+    parser.add_argument("run", metavar="RUN", type=a_path, help="the run directory")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="why; kept in the amendment")
+    parser.add_argument("--trust", action="append", default=[], metavar="DOTTED.PATH", help=TRUST_HELP)
+    return parser
+
+
+def go_on_after(options: Any, changes: list[str]) -> None:
+    """Resume the amended run, unless the user wants that later."""
+    run = Path(options.run)
+    if options.later:
+        say(f"`{PROGRAM} resume {run}` goes on")
+        return
+    from msal_lightning.cli.resume import go_on
+
+    go_on(run, changes, options.trust)
+
+
+def record(run: Run, change: Change, reason: str) -> None:
+    """Write an amendment, and say what it changes."""
+    done = len(run.records)
+    file = write_amendment(run.folder, run.amendments.next(change, done, _queries_later(run), reason))
+    say(f"{change.describe(class_names(run.records))} ({file})")
+
+
+def _queries_later(run: Run) -> bool:
+    """Whether the last recorded round has made no query."""
+    done = len(run.records)
+    if done == len(run.label_counts or []):
+        return True
+    asked = {request.name for request in all_pending(run.folder)}
+    return run.amendments.reopened(run.records) is not None and round_name(done - 1) not in asked

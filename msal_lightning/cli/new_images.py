@@ -1,0 +1,79 @@
+"""Images below the root of a run's data that the run does not know."""
+
+import io
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+
+from msal_lightning.cli.run_config import protecting, read_for_fit
+from msal_lightning.config.parser import as_user_error, build_parser, instantiate, parse
+from msal_lightning.data.fingerprint import Print, look_at_files
+from msal_lightning.data.image_items import ImageItem
+from msal_lightning.data.labels import UNKNOWN, label_marks
+from msal_lightning.data.relative import relative
+from msal_lightning.datasets.image_folder import ImageFolder
+from msal_lightning.errors import ConfigError, DataError
+from msal_lightning.io.names import name_some
+from msal_lightning.runs.classes import class_names
+from msal_lightning.runs.image_order import image_order, paths_at_start
+from msal_lightning.runs.reading import Run
+
+
+def find_new_images(run: Run, folder: Path, changes: Sequence[str], trusted: Sequence[str]) -> tuple[list[Print], int]:
+    """Find images below a folder that a run does not know.
+
+    Args:
+        run: with a finished round.
+        folder: data.root of the run, or a folder below it.
+        changes: options of ``fit`` about the data.
+        trusted: classes that a stranger's configuration may name.
+
+    Returns:
+        The images in the order of their paths, and the number of training images of the run so far.
+
+    Raises:
+        UserError: the data is no folder of images, the folder lies elsewhere, or it has no new images.
+    """
+    import torch
+
+    data, order = _data_of(run, changes, trusted), image_order(run.folder, run.amendments, run.records[0])
+    train, test = (order.train, order.test) if order else paths_at_start(run.folder)
+    if not folder.resolve().is_relative_to(Path(data.root).resolve()):
+        raise ConfigError(
+            f"expected FOLDER to be in data.root '{data.root}', where the run finds the images again, got '{folder}': "
+            "move it there"
+        )
+    with redirect_stdout(io.StringIO()):  # its notes concern all images
+        found, _ = data.list_files()
+    known = {*train, *(test if data.test_root is None else ())}
+    named = {relative(str(item.path), data.root): item for item in found}
+    new = {path: item for path, item in named.items() if path not in known and _is_below(item, folder)}
+    if tests := [path for path, item in new.items() if item.is_test]:
+        raise DataError(f"expected new training images, got {name_some(tests)} in the split test: the test set stays")
+    if not new:
+        raise DataError(f"expected images in '{folder}' that the run does not know, found none: nothing to do")
+    names = class_names(run.records)
+    if unknown := sorted({item.label for item in new.values() if item.label is not None} - {*names}):
+        raise DataError(f"expected classes of the run, got {name_some(unknown)}: rename the folders, or leave them out")
+    labels = torch.full((len(train) + len(new),), UNKNOWN)
+    for row, item in enumerate(new.values(), len(train)):
+        labels[row] = UNKNOWN if item.label is None else names.index(item.label)
+    files = [(path, str(item.path.absolute())) for path, item in new.items()]
+    return look_at_files(files, label_marks(labels)[len(train) :], data.verify == "content"), len(train)
+
+
+def _data_of(run: Run, changes: Sequence[str], trusted: Sequence[str]) -> ImageFolder:
+    found = read_for_fit(run.folder, "RUN", trusted, (), ())
+    parser = build_parser()
+    with as_user_error(), protecting(found, changes):
+        data = instantiate(parser, parse(parser, [*changes], base=found.values), "data").data
+    if not isinstance(data, ImageFolder):
+        raise ConfigError(
+            f"expected a run on data ImageFolder for `add`, got {type(data).__name__}: begin another run with all of it"
+        )
+    data.resume_as(run.records[0].resolved)
+    return data
+
+
+def _is_below(item: ImageItem, folder: Path) -> bool:
+    return item.path.resolve().is_relative_to(folder.resolve())

@@ -1,0 +1,42 @@
+"""More images for a run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from msal_lightning.io.names import name_some
+from msal_lightning.io.wording import counted
+from msal_lightning.runs.amendments.base import Change
+
+if TYPE_CHECKING:
+    from msal_lightning.data.split import Split
+
+
+@dataclass(frozen=True)
+class Add(Change):
+    """New images for the pool, with the next indices.
+
+    Attributes:
+        old: number of training images before the change, and so the index of the first new one.
+        new: number of training images afterwards.
+        images: the new images as ``images.jsonl.gz`` has the others, see
+            :class:`~msal_lightning.data.fingerprint.Print`.
+    """
+
+    old: int
+    new: int
+    images: list[list[str | int]]
+
+    def apply(self, split: "Split") -> None:
+        """Put the images into the pool."""
+        import torch  # imported here, because `status` reads amendments without torch
+
+        split.add(torch.arange(self.old, self.new))
+
+    @property
+    def paths(self) -> list[str]:
+        """Path of each image below data.root."""
+        return [str(image[1]) for image in self.images]
+
+    def describe(self, class_names: Sequence[str]) -> str:  # noqa: D102
+        return f"{counted(self.new - self.old, 'image')} added: {name_some(self.paths)}"

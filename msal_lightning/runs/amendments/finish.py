@@ -1,0 +1,30 @@
+"""An earlier end of a run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from msal_lightning.runs.amendments.base import Change
+
+
+@dataclass(frozen=True)
+class Finish(Change):
+    """The run ends with a model of all labels that it has.
+
+    Attributes:
+        old: number of labels at the end of the run before the change.
+        new: number of labels at its end afterwards.
+        last_round: number of the last round. One more than planned, without a query before it, if labels were corrected
+            or removed after the planned last round.
+    """
+
+    old: int
+    new: int
+    last_round: int
+
+    def label_counts(self, counts: list[int]) -> list[int]:
+        """Drop later rounds, or add one without new labels."""
+        return [*counts, counts[-1]][: self.last_round + 1]
+
+    def describe(self, class_names: Sequence[str]) -> str:  # noqa: D102
+        instead = f" instead of {self.old:,}" if self.old != self.new else ""
+        return f"finished with {self.new:,} labels{instead}"

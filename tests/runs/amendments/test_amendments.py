@@ -1,0 +1,133 @@
+"""Amendments on disk, and what they make of a run's rounds."""
+
+import json
+
+import pytest
+import torch
+
+from msal_lightning.data.labels import HiddenLabels
+from msal_lightning.data.split import Split
+from msal_lightning.errors import RunError
+from msal_lightning.runs.amendments import (
+    Add,
+    Amendments,
+    Correct,
+    Extend,
+    Finish,
+    Remove,
+    read_amendments,
+    write_amendment,
+)
+
+CHANGES = [
+    Extend(120, 170, 40, "0123456789abcdef"),
+    Correct([3, 7], [0, 1], [2, 0], ["a/1.png", "a/2.png"]),
+    Finish(170, 160, 3),
+]
+
+
+def kept(folder, changes=CHANGES, before_query=False):
+    for change in changes:
+        known = read_amendments(folder)
+        write_amendment(folder, known.next(change, 2, before_query, "because"))
+    return read_amendments(folder)
+
+
+def test_a_run_has_the_amendments_that_were_written(tmp_path):
+    assert read_amendments(tmp_path) == Amendments()
+    found = kept(tmp_path)
+    assert [one.change for one in found.items] == CHANGES
+    assert [one.number for one in found.items] == [1, 2, 3]
+    assert {(one.before_round, one.reason) for one in found.items} == {(2, "because")}
+    assert found.corrected == {3: 2, 7: 0}
+
+
+def test_rounds_after_each_change(tmp_path):
+    found, planned = kept(tmp_path).items, [40, 80, 120]
+    counts = [Amendments(found[:k]).label_counts(planned) for k in range(4)]
+    assert counts == [planned, [40, 80, 120, 160, 170], [40, 80, 120, 160, 170], [40, 80, 120, 160]]
+    assert [Amendments(found[:k]).finishes for k in range(4)] == [False, False, False, True]
+
+
+def test_a_last_round_with_the_same_labels_follows_corrections_of_a_finished_run():
+    assert Finish(80, 80, 2).label_counts([40, 80]) == [40, 80, 80]
+
+
+def test_labels_change_before_the_fit_that_may_know_it(tmp_path):
+    split = Split(HiddenLabels(torch.zeros(9, dtype=torch.int64)))
+    split.label(torch.tensor([3, 7, 8]), 0)
+    split.hold_out(torch.tensor([7]))
+    found = kept(tmp_path)
+    before = split.labels.clone()
+    found.before_fit(split, 1)
+    found.before_query(split, 1)
+    found.before_query(split, 2)
+    assert torch.equal(split.labels, before)
+    found.before_fit(split, 2)
+    assert split.labels[[3, 7, 8]].tolist() == [2, 0, 0]
+    assert split.labeled_at[[3, 7, 8]].tolist() == [0, -4, 0]
+    split.check_bill()
+
+
+def test_after_the_last_round_a_change_belongs_to_the_query_that_it_may_make(tmp_path):
+    split = Split(HiddenLabels(torch.zeros(9, dtype=torch.int64)))
+    split.label(torch.tensor([3, 7]), 0)
+    found = kept(tmp_path, before_query=True)
+    found.before_fit(split, 1)
+    found.before_fit(split, 2)
+    assert split.labels[[3, 7]].tolist() == [0, 0]
+    found.before_query(split, 1)
+    assert split.labels[[3, 7]].tolist() == [2, 0]
+
+
+def test_images_come_and_go(tmp_path):
+    split = Split(HiddenLabels(torch.zeros(9, dtype=torch.int64)))
+    split.leave_out(torch.tensor([6, 7, 8]))
+    split.label(torch.tensor([1, 2, 3]), 0)
+    split.hold_out(torch.tensor([3]))
+    images = [["train", f"{name}.png", "", 9, 8, "ab", ""] for name in "abc"]
+    changes = [Add(6, 9, images), Remove(9, 5, [0, 2, 3, 7], ["0.png", "2.png", "3.png", "b.png"], 2)]
+    found = kept(tmp_path, changes)
+    assert found.change_images
+    assert found.num_removed_labels == 2
+    found.before_fit(split, 2)
+    assert split.labeled_at.tolist() == [-5, 0, -5, -5, -1, -1, -1, -5, -1]
+    assert split.num_removed_labels == 2
+    split.check_bill()
+    assert found.pool_growth == 1
+    assert found.items[1].change.describe([]).startswith("4 images removed, 2 of them labeled: '0.png', '2.png'")
+
+
+def test_an_image_without_a_label_cannot_be_corrected():
+    split = Split(HiddenLabels(torch.zeros(9, dtype=torch.int64)))
+    with pytest.raises(ValueError, match="without a label"):
+        split.relabel(torch.tensor([3]), torch.tensor([1]))
+
+
+def change(key, value):
+    def edit(folder):
+        file = folder / "amendments/002.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), key: value}))
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder: (folder / "amendments/002.json").unlink(), r"expected '.*002.json', found 003.json next"),
+        (lambda folder: (folder / "amendments/002.json").write_text("{"), "002.json' is damaged: restore a copy"),
+        (change("reason", "another"), "was changed after it was written"),
+        (change("format", 7), r"in format 1 .* got format 7 and correct: use the version"),
+        (change("kind", "magic"), "got format 1 and magic"),
+        (
+            lambda folder: (folder / "amendments/003.json").write_text((folder / "amendments/002.json").read_text()),
+            "003.json' holds amendment 2",
+        ),
+    ],
+)
+def test_a_damaged_amendment_is_named(tmp_path, spoil, message):
+    kept(tmp_path)
+    spoil(tmp_path)
+    with pytest.raises(RunError, match=message):
+        read_amendments(tmp_path)
