@@ -148,6 +148,11 @@ def test_later_fits_use_corrected_labels(runs, short, capsys):
     assert main(["correct", str(short), str(file)]) == 2
     assert "that differ from those of the run, got none" in capsys.readouterr().err
     assert main(["extend", str(short), "--labels", "20"]) == 0
+    assert {int(r["index"]): int(r["corrected"]) for r in ledger(short) if r["corrected"]} == new
+    out = short.parent / "labels.csv"
+    assert main(["labels", str(short), "--out", str(out), "--format", "csv"]) == 0
+    rows = csv.DictReader(out.read_text().splitlines())
+    assert new.items() <= {int(row["index"]): int(row["label"]) for row in rows}.items()
     first = {file: file.read_bytes() for file in sorted(records)[:2]}
     assert first.items() <= records.items()
     # round 2 chose with the model that it had, round 3 learned the new labels
