@@ -56,6 +56,13 @@ def _correct(argv: list[str]) -> None:
     correct(argv)
 
 
+def _suspects(argv: list[str]) -> None:
+    """List the labels that a run's model doubts, with a page to label them again for `correct`."""
+    from msal_lightning.cli.suspects import suspects
+
+    suspects(argv)
+
+
 def _add(argv: list[str]) -> None:
     """Add images to the pool of a run."""
     from msal_lightning.cli.amend_images import add
@@ -314,6 +321,7 @@ COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "extend": _extend,
     "finish": _finish,
     "correct": _correct,
+    "suspects": _suspects,
     "add": _add,
     "remove": _remove,
     "replay": _replay,

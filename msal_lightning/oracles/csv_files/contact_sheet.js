@@ -3,7 +3,8 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const items = data.items;
 const classes = [...data.classes];
-const OUT = Object.assign(Object.create(null), { skip: "not usable", unsure: "cannot tell" });
+const relabels = data.columns.includes("given");  // every image has a label, and a person says which ones are wrong
+const OUT = Object.assign(Object.create(null), relabels ? {} : { skip: "not usable", unsure: "cannot tell" });
 // s and u stand for skip and unsure; if there are more classes than keys, letters go to the search field
 const KEYS = [..."1234567890qwertyiopadfghjklzxcvbnm"];
 const keyed = () => classes.length <= KEYS.length;
@@ -74,6 +75,7 @@ const figures = items.map((item, i) => {
     element("div", { className: "box" }, picture(item)),
     element("figcaption", {}, element("div", { className: "label" }), element("div", { className: "guess" }, guess(item))),
   );
+  if (relabels) figure.querySelector("figcaption").prepend(element("div", { className: "given" }, `given: ${item.given}`));
   figure.setAttribute("role", "option");
   figure.addEventListener("click", () => { go(i); $("grid").focus({ preventScroll: true }); });
   figure.addEventListener("dblclick", zoom);
@@ -128,8 +130,7 @@ function drawClasses() {
   const rest = shown.length > 60 ? [element("span", { className: "hint" }, `and ${shown.length - 60} more: type`)] : [];
   $("classes").replaceChildren(
     ...buttons, ...rest,
-    button("skip", keyed() ? "s" : "-", labels[current] === "skip", false),
-    button("unsure", keyed() ? "u" : "?", labels[current] === "unsure", false),
+    ...Object.keys(OUT).map((name) => button(name, keyed() ? name[0] : name === "skip" ? "-" : "?", labels[current] === name, false)),
   );
 }
 
@@ -137,12 +138,13 @@ function drawCurrent() {
   const item = items[current];
   $("stage").replaceChildren(picture(item));
   const about = [element("div", {}, `${current + 1} of ${items.length}`)];
+  if (relabels) about.push(element("div", {}, "given: ", element("b", {}, item.given), `, ${percent(Number(item.cells.confidence))} sure`));
   if (item.suggested !== null) {
     const text = item.confidence === null ? "" : `, ${percent(item.confidence)} sure`;
-    const score = item.score === "" ? "" : `; score ${Number(item.score).toPrecision(3)}`;
-    about.push(element("div", {}, "predicted: ", element("b", {}, item.suggested), `${text}${score}`));
+    const score = item.score === null ? "" : `; score ${Number(item.score).toPrecision(3)}`;
+    about.push(element("div", {}, relabels ? "suspected: " : "predicted: ", element("b", {}, item.suggested), `${text}${score}`));
   }
-  const path = item.file === undefined ? item.path : element("a", { href: item.file, target: "_blank", rel: "noopener" }, item.path);
+  const path = item.file == null ? item.path : element("a", { href: item.file, target: "_blank", rel: "noopener" }, item.path);
   about.push(element("div", { className: "path", title: "open the file" }, path));
   $("about").replaceChildren(...about);
   $("grid").setAttribute("aria-activedescendant", `image-${current}`);
@@ -152,9 +154,13 @@ function drawCurrent() {
 function drawKeys() {
   const keys = [
     [["←", "→", "↑", "↓"], "select another image"],
-    [["Enter"], "accept the prediction"],
-    [keyed() ? ["s", "-"] : ["-"], "skip: not usable"],
-    [keyed() ? ["u", "?"] : ["?"], "unsure: cannot tell"],
+    ...(relabels
+      ? [[["Enter"], "the suspected class is right"], [["="], "the given label is right"]]
+      : [
+        [["Enter"], "accept the prediction"],
+        [keyed() ? ["s", "-"] : ["-"], "skip: not usable"],
+        [keyed() ? ["u", "?"] : ["?"], "unsure: cannot tell"],
+      ]),
     [["Backspace"], "clear"],
     [["Ctrl", "Z"], "undo"],
     [["Space"], "enlarge"],
@@ -256,9 +262,9 @@ const isRun = (text) =>
 const guarded = (text) => (isRun(text) ? `'${text}` : text);
 
 function csv() {
-  const lines = items.map((item, rank) => [
-    item.cell, guarded(item.suggested ?? ""), item.score, String(rank), guarded(labels[rank] ?? ""),
-  ]);
+  const cell = (item, rank, name) =>
+    name === "path" ? item.cells.path : guarded(name === "label" ? labels[rank] ?? "" : item.cells[name]);
+  const lines = items.map((item, rank) => data.columns.map((name) => cell(item, rank, name)));
   return [data.columns, ...lines].map((fields) => `${fields.map(quoted).join(",")}\n`).join("");
 }
 
@@ -287,7 +293,8 @@ function onKey(event) {
     ArrowLeft: () => step(-1), ArrowRight: () => step(1), ArrowUp: () => row(-1), ArrowDown: () => row(1),
     Home: () => step(-current), End: () => go(items.length - 1),
     Enter: () => items[current].suggested !== null && answer(items[current].suggested),
-    Backspace: clear, Delete: clear, " ": zoom, "-": () => answer("skip"), "?": () => answer("unsure"), "/": () => $("search").focus(),
+    ...(relabels ? { "=": () => answer(items[current].given) } : { "-": () => answer("skip"), "?": () => answer("unsure") }),
+    Backspace: clear, Delete: clear, " ": zoom, "/": () => $("search").focus(),
   };
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (key in moves) { event.preventDefault(); return moves[key](); }
@@ -295,7 +302,8 @@ function onKey(event) {
     if (event.key.length === 1) $("search").focus();  // the letter goes into the search field
     return;
   }
-  if (key === "s" || key === "u") return answer(key === "s" ? "skip" : "unsure");
+  const out = Object.keys(OUT).find((name) => name[0] === key);
+  if (out) return answer(out);
   const named = classes.find((name) => keyOf.get(name) === key);
   if (named !== undefined) { event.preventDefault(); answer(named); }
 }
@@ -323,8 +331,8 @@ drawKeys();
 $("how").textContent = data.about;
 $("after").append(
   "Labels stay in this browser until you download them. Then import the file: ",
-  element("code", {}, `python -m msal_lightning label RUN ${data.file}`),
-  ", or replace the file in ", element("code", {}, data.folder), ".",
+  element("code", {}, `python -m msal_lightning ${data.command} RUN ${data.file}`),
+  ...(relabels ? [". Images without a new label keep theirs."] : [", or replace the file in ", element("code", {}, data.folder), "."]),
 );
 $("only-blank").addEventListener("change", filter);
 $("download").addEventListener("click", download);

@@ -1,30 +1,38 @@
 """The contact sheet of a labeling batch: one page with all images, which a person labels by keys."""
 
-import base64
 import hashlib
-import io
-import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from PIL import Image
 
 from msal_lightning.data.decoding import Decoding
-from msal_lightning.data.formats import UNREADABLE
 from msal_lightning.data.image_files import in_threads
 from msal_lightning.io.atomic import write_atomically
 from msal_lightning.io.csv_cells import guard_path
 from msal_lightning.io.html_page import render
 from msal_lightning.io.wording import counted
 from msal_lightning.oracles.base import LabelingBatch, LabelingTask
-from msal_lightning.oracles.csv_files.csv_file import COLUMNS
+from msal_lightning.oracles.csv_files.csv_file import COLUMNS, rows_of
+from msal_lightning.oracles.csv_files.sheet_pictures import SIDE, large_side, picture_of_file, picture_of_pixels
 
-_SIDE = 320  # side of a shown image in pixels
-# Sides of enlarged copies in pixels, of few images and of thousands, for files that browsers cannot show
-_LARGE = (1600, 640)
-_SHOWN = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".webp", ".avif", ".bmp"}
-_SMALL = 64  # images up to this side in pixels are embedded exactly and enlarged without smoothing
+
+@dataclass(frozen=True)
+class SheetTable:
+    """The CSV file that a page saves.
+
+    Attributes:
+        columns: its columns; ``path`` and ``label`` among them. The page fills in ``label`` only.
+        rows: its lines, by column. If there is a column ``given``, the page shows this label of each image, and a
+            person says which ones are wrong.
+        command: command that reads the file.
+    """
+
+    columns: tuple[str, ...]
+    rows: Sequence[dict[str, Any]]
+    command: str
 
 
 def write_sheet(
@@ -33,6 +41,8 @@ def write_sheet(
     allow_new_classes: bool = False,
     decoding: Decoding | None = None,
     about: str = "",
+    table: SheetTable | None = None,
+    pixels: Sequence[Image.Image] | None = None,
 ) -> None:
     """Write the page of a batch atomically.
 
@@ -46,15 +56,15 @@ def write_sheet(
         allow_new_classes: whether the page has a field for new classes.
         decoding: how the model reads the files; None for whole images in colour.
         about: a line that describes how the images are read.
+        table: the CSV file; by default that of a labeling request.
+        pixels: the images, if they are no files.
     """
-    items, how = batch.items, decoding or Decoding(_SIDE, 3, "squash")
-
-    large = max(
-        _LARGE[1], int(_LARGE[0] * min(1.0, 100 / max(1, len(items))) ** 0.5)
-    )  # keeps the page small enough for a browser
+    items, how = batch.items, decoding or Decoding(SIDE, 3, "squash")
+    table = table or SheetTable(COLUMNS, rows_of(batch), "label")
+    large, folder = large_side(len(items)), file.absolute().parent
 
     def one(item: LabelingTask) -> dict[str, Any]:
-        return _picture(item, how, file.absolute().parent, large)
+        return picture_of_pixels(pixels[item.rank]) if pixels else picture_of_file(item.file, how, folder, large)
 
     pictures = list(in_threads(one, items, len(items), "drawing the contact sheet"))
     paths = "\n".join(item.path for item in items).encode(errors="backslashreplace")
@@ -64,69 +74,30 @@ def write_sheet(
         "folder": str(batch.folder),
         # the browser stores labels under this key, so another run or batch does not find them
         "key": f"{batch.folder.absolute()}:{batch.name}:{hashlib.blake2s(paths, digest_size=8).hexdigest()}",
-        "columns": COLUMNS,
+        "columns": table.columns,
+        "command": table.command,
         "classes": batch.class_names,
         "allowNew": allow_new_classes,
-        "about": _say(how, about),
-        "items": [_item(item, picture) for item, picture in zip(items, pictures, strict=True)],
+        "about": "" if pixels else _say(how, about),
+        "items": [
+            _item(item, row, picture) for item, row, picture in zip(items, table.rows, pictures, strict=True)
+        ],
     }
     write_atomically(file, render(__package__, "contact_sheet", f"{batch.name}: {counted(len(items), 'image')}", data))
 
 
-def _item(item: LabelingTask, picture: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of the CSV file and the data to display."""
+def _item(item: LabelingTask, row: dict[str, Any], picture: dict[str, Any]) -> dict[str, Any]:
+    """Return the cells of the CSV file as text, and the data to display."""
+    cells = {name: "" if value is None else str(value) for name, value in row.items()}
     return {
         "path": item.path,
-        "cell": guard_path(item.path),
+        "cells": {**cells, "path": guard_path(item.path)},
+        "given": row.get("given"),
         "suggested": item.suggested,
-        "score": "" if item.score is None else str(item.score),
+        "score": item.score,
         "confidence": item.confidence,
         **picture,
     }
-
-
-def _picture(item: LabelingTask, how: Decoding, folder: Path, side: int) -> dict[str, Any]:
-    """Return data URIs, the path and the part that the model sees; nothing for an unreadable image."""
-    path = str(item.file)
-    try:
-        is_shown = item.file.suffix.lower() in _SHOWN and how.is_plain(path)
-        image = how.picture(path, _SIDE if is_shown else side)
-        width, height = image.size
-        large = None
-        if not is_shown and max(width, height) > _SIDE:
-            image.thumbnail((side, side), Image.Resampling.LANCZOS)
-            large = _data_uri(image, exact=False)
-        small = max(image.size) <= _SMALL
-        image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
-        shown = _data_uri(image, exact=small)
-    except UNREADABLE:
-        return {"image": None, "small": False}
-    return {
-        "image": shown,
-        "small": small,
-        "large": large,
-        "file": _link(path, folder),
-        "original": is_shown and not small,
-        "ratio": width / height,
-        "seen": how.seen(width, height),
-    }
-
-
-def _data_uri(image: Image.Image, exact: bool) -> str:
-    buffer = io.BytesIO()
-    if exact:
-        image.save(buffer, "PNG", optimize=True)
-    else:
-        image.save(buffer, "JPEG", quality=85)
-    return f"data:image/{'png' if exact else 'jpeg'};base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def _link(path: str, folder: Path) -> str:
-    try:
-        relative = os.path.relpath(path, folder).replace(os.sep, "/")
-    except ValueError:  # the file is on another drive
-        return Path(path).absolute().as_uri()
-    return quote(os.fsencode(relative))
 
 
 def _say(how: Decoding, about: str) -> str:

@@ -5,7 +5,7 @@ import io
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msal_lightning.data.label_table import number_of_class
 from msal_lightning.data.places import REASONS
@@ -29,11 +29,21 @@ def write_csv(batch: LabelingBatch, file: Path, answers: Sequence[Annotation | N
         file: path of the file.
         answers: known annotations, one per image; labels are blank if left out.
     """
+    write_atomically(file, table(rows_of(batch, answers), COLUMNS))
+
+
+def rows_of(batch: LabelingBatch, answers: Sequence[Annotation | None] = ()) -> list[dict[str, Any]]:
+    """Return the lines of the file of a batch, by column.
+
+    Args:
+        batch: the images to label.
+        answers: as for :func:`write_csv`.
+    """
     rows = []
     for item, answer in zip(batch.items, answers or [None] * len(batch.items), strict=True):
         label = "" if answer is None else answer.label or answer.reason
         rows.append(dict(zip(COLUMNS, (item.path, item.suggested, item.score, item.rank, label), strict=True)))
-    write_atomically(file, table(rows, COLUMNS))
+    return rows
 
 
 def read_answers(
