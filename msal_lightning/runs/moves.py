@@ -7,7 +7,7 @@ from msal_lightning.data.places import Place
 from msal_lightning.io.kill_points import kill_point
 from msal_lightning.io.names import name_some
 from msal_lightning.runs.amendments import Amendments
-from msal_lightning.runs.records import RoundRecord
+from msal_lightning.runs.records import LabeledImages, RoundRecord
 
 
 def repeat_round(data: ActiveDataModule, record: RoundRecord, amendments: Amendments) -> None:
@@ -21,9 +21,13 @@ def repeat_round(data: ActiveDataModule, record: RoundRecord, amendments: Amendm
     Raises:
         ValueError: the record belongs to other images.
     """
+    *trained, queried = record.moves()
     amendments.before_fit(data.split, record.round)
+    for labeled, place in trained:
+        _move(data, labeled, place)
     amendments.before_query(data.split, record.round)
-    move_as_recorded(data, record)
+    _move(data, *queried)
+    _leave_out(data, record)
 
 
 def move_as_recorded(data: ActiveDataModule, record: RoundRecord) -> None:
@@ -37,12 +41,21 @@ def move_as_recorded(data: ActiveDataModule, record: RoundRecord) -> None:
         ValueError: the record belongs to other images.
     """
     for labeled, place in record.moves():
-        index, label = labeled.tensors()
-        data.split.restore(index, label, max(place, 0))
-        data.check_paths(index, labeled.path)
-        if place == Place.HELD_OUT:
-            kill_point("restore held-out labels")
-            data.split.hold_out(index)
+        _move(data, labeled, place)
+    _leave_out(data, record)
+
+
+def _move(data: ActiveDataModule, labeled: LabeledImages, place: int) -> None:
+    index, label = labeled.tensors()
+    data.split.restore(index, label, max(place, 0))
+    data.check_paths(index, labeled.path)
+    if place == Place.HELD_OUT:
+        kill_point("restore held-out labels")
+        data.split.hold_out(index)
+
+
+def _leave_out(data: ActiveDataModule, record: RoundRecord) -> None:
+    """Skip images, and know the classes that came with the round."""
     if record.skipped:
         data.split.skip(record.skipped.tensor())
     if record.class_names:

@@ -180,6 +180,20 @@ def test_a_finished_run_with_corrections_trains_once_more(short):
     assert [record.num_labeled for record in read_records(short)] == [40, 60, 80, 80, 100]
 
 
+def test_a_run_of_its_initial_set_alone_is_corrected_and_opened_again(tmp_path):
+    run = fit(tmp_path / "run", 0)
+    old = read_records(run)[0].initial
+    new = {index: (label + 1) % 10 for index, label in zip(old.index[:2], old.label[:2], strict=True)}
+    (tmp_path / "new.csv").write_text("path,label\n" + "".join(f"{k},{label}\n" for k, label in new.items()))
+    assert main(["correct", str(run), str(tmp_path / "new.csv")]) == 0
+    assert main(["finish", str(run)]) == 0
+    assert main(["extend", str(run), "--labels", "20"]) == 0
+    assert new.items() <= split_of(run, 2).items()
+    (run / "rounds" / "002.json").unlink()
+    assert main(["resume", str(run)]) == 0
+    assert [record.num_labeled for record in read_records(run)] == [40, 40, 60]
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
