@@ -23,9 +23,10 @@ def suspects(argv: list[str]) -> None:
     """
     options = _parse(argv)
     file = _file(options.out)
+    from msal_lightning.arrays.label_issues import FOLDS
     from msal_lightning.inference.devices import device_of
     from msal_lightning.inference.suspect_files import refuse_existing, write_suspects
-    from msal_lightning.inference.suspects import FOLDS, doubted_labels
+    from msal_lightning.inference.suspects import doubted_labels
 
     refuse_existing(file)
     found = doubted_labels(options.run, device_of(options.device, "--device"), data_words(options), options.trust)
@@ -51,10 +52,10 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser = CommandParser(
         PROG,
         usage=f"{PROG} RUN --out FOLDER_OR_FILE [options]",
-        description="Find labels that are probably wrong, by confident learning (arXiv 1911.00068): a linear classifier "
-        "on the embeddings of the run's last model, or on the features of data Embeddings, predicts each label after "
-        "training on others (five folds). The command writes a CSV file and, beside it, a contact sheet with the key "
-        "presses of `fit`. `correct RUN FILE.csv` reads the file; blank lines change nothing.",
+        description="Find labels that are probably wrong, by confident learning (arXiv 1911.00068): a linear "
+        "classifier on the embeddings of the run's last model, or on the features of data Embeddings, predicts each "
+        "label after training on others (five folds). The command writes a CSV file and, beside it, a contact sheet "
+        "to label these images again. `correct RUN FILE.csv` reads the file; blank lines change nothing.",
         examples=[
             f"{PROG} runs/mine --out suspects.csv",
             f"{PROG} runs/mine --out check --number 60",

@@ -121,4 +121,3 @@ def _features(rebuilt: Rebuilt, index: torch.Tensor, device: torch.device) -> ND
         found.append(values.float().cpu())
     features: NDArray[np.float32] = torch.cat(found).numpy()
     return features
-

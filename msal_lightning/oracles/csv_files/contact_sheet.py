@@ -79,9 +79,7 @@ def write_sheet(
         "classes": batch.class_names,
         "allowNew": allow_new_classes,
         "about": "" if pixels else _say(how, about),
-        "items": [
-            _item(item, row, picture) for item, row, picture in zip(items, table.rows, pictures, strict=True)
-        ],
+        "items": [_item(item, row, picture) for item, row, picture in zip(items, table.rows, pictures, strict=True)],
     }
     write_atomically(file, render(__package__, "contact_sheet", f"{batch.name}: {counted(len(items), 'image')}", data))
 
