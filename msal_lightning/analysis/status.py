@@ -4,19 +4,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from msal_lightning.analysis.stats.agreement import Agreement, agreements, say_agreements
 from msal_lightning.analysis.stats.estimates import Comparison, Estimate, accuracy_interval, against_random, next_gain
 from msal_lightning.errors import RunError, UserError
 from msal_lightning.io.lock import DirectoryLock
 from msal_lightning.io.rounding import fixed
 from msal_lightning.io.wording import counted
 from msal_lightning.oracles.base import LabelingBatch
-from msal_lightning.oracles.csv_files.csv_file import read_answers
+from msal_lightning.oracles.csv_files.csv_file import read_lines, read_votes
+from msal_lightning.oracles.csv_files.shares import find_shares
 from msal_lightning.paper.methods import last_word, method_name
 from msal_lightning.runs.amendments import Amendment
 from msal_lightning.runs.classes import ClassRow, class_names, class_rows, missing_classes, worst_first
 from msal_lightning.runs.pending import INITIAL, PendingRequest, all_pending, pending_file
 from msal_lightning.runs.reading import Run, read_run, read_runs
 from msal_lightning.runs.records import RoundRecord, checked_record_of
+from msal_lightning.runs.votes import votes_so_far
 
 _MORE = 100  # number of labels whose gain is estimated
 _SHOWN = 0.05  # points of accuracy: half of the last digit that is printed
@@ -48,8 +51,9 @@ class Waiting:
         question: name of the labeling request.
         labels: number of requested labels.
         blank: number of requested labels that are still missing.
-        file: CSV file of the request; None if the oracle has none.
+        file: CSV file of the request; None if the oracle has none, or if annotators share the request.
         mistake: error in the present file; None if it has none.
+        shares: the files of annotators who share the request.
     """
 
     question: str
@@ -57,6 +61,7 @@ class Waiting:
     blank: int
     file: str | None
     mistake: str | None = None
+    shares: tuple["Waiting", ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,7 @@ class Status:
         warnings: one sentence per set of classes that the last tested round could not test or train on.
         classes: classes of the last tested round, the worst first; empty if its record has no numbers by class.
         amendments: the changes that a person made to the run.
+        agreement: pairs of annotators who labeled the same images; empty if nobody is named.
     """
 
     run: str
@@ -121,6 +127,7 @@ class Status:
     warnings: list[str]
     classes: list[ClassRow]
     amendments: list[Amended]
+    agreement: list[Agreement]
 
 
 def read_quietly(paths: tuple[Path, ...]) -> list[Run]:
@@ -181,6 +188,7 @@ def look(folder: Path, against: Sequence[Path] = (), read: _Reader = read_quietl
         warnings=missing_classes(records, len(records) - 1).warnings if records else [],
         classes=worst_first(class_rows(records, len(records) - 1)) if records else [],
         amendments=[_amended(one, run) for one in run.amendments.items],
+        agreement=agreements(votes_so_far(folder, run.records).values()),
     )
 
 
@@ -207,7 +215,7 @@ def outlook(folder: Path, records: Sequence[RoundRecord]) -> list[str]:
 
 def conclusions(status: Status) -> list[str]:
     """Return sentences on the expected gain from more labels and on the comparison with Random."""
-    lines = []
+    lines = say_agreements(status.agreement)
     if status.tested and not isinstance(status.tested[-1].accuracy, Estimate):
         lines.append("no intervals: the records do not hold the number of test images")
     if status.gain:
@@ -247,14 +255,37 @@ def _is_open(request: PendingRequest, num_records: int) -> bool:
 
 
 def _waiting(question: LabelingBatch, allow_new_classes: bool) -> Waiting:
-    file, request = question.folder / f"{question.name}.csv", len(question.items)
-    if not file.exists():
-        return Waiting(question.name, request, request, None)
     try:
-        blank = read_answers(question, file, allow_new_classes).count(None)
+        shares = find_shares(question)
     except UserError as error:
-        return Waiting(question.name, request, request, str(file), str(error))
-    return Waiting(question.name, request, blank, str(file))
+        return Waiting(question.name, len(question.items), len(question.items), None, str(error))
+    found = [_waiting_in(share.batch, share.file, allow_new_classes) for share in shares]
+    if not found:
+        return Waiting(question.name, len(question.items), len(question.items), None)
+    decisions = question.folder / f"{question.name}-disagreements.csv"
+    if decisions.exists() and not any(one.blank or one.mistake for one in found):
+        found.append(_undecided(question.name, decisions))
+    if len(found) == 1:
+        return found[0]
+    labels, blank = sum(one.labels for one in found), sum(one.blank for one in found)
+    mistake = next((one.mistake for one in found if one.mistake), None)
+    return Waiting(question.name, labels, blank, None, mistake, tuple(found))
+
+
+def _waiting_in(batch: LabelingBatch, file: Path, allow_new_classes: bool) -> Waiting:
+    request = len(batch.items)
+    try:
+        blank = sum(not votes for votes in read_votes(batch, file, allow_new_classes))
+    except UserError as error:
+        return Waiting(batch.name, request, request, str(file), str(error))
+    return Waiting(batch.name, request, blank, str(file))
+
+
+def _undecided(name: str, file: Path) -> Waiting:
+    """Return the disagreements that a person has to decide."""
+    header, *lines = read_lines(file)
+    place = header.fields.index("label")
+    return Waiting(name, len(lines), sum(not line.fields[place].strip() for line in lines), str(file))
 
 
 def _random(run: Run, against: Sequence[Path], read: _Reader) -> Comparison | None:

@@ -1,5 +1,6 @@
 """The command ``label``: copy the labels of a filled CSV file into a run."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -8,21 +9,26 @@ from msal_lightning.io.lock import DirectoryLock
 from msal_lightning.io.own_files import refuse_linked_folders, remove_parts
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
-from msal_lightning.oracles.csv_files.csv_file import read_answers, write_csv
-from msal_lightning.oracles.disagreement import say_disagreements, words
+from msal_lightning.oracles.base import LabelingBatch
+from msal_lightning.oracles.csv_files.csv_file import Votes, annotators_in, read_votes, write_votes
+from msal_lightning.oracles.csv_files.shares import Share, find_shares
+from msal_lightning.oracles.disagreement import say_disagreements
+from msal_lightning.oracles.resolve import disagree
 from msal_lightning.runs.directory import is_run
 from msal_lightning.runs.pending import BATCH_FILES, pending
 from msal_lightning.runs.reading import read_run
 
 
-def label(run: Path, file: Path) -> None:
+def label(run: Path, file: Path, annotator: str | None = None) -> None:
     """Check a whole filled file, then copy its labels into the file that the run waits for.
 
-    Blank lines leave the run's file as it is. The same ``fit`` command resumes the run.
+    Blank lines leave the run's file as it is; labels of another annotator stay beside the new ones. The same ``fit``
+    command resumes the run.
 
     Args:
         run: the run directory.
         file: the file that the contact sheet saved, or a filled copy of the run's own file.
+        annotator: who filled in the file; by default the file's column annotator says so, or nobody is named.
 
     Raises:
         RunError: the run waits for no labels, a process writes into it, or a line is wrong. Nothing is written then.
@@ -37,37 +43,70 @@ def label(run: Path, file: Path) -> None:
         batch = pending(run)
         if batch is None:
             raise RunError(f"the run '{run}' waits for no labels: run its `fit` command, which requests the next ones")
-        ours = batch.folder / f"{batch.name}.csv"
-        if not ours.exists():
-            raise RunError(f"expected '{ours}', the file that oracle Files writes, found none: `fit` writes it again")
+        share = _share(batch, file, annotator)
+        ours, name = share.file, annotator or share.annotator
         if not ours.resolve().is_relative_to(run.resolve()):
             raise RunError(f"expected '{ours}' in the run directory, found a link to another place: remove it")
         allow_new = bool(config.get("oracle.init_args.allow_new_classes"))
-        given = read_answers(batch, file, allow_new)
-        before = read_answers(batch, ours, allow_new)
-        answers = [new or old for new, old in zip(given, before, strict=True)]
-        changed = {
-            item.path: (words(old), words(new))
-            for item, old, new in zip(batch.items, before, answers, strict=True)
-            if old is not None and old != new
-        }
+        given = [_named(votes, name) for votes in read_votes(share.batch, file, allow_new)]
+        before = [_named(votes, share.annotator) for votes in read_votes(share.batch, ours, allow_new)]
+        votes = [old | new for new, old in zip(given, before, strict=True)]
+        changed = _changed(share.batch, before, given)
         try:
             remove_parts(run, BATCH_FILES)
             # first, so that no replaced label is lost
-            listed = say_disagreements(ours.with_name(f"{batch.name}-replaced.csv"), changed) if changed else ""
-            write_csv(batch, ours, answers)
+            listed = say_disagreements(ours.with_name(f"{share.batch.name}-replaced.csv"), changed) if changed else ""
+            write_votes(share.batch, ours, votes, share.annotator)
         except OSError as error:
             raise RunError(f"cannot write '{ours}' ({error.strerror}): make room or give it back to you") from None
-    missing = answers.count(None)
+    _say(ours, given, votes, changed)
+    if listed:
+        say(listed)
+
+
+def _share(batch: LabelingBatch, file: Path, annotator: str | None) -> Share:
+    """Return the share of the batch that a file belongs to."""
+    shares = find_shares(batch)
+    if not shares:
+        ours = batch.folder / f"{batch.name}.csv"
+        raise RunError(f"expected '{ours}', the file that oracle Files writes, found none: `fit` writes it again")
+    if not shares[0].annotator:
+        return shares[0]
+    known, names = [share.annotator for share in shares], [annotator] if annotator else annotators_in(file)
+    if len(names) != 1 or names[0] not in known:
+        got = f"{' and '.join(names)} in '{file}'" if names and not annotator else annotator or "none"
+        raise RunError(
+            f"expected --annotator to be one of {', '.join(known)}, who share {batch.name}, got {got}: set it"
+        )
+    return shares[known.index(names[0])]
+
+
+def _named(votes: Votes, annotator: str) -> Votes:
+    return {name or annotator: vote for name, vote in votes.items()}
+
+
+def _changed(batch: LabelingBatch, before: Sequence[Votes], given: Sequence[Votes]) -> dict[str, list[str]]:
+    """Return former and new label of each image whose label an annotator changed."""
+    changed = dict[str, list[str]]()
+    for item, old, new in zip(batch.items, before, given, strict=True):
+        for name in old.keys() & new.keys():
+            if old[name] != new[name]:
+                by = f"{name}: " if len(old) > 1 else ""
+                changed.setdefault(item.path, []).extend(f"{by}{vote[name].word}" for vote in (old, new))
+    return changed
+
+
+def _say(ours: Path, given: Sequence[Votes], votes: Sequence[Votes], changed: dict[str, list[str]]) -> None:
+    missing, split = sum(not one for one in votes), sum(map(disagree, votes))
     replaced = f" ({counted(len(changed), 'former label')} replaced)" if changed else ""
     then = (
         f"{missing} {'is' if missing == 1 else 'are'} still missing"
         if missing
         else "all are there: the same `fit` command resumes the run"
     )
-    say(f"{len(given) - given.count(None)} of {counted(len(given), 'label')} copied into {ours}{replaced}; {then}")
-    if listed:
-        say(listed)
+    disagreed = f"; annotators disagree about {counted(split, 'image')}, which `fit` lists" if split else ""
+    count = sum(map(bool, given))
+    say(f"{count} of {counted(len(given), 'label')} copied into {ours}{replaced}; {then}{disagreed}")
 
 
 def _only_writer(run: Path) -> DirectoryLock:

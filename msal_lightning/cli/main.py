@@ -120,15 +120,20 @@ def _label(argv: list[str]) -> None:
     parser = CommandParser(
         f"{PROGRAM} label",
         description=_label.__doc__,
-        examples=[f"{PROGRAM} label runs/mine round-001.csv"],
+        examples=[
+            f"{PROGRAM} label runs/mine round-001.csv",
+            f"{PROGRAM} label runs/mine round-001.csv --annotator anna",
+        ],
     )
     parser.add_argument("run", metavar="RUN", type=a_path, help="the run directory")
     parser.add_argument("file", metavar="FILE", type=a_path, help="the CSV file that the contact sheet saved")
+    who = "who filled in the file (default: its column annotator)"
+    parser.add_argument("--annotator", metavar="NAME", help=who)
     options = parser.parse_args(argv)
 
     from msal_lightning.cli.label import label
 
-    label(options.run, options.file)
+    label(options.run, options.file, options.annotator)
 
 
 def _labels(argv: list[str]) -> None:

@@ -97,6 +97,8 @@ def show(status: Status, console: Console) -> None:
             else f"{labels} in {where}: the same `fit` command resumes the run",
             markup=False,
         )
+        for share in waiting.shares:
+            console.print(f"  {share.blank} of {share.labels} in {share.file}", markup=False)
         if waiting.mistake:
             console.print(waiting.mistake, markup=False)
     if status.warnings:

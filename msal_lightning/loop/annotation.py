@@ -21,7 +21,16 @@ from msal_lightning.query.callback import Query
 from msal_lightning.query.shortlist import Selection
 from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.pending import INITIAL, Exchange, PendingRequest, pending_file, round_name
-from msal_lightning.runs.records import LabeledImages, PseudoLabels, RoundRecord, Skipped, record_body, record_of
+from msal_lightning.runs.records import (
+    LabeledImages,
+    PseudoLabels,
+    RoundRecord,
+    Skipped,
+    Votes,
+    record_body,
+    record_of,
+)
+from msal_lightning.runs.votes import ImageVotes, votes_so_far
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.training.checkpoint import load_checked
 from msal_lightning.training.distributed import Ranks
@@ -118,7 +127,7 @@ class AnnotatorLabels(LabelSource):
         def choose(n: int) -> tuple[Selection, None]:
             return Selection(order[data.labeled_at[order] == Place.POOL][:n], None), None
 
-        given, skipped = self._session().collect(request, to_ask, 0, choose)
+        given, skipped, votes = self._session().collect(request, to_ask, 0, choose)
         if data.num_classes < 2:
             raise AnnotationError(
                 f"expected at least two classes in the labels of the initial set, got {data.num_classes}: name all of "
@@ -127,7 +136,8 @@ class AnnotatorLabels(LabelSource):
         if self._model_check.head is None:
             self._model_check.with_classes()
         kill_point("hold labels out")
-        return self.split_initial(initial.held_out_first(torch.cat([known, given.tensors()[0]])), skipped)
+        order = initial.held_out_first(torch.cat([known, given.tensors()[0]]))
+        return replace(self.split_initial(order, skipped), votes=votes or None)
 
     def unanswered(self, round: int) -> RoundRecord | None:  # noqa: D102
         record = self._pending_request(round_name(round)).record
@@ -160,7 +170,7 @@ class AnnotatorLabels(LabelSource):
             return chosen.pop() if chosen else self._choose_again(draft.round, n)
 
         try:
-            given, skipped = self._session().collect(request, n, draft.round + 1, choose)
+            given, skipped, votes = self._session().collect(request, n, draft.round + 1, choose)
         except AwaitingLabels as waiting:
             waiting.record = draft  # it holds the accuracy so far
             raise
@@ -172,6 +182,7 @@ class AnnotatorLabels(LabelSource):
             pseudo_labels=self._still_in_pool(draft.pseudo_labels),
             skipped=(draft.skipped or Skipped()) + skipped,
             class_names=[*data.class_names],
+            votes=(draft.votes or Votes()) + votes or None,
         )
 
     def _still_in_pool(self, pseudo: PseudoLabels | None) -> PseudoLabels | None:
@@ -236,7 +247,7 @@ class AnnotationSession:
 
     def collect(
         self, request: PendingRequest, n: int, trained_from: int, choose: Choose
-    ) -> tuple[LabeledImages, Skipped]:
+    ) -> tuple[LabeledImages, Skipped, Votes]:
         """Collect n labels, or as many as the pool has images, and move these images out of the pool.
 
         Args:
@@ -247,7 +258,7 @@ class AnnotationSession:
                 called for the first batch and for replacements, on all processes.
 
         Returns:
-            The labels, in the order of the requests, and the skipped images.
+            The labels, in the order of the requests, the skipped images, and the votes of named annotators.
 
         Raises:
             AwaitingLabels: labels are missing; raised on every process.
@@ -274,7 +285,8 @@ class AnnotationSession:
         scores = [item.score for item in items if item.score is not None]
         index = [item.index for item in items]
         paths = data.paths(torch.tensor(index, dtype=torch.int64))
-        return LabeledImages(index, labels, scores if items and len(scores) == len(items) else None, paths), skipped
+        labeled = LabeledImages(index, labels, scores if items and len(scores) == len(items) else None, paths)
+        return labeled, skipped, _votes_of(request)
 
     def _put(
         self, request: PendingRequest, selection: Selection, predictor: Predictor | None, names: list[str]
@@ -300,7 +312,7 @@ class AnnotationSession:
             files = self._data.locations(torch.tensor([item.index for item in batch.items], dtype=torch.int64)) or []
             items = tuple(replace(item, file=file) for item, file in zip(batch.items, files, strict=True))
             try:
-                annotated = request.annotate(self._oracle.ask(replace(batch, items=items)))
+                annotated = request.annotate(self._oracle.ask(replace(batch, items=items, earlier=self._earlier())))
             except AwaitingLabels as waiting:
                 return waiting.count, waiting.where, waiting.how
             self._check_classes(batch, annotated, names)
@@ -313,6 +325,9 @@ class AnnotationSession:
         if isinstance(outcome, tuple):
             raise AwaitingLabels(*outcome)
         return outcome
+
+    def _earlier(self) -> tuple[ImageVotes, ...]:
+        return tuple(votes_so_far(self._run.path, self._run.records).values())
 
     def _check_images(self, request: PendingRequest) -> None:
         """Check that the images have not changed since the request, because annotations refer to indices."""
@@ -381,3 +396,15 @@ class AnnotationSession:
         )
         items += labeled
         labels += numbers
+
+
+def _votes_of(request: PendingRequest) -> Votes:
+    """Return what named annotators said about the images of a request."""
+    rows = [
+        (item.index, name, word)
+        for exchange in request.exchanges
+        for item, annotation in zip(exchange.batch.items, exchange.annotations or (), strict=True)
+        for name, word in annotation.votes
+    ]
+    index, annotator, label = (list(column) for column in zip(*rows, strict=True)) if rows else ([], [], [])
+    return Votes(index, annotator, label)

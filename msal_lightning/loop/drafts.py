@@ -26,6 +26,7 @@ def first_facts(data: ActiveDataModule, initial: InitialSet, images: Mapping[str
         "initial": initial.train,
         "held_out": initial.held_out,
         "skipped": initial.skipped,
+        "votes": initial.votes,
         "train_class_counts": data.hidden_labels.count_classes(train, data.num_classes),
         "class_names": [*data.class_names],
         "data": dict(images) or None,

@@ -15,7 +15,7 @@ from msal_lightning.loop.initial_order import InitialOrder
 from msal_lightning.oracles.tasks import shortest
 from msal_lightning.query.callback import Query, label_selection
 from msal_lightning.query.shortlist import Selection
-from msal_lightning.runs.records import LabeledImages, PseudoLabels, RoundRecord, Skipped
+from msal_lightning.runs.records import LabeledImages, PseudoLabels, RoundRecord, Skipped, Votes
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,13 @@ class InitialSet:
         train: labels that the first model trains on.
         held_out: labels that every model is tested on; None if the data has a test set.
         skipped: images that annotators skipped; None without annotators.
+        votes: what named annotators said; None if nobody is named.
     """
 
     train: LabeledImages = field(default_factory=LabeledImages)
     held_out: LabeledImages | None = None
     skipped: Skipped | None = None
+    votes: Votes | None = None
 
 
 class LabelSource(ABC):

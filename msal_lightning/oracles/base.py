@@ -1,7 +1,7 @@
 """The contract between the loop and an oracle."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -41,12 +41,14 @@ class LabelingBatch:
         items: tasks with ranks 0, 1, ...
         class_names: known classes in the order of their numbers.
         folder: folder for the files of the batch, below the run directory.
+        earlier: what annotators said about images that are labeled already: pairs of name and word for each.
     """
 
     name: str
     items: tuple[LabelingTask, ...]
     class_names: tuple[str, ...]
     folder: Path
+    earlier: tuple[tuple[tuple[str, str], ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,17 @@ class Annotation:
     Attributes:
         label: name of the class; None for an image that cannot be used.
         reason: ``skip`` or ``unsure`` if there is no label.
+        votes: what each annotator said, as pairs of name and :attr:`word`; empty if nobody is named.
     """
 
     label: str | None
     reason: str = ""
+    votes: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+
+    @property
+    def word(self) -> str:
+        """The class, ``skip`` or ``unsure``."""
+        return self.label or self.reason
 
 
 class AwaitingLabels(Exception):  # noqa: N818 - not an error: the run waits

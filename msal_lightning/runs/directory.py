@@ -166,6 +166,11 @@ class RunDirectory:
     def _read_amendments(self) -> Amendments:
         return Amendments() if self.overwrite else read_amendments(self.path)
 
+    @property
+    def records(self) -> Sequence[RoundRecord]:
+        """The records of the finished rounds, after :meth:`open`."""
+        return self._records
+
     def first_record(self) -> RoundRecord | None:
         """Return the record of round 0 before :meth:`open`; None if it is missing, damaged or to be overwritten."""
         file = self.path / "rounds" / "000.json"

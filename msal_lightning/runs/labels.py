@@ -10,6 +10,7 @@ from msal_lightning.runs.classes import class_names
 from msal_lightning.runs.pending import INITIAL, PendingRequest, all_pending
 from msal_lightning.runs.reading import Run
 from msal_lightning.runs.records import LabeledImages, RoundRecord
+from msal_lightning.runs.votes import ImageVotes, votes_so_far
 
 
 def labels_of(run: Run, root: Path) -> LabelSet:
@@ -25,7 +26,8 @@ def labels_of(run: Run, root: Path) -> LabelSet:
         RunError: a file of a labeling request is damaged.
     """
     names = class_names(run.records)
-    labeled = [row for record in run.records for row in _recorded(record, names, run.amendments.corrected)]
+    corrected, votes = run.amendments.corrected, votes_so_far(run.folder, run.records)
+    labeled = [row for record in run.records for row in _recorded(record, names, corrected)]
     skipped = [row for record in run.records for row in _skipped(record)]
     for request in all_pending(run.folder):
         for row in _accepted(request, len(run.records)):
@@ -33,7 +35,13 @@ def labels_of(run: Run, root: Path) -> LabelSet:
     removed = run.amendments.removed
     labeled = [row for row in labeled if row.index not in removed]
     known = {row.label: None for row in labeled}
-    return LabelSet((*names, *(name for name in known if name not in names)), (*labeled, *skipped), root)
+    all_names = (*names, *(name for name in known if name not in names))
+    return LabelSet(all_names, tuple(_with_annotators(row, votes) for row in (*labeled, *skipped)), root)
+
+
+def _with_annotators(row: LabelRow, votes: dict[int, ImageVotes]) -> LabelRow:
+    names = [name for name, _ in votes.get(row.index, ()) if name]
+    return replace(row, annotator="; ".join(names)) if names else row
 
 
 def _recorded(record: RoundRecord, names: Sequence[str], corrected: Mapping[int, int]) -> list[LabelRow]:

@@ -92,7 +92,7 @@ def write_pending(run: Path, request: PendingRequest) -> None:
             "items": [{k: v for k, v in asdict(item).items() if k != "file"} for item in exchange.batch.items],
             "answers": None
             if exchange.annotations is None
-            else [asdict(annotation) for annotation in exchange.annotations],
+            else [_answer(annotation) for annotation in exchange.annotations],
         }
         for exchange in request.exchanges
     ]
@@ -160,4 +160,14 @@ def _exchange(run: Path, body: dict[str, Any]) -> Exchange:
     items = tuple(LabelingTask(**item, file=Path(item["path"])) for item in body["items"])
     batch = LabelingBatch(body["name"], items, tuple(body["class_names"]), run / "queries")
     given = body["answers"]  # the key on disk
-    return Exchange(batch, None if given is None else tuple(Annotation(**annotation) for annotation in given))
+    return Exchange(batch, None if given is None else tuple(map(_annotation, given)))
+
+
+def _answer(annotation: Annotation) -> dict[str, Any]:
+    """Return an annotation as plain values."""
+    return {key: value for key, value in asdict(annotation).items() if key != "votes" or value}
+
+
+def _annotation(answer: dict[str, Any]) -> Annotation:
+    votes = tuple((str(name), str(word)) for name, word in answer.get("votes", ()))
+    return Annotation(answer["label"], answer["reason"], votes)

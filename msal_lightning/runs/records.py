@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FORMAT = 4
 """Format number of a record; a change that older versions cannot read increments it."""
-_LEFT_OUT_WHERE_NONE = ("skipped", "class_names", "held_out", "data", "test_classes", "resolved")
+_LEFT_OUT_WHERE_NONE = ("skipped", "class_names", "held_out", "data", "test_classes", "resolved", "votes")
 _ON_DISK = {"queried": "bought", "train_class_counts": "learn_class_counts"}  # keys of the first versions
 
 RECORD_NAME = r"[0-9]{3,}\.json"
@@ -91,6 +91,27 @@ class Skipped:
 
 
 @dataclass(frozen=True)
+class Votes:
+    """What annotators said about images, in the order of the requests; an image has a row for each of its annotators.
+
+    Attributes:
+        index: dataset-absolute indices.
+        annotator: names.
+        label: class, skip or unsure.
+    """
+
+    index: list[int] = field(default_factory=list)
+    annotator: list[str] = field(default_factory=list)
+    label: list[str] = field(default_factory=list)
+
+    def __add__(self, other: "Votes") -> "Votes":
+        return Votes([*self.index, *other.index], [*self.annotator, *other.annotator], [*self.label, *other.label])
+
+    def __bool__(self) -> bool:
+        return bool(self.index)
+
+
+@dataclass(frozen=True)
 class RoundRecord:
     """The result of one finished round; the split, the curve and the ledger can be rebuilt from all records.
 
@@ -115,6 +136,8 @@ class RoundRecord:
         held_out: labels that the run is tested on, in round 0; None if the data has a test set.
         data: in round 0, digest and number of the training and test images; ``images.jsonl.gz`` lists each image.
         test_classes: test results of each class; None in records of older versions.
+        votes: what annotators said about the images of this round's query, in round 0 also about those of the initial
+            set; None if nobody is named.
         resolved: in round 0, options that were determined from the image files: value ranges, mean and std; None for a
             dataset without image files.
     """
@@ -139,6 +162,7 @@ class RoundRecord:
     data: dict[str, Any] | None = None  # new in format 4
     test_classes: ClassResults | None = None
     resolved: dict[str, Any] | None = None
+    votes: Votes | None = None
 
     def moves(self) -> "list[tuple[LabeledImages, int]]":
         """Return the record's labeled images in order, each group with its new ``labeled_at``."""
@@ -224,6 +248,8 @@ def checked_record_of(body: Mapping[str, Any]) -> RoundRecord:
         lengths = {len(column) for column in (part.index, part.label, part.score, part.path) if column is not None}
         if len(lengths) > 1 or min([*part.index, *part.label], default=0) < 0:
             raise ValueError("columns of different lengths, or a negative index")
+    if record.votes and len({len(record.votes.index), len(record.votes.annotator), len(record.votes.label)}) > 1:
+        raise ValueError("votes of different lengths")
     if "accuracy" not in record.metrics or min(record.num_labeled, record.round) < 0:
         raise ValueError("no accuracy, or a negative number")
     return record
@@ -245,6 +271,7 @@ def record_of(body: Mapping[str, Any]) -> RoundRecord:
         "pseudo_labels": PseudoLabels,
         "skipped": Skipped,
         "test_classes": ClassResults,
+        "votes": Votes,
     }
     made = {key: part(**body[key]) for key, part in parts.items() if body.get(key)}
     return RoundRecord(**{**body, **made})

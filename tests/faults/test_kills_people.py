@@ -44,6 +44,16 @@ HELD_OUT = {
 }
 
 
+SHARED = {
+    "between the files of two annotators": ["replaced round-000.anna.csv"],
+    "while the list of disagreements is written": ["replace initial-disagreements.csv"],
+    "before the answers of two annotators are kept": ["keep the answers"],
+    "after the answers of two annotators are kept": ["answers are kept"],
+    "before the record with votes": ["replace 000.json"],
+    "between the record with votes and the end of its question": ["drop requests"],
+}
+
+
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     """Digits as PNG files without labels, and what a person knows of them."""
@@ -77,14 +87,26 @@ def holding_out(command):
     return [*command[:at], *command[at + 2 :], *more]
 
 
+@pytest.fixture(scope="module")
+def sharing(command):
+    """The same with two annotators, who label some of the images both."""
+    return [*command, "--oracle.annotators", "[anna, ben]", "--oracle.overlap", "1", "--oracle.resolve", "quality"]
+
+
 def person(folder, truth):
-    """Fill in whatever is waited for; every image whose number divides by 7 is skipped."""
+    """Fill in whatever is waited for; every image whose number divides by 7 is skipped.
+
+    Ben takes those for ones whose number divides by 4.
+    """
     for file in (folder / "run" / "queries").glob("*.csv"):
         with file.open(newline="") as text:
             header, *lines = csv.reader(text)
         path = header.index("path")
         for line in lines:
-            line[-1] = "skip" if int(line[path].split(".")[0]) % 7 == 0 else truth[line[path]]
+            number = int(line[path].split(".")[0])
+            line[-1] = "skip" if number % 7 == 0 else truth[line[path]]
+            if ".ben." in file.name and number % 4 == 0:
+                line[-1] = "1"
         with file.open("w", newline="") as out:
             csv.writer(out, lineterminator="\n").writerows([header, *lines])
 
@@ -159,6 +181,29 @@ def test_a_kill_holds_the_same_labels_out(name, serve, holding_out, photos, whol
     killed = until_done(serve, holding_out, tmp_path, photos[1], HELD_OUT[name])
     left = contents(tmp_path / "run")
     changed = [what for what in whole_held_out if left[what] != whole_held_out[what]]
+    faults_table(
+        "SIGKILL while a person labels",
+        {"instant": name, "kills": killed, "changed": ", ".join(changed) or "nothing"},
+    )
+    assert changed == []
+
+
+@pytest.fixture(scope="module")
+def whole_shared(serve, sharing, photos, tmp_path_factory):
+    """What the uninterrupted run of two annotators leaves."""
+    folder = tmp_path_factory.mktemp("whole_shared")
+    assert until_done(serve, sharing, folder, photos[1]) == 0
+    left = contents(folder / "run")
+    assert {*left["records"]["000.json"]["votes"]["annotator"]} == {"anna", "ben"}
+    assert {"initial.anna.csv", "round-000.ben.csv", "initial-disagreements.csv"} <= {*left["questions"]}
+    return left
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_a_kill_keeps_what_each_annotator_said(name, serve, sharing, photos, whole_shared, faults_table, tmp_path):
+    killed = until_done(serve, sharing, tmp_path, photos[1], SHARED[name])
+    left = contents(tmp_path / "run")
+    changed = [what for what in whole_shared if left[what] != whole_shared[what]]
     faults_table(
         "SIGKILL while a person labels",
         {"instant": name, "kills": killed, "changed": ", ".join(changed) or "nothing"},

@@ -9,12 +9,14 @@ from pathlib import Path
 from msal_lightning.analysis.report.aggregate import Spread, Summary, summarize
 from msal_lightning.analysis.report.by_class import ClassMeans, class_means, class_warnings
 from msal_lightning.analysis.report.compare import Comparison, compare
+from msal_lightning.analysis.stats.agreement import agreements, say_agreements
 from msal_lightning.analysis.stats.penalty import column_means, penalty_matrix
 from msal_lightning.analysis.stats.savings import labels_saved
 from msal_lightning.analysis.stats.significance import PairedTest, paired_tests
 from msal_lightning.paper.reported import LABELS, Reported, has_dataset, reported
 from msal_lightning.runs.classes import accuracy_scope
 from msal_lightning.runs.reading import Run
+from msal_lightning.runs.votes import votes_so_far
 
 METRICS = ("AUBC", "F-acc")
 
@@ -142,7 +144,7 @@ def build(paths: Sequence[Path]) -> Report:
         in_paper=in_paper,
         tests=paired_tests({summary.method.name: summary.aubc for summary in contenders if summary.aubc}),
         penalties=penalties,
-        notes=[*comparison.notes, *(_protocol(comparison, contenders) if in_paper else [])],
+        notes=[*comparison.notes, *(_protocol(comparison, contenders) if in_paper else []), *_agreement(comparison)],
         baseline=baseline.method.name if baseline else None,
         classes=class_names(first, len(summaries[0].class_counts)),
         shared_seeds=shared,
@@ -174,6 +176,13 @@ def _on(summary: Summary, seeds: list[int]) -> dict[str, float | None]:
 def _baseline(summaries: list[Summary]) -> Summary | None:
     by_row = {summary.method.row: summary for summary in reversed(summaries)}
     return by_row.get("Random") or by_row.get("Random, prototype head")
+
+
+def _agreement(comparison: Comparison) -> list[str]:
+    """Say how far annotators agree in each run where several labeled the same images."""
+    runs = [run for method in comparison.methods for run in method.runs.values()]
+    found = {run.folder: agreements(votes_so_far(run.folder, run.records).values()) for run in runs}
+    return [f"{folder}: {line}" for folder, pairs in found.items() for line in say_agreements(pairs)]
 
 
 def _protocol(comparison: Comparison, contenders: list[Summary]) -> list[str]:

@@ -1,10 +1,10 @@
 """The majority vote of several annotators."""
 
-from collections import Counter
 from collections.abc import Sequence
 
 from msal_lightning.data.places import UNSURE
 from msal_lightning.oracles.base import Annotation
+from msal_lightning.oracles.resolve import majority_of
 
 
 def majority(votes: Sequence[Annotation], annotators: int) -> Annotation | None:
@@ -20,5 +20,4 @@ def majority(votes: Sequence[Annotation], annotators: int) -> Annotation | None:
     """
     if len(votes) < annotators:
         return None
-    answer, count = Counter(votes).most_common(1)[0]
-    return answer if 2 * count > len(votes) else Annotation(None, UNSURE)
+    return majority_of(votes) or Annotation(None, UNSURE)

@@ -19,6 +19,7 @@ from msal_lightning.oracles.disagreement import say_disagreements, words
 from msal_lightning.oracles.label_studio.labeling_config import prediction
 from msal_lightning.oracles.label_studio.majority import majority
 from msal_lightning.oracles.label_studio.server import TOKEN, AwayError, Server, read_token
+from msal_lightning.oracles.resolve import disagree, with_votes
 
 if TYPE_CHECKING:
     from msal_lightning.data.base import ActiveDataModule
@@ -164,24 +165,28 @@ class LabelStudio(Oracle):
         answers, wrong = list[Annotation | None](), list[str]()
         split = dict[str, list[str]]()
         for item, same in zip(batch.items, tasks, strict=True):
-            votes = list[Annotation]()
-            for annotation in _latest(same):
+            votes = dict[str, Annotation]()
+            for name, annotation in _latest(same).items():
                 said = vote(annotation)
                 if said is None:
                     continue
                 text, written = said
                 if not written and text in REASON_OF:
-                    votes.append(Annotation(None, REASON_OF[text]))
+                    votes[name] = Annotation(None, REASON_OF[text])
                     continue
                 try:
                     answer = classes.answer(text)
                 except ValueError as error:
                     wrong.append(f"'{item.path}' in {where}?task={same[0].id}: {error}")
                 else:
-                    votes += [answer] if answer else []
-            answers.append(majority(votes, self.annotators))
-            if len({*votes}) > 1:
-                split[item.path] = [*map(words, votes), f"counts: {words(answers[-1])}"]
+                    votes |= {name: answer} if answer else {}
+            counts = majority([*votes.values()], self.annotators)
+            answers.append(None if counts is None else with_votes(counts, votes))
+            if disagree(votes):
+                split[item.path] = [
+                    *(f"{name}: {vote.word}" for name, vote in votes.items()),
+                    f"counts: {words(counts)}",
+                ]
         if wrong:
             many = "1 annotation" if len(wrong) == 1 else f"{len(wrong)} annotations"
             listed = "".join(f"\n  {sentence}" for sentence in wrong)
@@ -215,18 +220,18 @@ def _task(item: LabelingTask, image: str, batch: LabelingBatch, run: str) -> dic
     }
 
 
-def _latest(tasks: Sequence[Any]) -> list[dict[str, Any]]:
-    """Return the newest submitted annotation of each annotator; drafts are not among them."""
-    newest = dict[Any, dict[str, Any]]()
+def _latest(tasks: Sequence[Any]) -> dict[str, dict[str, Any]]:
+    """Return the newest submitted annotation of each annotator, by name; drafts are not among them."""
+    newest = dict[str, dict[str, Any]]()
     for task in tasks:
         for entry in task.annotations or []:
             annotation = entry if isinstance(entry, dict) else entry.model_dump()
-            who = annotation.get("completed_by")
-            who = who.get("id") if isinstance(who, dict) else who
+            user = annotation.get("completed_by")
+            who = user.get("email") or f"user {user.get('id')}" if isinstance(user, dict) else f"user {user}"
             age = (str(annotation.get("updated_at")), annotation["id"])
             if who not in newest or age > (str(newest[who].get("updated_at")), newest[who]["id"]):
                 newest[who] = annotation
-    return list(newest.values())
+    return newest
 
 
 class _State:

@@ -13,7 +13,7 @@ from PIL import Image
 from msal_lightning.data.decoding import Decoding
 from msal_lightning.oracles.base import Annotation, LabelingBatch, LabelingTask
 from msal_lightning.oracles.csv_files.contact_sheet import write_sheet
-from msal_lightning.oracles.csv_files.csv_file import read_answers, write_csv
+from msal_lightning.oracles.csv_files.csv_file import read_answers, read_votes, write_csv
 
 pytestmark = [
     pytest.mark.browser,
@@ -28,16 +28,17 @@ KEYS = "1234567890"
 def ask(tmp_path, browser):
     """``ask(names, 100)``: opens the page of so many images and gives their question."""
 
-    def batch(names, count, allow_new_classes=False, paths=None, side=28):
+    def batch(names, count, allow_new_classes=False, paths=None, side=28, annotator=""):
         draw = np.random.default_rng(0)
         items = []
         for rank in range(count):
             file = tmp_path / f"{rank}.png"
             Image.fromarray(draw.integers(0, 256, (side, side), dtype=np.uint8)).save(file)
             path = paths[rank] if paths else f"photos/{rank}.png"
+            rank = 2 * rank if annotator else rank  # others have the images between
             items.append(LabelingTask(rank * 3, path, file, names[rank % len(names)], 1 / (rank + 1), 0.9, rank))
         request = LabelingBatch("round-003", tuple(items), tuple(names), tmp_path / "queries")
-        write_sheet(request, tmp_path / "round-003.html", allow_new_classes)
+        write_sheet(request, tmp_path / "round-003.html", allow_new_classes, annotator=annotator)
         for kind in ("browser", "performance"):
             browser.get_log(kind)  # what came before
         browser.set_window_size(1200, 900)
@@ -90,6 +91,17 @@ def test_a_class_of_one_letter_is_its_own_key(ask, browser, downloads):
     press(browser, "9")
     said = [answer.label for answer in read_answers(batch, download(browser, downloads), True)]
     assert said == ["1", "0", "7", "A", "s", "cat", "9", "9"]
+
+
+def test_the_file_names_who_labels(ask, browser, downloads):
+    batch = ask(("cat", "dog"), 3, annotator="=ben")
+    press(browser, "1", "2", "1")
+    file = download(browser, downloads)
+    cat, dog = Annotation("cat"), Annotation("dog")
+    assert read_votes(batch, file) == [{"=ben": cat}, {"=ben": dog}, {"=ben": cat}]
+    assert [line.split(",")[3:] for line in file.read_text().splitlines()] == [
+        ["rank", "annotator", "label"], ["0", "'=ben", "cat"], ["2", "'=ben", "dog"], ["4", "'=ben", "cat"],
+    ]  # fmt: skip
 
 
 def test_a_hundred_images_by_keys(ask, browser, downloads):

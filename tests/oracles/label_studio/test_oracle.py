@@ -211,12 +211,13 @@ def test_images_about_which_annotators_disagree_are_listed(tmp_path, capsys):
     ]
     answers = LabelStudio("pets", annotators=3)._read(batch, tasks, "there")
     assert [answer.label for answer in answers] == ["cat", "cat", *["dog"] * 7]
+    assert answers[1].votes == (("user 0", "cat"), ("user 1", "dog"), ("user 2", "cat"))
     said = capsys.readouterr().out
     assert "annotators disagree about 8 of 9 images of round-003" in said
-    assert "'1.png': cat, then dog, then cat, then counts: cat" in said
+    assert "'1.png': user 0: cat, then user 1: dog, then user 2: cat, then counts: cat" in said
     assert "and 3 more" in said
     lines = (tmp_path / "round-003-disagreements.csv").read_text().splitlines()
-    assert lines[0] == "1.png,cat,dog,cat,counts: cat"
+    assert lines[0] == "1.png,user 0: cat,user 1: dog,user 2: cat,counts: cat"
     assert len(lines) == 8
 
 
@@ -245,5 +246,5 @@ def test_the_newest_annotation_of_each_annotator_counts():
 
     old, new, other = annotation(1, 7, 9), annotation(2, 7, 11), annotation(3, 8, 10)
     tasks = [SimpleNamespace(annotations=found) for found in ([new, other], [old], None)]
-    assert _latest(tasks) == [new, other]
-    assert {one["id"] for one in _latest(tasks[::-1])} == {2, 3}
+    assert _latest(tasks) == {"user 7": new, "user 8": other}
+    assert {one["id"] for one in _latest(tasks[::-1]).values()} == {2, 3}

@@ -1,0 +1,70 @@
+"""The list of the images of a batch on which annotators disagree: a person decides where no label follows."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from msal_lightning.io.atomic import write_atomically
+from msal_lightning.io.csv_cells import table, unguard
+from msal_lightning.oracles.base import Annotation, LabelingTask
+from msal_lightning.oracles.csv_files.csv_file import KnownClasses, Votes, plain_path, read_lines
+
+_COLUMNS = ("path", "votes", "label")
+
+
+def say_votes(votes: Votes) -> str:
+    """Return ``anna: cat; ben: dog``."""
+    return "; ".join(f"{name or 'unnamed'}: {vote.word}" for name, vote in votes.items())
+
+
+def update_decisions(
+    file: Path, items: Sequence[LabelingTask], votes: Sequence[Votes], labels: Sequence[Annotation | None]
+) -> list[str]:
+    """Write the list, and return the column label of each image.
+
+    A label that a person filled in stays as long as the votes on its image do.
+
+    Args:
+        file: CSV file with the columns path, votes and label.
+        items: images on which annotators disagree.
+        votes: their annotations.
+        labels: labels that follow from the votes; None where a person has to decide.
+
+    Raises:
+        AnnotationError: the file is there and cannot be read.
+    """
+    before = _read(file)
+    rows = []
+    for item, given, label in zip(items, votes, labels, strict=True):
+        said, follows = say_votes(given), "" if label is None else label.word
+        by_hand = before.get((plain_path(item.path), said))
+        rows.append({"path": item.path, "votes": said, "label": by_hand or follows})
+    text = table(rows, _COLUMNS)
+    if not file.exists() or file.read_text(encoding="utf-8") != text:
+        write_atomically(file, text)
+    return [row["label"] for row in rows]
+
+
+def decisions(
+    items: Sequence[LabelingTask], labels: Sequence[str], classes: KnownClasses
+) -> tuple[list[Annotation | None], list[str]]:
+    """Return the annotations that the column label means, and a sentence for each wrong one."""
+    found, wrong = list[Annotation | None](), list[str]()
+    for item, label in zip(items, labels, strict=True):
+        try:
+            found.append(classes.answer(label))
+        except ValueError as error:
+            wrong.append(f"'{item.path}': {error}")
+    return found, wrong
+
+
+def _read(file: Path) -> dict[tuple[str, str], str]:
+    """Return the column label by path and votes."""
+    if not file.exists():
+        return {}
+    header, *lines = read_lines(file)
+    found = {}
+    for line in lines:
+        fields = dict(zip(header.fields, line.fields, strict=False))
+        key = plain_path(fields.get("path", "")), unguard(fields.get("votes", ""))
+        found[key] = unguard(fields.get("label", "")).strip()
+    return found
