@@ -81,7 +81,7 @@ def initial_set_of(data: ActiveDataModule, record: RoundRecord) -> InitialSet:
         record: record of round 0, without a query.
     """
     move_as_recorded(data, record)
-    return InitialSet(record.initial, record.held_out, record.skipped)
+    return InitialSet(record.initial, record.held_out, record.skipped, record.votes)
 
 
 def keep_batches(run: RunDirectory, data: ActiveDataModule, processes: int) -> None:

@@ -168,8 +168,8 @@ class RunDirectory:
 
     @property
     def records(self) -> Sequence[RoundRecord]:
-        """The records of the finished rounds, after :meth:`open`."""
-        return self._records
+        """The records of the finished rounds after :meth:`open`, with the one that is :attr:`reopened`."""
+        return [*self._records, self.reopened] if self.reopened else self._records
 
     def first_record(self) -> RoundRecord | None:
         """Return the record of round 0 before :meth:`open`; None if it is missing, damaged or to be overwritten."""

@@ -36,7 +36,8 @@ def labels_of(run: Run, root: Path) -> LabelSet:
     labeled = [row for row in labeled if row.index not in removed]
     known = {row.label: None for row in labeled}
     all_names = (*names, *(name for name in known if name not in names))
-    return LabelSet(all_names, tuple(_with_annotators(row, votes) for row in (*labeled, *skipped)), root)
+    said = {index: given for index, given in votes.items() if index not in corrected}
+    return LabelSet(all_names, tuple(_with_annotators(row, said) for row in (*labeled, *skipped)), root)
 
 
 def _with_annotators(row: LabelRow, votes: dict[int, ImageVotes]) -> LabelRow:
