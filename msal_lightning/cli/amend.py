@@ -171,6 +171,7 @@ def _last_round(run: Run, counts: list[int]) -> int:
     waiting = found.waiting
     if waiting is None or len(found.tested) == done:
         return done
-    unanswered = (waiting.file is not None or waiting.shares) and waiting.blank == waiting.labels and not waiting.mistake
+    is_listed = waiting.file is not None or waiting.shares
+    unanswered = is_listed and waiting.blank == waiting.labels and not waiting.mistake
     requests = [one for one in all_pending(run.folder) if one.pending]
     return done if unanswered and len(requests[0].exchanges) == 1 else done + 1

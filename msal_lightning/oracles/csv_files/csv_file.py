@@ -97,9 +97,7 @@ def annotators_in(file: Path) -> list[str]:
     return [*dict.fromkeys(name for name in names if name)]
 
 
-def read_votes(
-    batch: LabelingBatch, file: Path, allow_new_classes: bool = False, need_all: bool = True
-) -> list[Votes]:
+def read_votes(batch: LabelingBatch, file: Path, allow_new_classes: bool = False, need_all: bool = True) -> list[Votes]:
     """Read and check a whole file.
 
     Args:
