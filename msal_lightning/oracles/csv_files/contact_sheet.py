@@ -15,7 +15,7 @@ from msal_lightning.io.csv_cells import guard_path
 from msal_lightning.io.html_page import render
 from msal_lightning.io.wording import counted
 from msal_lightning.oracles.base import LabelingBatch, LabelingTask
-from msal_lightning.oracles.csv_files.csv_file import COLUMNS, rows_of
+from msal_lightning.oracles.csv_files.csv_file import COLUMNS, NAMED_COLUMNS, rows_of
 from msal_lightning.oracles.csv_files.sheet_pictures import SIDE, large_side, picture_of_file, picture_of_pixels
 
 
@@ -33,6 +33,16 @@ class SheetTable:
     columns: tuple[str, ...]
     rows: Sequence[dict[str, Any]]
     command: str
+
+    @classmethod
+    def of(cls, batch: LabelingBatch, annotator: str = "") -> "SheetTable":
+        """Return the table of a labeling request.
+
+        Args:
+            batch: the images to label.
+            annotator: who labels them; blank if nobody is named.
+        """
+        return cls(NAMED_COLUMNS if annotator else COLUMNS, rows_of(batch, annotator=annotator), "label")
 
 
 def write_sheet(
@@ -60,7 +70,7 @@ def write_sheet(
         pixels: the images, if they are no files.
     """
     items, how = batch.items, decoding or Decoding(SIDE, 3, "squash")
-    table = table or SheetTable(COLUMNS, rows_of(batch), "label")
+    table = table or SheetTable.of(batch)
     large, folder = large_side(len(items)), file.absolute().parent
 
     def one(item: LabelingTask) -> dict[str, Any]:

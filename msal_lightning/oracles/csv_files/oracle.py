@@ -8,7 +8,7 @@ from msal_lightning.errors import AnnotationError
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
 from msal_lightning.oracles.base import Annotation, AwaitingLabels, LabelingBatch, LabelingTask, Oracle
-from msal_lightning.oracles.csv_files.contact_sheet import write_sheet
+from msal_lightning.oracles.csv_files.contact_sheet import SheetTable, write_sheet
 from msal_lightning.oracles.csv_files.csv_file import KnownClasses, Votes, read_votes, write_csv
 from msal_lightning.oracles.csv_files.decisions import decisions, say_votes, update_decisions
 from msal_lightning.oracles.csv_files.shares import Share, check_annotators, check_same_split, split
@@ -79,7 +79,9 @@ class Files(Oracle):
         sheet = share.file.with_suffix(".html")
         if not sheet.exists():
             read_as = (self._data.decoding, self._data.describe()) if self._data else (None, "")
-            write_sheet(share.batch, sheet, self.allow_new_classes, *read_as, annotator=share.annotator)
+            write_sheet(
+                share.batch, sheet, self.allow_new_classes, *read_as, table=SheetTable.of(share.batch, share.annotator)
+            )
         if not share.file.exists():  # never overwritten, because a person may have filled it in
             write_csv(share.batch, share.file, annotator=share.annotator)
 

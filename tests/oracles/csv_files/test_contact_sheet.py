@@ -12,7 +12,7 @@ from PIL import Image
 
 from msal_lightning.data.decoding import Decoding
 from msal_lightning.oracles.base import Annotation, LabelingBatch, LabelingTask
-from msal_lightning.oracles.csv_files.contact_sheet import write_sheet
+from msal_lightning.oracles.csv_files.contact_sheet import SheetTable, write_sheet
 from msal_lightning.oracles.csv_files.csv_file import read_answers, read_votes, write_csv
 
 pytestmark = [
@@ -38,7 +38,7 @@ def ask(tmp_path, browser):
             rank = 2 * rank if annotator else rank  # others have the images between
             items.append(LabelingTask(rank * 3, path, file, names[rank % len(names)], 1 / (rank + 1), 0.9, rank))
         request = LabelingBatch("round-003", tuple(items), tuple(names), tmp_path / "queries")
-        write_sheet(request, tmp_path / "round-003.html", allow_new_classes, annotator=annotator)
+        write_sheet(request, tmp_path / "round-003.html", allow_new_classes, table=SheetTable.of(request, annotator))
         for kind in ("browser", "performance"):
             browser.get_log(kind)  # what came before
         browser.set_window_size(1200, 900)
