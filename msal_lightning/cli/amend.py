@@ -75,6 +75,9 @@ def finish(argv: list[str]) -> None:
     options, changes = parser.parse_known_args(argv)
     with amending(options.run) as run:
         counts = _counts(run, "finish")
+        if _is_finished(run, counts):
+            say(f"the run '{run.folder}' is finished with {counts[-1]:,} labels; `extend` queries more")
+            return
         if not (run.amendments.finishes and len(run.records) < len(counts)):
             last = _last_round(run, counts)
             record(run, Finish(counts[-1], [*counts, counts[-1]][last], last), options.reason)
@@ -151,16 +154,17 @@ def _extends_by(run: Run, labels: int) -> bool:
     return True
 
 
+def _is_finished(run: Run, counts: list[int]) -> bool:
+    """Whether all rounds are done, and no label has changed since."""
+    done = len(run.records)
+    changes = [one.change for one in run.amendments.items if one.before_round == done]
+    return done == len(counts) and not any(isinstance(change, Correct | Remove) for change in changes)
+
+
 def _last_round(run: Run, counts: list[int]) -> int:
     """Return the number of the round that trains on all labels given so far."""
     done = len(run.records)
     if done == len(counts):
-        changes = [one.change for one in run.amendments.items if one.before_round == done]
-        if not any(isinstance(change, Correct | Remove) for change in changes):
-            raise RunError(
-                f"the run '{run.folder}' is finished with {counts[-1]:,} labels: `extend {run.folder} --labels N` "
-                "queries more"
-            )
         return done
     found = look(run.folder)
     if done == 0 and not found.tested:

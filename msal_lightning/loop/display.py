@@ -183,7 +183,7 @@ class Display:
 
     def already_finished(self, path: Path) -> None:
         """Print that no round is left."""
-        self._print(f"The run in {path} is finished; start it anew with --overwrite.")
+        self._print(f"The run in {path} is finished; `extend` queries more, and --overwrite starts it anew.")
 
     def finish(self, records: list[RoundRecord], run: RunDirectory) -> None:
         """Print the result, its folder and its size on disk."""

@@ -211,7 +211,10 @@ def test_a_normal_run_says_what_it_did_and_nothing_else(tmp_path, commands):
 
     again = commands.run("-m", "msal_lightning", "fit", *TINY, "--run_dir", "out", cwd=tmp_path)
     assert again.returncode == 0
-    assert again.stdout.splitlines()[0] == "The run in out is finished; start it anew with --overwrite."
+    assert (
+        again.stdout.splitlines()[0]
+        == "The run in out is finished; `extend` queries more, and --overwrite starts it anew."
+    )
     assert again.stdout.splitlines()[1] == lines[5]
 
 

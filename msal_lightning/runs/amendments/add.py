@@ -1,10 +1,10 @@
 """More images for a run."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from msal_lightning.io.names import name_some
 from msal_lightning.io.wording import counted
 from msal_lightning.runs.amendments.base import Change
 
@@ -39,4 +39,6 @@ class Add(Change):
         return [str(image[1]) for image in self.images]
 
     def describe(self, class_names: Sequence[str]) -> str:  # noqa: D102
-        return f"{counted(self.new - self.old, 'image')} added: {name_some(self.paths)}"
+        folder = os.path.commonpath([os.path.dirname(path) for path in self.paths])  # noqa: PTH120 - text of any system
+        where = f" from '{folder}'" if folder else ""
+        return f"{counted(self.new - self.old, 'image')} added{where}"
