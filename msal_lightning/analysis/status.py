@@ -16,6 +16,7 @@ from msal_lightning.oracles.csv_files.shares import find_shares
 from msal_lightning.paper.methods import last_word, method_name
 from msal_lightning.runs.amendments import Amendment
 from msal_lightning.runs.classes import ClassRow, class_names, class_rows, missing_classes, worst_first
+from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.pending import INITIAL, PendingRequest, all_pending, pending_file
 from msal_lightning.runs.reading import Run, read_run, read_runs
 from msal_lightning.runs.records import RoundRecord, checked_record_of
@@ -107,6 +108,7 @@ class Status:
         classes: classes of the last tested round, the worst first; empty if its record has no numbers by class.
         amendments: the changes that a person made to the run.
         agreement: pairs of annotators who labeled the same images; empty if nobody is named.
+        disk: bytes of the run directory, and of the checkpoints in it.
     """
 
     run: str
@@ -128,6 +130,7 @@ class Status:
     classes: list[ClassRow]
     amendments: list[Amended]
     agreement: list[Agreement]
+    disk: tuple[int, int]
 
 
 def read_quietly(paths: tuple[Path, ...]) -> list[Run]:
@@ -189,6 +192,7 @@ def look(folder: Path, against: Sequence[Path] = (), read: _Reader = read_quietl
         classes=worst_first(class_rows(records, len(records) - 1)) if records else [],
         amendments=[_amended(one, run) for one in run.amendments.items],
         agreement=agreements(votes_so_far(folder, run.records).values()),
+        disk=RunDirectory(folder).disk_use(),
     )
 
 

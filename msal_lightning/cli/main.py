@@ -77,6 +77,13 @@ def _remove(argv: list[str]) -> None:
     remove(argv)
 
 
+def _archive(argv: list[str]) -> None:
+    """Pack a run into one file, to keep or to share it."""
+    from msal_lightning.cli.archive import archive
+
+    archive(argv)
+
+
 def _sweep(argv: list[str]) -> int:
     """Run many fits: a grid of options, or cells of the paper's tables; or resume an interrupted sweep."""
     from msal_lightning.cli.sweep import sweep
@@ -329,6 +336,7 @@ COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "suspects": _suspects,
     "add": _add,
     "remove": _remove,
+    "archive": _archive,
     "replay": _replay,
     "sweep": _sweep,
     "query": _query,

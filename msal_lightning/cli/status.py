@@ -114,6 +114,8 @@ def show(status: Status, console: Console) -> None:
         console.print(f"amended {amended.when[:10]}: {amended.what} ({known}){told}", markup=False)
     for line in conclusions(status):
         console.print(line, markup=False)
+    total, models = (f"{size / 1e6:.1f} MB" for size in status.disk)
+    console.print(f"{total} on disk, {models} of it checkpoints (loop.keep_checkpoints)", markup=False)
 
 
 def _of(number: int, total: int | None, noun: str) -> str:
