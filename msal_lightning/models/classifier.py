@@ -17,6 +17,7 @@ from msal_lightning.errors import ConfigError
 from msal_lightning.models import build_options
 from msal_lightning.models.backbones import Backbone, ResNet18
 from msal_lightning.models.class_results import ClassResults
+from msal_lightning.models.class_weights import Weighting, check_weighting, weights_of_fit
 from msal_lightning.models.freeze import Freeze, FreezeBackbone, frozen_epochs
 from msal_lightning.models.learning_rates import LearningRates
 from msal_lightning.models.mc_dropout import DropoutMasks
@@ -49,6 +50,8 @@ class MSALClassifier(LightningModule):
         freeze: none: train the backbone too; all: train only the head; a number: only the head in as many epochs, then
             both. BatchNorm and dropout of a frozen backbone work as in evaluation.
         backbone_lr: learning rate of the backbone; that of the optimizer by default.
+        class_weights: none: each label weighs the same in the loss; balanced: each class does, so that rare classes
+            count. Losses of validation and test have no weights.
         layer_decay: each layer of the backbone has the learning rate of the layer above it times this number; the last
             layer has the backbone's. By default all layers have the same.
 
@@ -77,8 +80,10 @@ class MSALClassifier(LightningModule):
         freeze: Freeze = "none",
         backbone_lr: float | None = None,
         layer_decay: float | None = None,
+        class_weights: Weighting = "none",
     ) -> None:
         super().__init__()
+        check_weighting(class_weights)
         self._options = {
             "num_classes": num_classes,
             "in_channels": in_channels,
@@ -88,7 +93,10 @@ class MSALClassifier(LightningModule):
             "freeze": freeze,
             "backbone_lr": backbone_lr,
             "layer_decay": layer_decay,
+            "class_weights": class_weights,
         }
+        self._num_classes, self._weighting = num_classes, class_weights
+        self._class_weights: Tensor | None = None  # of the fit in progress
         self.frozen_epochs = frozen_epochs(freeze)
         self._rates = LearningRates(backbone_lr, layer_decay)
         if self._rates.differ and freeze == "all":
@@ -153,8 +161,14 @@ class MSALClassifier(LightningModule):
         return embeddings
 
     def loss(self, batch: Batch) -> Tensor:
-        """Softmax cross-entropy of the logits (section 3.1), a scalar."""
-        return F.cross_entropy(self(batch.image), batch.label)
+        """Softmax cross-entropy of the logits (section 3.1), a scalar; with the weights of the classes, if asked."""
+        return F.cross_entropy(self(batch.image), batch.label, self._class_weights)
+
+    def on_fit_start(self) -> None:
+        """Weigh the classes by the labels of this fit."""
+        if self._weighting == "balanced":
+            data = self.trainer.datamodule  # type: ignore[attr-defined]
+            self._class_weights = weights_of_fit(data, self._num_classes).to(self.device)
 
     def training_step(self, batch: Batch | EpochIndices, batch_idx: int) -> Tensor | None:
         """Loss of a batch; or all steps of an epoch, see :meth:`train_whole_epochs`."""

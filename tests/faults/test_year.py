@@ -1,4 +1,4 @@
-"""An ecologist's year, by the public commands: labels, new photos, wrong labels, more labels, predictions, a move."""
+"""An ecologist's year by the public commands: labels, new photos, wrong labels, more labels, predictions, a move."""
 
 import csv
 import json
