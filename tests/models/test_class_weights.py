@@ -16,7 +16,8 @@ from msal_lightning.runs.records import read_records
 
 TINY = [
     "fit", "--config", "digits", "--trainer.max_steps", "30", "--trainer.accelerator", "cpu", "--loop.query_size",
-    "40", "--loop.initial_size", "150", "--loop.query_budget", "40", "--model.backbone.width", "4", "--data.imbalance", "0.05",
+    "40", "--loop.initial_size", "150", "--loop.query_budget", "40", "--model.backbone.width", "4",
+    "--data.imbalance", "0.05",
 ]  # fmt: skip
 
 
