@@ -42,6 +42,7 @@ def project(tmp_path_factory):
     argv += ["--loop.initial_size", "14", "--loop.held_out", "6", "--loop.query_size", "6", "--loop.query_budget", "6"]
     argv += ["--oracle", "Files", "--query", "Margin", "--run_dir", str(folder / "run")]
     assert main(argv) == 0
+    shutil.copytree(folder / "run", folder / "unlabeled")
     skipped = fill(folder / "run/queries/initial.csv", truth, skip=2)
     assert main(argv) == 0
     fill(folder / "run/queries/initial-2.csv", truth)
@@ -148,13 +149,7 @@ def test_a_run_without_files_has_rows(tmp_path, capsys):
         ImageFolder(str(tmp_path), labels=str(tmp_path / "x.csv"), unlabeled=True).setup()
 
 
-def test_a_run_without_labels_is_refused(tmp_path, capsys):
-    Image.new("RGB", (8, 8)).save(tmp_path / "1.png")
-    Image.new("RGB", (8, 8)).save(tmp_path / "2.png")
-    fit = ["fit", "--config", "image_folder", "--data.root", str(tmp_path), "--data.unlabeled", "true"]
-    fit += ["--model.backbone", "SmallCNN"]
-    fit += ["--data.classes", "[a, b]", "--loop.initial_size", "2", "--loop.held_out", "1", "--loop.query_budget", "0"]
-    assert main([*fit, "--oracle", "Files", "--run_dir", str(tmp_path / "run")]) == 0
-    capsys.readouterr()
-    assert main(["labels", str(tmp_path / "run"), "--out", str(tmp_path / "x.csv")]) == 2
+def test_a_run_without_labels_is_refused(project, tmp_path, capsys):
+    folder, *_ = project
+    assert main(["labels", str(folder / "unlabeled"), "--out", str(tmp_path / "x.csv")]) == 2
     assert "expected a run with labels, got none" in capsys.readouterr().err
