@@ -20,6 +20,7 @@ from msal_lightning.analysis.stats.ranks import (
     critical_difference,
     differs_by_nemenyi,
     mean_ranks,
+    smallest_p,
     wilcoxon_holm,
 )
 from msal_lightning.analysis.stats.standings import score_rows
@@ -64,7 +65,7 @@ def rank_diagram(names: Sequence[str], scores: NDArray[np.float64], over: str) -
     order = np.argsort(rank, kind="stable").tolist()
     bars = [(_NEMENYI, cliques(differs_by_nemenyi(scores), order))]
     p = wilcoxon_holm(scores)
-    if not np.isnan(p).any():
+    if not np.isnan(p).any() and smallest_p(*scores.shape) < LEVEL:  # otherwise one bar would join all
         bars.append((_WILCOXON, cliques(p < LEVEL, order)))
     num_bars = sum(len(groups) for _, groups in bars)
     half = -(-len(names) // 2)

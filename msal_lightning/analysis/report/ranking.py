@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from msal_lightning.analysis.report.blocks import Blocks
 from msal_lightning.analysis.report.result import Report
 from msal_lightning.analysis.stats.estimates import Estimate
-from msal_lightning.analysis.stats.ranks import Friedman, critical_difference, friedman, wilcoxon_holm
+from msal_lightning.analysis.stats.ranks import Friedman, critical_difference, friedman, smallest_p, wilcoxon_holm
 from msal_lightning.analysis.stats.savings import saved_with_interval
 from msal_lightning.analysis.stats.standings import Standing, score_rows, standings
 
@@ -27,6 +27,7 @@ class Ranking:
         friedman: test of equal ranks; None if it is not possible.
         critical_difference: of mean ranks, by Nemenyi.
         against: p of Wilcoxon's test against the baseline by name, Holm-corrected for all pairs; NaN if not possible.
+        smallest_p: the smallest p that this test can give, with so few blocks and so many pairs.
         saved: labels saved at the baseline's final accuracy by name; empty over several blocks.
         notes: sentences about what was left out.
     """
@@ -37,6 +38,7 @@ class Ranking:
     friedman: Friedman | None
     critical_difference: float
     against: dict[str, float]
+    smallest_p: float
     saved: dict[str, Estimate | None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -81,6 +83,7 @@ def _ranking(
         friedman=friedman(rows),
         critical_difference=critical_difference(len(names), len(rows)),
         against=against,
+        smallest_p=smallest_p(len(rows), len(names)),
         saved=saved,
         notes=notes,
     )

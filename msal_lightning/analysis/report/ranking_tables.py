@@ -7,6 +7,7 @@ from msal_lightning.analysis.report.ranking import Ranking
 from msal_lightning.analysis.report.tables import NONE, Table, p_value, signed
 from msal_lightning.analysis.stats.estimates import LEVEL, Estimate
 from msal_lightning.analysis.stats.power import DIFFERENCE
+from msal_lightning.analysis.stats.ranks import LEVEL as LEVEL_OF_TESTS
 from msal_lightning.analysis.stats.standings import Standing
 from msal_lightning.io.rounding import fixed
 
@@ -26,12 +27,17 @@ def ranking_table(ranking: Ranking) -> Table:
 
 def ranking_sentence(ranking: Ranking) -> str:
     """Return Friedman's test and the critical difference in one sentence."""
+    blind = (
+        f" Wilcoxon's test cannot find a difference over so few: by Holm its p is at least {p_value(ranking.smallest_p)}."
+        if ranking.smallest_p > LEVEL_OF_TESTS and ranking.against
+        else ""
+    )
     near = f"mean ranks differ by Nemenyi's test from {fixed(ranking.critical_difference, 2)} on"
     if ranking.friedman is None:
-        return f"No Friedman test of {len(ranking.standings)} strategies over {ranking.over}; {near}."
+        return f"No Friedman test of {len(ranking.standings)} strategies over {ranking.over}; {near}.{blind}"
     test = ranking.friedman
     p = f"p = {p_value(test.p)}".replace("= <", "<")
-    return f"Friedman's χ² = {fixed(test.chi_square, 2)}, {p}, over {ranking.over}; {near} (level 0.05)."
+    return f"Friedman's χ² = {fixed(test.chi_square, 2)}, {p}, over {ranking.over}; {near} (level 0.05).{blind}"
 
 
 def ranking_notes(ranking: Ranking) -> list[str]:

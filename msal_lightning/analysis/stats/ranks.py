@@ -117,6 +117,16 @@ def wilcoxon_holm(scores: NDArray[np.floating]) -> NDArray[np.float64]:
     return found
 
 
+def smallest_p(num_blocks: int, num_treatments: int) -> float:
+    """Return the smallest p that :func:`wilcoxon_holm` can give: that of one treatment ahead in all blocks.
+
+    Args:
+        num_blocks: N.
+        num_treatments: K.
+    """
+    return min(1.0, math.comb(num_treatments, 2) * 2.0 ** (1 - num_blocks))
+
+
 def cliques(differs: NDArray[np.bool_], order: Sequence[int]) -> list[list[int]]:
     """Return the longest groups of neighbours in a ranking of which no two differ.
 

@@ -14,6 +14,7 @@ from msal_lightning.analysis.stats.ranks import (
     friedman,
     mean_ranks,
     ranks,
+    smallest_p,
     wilcoxon_holm,
 )
 from msal_lightning.analysis.stats.significance import holm
@@ -77,6 +78,10 @@ def test_wilcoxon_of_all_pairs_by_holm():
     assert (np.diag(found) == 1).all()
     same = wilcoxon_holm(np.repeat(scores[:, :1], 3, axis=1))
     assert (same == 1).all()
+    for n, k in ((6, 2), (9, 14), (12, 4)):
+        ahead = np.random.default_rng(2).random((n, k))
+        ahead[:, 0] += 2
+        assert np.nanmin(wilcoxon_holm(ahead)) == pytest.approx(smallest_p(n, k))
     few = wilcoxon_holm(scores[:5])
     assert np.isnan(few[np.triu_indices(4, 1)]).all()
 
