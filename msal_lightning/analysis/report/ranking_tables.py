@@ -27,8 +27,9 @@ def ranking_table(ranking: Ranking) -> Table:
 
 def ranking_sentence(ranking: Ranking) -> str:
     """Return Friedman's test and the critical difference in one sentence."""
+    least = p_value(ranking.smallest_p)
     blind = (
-        f" Wilcoxon's test cannot find a difference over so few: by Holm its p is at least {p_value(ranking.smallest_p)}."
+        f" Wilcoxon's test cannot find a difference over so few: by Holm its p is at least {least}."
         if ranking.smallest_p > LEVEL_OF_TESTS and ranking.against
         else ""
     )
