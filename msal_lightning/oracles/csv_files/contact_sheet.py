@@ -18,6 +18,8 @@ from msal_lightning.oracles.base import LabelingBatch, LabelingTask
 from msal_lightning.oracles.csv_files.csv_file import COLUMNS, NAMED_COLUMNS, rows_of
 from msal_lightning.oracles.csv_files.sheet_pictures import SIDE, large_side, picture_of_file, picture_of_pixels
 
+_SCRIPTS = [f"sheet_{part}" for part in ("labels", "pictures", "grid", "panel", "view", "file", "keys")]
+
 
 @dataclass(frozen=True)
 class SheetTable:
@@ -89,9 +91,11 @@ def write_sheet(
         "classes": batch.class_names,
         "allowNew": allow_new_classes,
         "about": "" if pixels else _say(how, about),
+        "model": None if decoding is None or pixels else _input(decoding),
         "items": [_item(item, row, picture) for item, row, picture in zip(items, table.rows, pictures, strict=True)],
     }
-    write_atomically(file, render(__package__, "contact_sheet", f"{batch.name}: {counted(len(items), 'image')}", data))
+    title = f"{batch.name}: {counted(len(items), 'image')}"
+    write_atomically(file, render(__package__, "contact_sheet", title, data, _SCRIPTS))
 
 
 def _item(item: LabelingTask, row: dict[str, Any], picture: dict[str, Any]) -> dict[str, Any]:
@@ -106,6 +110,13 @@ def _item(item: LabelingTask, row: dict[str, Any], picture: dict[str, Any]) -> d
         "confidence": item.confidence,
         **picture,
     }
+
+
+def _input(how: Decoding) -> dict[str, Any]:
+    """Return how the page draws an image as the model gets it."""
+    padding = how.padding or (0,)
+    colour = padding[:3] if len(padding) >= 3 else padding[:1] * 3
+    return {"size": how.size, "fit": how.fit, "padding": f"rgb{tuple(colour)}", "grey": how.channels == 1}
 
 
 def _say(how: Decoding, about: str) -> str:

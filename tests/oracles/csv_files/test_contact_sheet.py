@@ -28,7 +28,7 @@ KEYS = "1234567890"
 def ask(tmp_path, browser):
     """``ask(names, 100)``: opens the page of so many images and gives their question."""
 
-    def batch(names, count, allow_new_classes=False, paths=None, side=28, annotator=""):
+    def batch(names, count, allow_new_classes=False, paths=None, side=28, annotator="", guesses=None):
         draw = np.random.default_rng(0)
         items = []
         for rank in range(count):
@@ -36,7 +36,8 @@ def ask(tmp_path, browser):
             Image.fromarray(draw.integers(0, 256, (side, side), dtype=np.uint8)).save(file)
             path = paths[rank] if paths else f"photos/{rank}.png"
             rank = 2 * rank if annotator else rank  # others have the images between
-            items.append(LabelingTask(rank * 3, path, file, names[rank % len(names)], 1 / (rank + 1), 0.9, rank))
+            guess = (guesses or names)[rank % len(guesses or names)]
+            items.append(LabelingTask(rank * 3, path, file, guess, 1 / (rank + 1), 0.9, rank))
         request = LabelingBatch("round-003", tuple(items), tuple(names), tmp_path / "queries")
         write_sheet(request, tmp_path / "round-003.html", allow_new_classes, table=SheetTable.of(request, annotator))
         for kind in ("browser", "performance"):
@@ -272,3 +273,166 @@ def test_what_the_model_sees_is_marked_and_said(wide, browser):
     wide(Decoding(64, 1, "letterbox", padding=(0,)))
     assert browser.execute_script(SHARES) is None
     assert browser.find_element("id", "how").text == "the model sees the whole image, letterboxed"
+
+
+def ticked(browser):
+    """Numbers of the selected images."""
+    return browser.execute_script(
+        "return [...document.querySelectorAll('figure[aria-selected=true]')].map((one) => Number(one.id.slice(6)))"
+    )
+
+
+def displayed(browser):
+    return [
+        int(one.get_attribute("id")[6:]) for one in browser.find_elements("tag name", "figure") if one.is_displayed()
+    ]
+
+
+def click(browser, image, *held):
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    actions = ActionChains(browser, duration=0)
+    for key in held:
+        actions.key_down(key)
+    actions.click(browser.find_element("id", f"image-{image}"))
+    for key in held:
+        actions.key_up(key)
+    actions.perform()
+
+
+def test_sixty_good_parts_are_a_few_keys(ask, browser, downloads):
+    """One predicted class after the other: exceptions first, then the rest at once."""
+    from selenium.webdriver.common.keys import Keys
+
+    batch = ask(("ok", "scratch", "dent"), 90, guesses=[*["ok"] * 4, "scratch", "dent"])
+    press(browser, ".")
+    assert displayed(browser) == [k for k in range(90) if k % 6 < 4]
+    click(browser, 7)
+    press(browser, "2")  # a scratch among them
+    shortcut(browser, "a")
+    assert ticked(browser) == [k for k in range(90) if k % 6 < 4 and k != 7]
+    assert browser.find_element("id", "about").text == "59 images selected\npredicted: ok 59"
+    press(browser, Keys.ENTER)
+    assert count(browser) == "60 of 90 labeled"
+    shortcut(browser, "z")
+    assert count(browser) == "1 of 90 labeled"
+    assert len(ticked(browser)) == 59
+    press(browser, Keys.ENTER, ".")
+    assert displayed(browser) == [k for k in range(90) if k % 6 == 4]
+    browser.find_element("id", "select-shown").click()
+    press(browser, "3", ",", ",")
+    assert len(displayed(browser)) == 90
+    shortcut(browser, "a")  # what is left
+    press(browser, Keys.ENTER)
+    expected = ["scratch" if k == 7 else "dent" if k % 6 >= 4 else "ok" for k in range(90)]
+    assert [answer.label for answer in read_answers(batch, download(browser, downloads))] == expected
+    assert browser.get_log("browser") == []
+
+
+def test_several_images_by_mouse_and_by_keys(ask, browser, downloads):
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    batch = ask(NAMES, 12)
+    click(browser, 1)
+    click(browser, 3, Keys.SHIFT)
+    assert ticked(browser) == [1, 2, 3]
+    click(browser, 2, Keys.CONTROL)
+    click(browser, 5, Keys.CONTROL)
+    assert ticked(browser) == [1, 3, 5]
+    press(browser, "7")
+    assert ticked(browser) == [6]  # the next blank one
+    ActionChains(browser, duration=0).key_down(Keys.SHIFT).send_keys(Keys.ARROW_RIGHT * 3).key_up(Keys.SHIFT).perform()
+    assert ticked(browser) == [6, 7, 8, 9]
+    press(browser, Keys.ENTER)  # each its own prediction
+    press(browser, Keys.ARROW_LEFT)
+    ActionChains(browser, duration=0).key_down(Keys.SHIFT).send_keys(Keys.ARROW_LEFT).key_up(Keys.SHIFT).perform()
+    press(browser, Keys.BACKSPACE, Keys.ESCAPE)
+    assert len(ticked(browser)) == 1
+    expected = [None, 6, None, 6, None, 6, 6, 7, None, None, None, None]
+    answers = [answer and NAMES.index(answer.label) for answer in read_answers(batch, download(browser, downloads))]
+    assert answers == expected
+    browser.refresh()
+    assert count(browser) == "5 of 12 labeled"
+
+
+VIEW = """
+const image = document.querySelector("#viewport img").getBoundingClientRect();
+const room = document.querySelector("#viewport").getBoundingClientRect();
+return [image.left - room.left, image.top - room.top, image.width, room.width, room.height]
+"""
+
+
+def test_zoom_and_pan_stay_on_the_image(wide, browser):
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    wide(Decoding(64, 1, ranges={"uint16": (0, 4095)}))
+    press(browser, " ")
+    left, top, width, across, down = browser.execute_script(VIEW)
+    assert width == pytest.approx(min(across, 1.5 * down), abs=1)
+    assert (left, top) == pytest.approx(((across - width) / 2, (down - width / 1.5) / 2), abs=1)
+    press(browser, "+", "+")
+    zoomed = browser.execute_script(VIEW)
+    assert zoomed[2] == pytest.approx(2.25 * width, rel=0.01)
+    press(browser, Keys.ARROW_RIGHT)
+    assert browser.execute_script(VIEW)[0] == pytest.approx(zoomed[0] - 120, abs=1)
+    press(browser, *[Keys.ARROW_RIGHT] * 20)  # not beyond the edge
+    assert browser.execute_script(VIEW)[0] == pytest.approx(across - zoomed[2], abs=1)
+    room = browser.find_element("id", "viewport")
+    ActionChains(browser, duration=0).drag_and_drop_by_offset(room, 50, 0).perform()
+    assert browser.execute_script(VIEW)[0] == pytest.approx(across - zoomed[2] + 50, abs=2)
+    browser.execute_script(
+        "const room = document.querySelector('#viewport'), box = room.getBoundingClientRect();"
+        "room.dispatchEvent(new WheelEvent('wheel', {deltaY: -400, clientX: box.left, clientY: box.top}))"
+    )
+    near = browser.execute_script(VIEW)  # the corner under the pointer stays
+    assert near[0] == pytest.approx(np.e * (across - zoomed[2] + 50), rel=0.01)
+    press(browser, Keys.PAGE_DOWN, "b")
+    assert browser.find_element("id", "zoom").is_displayed()
+    press(browser, " ")
+    assert count(browser) == "1 of 3 labeled"
+    assert browser.find_element("css selector", "#image-1 .label").text == "b"
+
+
+def test_the_input_of_the_model_is_drawn(wide, browser):
+    """A ramp from black to white, cut to its middle 600 of 900 columns, in 64 columns."""
+    wide(Decoding(64, 1, ranges={"uint16": (0, 4095)}))
+    press(browser, " ")
+    deadline = time.monotonic() + 20
+    while not browser.find_elements("css selector", "#sees canvas"):
+        assert time.monotonic() < deadline
+    canvas = browser.find_element("css selector", "#sees canvas")
+    assert canvas.get_attribute("width") == "64"
+    shown = Image.open(io.BytesIO(canvas.screenshot_as_png)).convert("L")
+    middle = np.asarray(shown)[shown.height // 2, 2:-2].astype(int)
+    assert middle[[0, -1]].tolist() == pytest.approx([255 / 6, 255 * 5 / 6], abs=8)
+
+
+def test_labels_to_check_are_taken_over_or_kept(tmp_path, browser, downloads):
+    from selenium.webdriver.common.keys import Keys
+
+    items, rows = [], []
+    for rank in range(4):
+        items.append(LabelingTask(rank, f"{rank}", tmp_path, "=b" if rank % 2 else "a", None, 0.8, rank))
+        rows.append(
+            {"path": f"{rank}", "given": "<i>", "suspected": items[-1].suggested, "confidence": 0.1, "label": ""}
+        )
+    table = SheetTable(("path", "given", "suspected", "confidence", "label"), rows, "correct")
+    batch = LabelingBatch("suspects", tuple(items), ("a", "=b", "<i>"), tmp_path)
+    pixels = [Image.new("L", (28, 28), 60 * rank) for rank in range(4)]
+    write_sheet(batch, tmp_path / "suspects.html", table=table, pixels=pixels)
+    browser.get_log("browser")  # what came before
+    browser.get((tmp_path / "suspects.html").as_uri())
+    assert browser.find_element("id", "about").text == "1 of 4\ngiven: <i>, 10 % sure\nsuspected: a, 80 % sure\n0"
+    press(browser, Keys.ENTER, Keys.ENTER, "=", "s", "u")  # nothing is left out here
+    file = download(browser, downloads)
+    answers = read_answers(batch, file)
+    assert answers == [Annotation("a"), Annotation("=b"), Annotation("<i>"), None]
+    assert file.read_text().splitlines()[:3] == [
+        "path,given,suspected,confidence,label",
+        "0,<i>,a,0.1,a",
+        "1,<i>,'=b,0.1,'=b",
+    ]
+    assert "correct RUN suspects.csv" in browser.find_element("id", "after").text
+    assert browser.get_log("browser") == []
