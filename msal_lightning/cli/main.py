@@ -355,6 +355,14 @@ COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
 }
 
 
+_GROUPS = {
+    "run a loop": ("fit", "resume", "sweep", "replay"),
+    "label": ("label", "labels", "suspects", "correct"),
+    "change a run": ("extend", "finish", "add", "remove", "archive"),
+    "look at runs": ("status", "report", "plot", "figure"),
+    "use a network": ("predict", "export", "query", "embed"),
+    "reference": ("strategies", "check-strategy", "datasets"),
+}
 _OF_ONES_OWN = ("fit", "sweep", "check-strategy", "embed")  # they read the user's own words only
 
 
@@ -443,7 +451,10 @@ def _near(command: str) -> str:
 
 
 def _help() -> str:
-    commands = "\n".join(f"  {name:16}{command.__doc__}" for name, command in COMMANDS.items())
+    commands = "\n\n".join(
+        "\n".join([f"{title}:", *(f"  {name:16}{COMMANDS[name].__doc__}" for name in names)])
+        for title, names in _GROUPS.items()
+    )
     return (
         "usage: python -m msal_lightning COMMAND [options]\n\n"
         "Maximally Separated Active Learning: train, query, label, repeat.\n\n"

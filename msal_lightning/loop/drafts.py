@@ -34,6 +34,12 @@ def first_facts(data: ActiveDataModule, initial: InitialSet, images: Mapping[str
     }
 
 
+def class_counts(data: ActiveDataModule) -> list[int]:
+    """Return the number of labels of each class that the next fit trains on, without pseudo-labels."""
+    counts: list[int] = data.labels[data.labeled].bincount(minlength=data.num_classes).tolist()
+    return counts
+
+
 def draft_record(
     data: ActiveDataModule,
     query: Query,

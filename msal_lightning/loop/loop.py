@@ -11,7 +11,7 @@ from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.fingerprint import FILES as FINGERPRINT_FILES
 from msal_lightning.loop.checks import ModelCheck, check_fits
 from msal_lightning.loop.describe import from_python, title
-from msal_lightning.loop.drafts import draft_record, first_facts
+from msal_lightning.loop.drafts import class_counts, draft_record, first_facts
 from msal_lightning.loop.fitting import Fitter
 from msal_lightning.loop.keep_embeddings import KeepEmbeddings
 from msal_lightning.loop.label_sources import InitialSet
@@ -147,6 +147,8 @@ class ActiveLoop:
         data.enter(round=round)
         amendments.before_fit(data.split, round)
         facts = first_facts(data, self._initial_set(), self._images) if round == 0 else {}
+        if amendments.change_labels:
+            facts["trained_class_counts"] = class_counts(data)
         if (draft := labels.unanswered(round)) is not None:
             amendments.before_query(data.split, round)
             return self._commit(labels.resume(draft))

@@ -180,6 +180,8 @@ def _names(records: Sequence["RoundRecord"], count: int) -> list[str]:
 
 def _labeled(records: Sequence["RoundRecord"], count: int) -> list[int]:
     """Return the number of labels of each class that the model of the last of these rounds trained on."""
+    if (known := records[-1].trained_class_counts) is not None:
+        return [*known, *[0] * (count - len(known))]
     counts = [0] * count
     for label in (label for part in (records[0].initial, *(r.queried for r in records[:-1])) for label in part.label):
         counts[label] += 1

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 
 FORMAT = 4
 """Format number of a record; a change that older versions cannot read increments it."""
-_LEFT_OUT_WHERE_NONE = ("skipped", "class_names", "held_out", "data", "test_classes", "resolved", "votes")
+_LEFT_OUT_WHERE_NONE = (
+    "skipped",
+    "class_names",
+    "held_out",
+    "data",
+    "test_classes",
+    "resolved",
+    "votes",
+    "trained_class_counts",
+)
 _ON_DISK = {"queried": "bought", "train_class_counts": "learn_class_counts"}  # keys of the first versions
 
 RECORD_NAME = r"[0-9]{3,}\.json"
@@ -140,6 +149,8 @@ class RoundRecord:
             set; None if nobody is named.
         resolved: in round 0, options that were determined from the image files: value ranges, mean and std; None for a
             dataset without image files.
+        trained_class_counts: number of labels of each class that the round's model trained on, if labels were corrected
+            or removed before; None if the records before tell it.
     """
 
     round: int
@@ -162,6 +173,7 @@ class RoundRecord:
     data: dict[str, Any] | None = None  # new in format 4
     test_classes: ClassResults | None = None
     resolved: dict[str, Any] | None = None
+    trained_class_counts: list[int] | None = None
     votes: Votes | None = None
 
     def moves(self) -> "list[tuple[LabeledImages, int]]":

@@ -161,6 +161,8 @@ def test_later_fits_use_corrected_labels(runs, short, capsys):
     assert read_records(short)[2].queried == read_records(runs["long"])[2].queried
     before = split_of(runs["short"], 2)
     trained = split_of(short, 3)
+    rows = [row for row in csv.DictReader((short / "per_class.csv").read_text().splitlines()) if row["round"] == "3"]
+    assert [int(row["labeled"]) for row in rows] == [[*trained.values()].count(c) for c in range(10)]
     assert {index: label for index, label in trained.items() if index in before} == before | new
     again = shutil.copytree(runs["short"], short.parent / "again")
     shutil.copytree(short / "amendments", again / "amendments")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from msal_lightning.errors import RunError
 from msal_lightning.runs.amendments.add import Add
 from msal_lightning.runs.amendments.base import Change
+from msal_lightning.runs.amendments.correct import Correct
 from msal_lightning.runs.amendments.extend import Extend
 from msal_lightning.runs.amendments.files import FOLDER, Amendment, amendment_file, read_amendment
 from msal_lightning.runs.amendments.finish import Finish
@@ -77,6 +78,11 @@ class Amendments:
     def num_removed_labels(self) -> int:
         """Number of labeled images that were removed."""
         return sum(one.change.labeled for one in self.items if isinstance(one.change, Remove))
+
+    @property
+    def change_labels(self) -> bool:
+        """Whether labels were corrected or removed."""
+        return any(isinstance(one.change, Correct | Remove) for one in self.items)
 
     @property
     def change_images(self) -> bool:
