@@ -41,7 +41,7 @@ def suspects(argv: list[str]) -> None:
     first = f"; the {len(shown):,} most doubtful ones are written (--number)" if len(shown) < total else ""
     say(f"{total:,} of {counted(found.checked, 'label')} {'is' if total == 1 else 'are'} suspect{first}: {file}")
     how = f"open {page} and save the CSV file" if page else "fill in the column label where the label is wrong"
-    say(f"{how}; then: {PROGRAM} correct {options.run} {file.name}")
+    say(f"{how}; then: {PROGRAM} correct {options.run} {file.name if page else file}")
 
 
 def _file(out: Path) -> Path:

@@ -8,7 +8,7 @@ const figures = items.map((item, i) => {
   const figure = element(
     "figure", { id: `image-${i}`, title: item.path },
     element("div", { className: "box" }, picture(item)),
-    element("figcaption", {}, element("div", { className: "label" }), element("div", { className: "guess" }, guess(item))),
+    element("figcaption", {}, element("div", { className: "label" }), element("div", { className: "guess" }, `${relabels ? "suspected: " : ""}${guess(item)}`)),
   );
   if (relabels) figure.querySelector("figcaption").prepend(element("div", { className: "given" }, `given: ${item.given}`));
   figure.setAttribute("role", "option");

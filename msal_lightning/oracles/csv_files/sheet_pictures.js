@@ -42,4 +42,5 @@ function input(item, image) {  // an image as the model gets it: its part, in it
 }
 
 const percent = (share) => `${Math.round(100 * share)} %`;
-const guess = (item) => (item.suggested === null ? "" : `${item.suggested}${item.confidence === null ? "" : ` ${percent(item.confidence)}`}`);
+const sureness = (item) => (item.confidence === null ? "" : ` ${percent(item.confidence)}`);
+const guess = (item) => (item.suggested === null ? "" : `${item.suggested}${sureness(item)}`);

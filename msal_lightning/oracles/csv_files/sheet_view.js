@@ -28,8 +28,9 @@ function drawView() {
   const label = labels[current];
   $("view-about").replaceChildren(
     element("div", {}, `${current + 1} of ${items.length}`), ...aboutLines(item),
-    element("div", { className: label in OUT ? "label out" : label ? "label" : "label none" }, label ? OUT[label] ?? label : "no label yet"),
+    element("div", { className: label in OUT ? "label out" : label ? "label" : "label none" }, label ? OUT[label] ?? label : relabels ? "no new label" : "no label yet"),
   );
+  drawClasses();
 }
 
 function place() {

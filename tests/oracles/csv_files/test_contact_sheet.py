@@ -388,7 +388,10 @@ def test_zoom_and_pan_stay_on_the_image(wide, browser):
     )
     near = browser.execute_script(VIEW)  # the corner under the pointer stays
     assert near[0] == pytest.approx(np.e * (across - zoomed[2] + 50), rel=0.01)
-    press(browser, Keys.PAGE_DOWN, "b")
+    press(browser, Keys.PAGE_DOWN)
+    labels = [button.text for button in browser.find_elements("css selector", "#view-classes button")]
+    assert labels == ["a\na", "b\nb", "s\nnot usable", "u\ncannot tell"]
+    press(browser, "b")
     assert browser.find_element("id", "zoom").is_displayed()
     press(browser, " ")
     assert count(browser) == "1 of 3 labeled"
