@@ -74,11 +74,12 @@ class Split:
         Args:
             generator: draws the order.
         """
-        pool = self.pool
-        drawn = pool[torch.randperm(len(pool), generator=generator)]
+        in_pool = self.in_pool
+        order = torch.randperm(int(in_pool.sum()), generator=generator)
+        drawn = order if bool(in_pool.all()) else self.pool[order]  # of ten million images, each copy takes 80 MB
         known = self.hidden_labels.known[drawn]
         if bool(known.all()):
-            return drawn  # of ten million images, another copy takes 80 MB
+            return drawn
         return torch.cat([drawn[known], drawn[~known]])
 
     # ---------------------------------------------------------------- moves

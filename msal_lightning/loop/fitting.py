@@ -181,6 +181,15 @@ class Fitter:
         with isolate_rng(), quiet_lightning(), explained(self._data.num_workers), refused_by_lightning():
             yield
 
+    def free_memory(self) -> None:
+        """Free what earlier rounds and runs of this process have left, if the pool is large.
+
+        A Trainer and its loaders refer to each other, and hold 8 bytes for each image of the pool until Python looks
+        for such cycles.
+        """
+        if len(self._data.labeled_at) >= _LARGE:
+            gc.collect()
+
     def fit(self, round: int, last_round: int, callbacks: Sequence[Callback]) -> Fitted:
         """Train this round's model, from the start or from the last saved epoch.
 
@@ -193,8 +202,6 @@ class Fitter:
             UserError: the loss became NaN or infinite, or no optimizer step was taken.
         """
         kill_point("before fit")
-        if len(self._data.labeled_at) >= _LARGE:
-            gc.collect()  # a Trainer and its loaders refer to each other, and hold 8 bytes for each image of the pool
         origin = self._origin(round)
         shared = self.ranks.on_zero(lambda: self._kept_fit(round) or self._shared_fit(origin))
         saved = None if shared else self.ranks.on_zero(lambda: self._saved_fit(origin))

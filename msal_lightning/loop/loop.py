@@ -144,6 +144,7 @@ class ActiveLoop:
     def _round(self, round: int) -> RoundRecord:
         """Run one round: initial set, fit, test, pool pass, selection, model, labels, record."""
         data, labels, options, amendments = self.data, self.labels, self.options, self.run_directory.amendments
+        self.fitter.free_memory()
         data.enter(round=round)
         amendments.before_fit(data.split, round)
         facts = first_facts(data, self._initial_set(), self._images) if round == 0 else {}
