@@ -62,7 +62,7 @@ def finish(argv: list[str]) -> None:
         argv: ``RUN``, and options of ``fit`` that do not change results.
 
     Raises:
-        UserError: the run has no budget of its own, no model yet, or is finished.
+        UserError: the run has no budget of its own, or no model yet.
     """
     prog = f"{PROGRAM} finish"
     parser = amending_parser(

@@ -76,7 +76,7 @@ def _removal(run: Run, file: Path) -> Remove:
     order = image_order(run.folder, run.amendments, run.records[0])
     train, test = (order.train, order.test) if order else paths_at_start(run.folder)
     place = {path: index for index, path in enumerate(train)}
-    gone, wrong, index = removed_paths(run.amendments), list[str](), list[int]()
+    gone, tested, wrong, chosen = removed_paths(run.amendments), {*test}, list[str](), dict[int, str]()
     _, lines = read_table(file, ("path",), f"FILE '{file}'")
     for line in lines:
         path = line.fields["path"].removeprefix("./")
@@ -84,28 +84,28 @@ def _removal(run: Run, file: Path) -> Remove:
             wrong.append(line.damage)
         elif path in gone:
             wrong.append(f"line {line.number}: '{path}' was removed before")
-        elif path in test:
+        elif path in tested:
             wrong.append(f"line {line.number}: '{path}' is a test image; all rounds are tested on the same images")
         elif path not in place:
             wrong.append(f"line {line.number}: the run has no image '{path}'")
-        elif place[path] in index:
+        elif place[path] in chosen:
             wrong.append(f"line {line.number}: '{path}' is there twice")
         else:
-            index.append(place[path])
+            chosen[place[path]] = path
     refuse_lines(wrong, f"FILE '{file}'")
-    if not index:
+    if not chosen:
         raise DataError(f"expected images of the run in FILE '{file}', got none: nothing to do")
     asked = {
         item.index for one in all_pending(run.folder) for exchange in one.exchanges for item in exchange.batch.items
     }
-    if waiting := [train[row] for row in index if row in asked]:
+    if waiting := [path for row, path in chosen.items() if row in asked]:
         raise RunError(
             f"expected no images whose labels are requested now, got '{waiting[0]}': give it the label skip, and "
             "remove it after the next round"
         )
     labeled = {row for one in run.records for part, _ in one.moves() for row in part.index}
     left = len(train) - len(gone)
-    return Remove(left, left - len(index), index, [train[row] for row in index], len(labeled & {*index}))
+    return Remove(left, left - len(chosen), [*chosen], [*chosen.values()], len(labeled & chosen.keys()))
 
 
 def _say_next(run: Run, what: str) -> None:

@@ -15,7 +15,7 @@ from msal_lightning.datasets import ImageFolder
 from msal_lightning.errors import ConfigError
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.query.shortlist import check_classes
-from msal_lightning.runs.image_order import image_order
+from msal_lightning.runs.image_order import read_as_recorded
 from msal_lightning.runs.trained_model import Trained
 from msal_lightning.strategies import Strategy
 from msal_lightning.training.lightning_noise import quiet_lightning
@@ -81,9 +81,7 @@ def rebuild(
         part = instantiate(parser, config, "query", "data", "model")
         check_classes(part.query, trained.num_classes)
         if trained.run.records:
-            part.data.resume_as(trained.run.records[0].resolved)
-            if order := image_order(trained.run.folder, trained.run.amendments, trained.run.records[0]):
-                part.data.keep_images(order)
+            read_as_recorded(part.data, trained.run.folder, trained.run.amendments, trained.run.records[0])
         if not hasattr(part.data, "mean"):  # features that are not standardized
             with read_only(not may_write):
                 read_own_data(part.data)

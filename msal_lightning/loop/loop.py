@@ -26,7 +26,7 @@ from msal_lightning.oracles.simulated import Simulated
 from msal_lightning.query.callback import Query
 from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.embeddings import FILES as EMBEDDINGS_FILES
-from msal_lightning.runs.image_order import image_order
+from msal_lightning.runs.image_order import read_as_recorded
 from msal_lightning.runs.options import LoopOptions
 from msal_lightning.runs.records import RoundRecord
 from msal_lightning.strategies.base import Strategy
@@ -93,9 +93,7 @@ class ActiveLoop:
 
         data.prepare_data()
         if (first := run.first_record()) is not None:
-            data.resume_as(first.resolved)
-            if order := image_order(run.path, run.amendments, first):
-                data.keep_images(order)
+            read_as_recorded(data, run.path, run.amendments, first)
         data.setup()
         data.reset(options.seed)
         data.enter(pool_limit=options.pool_limit)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.fingerprint import FILE, Print, read_fingerprint
 from msal_lightning.data.image_order import ImageOrder
 from msal_lightning.errors import RunError
@@ -27,6 +28,23 @@ def image_order(folder: Path, amendments: Amendments, first: RoundRecord) -> Ima
         return None
     train, test = paths_at_start(folder)
     return ImageOrder((*train, *added), (*test,), len(train), removed, (*(first.class_names or ()),))
+
+
+def read_as_recorded(data: ActiveDataModule, folder: Path, amendments: Amendments, first: RoundRecord) -> None:
+    """Make a data module read its files as a run did, with the same indices; call it before ``setup``.
+
+    Args:
+        data: data module of the run's configuration.
+        folder: the run directory.
+        amendments: of the run.
+        first: record of round 0.
+
+    Raises:
+        UserError: the record or the list of the images is damaged, or the data cannot have other images.
+    """
+    data.resume_as(first.resolved)
+    if order := image_order(folder, amendments, first):
+        data.keep_images(order)
 
 
 def paths_at_start(folder: Path) -> tuple[list[str], list[str]]:

@@ -24,7 +24,7 @@ from msal_lightning.data.read_only import read_only
 from msal_lightning.errors import RunError
 from msal_lightning.io.terminal import say
 from msal_lightning.runs.changed_images import changed_images
-from msal_lightning.runs.image_order import image_order
+from msal_lightning.runs.image_order import read_as_recorded
 from msal_lightning.runs.reading import Run
 
 _ROUNDS = 3
@@ -180,8 +180,6 @@ def _rebuild(spec: dict[str, Any], run: Run) -> ActiveDataModule:
     with as_user_error():
         data: ActiveDataModule = parser.instantiate(config).data
         data.prepare_data()
-        data.resume_as(run.records[0].resolved)
-        if order := image_order(run.folder, run.amendments, run.records[0]):
-            data.keep_images(order)
+        read_as_recorded(data, run.folder, run.amendments, run.records[0])
         data.setup()
     return data

@@ -11,6 +11,8 @@ from msal_lightning.runs.amendments.base import Change
 if TYPE_CHECKING:
     from msal_lightning.data.split import Split
 
+_FIELDS = 7  # of a Print
+
 
 @dataclass(frozen=True)
 class Add(Change):
@@ -26,6 +28,10 @@ class Add(Change):
     old: int
     new: int
     images: list[list[str | int]]
+
+    def __post_init__(self) -> None:
+        if len(self.images) != self.new - self.old or any(len(image) != _FIELDS for image in self.images):
+            raise ValueError("another number of images, or an image without all fields")
 
     def apply(self, split: "Split") -> None:
         """Put the images into the pool."""

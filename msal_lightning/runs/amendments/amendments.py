@@ -49,13 +49,13 @@ class Amendments:
         """Change the split as the amendments say that a round's fit is the first to know."""
         for one in self.items:
             if one.before_round == round and not one.before_query:
-                one.change.apply(split)
+                _apply(one, split)
 
     def before_query(self, split: "Split", round: int) -> None:
         """Change the split as the amendments say that came after the last round; if it queries, it knows them."""
         for one in self.items:
             if one.before_round == round + 1 and one.before_query:
-                one.change.apply(split)
+                _apply(one, split)
 
     @property
     def corrected(self) -> dict[int, int]:
@@ -99,6 +99,15 @@ class Amendments:
         """Return the next amendment, made now; see :class:`Amendment`."""
         now = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
         return Amendment(len(self.items) + 1, now, before_round, before_query, reason, change)
+
+
+def _apply(one: Amendment, split: "Split") -> None:
+    try:
+        one.change.apply(split)
+    except (ValueError, IndexError) as error:
+        raise RunError(
+            f"amendment {one.number:03d} does not fit the data of the run ({error}): restore the former data"
+        ) from None
 
 
 def read_amendments(run: Path) -> Amendments:

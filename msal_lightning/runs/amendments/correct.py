@@ -29,6 +29,11 @@ class Correct(Change):
     new: list[int]
     path: list[str] | None = None
 
+    def __post_init__(self) -> None:
+        lengths = {len(column) for column in (self.index, self.old, self.new, self.path) if column is not None}
+        if len(lengths) > 1 or min([*self.index, *self.new], default=0) < 0:
+            raise ValueError("columns of different lengths, or a negative number")
+
     def apply(self, split: "Split") -> None:
         """Set the new labels."""
         import torch  # imported here, because `status` reads amendments without torch

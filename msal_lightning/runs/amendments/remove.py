@@ -30,6 +30,10 @@ class Remove(Change):
     path: list[str]
     labeled: int
 
+    def __post_init__(self) -> None:
+        if len(self.index) != len(self.path) or min(self.index, default=0) < 0:
+            raise ValueError("columns of different lengths, or a negative index")
+
     def apply(self, split: "Split") -> None:
         """Move the images out of their places."""
         import torch  # imported here, because `status` reads amendments without torch

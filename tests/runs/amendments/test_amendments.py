@@ -104,6 +104,21 @@ def test_an_image_without_a_label_cannot_be_corrected():
         split.relabel(torch.tensor([3]), torch.tensor([1]))
 
 
+def test_columns_must_fit_each_other_and_the_data(tmp_path):
+    for broken in (
+        lambda: Correct([3], [0, 1], [2]),
+        lambda: Correct([-3], [0], [2]),
+        lambda: Remove(9, 8, [1], [], 0),
+        lambda: Add(6, 7, [["train", "a.png"]]),
+        lambda: Add(6, 8, [["train", "a.png", "", 9, 8, "ab", ""]]),
+    ):
+        with pytest.raises(ValueError, match=r"columns|number of images"):
+            broken()
+    split = Split(HiddenLabels(torch.zeros(9, dtype=torch.int64)))
+    with pytest.raises(RunError, match="amendment 001 does not fit the data"):
+        kept(tmp_path, [Correct([40], [0], [1])]).before_fit(split, 2)
+
+
 def change(key, value):
     def edit(folder):
         file = folder / "amendments/002.json"
