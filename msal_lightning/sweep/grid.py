@@ -14,9 +14,9 @@ from msal_lightning.errors import ConfigError
 from msal_lightning.io.suggestions import did_you_mean
 from msal_lightning.io.yaml_files import read_yaml
 from msal_lightning.paper.experiments import EXPERIMENTS, SEEDS, Rows, experiment
-from msal_lightning.sweep import verdict
+from msal_lightning.sweep import reproduction, verdict
 
-NAMES = (*EXPERIMENTS, verdict.NAME)
+NAMES = (*EXPERIMENTS, verdict.NAME, reproduction.NAME, reproduction.CUT)
 """Names of experiments."""
 Options = list[tuple[str, list[str]]]
 """Key of an option, without dashes, and its values; several values make an axis. ``config`` may come twice."""
@@ -125,6 +125,8 @@ def cells(experiments: Sequence[str], options: Options, only: Sequence[str] = ()
             raise ConfigError(f"expected an experiment ({', '.join(NAMES)}), got '{name}'{did_you_mean(name, NAMES)}")
     if verdict.NAME in experiments:
         return _verdict_cells(experiments, options, only)
+    if {reproduction.NAME, reproduction.CUT} & {*experiments}:
+        return _reproduction_cells(experiments, options, only)
     if experiments and not any(key == "seed" for key, _ in options):
         options = [*options, ("seed", list(SEEDS))]
     options = sorted(options, key=lambda option: option[0] == "seed")  # stable
@@ -170,17 +172,38 @@ def _experiment_cells(experiments: Sequence[str], options: Options, only: Sequen
 
 
 def _verdict_cells(experiments: Sequence[str], options: Options, only: Sequence[str]) -> list[Cell]:
+    root, seeds = _root_and_seeds(verdict.NAME, experiments, options)
+    runs = verdict.runs(seeds, only)
+    return _some(verdict.NAME, [Cell(run_folder(run), run.row, run.arguments(root or verdict.ROOT)) for run in runs])
+
+
+def _reproduction_cells(experiments: Sequence[str], options: Options, only: Sequence[str]) -> list[Cell]:
+    name = experiments[0]
+    root, seeds = _root_and_seeds(name, experiments, options)
+    folder = ("--data.root", root) if root else ()
+    found = []
+    for run in reproduction.runs(name, seeds, only):
+        words = f"mnist-{_row_slug(run.row)}-last_batch={run.last_batch}-seed{run.seed}"
+        arguments = ("--config", "mnist", *folder, *run.options, "--seed", str(run.seed))
+        found.append(Cell(_slug(words), run.row, arguments))
+    return _some(name, found)
+
+
+def _root_and_seeds(name: str, experiments: Sequence[str], options: Options) -> tuple[str | None, list[int] | None]:
+    """Return the folder of the data and the seeds: all that may be chosen of a protocol."""
     given = dict(options)
-    if len(experiments) > 1 or given.keys() - {"data.root", "seed"}:
+    if len(experiments) > 1 or given.keys() - {"data.root", "seed"} or len(given.get("data.root", [])) > 1:
         raise ConfigError(
-            f"expected {verdict.NAME} alone, with --data.root, --seed and --only, got "
+            f"expected {name} alone, with one --data.root, --seed and --only, got "
             f"{', '.join([*experiments, *given])}: its other options are part of the protocol"
         )
-    root = given.get("data.root", [verdict.ROOT])
     seeds = [whole_seed(seed) for seed in given["seed"]] if "seed" in given else None
-    found = [Cell(run_folder(run), run.row, run.arguments(root[0])) for run in verdict.runs(seeds, only)]
-    if not found or len(root) > 1:
-        raise ConfigError("expected --only and --seed to leave a run, and one --data.root: see `sweep verdict --list`")
+    return given.get("data.root", [None])[0], seeds
+
+
+def _some(name: str, found: list[Cell]) -> list[Cell]:
+    if not found:
+        raise ConfigError(f"expected --only and --seed to leave a run: see `sweep {name} --list`")
     return found
 
 
