@@ -2,8 +2,9 @@
 
 import pytest
 
+from benchmarks.marks import fill
 from benchmarks.verdict.effects import Pair, effect, scores
-from benchmarks.verdict.page import CELLS, PAGE, cells_page, fill, tables
+from benchmarks.verdict.page import CELLS, PAGE, cells_page, tables
 from benchmarks.verdict.table import Line, read_table, write_table
 from msal_lightning.sweep.verdict import Run, runs
 
@@ -39,7 +40,6 @@ def test_the_page_of_the_verdict_is_the_one_of_its_table():
     lines = read_table()
     found = scores(lines)
     assert CELLS.read_text() == cells_page(found)
-    text = PAGE.read_text()
-    assert text == fill(text, tables(lines, found))
+    assert PAGE.read_text() == fill(PAGE, tables(lines, found))
     assert {line.run for line in lines} <= {*runs()}
     assert len({line.run for line in lines}) == len(lines)

@@ -4,7 +4,6 @@ python -m benchmarks.verdict.page
 """
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.marks import fill
 from benchmarks.verdict.choices import (
     BLOCKS,
     DIVERSITY,
@@ -210,18 +210,6 @@ def tables(lines: Sequence[Line], found: Scores) -> Mapping[str, str]:
     }
 
 
-def fill(text: str, parts: Mapping[str, str]) -> str:
-    """Replace what stands between the marks of each table."""
-    for name, content in parts.items():
-        mark = rf"(<!-- {re.escape(name)} -->).*?(<!-- end -->)"
-        if len(re.findall(mark, text, re.DOTALL)) != 1:
-            raise SystemExit(f"expected the mark '<!-- {name} -->' once in {PAGE}, and '<!-- end -->' below: add it")
-        text = re.sub(
-            mark, lambda match, content=content: f"{match[1]}\n\n{content}\n\n{match[2]}", text, flags=re.DOTALL
-        )
-    return text
-
-
 def main() -> None:
     """Write the page, the cells and the figures."""
     matplotlib.use("agg")
@@ -229,7 +217,7 @@ def main() -> None:
     found = scores(lines)
     write_atomically(CELLS, cells_page(found))
     draw_all(lines, found, DOCS)
-    write_atomically(PAGE, fill(PAGE.read_text(encoding="utf-8"), tables(lines, found)))
+    write_atomically(PAGE, fill(PAGE, tables(lines, found)))
     print(f"{len(lines):,} runs: wrote {PAGE.name}, {CELLS.name} and the figures in {DOCS}")
 
 

@@ -16,7 +16,7 @@ from msal_lightning.io.yaml_files import read_yaml
 from msal_lightning.paper.experiments import EXPERIMENTS, SEEDS, Rows, experiment
 from msal_lightning.sweep import reproduction, verdict
 
-NAMES = (*EXPERIMENTS, verdict.NAME, reproduction.NAME, reproduction.CUT)
+NAMES = (*EXPERIMENTS, verdict.NAME, *reproduction.NAMES)
 """Names of experiments."""
 Options = list[tuple[str, list[str]]]
 """Key of an option, without dashes, and its values; several values make an axis. ``config`` may come twice."""
@@ -125,7 +125,7 @@ def cells(experiments: Sequence[str], options: Options, only: Sequence[str] = ()
             raise ConfigError(f"expected an experiment ({', '.join(NAMES)}), got '{name}'{did_you_mean(name, NAMES)}")
     if verdict.NAME in experiments:
         return _verdict_cells(experiments, options, only)
-    if {reproduction.NAME, reproduction.CUT} & {*experiments}:
+    if {*reproduction.NAMES} & {*experiments}:
         return _reproduction_cells(experiments, options, only)
     if experiments and not any(key == "seed" for key, _ in options):
         options = [*options, ("seed", list(SEEDS))]
@@ -183,10 +183,14 @@ def _reproduction_cells(experiments: Sequence[str], options: Options, only: Sequ
     folder = ("--data.root", root) if root else ()
     found = []
     for run in reproduction.runs(name, seeds, only):
-        words = f"mnist-{_row_slug(run.row)}-last_batch={run.last_batch}-seed{run.seed}"
         arguments = ("--config", "mnist", *folder, *run.options, "--seed", str(run.seed))
-        found.append(Cell(_slug(words), run.row, arguments))
+        found.append(Cell(reproduction_folder(run), run.row, arguments))
     return _some(name, found)
+
+
+def reproduction_folder(run: reproduction.Run) -> str:
+    """Return the name of the run directory of a run of the reproduction."""
+    return _slug(f"mnist-{_row_slug(run.row)}-last_batch={run.last_batch}-seed{run.seed}")
 
 
 def _root_and_seeds(name: str, experiments: Sequence[str], options: Options) -> tuple[str | None, list[int] | None]:

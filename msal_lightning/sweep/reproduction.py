@@ -11,6 +11,7 @@ NAME = "reproduce"
 """The paper's protocol, for GPUs."""
 CUT = "reproduce-cut"
 """The same rows with the first five rounds of the protocol and 10,000 scored images, for CPUs."""
+NAMES = (NAME, CUT)
 
 CORE = ("MSAL-D", "MSAL", "Entropy", "Random")
 """The rows that matter most."""
