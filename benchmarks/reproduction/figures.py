@@ -31,7 +31,7 @@ def draw_curves(found: Mapping[str, Sequence[Line]], file: Path) -> None:
                 right.plot(lines[0].labels[:_FIRST], 100 * error, **line_settings(row), markersize=4, label=row)
     left.axvline(5_250, color="#888888", linewidth=0.8, linestyle=":")
     left.annotate(
-        "5,250 labels:\nlast batch of 2", (5_250, 0.905), (5_450, 0.905), fontsize="small", color="#555555"
+        "5,250 labels:\nlast batch of 2 images", (5_250, 0.905), (5_550, 0.905), fontsize="small", color="#555555"
     )
     left.set(title="MNIST, accuracy on the test set", xlabel="labels", ylabel="accuracy", ylim=(0.9, 1.0))
     right.set(title="MNIST, unlabeled images", xlabel="labels", ylabel="misclassified, %", ylim=(0, None))

@@ -3,7 +3,7 @@
 python -m benchmarks.reproduction.page
 """
 
-import math
+import csv
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ from msal_lightning.models.metrics import area_under_budget_curve
 from msal_lightning.sweep.reproduction import CORE, LAST_BATCH, NAME, NAMES, ROWS, runs
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGE = DOCS / "reproduction.md"
+PAGE, SPACE = DOCS / "reproduction.md", DOCS / "reproduction-space.csv"
 _SMALL = 5_250  # labels whose last batch has two images
 
 
@@ -42,7 +42,7 @@ def progress_table(lines: Sequence[Line]) -> str:
             of = [one for one in lines if (one.protocol, one.last_batch) == (name, kind)]
             done = sum(one.is_whole for one in of)
             devices = ", ".join(sorted({one.device for one in of})) or NONE
-            rows.append([f"`sweep {name}`", kind, str(done), str(len(of) - done), str(len(planned)), devices])
+            rows.append([f"sweep {name}", kind, str(done), str(len(of) - done), str(len(planned)), devices])
     columns = ["sweep", "last batch", "whole runs", "begun", "planned", "device"]
     return markdown(Table("", columns, rows))
 
@@ -134,11 +134,12 @@ def pool_error_table(lines: Sequence[Line]) -> str:
     """Return the error rate on the unlabeled images in the first ten rounds (Fig. 3)."""
     counts = [500 + 250 * k for k in range(10)]
     rows = [
-        [row, *(f"{100 * np.mean([line.pool_error[k] for line in found]):.1f}" for k in range(len(counts)))]
+        [row, *(f"{value:.1f}" for value in [*errors, errors.mean()])]
         for row in CORE
-        if (found := whole(lines, row, "keep")) and not math.isnan(found[0].pool_error[0])
+        if (found := whole(lines, row, "keep"))
+        and not np.isnan(errors := 100 * np.mean([line.pool_error[: len(counts)] for line in found], 0)).any()
     ]
-    return markdown(Table("", ["row", *(f"{count:,}" for count in counts)], rows))
+    return markdown(Table("", ["row", *(f"{count:,}" for count in counts), "mean"], rows))
 
 
 def time_table(lines: Sequence[Line]) -> str:
@@ -157,6 +158,13 @@ def time_table(lines: Sequence[Line]) -> str:
     return markdown(Table("", ["row", "fits, s", "queries, s", "both, of Entropy's"], rows))
 
 
+def space_table() -> str:
+    """Return what `benchmarks.reproduction.space` measured."""
+    with SPACE.open(encoding="utf-8", newline="") as text:
+        head, *rows = csv.reader(text)
+    return markdown(Table("", head, [[cell or NONE for cell in row] for row in rows]))
+
+
 def tables(lines: Sequence[Line]) -> Mapping[str, str]:
     """Return all tables of the page by name."""
     return {
@@ -165,6 +173,7 @@ def tables(lines: Sequence[Line]) -> Mapping[str, str]:
         "accuracy": cells_table(lines, "F-acc", "keep"),
         "small-batch": small_batch_table(lines),
         "balanced": balanced_table(lines),
+        "space": space_table(),
         "pool-error": pool_error_table(lines),
         "time": time_table(lines),
     }

@@ -15,6 +15,7 @@ from msal_lightning.io.wording import counted
 from msal_lightning.runs.directory import is_run
 from msal_lightning.sweep.executors.base import Executor
 from msal_lightning.sweep.grid import NAMES, Cell, Options, cells, name_of, plain, read_grid, read_options, split
+from msal_lightning.sweep.reproduction import NAMES as REPRODUCTION
 
 PROG = f"{PROGRAM} sweep"
 
@@ -38,6 +39,14 @@ def sweep(argv: list[str]) -> int:
         raise ConfigError(f"expected an experiment ({', '.join(NAMES)}) or options, --config digits for example")
     wanted = cells(experiments, grid, split(options.only) if options.only else ())
     out = Path(options.out or Path("runs") / f"sweep-{name_of(experiments, grid)}")
+    if {*REPRODUCTION} & {*experiments}:
+        from msal_lightning.sweep.same_device import of_this_device
+
+        wanted, left_alone = of_this_device(wanted, out)
+        for line in left_alone:
+            say(line)
+        if not wanted:
+            raise ConfigError("no run is left for this machine: use one of the other kind, or another --out")
     return _run(wanted, out, options)
 
 
