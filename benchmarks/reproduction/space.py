@@ -89,6 +89,7 @@ def draw(found: dict[str, list[Tensor]], labels: list[int], label: Tensor, file:
             axes.set(xticks=[], yticks=[], xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), aspect="equal")
             axes.spines[:].set_visible(False)
             axes.set_title(f"{name}, {count:,} labels", fontsize="small")
+    figure.suptitle("MNIST: directions of test images", fontsize="medium")
     figure.savefig(file, dpi=150)
     plt.close(figure)
 
