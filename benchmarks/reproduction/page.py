@@ -90,8 +90,8 @@ def small_batch_table(lines: Sequence[Line]) -> str:
             ]
         )  # fmt: skip
     columns = [
-        "row", "accuracy at 5,250 labels", "at 5,000 and 5,500", "AUBC, mean ± std", "the same, 5,250 on the line between "
-        "its neighbours", "cost of this round",
+        "row", "accuracy at 5,250 labels", "at 5,000 and 5,500", "AUBC, mean ± std",
+        "the same, 5,250 on the line between its neighbours", "cost of this round",
     ]  # fmt: skip
     return markdown(Table("", columns, rows))
 
@@ -122,7 +122,7 @@ def balanced_table(lines: Sequence[Line]) -> str:
         ]
         rows.append(
             [
-                row, f"500–{of[0][0].labels[last - 1]:,}", *map(_spread, areas), " and ".join(str(len(kind)) for kind in of),
+                row, f"500–{of[0][0].labels[last - 1]:,}", *map(_spread, areas), f"{len(of[0])} and {len(of[1])}",
                 signed(float(np.mean(areas[1]) - np.mean(areas[0]))),
             ]
         )  # fmt: skip

@@ -2,8 +2,8 @@
 
     python -m benchmarks.reproduction.state runs/sweep-reproduce
 
-packs what a run needs to go on: its configuration and its records. ``tar xf docs/reproduction-state.tar.xz`` in an empty
-folder, then the same ``sweep`` with ``--out sweep-reproduce``, continue it on another machine.
+packs what a run needs to go on: its configuration and its records. ``tar xf docs/reproduction-state.tar.xz`` in an
+empty folder, then the same ``sweep`` with ``--out sweep-reproduce``, continue it on another machine.
 """
 
 import argparse

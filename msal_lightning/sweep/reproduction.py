@@ -1,4 +1,4 @@
-"""The runs of docs/reproduction.md: the MNIST cells of the paper's Tables 2 to 4 and of Fig. 4, in the order of their weight."""
+"""The runs of docs/reproduction.md: the MNIST cells of the paper's Tables 2 to 4 and Fig. 4, main ones first."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
