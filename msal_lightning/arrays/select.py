@@ -35,6 +35,7 @@ def select(
     labels: Any = None,
     num_classes: int | None = None,
     head: Callable[[Tensor], Tensor] | None = None,
+    groups: Any = None,
     seed: int = 0,
     round: int = 0,
 ) -> Any:
@@ -57,6 +58,7 @@ def select(
         num_classes: C, for a strategy that needs it but no logits, such as ProbCover; by default that of the logits.
         head: for ALFAMix, the layer of torch from features (M, D) to logits (M, C) on the CPU, for example
             ``classifier.network_.head`` of an MSALHeadClassifier.
+        groups: (N,) whole numbers, the group of each row (a patient, a site), for PerGroup.
         seed: seed of random draws.
         round: number of the query, for the same draws.
 
@@ -79,7 +81,8 @@ def select(
         reference = replace(reference, labels=known_classes)
     embeddings = needed.pop("embeddings") if chosen.embeddings_by_rows else None
     layer = _known_head(head, chosen)
-    running = StreamingShortlist(chosen, size, stream(seed, "query", round), round, embeddings, layer)
+    row_groups = _known_groups(groups, len(is_labeled), chosen)
+    running = StreamingShortlist(chosen, size, stream(seed, "query", round), round, embeddings, layer, row_groups)
     for rows in _blocks(pool, needed):
         running.add(_outputs_at(rows, needed, chosen, count))
     found = running.finish(reference).index
@@ -94,6 +97,21 @@ def _known_head(head: Callable[[Tensor], Tensor] | None, strategy: Strategy) -> 
             "head=classifier.network_.head of an MSALHeadClassifier, for example"
         )
     return head
+
+
+def _known_groups(groups: Any, count: int, strategy: Strategy) -> Tensor | None:
+    if not strategy.needs_groups:
+        return None
+    if groups is None:
+        raise DataError(f"expected groups, a number for each row, for {strategy.name}, got none: pass groups=patients")
+    array = as_array(groups)
+    values = array.cpu() if isinstance(array, Tensor) else torch.from_numpy(np.asarray(array))
+    if values.shape != (count,) or values.is_floating_point():
+        raise DataError(
+            f"expected groups to have one whole number for each of the {count:,} rows, got {values.dtype} "
+            f"{tuple(values.shape)}: np.unique(names, return_inverse=True)[1] numbers names"
+        )
+    return values.long()
 
 
 def _blocks(pool: Tensor, needed: Mapping[str, ArrayRows]) -> Iterator[Tensor]:

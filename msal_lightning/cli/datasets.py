@@ -1,4 +1,4 @@
-"""``datasets prepare`` fetches and checks a dataset; ``datasets show`` draws some of its images."""
+"""``datasets prepare`` fetches and reads a dataset; ``datasets show`` draws some of its images."""
 
 import time
 
@@ -33,15 +33,9 @@ def prepare(argv: list[str]) -> None:
         UserError: the dataset cannot be fetched or read.
     """
     start = time.perf_counter()
-    parser = _parser("prepare", "Fetch, verify and read a dataset before the first run.")
-    data, learn, test = _read(parser.parse_known_args(argv)[1])
-    for what, images in (("train", learn), ("test", test)):
-        counts = torch.bincount(images.label, minlength=data.num_classes)
-        _, channels, height, width = images.image.shape
-        say(
-            f"{what:6} {len(images.label):>8,} images {channels}×{height}×{width}, {data.num_classes} classes of "
-            f"{int(counts.min()):,} to {int(counts.max()):,}"
-        )
+    parser = parser_of("prepare", "Fetch, verify and read a dataset before the first run.")
+    data, learn, test = read_dataset(parser.parse_known_args(argv)[1])
+    say_sizes(data, learn, test)
     say(f"{data.name} is ready in '{data.root}' ({time.perf_counter() - start:.1f} s)")
 
 
@@ -54,10 +48,10 @@ def show(argv: list[str]) -> None:
     Raises:
         UserError: the dataset cannot be fetched or read, or the picture cannot be written.
     """
-    parser = _parser("show", "Draw some images of each class, to check labels and colours.")
+    parser = parser_of("show", "Draw some images of each class, to check labels and colours.")
     parser.add_argument("--out", metavar="FILE", type=expand, help="the picture: png, svg or pdf (default: NAME.png)")
     options, rest = parser.parse_known_args(argv)
-    data, learn, _ = _read(rest)
+    data, learn, _ = read_dataset(rest)
     out = options.out or f"{data.name.lower()}.png"
     refuse_no_picture(out)
     figure = contact_sheet(learn, data.class_names, data.name)
@@ -94,7 +88,19 @@ def contact_sheet(images: ImageSet, class_names: tuple[str, ...], title: str) ->
     return figure
 
 
-def _parser(word: str, description: str) -> CommandParser:
+def say_sizes(data: ActiveDataModule, learn: ImageSet, test: ImageSet) -> None:
+    """Print number, shape and classes of the images of each part."""
+    for what, images in (("train", learn), ("test", test)):
+        known = images.label[images.label >= 0]
+        counts = torch.bincount(known, minlength=data.num_classes)
+        _, channels, height, width = images.image.shape
+        sizes = f", {data.num_classes} classes of {int(counts.min()):,} to {int(counts.max()):,}" if len(known) else ""
+        blank = f", {len(images.label) - len(known):,} without a label" if len(known) < len(images.label) else ""
+        say(f"{what:6} {len(images.label):>8,} images {channels}×{height}×{width}{sizes}{blank}")
+
+
+def parser_of(word: str, description: str) -> CommandParser:
+    """Return the parser of ``datasets WORD NAME``."""
     return CommandParser(
         f"{PROG} {word}",
         usage=f"{PROG} {word} NAME [--data.KEY VALUE ...]",
@@ -103,7 +109,15 @@ def _parser(word: str, description: str) -> CommandParser:
     )
 
 
-def _read(argv: list[str]) -> tuple[ActiveDataModule, ImageSet, ImageSet]:
+def read_dataset(argv: list[str]) -> tuple[ActiveDataModule, ImageSet, ImageSet]:
+    """Read the dataset that a command line names, with its options as in ``fit``.
+
+    Returns:
+        The data module, the training images and the test set.
+
+    Raises:
+        UserError: it is unknown, or cannot be read.
+    """
     if not argv or argv[0].startswith("-"):
         raise ConfigError("expected the name of a dataset (list: `python -m msal_lightning datasets`), got none")
     drop_options_of_another_class()

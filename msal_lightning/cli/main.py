@@ -295,11 +295,16 @@ def _strategies(argv: list[str]) -> None:
 
 
 def _datasets(argv: list[str]) -> None:
-    """List the datasets; `prepare NAME` fetches one, `show NAME` draws some of its images."""
+    """List the datasets; `prepare NAME` fetches one, `show NAME` draws some of its images, `check NAME` finds leaks."""
     if argv and argv[0] in ("prepare", "show"):
         from msal_lightning.cli import datasets as command
 
         (command.prepare if argv[0] == "prepare" else command.show)(argv[1:])
+        return
+    if argv and argv[0] == "check":
+        from msal_lightning.cli.check_dataset import check
+
+        check(argv[1:])
         return
     from msal_lightning.config.catalog import datasets
     from msal_lightning.config.command_parser import PROGRAM, CommandParser
@@ -310,9 +315,11 @@ def _datasets(argv: list[str]) -> None:
     parser = CommandParser(
         prog,
         usage=f"{prog} [--root FOLDER]\n       {prog} prepare NAME [--data.KEY VALUE ...]\n"
-        f"       {prog} show NAME [--out FILE] [--data.KEY VALUE ...]",
+        f"       {prog} show NAME [--out FILE] [--data.KEY VALUE ...]\n"
+        f"       {prog} check NAME [--distance BITS] [--data.KEY VALUE ...]",
         description="List the datasets, and whether their files are in FOLDER. `prepare` fetches, verifies and reads a "
-        "dataset before the first run. `show` draws some images of each class, to check labels and colours.",
+        "dataset before the first run. `show` draws some images of each class, to check labels and colours. `check` "
+        "counts groups and near-duplicate images in both the training split and the test set.",
         examples=[prog, f"{prog} prepare MNIST", f"{prog} show CIFAR10 --out cifar10.png"],
     )
     parser.add_argument(
@@ -320,8 +327,8 @@ def _datasets(argv: list[str]) -> None:
     )
     options, rest = parser.parse_known_args(argv)
     if rest and not rest[0].startswith("-"):
-        near = did_you_mean(rest[0], ("prepare", "show"))
-        raise UserError(f"expected 'datasets' alone, 'datasets prepare' or 'datasets show', got '{rest[0]}'{near}")
+        near = did_you_mean(rest[0], ("prepare", "show", "check"))
+        raise UserError(f"expected 'datasets' alone, or 'datasets' with prepare, show or check, got '{rest[0]}'{near}")
     if rest:
         parser.refuse(rest[0])
     datasets(options.root)

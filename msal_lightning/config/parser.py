@@ -51,7 +51,14 @@ examples:
 """
 _OBJECT = "Unable to serialize instance "  # what jsonargparse writes in place of a value that is not plain
 # Options that came later: a run made before a key existed is the same run as one with this value
-_LATER = {"value_range": "auto", "bands": None, "fit": "crop", "background": None, "validation_fraction": 0.0}
+_LATER = {
+    "value_range": "auto",
+    "bands": None,
+    "fit": "crop",
+    "background": None,
+    "validation_fraction": 0.0,
+    "group": None,
+}
 # Trainer arguments that the loop sets itself, or that would make a round silently incomplete
 _LOOP_OWNS = {
     "logger",

@@ -2,9 +2,10 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 import torch
@@ -17,6 +18,7 @@ from msal_lightning.data.decoding import Decoding
 from msal_lightning.data.device_cache import DeviceCache
 from msal_lightning.data.epoch_batches import EpochBatches, LastBatch
 from msal_lightning.data.eval_batch_size import EvalBatchSize, check_eval_batch_size, images_per_step
+from msal_lightning.data.group_split import is_validation_group
 from msal_lightning.data.image_order import ImageOrder
 from msal_lightning.data.labels import UNKNOWN, HiddenLabels
 from msal_lightning.data.loading import Batch, ImageSet, ImageStore, IndexedImages, shard
@@ -65,6 +67,10 @@ class ActiveDataModule(LightningDataModule, ABC):
         order: numbers of the images, if images were added or removed; else None.
         decoding: how image files are read, also for a person; None for a dataset that is not made of files.
         only_sample: :meth:`load` may read a few images and repeat them, for ``fit --plan``.
+        groups: (N,) int64, the group of each training image, by ``data.group``; None without groups. :meth:`load` sets
+            it, and ``group_names``, the name of each image's group by part, train and test.
+        test_only: (N,) bool, training images whose groups are kept for held-out labels, where the data has no test
+            set; None without groups. :meth:`load` sets it.
     """
 
     mean: tuple[float, ...]
@@ -76,6 +82,9 @@ class ActiveDataModule(LightningDataModule, ABC):
     order: ImageOrder | None = None
     decoding: Decoding | None = None
     only_sample: bool = False
+    groups: Tensor | None = None
+    group_names: Mapping[str, Sequence[str]] = MappingProxyType({})
+    test_only: Tensor | None = None
     dtypes: tuple[torch.dtype, ...] = (torch.uint8,)
     """Types that :meth:`load` may give."""
     partly_labeled: bool = False
@@ -164,7 +173,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         learn, self.test = self.read()
         self.images = learn.image
         self.hidden_labels = HiddenLabels(learn.label)
-        self.split = Split(self.hidden_labels)
+        self.split = Split(self.hidden_labels, self.test_only)
         self._num_named = len(self.class_names)
         self._ready = True
 
@@ -368,7 +377,7 @@ class ActiveDataModule(LightningDataModule, ABC):
 
         Args:
             size: images in the initial set.
-            order: (N,) int64, indices of the pool in another order, whose first ones are taken instead.
+            order: (M,) int64, indices in another order, whose first ones are taken instead.
 
         Returns:
             (size,) int64, the indices drawn.
@@ -376,10 +385,10 @@ class ActiveDataModule(LightningDataModule, ABC):
         Raises:
             ValueError: fewer than one or more than there are, or drawn already.
         """
-        num_pool, num_labeled = self.num_pool, len(self.labeled)
-        if not 1 <= size <= num_pool or num_labeled:
-            raise ValueError(f"cannot draw {size} of {num_pool} images, {num_labeled} are labeled already")
-        initial = (self.initial_order() if order is None else order)[:size]
+        order, num_labeled = self.initial_order() if order is None else order, len(self.labeled)
+        if not 1 <= size <= len(order) or num_labeled:
+            raise ValueError(f"cannot draw {size} of {len(order)} images, {num_labeled} are labeled already")
+        initial = order[:size]
         self.label(initial, 0)
         return initial
 
@@ -389,6 +398,10 @@ class ActiveDataModule(LightningDataModule, ABC):
         From the seed alone, but for images whose labels came with them, which go first where others have none.
         """
         return self.split.initial_order(stream(self.seed, "split"))
+
+    def test_order(self) -> Tensor:
+        """Indices of the images in ``test_only``, in the order in which held-out labels take them; none without any."""
+        return self.split.test_order(stream(self.seed, "split", 3))
 
     # ---------------------------------------------------------------- moves
 
@@ -462,7 +475,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         """
         self._augment = None  # each fit starts a new stream
         rank, ranks = self._place
-        index, predicted = self.split.pseudo_labels
+        index, predicted = self._pseudo_labels_to_train()
         labels = self.labels
         if len(index):
             labels = labels.clone()
@@ -507,6 +520,14 @@ class ActiveDataModule(LightningDataModule, ABC):
         """The training batches of one epoch over some images, as :class:`EpochBatches` orders them."""
         return EpochBatches(index, self.batch_size, seed, rank, ranks, self.batch_size_per_device, self.last_batch)
 
+    def _pseudo_labels_to_train(self) -> tuple[Tensor, Tensor]:
+        """The pseudo-labels of images whose groups a fit does not validate on."""
+        index, predicted = self.split.pseudo_labels
+        if self.groups is None or not self.validation_fraction:
+            return index, predicted
+        trains = ~torch.isin(self.groups[index], self.groups[self.labeled[self._validates]])
+        return index[trains], predicted[trains]
+
     @property
     def _validates(self) -> Tensor:
         """Whether each image of the labeled set is left out to validate on, (n,) bool."""
@@ -514,10 +535,11 @@ class ActiveDataModule(LightningDataModule, ABC):
         if not self.validation_fraction:
             return torch.zeros(len(index), dtype=torch.bool)
         split = self.split
-        return is_validation(self.validation_fraction, self.seed, index, split.labeled_at[index], split.labels[index])
+        drawn_by = self.validation_fraction, self.seed, index, split.labeled_at[index], split.labels[index]
+        return is_validation(*drawn_by) if self.groups is None else is_validation_group(*drawn_by, self.groups[index])
 
     def num_trained(self, num_labeled: int) -> int:
-        """Number of images that a fit with so many labeled images trains on, pseudo-labels aside."""
+        """Number of images that a fit with so many labeled images trains on, pseudo-labels aside; with groups about."""
         return num_labeled - num_validation(self.validation_fraction, num_labeled)
 
     def val_dataloader(self) -> list[DataLoader[Batch]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from msal_lightning.data.groups import group_names
 from msal_lightning.data.label_files.reading import read_label_file
 from msal_lightning.data.label_table import Line, class_order, read_table, refuse_class_numbers, refuse_lines
 from msal_lightning.data.labels import UNKNOWN
@@ -26,6 +27,7 @@ class FeatureLabels:
         paths: the image behind each row; None if unknown.
         is_test: (N,) bool, the rows to test on; None if no column says so.
         left_out: (N,) bool, the rows that an annotator marked as skipped or unsure; None if there are none.
+        groups: name of the group of each row; None without ``data.group``.
     """
 
     label: NDArray[np.int64]
@@ -33,6 +35,7 @@ class FeatureLabels:
     paths: list[str] | None = None
     is_test: NDArray[np.bool_] | None = None
     left_out: NDArray[np.bool_] | None = None
+    groups: list[str] | None = None
 
     @property
     def unknown(self) -> NDArray[np.bool_]:
@@ -50,20 +53,28 @@ class FeatureLabels:
             part = ~self.left_out if part is None else part & ~self.left_out
         return None if part is None else np.flatnonzero(part)
 
+    def groups_at(self, rows: NDArray[np.int64] | None) -> list[str]:
+        """Return the names of the groups of some rows; None for all rows."""
+        assert self.groups is not None
+        return self.groups if rows is None else [self.groups[row] for row in rows.tolist()]
 
-def read_labels(folder: Path, count: int, classes: list[str] | None) -> FeatureLabels:
+
+def read_labels(folder: Path, count: int, classes: list[str] | None, group: str | None = None) -> FeatureLabels:
     """Read ``labels.csv`` or ``labels.npy``; without both no label is known.
 
     Args:
         folder: the folder of the features.
         count: N, number of rows.
         classes: names of the classes in the order of their numbers; by default those in the CSV file, or the numbers.
+        group: column with the group of each row, or a regular expression on the column path; None for no groups.
 
     Raises:
         DataError: the file is damaged, or has another number of rows or other classes.
     """
     if (folder / "labels.csv").is_file():
-        found = _from_csv(folder / "labels.csv", classes)
+        found = _from_csv(folder / "labels.csv", classes, group)
+    elif group is not None:
+        raise DataError(f"expected '{folder}/labels.csv' for data.group, because groups are in it, got no such file")
     elif (folder / "labels.npy").is_file():
         found = _from_array(folder / "labels.npy", classes)
     else:
@@ -96,7 +107,7 @@ def _from_array(file: Path, classes: list[str] | None) -> FeatureLabels:
     return FeatureLabels(label.astype(np.int64, copy=False), names)
 
 
-def _from_csv(file: Path, classes: list[str] | None) -> FeatureLabels:
+def _from_csv(file: Path, classes: list[str] | None, group: str | None) -> FeatureLabels:
     where = f"'{file}'"
     columns, lines = read_table(file, ("label",), where)
     refuse_lines([why for line in lines if (why := line.damage or line.wrong_split)], where)
@@ -111,7 +122,10 @@ def _from_csv(file: Path, classes: list[str] | None) -> FeatureLabels:
     label = np.array([number[name] for name in named], dtype=np.int64)
     paths = [line.fields["path"] for line in lines] if "path" in columns else None
     is_test = np.array([line.fields["split"] == "test" for line in lines]) if "split" in columns else None
-    return FeatureLabels(label, names, paths, is_test, _left_out(named, where))
+    groups = None
+    if group is not None:
+        groups = group_names(group, paths, [line.fields.get(group) for line in lines], ", ".join(columns))
+    return FeatureLabels(label, names, paths, is_test, _left_out(named, where), groups)
 
 
 def _left_out(named: list[str], where: str) -> NDArray[np.bool_] | None:

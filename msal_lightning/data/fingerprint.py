@@ -48,6 +48,7 @@ class Print(NamedTuple):
         modified: when the file was last changed, in ns; 0 for an image in memory.
         sample: digest of the pixels, or of some pieces of the file; blank if not computed.
         content: digest of the whole file; blank unless ``data.verify`` is content.
+        group: digest of the name of its group; blank without ``data.group``.
     """
 
     part: str
@@ -57,6 +58,7 @@ class Print(NamedTuple):
     modified: int = 0
     sample: str = ""
     content: str = ""
+    group: str = ""
 
 
 def take_fingerprint(data: ActiveDataModule) -> list[Print]:
@@ -92,7 +94,7 @@ def to_bytes(prints: Iterable[Print]) -> bytes:
     """As the run directory keeps them: one JSON list a line, compressed."""
     out = io.BytesIO()
     with gzip.GzipFile(fileobj=out, mode="wb", mtime=0, compresslevel=1) as file:  # digests hardly shrink
-        file.writelines(f"{json.dumps(image)}\n".encode() for image in prints)
+        file.writelines(f"{json.dumps(image if image.group else image[:-1])}\n".encode() for image in prints)
     return out.getvalue()
 
 
@@ -138,6 +140,8 @@ def first_change(
         name = f"'{new.path}'" if new.path else f"{new.part} image {row}"
         if old.label and new.label and old.label != new.label:
             return f"the label of {name} is another one"
+        if old.group and new.group and old.group != new.group:
+            return f"the group of {name} is another one"
         if named := files[new.part]:
             change = _file_changed(old, new, named[row][1], data.verify == "content")
         else:
@@ -202,6 +206,21 @@ def _and_more(paths: list[str]) -> str:
 
 def _look(data: ActiveDataModule, part: str, closely: bool) -> Iterator[Print]:
     """The images of a part; files are opened to look closely only."""
+    if names := data.group_names.get(part):
+        in_rows = data.row_files(part) is not None  # one mark of all, as for labels
+        marks = itertools.repeat(_mark("\0".join(names))) if in_rows else map(_mark, names)
+        yield from (
+            image._replace(group=mark) for image, mark in zip(_ungrouped(data, part, closely), marks, strict=False)
+        )
+    else:
+        yield from _ungrouped(data, part, closely)
+
+
+def _mark(group: str) -> str:
+    return hashlib.blake2b(group.encode(errors="surrogateescape"), digest_size=4).hexdigest()
+
+
+def _ungrouped(data: ActiveDataModule, part: str, closely: bool) -> Iterator[Print]:
     is_train = part == "train"
     if (files := data.row_files(part)) is not None:
         label = data.hidden_labels.mark_of_all() if is_train else mark_of_all(data.test.label)

@@ -21,11 +21,13 @@ class ImageItem:
         path: its file.
         label: name of its class; None if unknown.
         is_test: whether it belongs to the test set.
+        group: text in the column of groups; None if it is in no table with such a column.
     """
 
     path: Path
     label: str | None
     is_test: bool = False
+    group: str | None = None
 
 
 def list_class_folders(root: Path, where: str, former: bool = False) -> list[ImageItem]:
@@ -63,10 +65,12 @@ class LabelFile:
     Attributes:
         key: the key of the configuration, ``data.csv`` or ``data.labels``.
         path: the file, or a folder of Hugging Face.
+        group: column of the groups of images, if the file has it; None for none.
     """
 
     key: str
     path: str
+    group: str | None = None
 
     def __str__(self) -> str:
         return f"{self.key} '{self.path}'"
@@ -149,6 +153,6 @@ def list_labeled(labels: LabelFile, root: Path, blank: bool = False, allow_outsi
             wrong.append(f"{line.where}: '{row['path']}' is already in {seen[same]}")
         else:
             seen[same] = line.where
-            items.append(ImageItem(path, row["label"] or None, row.get("split") == "test"))
+            items.append(ImageItem(path, row["label"] or None, row.get("split") == "test", row.get(labels.group or "")))
     refuse_lines(wrong, where, lines[0].unit if lines else "line")
     return items

@@ -37,7 +37,11 @@ def in_order(
         )
     if new := len(there.keys() - {*wanted}):
         say(f"({counted(new, 'image')} below data.root '{root}' are not part of the run: `add` takes them in)")
-    items = [there.get(path) or ImageItem(Path(root) / path, label_of_removed) for path in wanted]
+    in_table = any(item.group is not None for item in found)  # a removed image is a group of its own
+    items = [
+        there.get(path) or ImageItem(Path(root) / path, label_of_removed, group=path if in_table else None)
+        for path in wanted
+    ]
     return [replace(item, is_test=row >= len(order.train)) for row, item in enumerate(items)]
 
 

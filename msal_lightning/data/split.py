@@ -17,6 +17,7 @@ class Split:
 
     Args:
         hidden_labels: the labels that came with the images.
+        test_only: (N,) bool, images that may be labeled to test on, and that no query sees; None for none.
 
     Attributes:
         labeled_at: (N,) int32: k for an image that is trained on from round k, 0 for the initial set, or a
@@ -25,8 +26,9 @@ class Split:
         pseudo_labels: indices and labels of images of the pool that the next fit trains on as if they were labeled.
     """
 
-    def __init__(self, hidden_labels: HiddenLabels) -> None:
+    def __init__(self, hidden_labels: HiddenLabels, test_only: Tensor | None = None) -> None:
         self.hidden_labels = hidden_labels
+        self.test_only = test_only
         self.labeled_at = torch.full((len(hidden_labels.known),), Place.POOL, dtype=torch.int32)
         self._labels = torch.full((len(hidden_labels.known),), UNKNOWN, dtype=torch.int32)
         self._digest = SplitDigest()
@@ -53,12 +55,13 @@ class Split:
     @property
     def pool(self) -> Tensor:
         """Indices of the pool, ascending."""
-        return self._at(Place.POOL)
+        return self.in_pool.nonzero()[:, 0]
 
     @property
     def in_pool(self) -> Tensor:
         """Whether each image is in the pool, (N,) bool."""
-        return self.labeled_at == Place.POOL
+        in_pool = self.labeled_at == Place.POOL
+        return in_pool if self.test_only is None else in_pool & ~self.test_only
 
     @property
     def held_out(self) -> Tensor:
@@ -74,13 +77,28 @@ class Split:
         Args:
             generator: draws the order.
         """
-        in_pool = self.in_pool
-        order = torch.randperm(int(in_pool.sum()), generator=generator)
-        drawn = order if bool(in_pool.all()) else self.pool[order]  # of ten million images, each copy takes 80 MB
+        drawn = self._shuffled(self.in_pool, generator)
         known = self.hidden_labels.known[drawn]
         if bool(known.all()):
             return drawn
         return torch.cat([drawn[known], drawn[~known]])
+
+    def test_order(self, generator: Generator) -> Tensor:
+        """Indices of the images in ``test_only``, in the same kind of order; none without any.
+
+        Args:
+            generator: draws the order.
+        """
+        if self.test_only is None:
+            return torch.empty(0, dtype=torch.int64)
+        drawn = self._shuffled(self.test_only & (self.labeled_at == Place.POOL), generator)
+        known = self.hidden_labels.known[drawn]
+        return torch.cat([drawn[known], drawn[~known]])
+
+    @staticmethod
+    def _shuffled(chosen: Tensor, generator: Generator) -> Tensor:
+        order = torch.randperm(int(chosen.sum()), generator=generator)
+        return order if bool(chosen.all()) else chosen.nonzero()[:, 0][order]  # of ten million, each copy takes 80 MB
 
     # ---------------------------------------------------------------- moves
 

@@ -18,6 +18,8 @@ from msal_lightning.data.feature_files import FeatureFile, FeatureRows
 from msal_lightning.data.feature_folder import list_files, open_files
 from msal_lightning.data.feature_labels import FeatureLabels, read_labels, with_label_file
 from msal_lightning.data.feature_statistics import find_statistics
+from msal_lightning.data.group_split import groups_to_test, hold_out_groups
+from msal_lightning.data.groups import number_groups, say_shared_groups
 from msal_lightning.data.image_files import ImageFiles
 from msal_lightning.data.loading import Batch, ImageSet
 from msal_lightning.data.source_images import read_source
@@ -57,6 +59,10 @@ class Embeddings(ActiveDataModule):
         batch_size_per_device: apply batch_size to each device.
         last_batch: balanced cuts an epoch into batches of nearly the same size; keep leaves a small last batch.
         validation_fraction: share of the labeled images that a fit leaves out to find its best epoch; 0 trains on all.
+        group: rows that belong together (a patient, a camera's site, a burst): a column of labels.csv, or a regular
+            expression with one part in parentheses that finds the group in the column path. A group is trained on, or
+            validated on, or tested on. Without a test part, test_fraction of the rows, in whole groups, are kept for
+            loop.held_out.
 
     Raises:
         DataError: an option is out of range.
@@ -80,6 +86,7 @@ class Embeddings(ActiveDataModule):
         batch_size_per_device: bool = False,
         last_batch: LastBatch = "balanced",
         validation_fraction: float = 0.0,
+        group: str | None = None,
     ) -> None:
         super().__init__(
             root, batch_size, eval_batch_size, None, imbalance, batch_size_per_device, last_batch, validation_fraction
@@ -89,6 +96,7 @@ class Embeddings(ActiveDataModule):
         self.label_file, self.classes, self.test_root = labels, classes, test_root
         self.test_fraction, self.test_seed = test_fraction, test_seed
         self.image_root, self.standardize = image_root, standardize
+        self.group = group
         self.class_names = ()
         self._paths: list[str] | None = None
 
@@ -108,11 +116,12 @@ class Embeddings(ActiveDataModule):
             DataError: files are missing, damaged or do not fit each other.
         """
         root = Path(self.root)
+        self._groups_of_test = list[str]()
         self._files = {"train": list_files(root, "data.root"), "test": []}
         features = open_files(self._files["train"])
         count = sum(file.shape[0] for file in features)
         self.images_in, self.decoding = read_source(root)
-        labels = read_labels(root, count, self.classes)
+        labels = read_labels(root, count, self.classes, self.group)
         if self.label_file is not None:
             labels = with_label_file(labels, Path(self.label_file), self._image_folder, self.classes)
         self.class_names, self.partly_labeled = labels.names, bool(labels.unknown.any())
@@ -120,6 +129,7 @@ class Embeddings(ActiveDataModule):
         rows = labels.rows(None if is_test is None else ~is_test)
         learn = self._set(features, labels, rows)
         test = self._test_part(features[0]) if is_test is None else self._set(features, labels, labels.rows(is_test))
+        self._find_groups(labels, rows, None if is_test is None else labels.rows(is_test))
         if labels.paths is not None:
             self._paths = labels.paths if rows is None else [labels.paths[row] for row in rows.tolist()]
         self._standardize(features, rows)
@@ -133,16 +143,40 @@ class Embeddings(ActiveDataModule):
             if (labels.unknown & labels.is_test).any():
                 raise DataError(f"expected labels of all test rows in data.root '{self.root}': add the missing ones")
             return labels.is_test
-        return None if self.partly_labeled else hold_out(labels.label, labels.names, self.test_fraction, self.test_seed)
+        if self.partly_labeled:
+            return None
+        if labels.groups is None:
+            return hold_out(labels.label, labels.names, self.test_fraction, self.test_seed)
+        rows, is_test = labels.rows(), np.zeros(len(labels.label), dtype=np.bool_)
+        kept = slice(None) if rows is None else rows
+        groups = number_groups(labels.groups_at(rows))
+        is_test[kept] = hold_out_groups(labels.label[kept], groups, self.test_fraction, self.test_seed)
+        return is_test
+
+    def _find_groups(
+        self, labels: FeatureLabels, rows: NDArray[np.int64] | None, test_rows: NDArray[np.int64] | None
+    ) -> None:
+        """Number the groups, and keep some for held-out labels if there is no test part."""
+        if labels.groups is None:
+            return
+        names = labels.groups_at(rows)
+        self.groups = torch.from_numpy(number_groups(names))
+        tested = self._groups_of_test if test_rows is None else labels.groups_at(test_rows)
+        self.group_names = {"train": names, "test": tested}
+        say_shared_groups(names, tested)
+        if not tested:
+            self.test_only = groups_to_test(self.groups, len(names), self.test_fraction, self.test_seed)
 
     def _test_part(self, like: FeatureFile) -> ImageSet:
         if self.test_root is None:
             return ImageSet(FeatureRows([like], np.empty(0, dtype=np.int64)), torch.empty(0, dtype=torch.int64))
         self._files["test"] = list_files(Path(self.test_root), "data.test_root")
         features = open_files(self._files["test"], like)
-        labels = read_labels(Path(self.test_root), sum(file.shape[0] for file in features), [*self.class_names] or None)
+        count, names = sum(file.shape[0] for file in features), [*self.class_names] or None
+        labels = read_labels(Path(self.test_root), count, names, self.group)
         if labels.unknown.any():
             raise DataError(f"expected labels of all rows in data.test_root '{self.test_root}': add the missing ones")
+        self._groups_of_test = labels.groups_at(labels.rows()) if labels.groups is not None else []
         return self._set(features, labels, labels.rows())
 
     def _set(self, files: list[FeatureFile], labels: FeatureLabels, rows: NDArray[np.int64] | None) -> ImageSet:

@@ -15,6 +15,8 @@ from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.decoding import ANY, WHITE, Decoding, Fit, Range
 from msal_lightning.data.epoch_batches import LastBatch
 from msal_lightning.data.eval_batch_size import EvalBatchSize
+from msal_lightning.data.group_split import groups_to_test, hold_out_groups
+from msal_lightning.data.groups import group_names, number_groups, say_shared_groups
 from msal_lightning.data.image_files import ImageFiles, Repeated, free_memory, name_some
 from msal_lightning.data.image_items import (
     ImageItem,
@@ -98,6 +100,10 @@ class ImageFolder(ActiveDataModule):
             content if the time differs; content compares all of their content.
         allow_outside: allow paths in the file of labels that lead out of root: by ``..``, links, or absolute paths.
         validation_fraction: share of the labeled images that a fit leaves out to find its best epoch; 0 trains on all.
+        group: images that belong together (a patient, a camera's site, a burst): a column of csv or labels, or a
+            regular expression with one part in parentheses that finds the group in a path below root, such as
+            ``^[^/]+/(site[0-9]+)``. A group is trained on, or validated on, or tested on. Without a test set,
+            test_fraction of the images, in whole groups, are kept for loop.held_out.
 
     Raises:
         DataError: an option is out of range.
@@ -133,6 +139,7 @@ class ImageFolder(ActiveDataModule):
         verify: Literal["stat", "content"] = "stat",
         allow_outside: bool = False,
         validation_fraction: float = 0.0,
+        group: str | None = None,
     ) -> None:
         super().__init__(
             root,
@@ -156,7 +163,9 @@ class ImageFolder(ActiveDataModule):
         if bands != "all":
             self._normalize()
         self.csv, self.test_root, self.verify = csv, test_root, verify
-        self.label_file = LabelFile("data.labels", labels) if labels else LabelFile("data.csv", csv) if csv else None
+        self.group = group
+        named = ("data.labels", labels) if labels else ("data.csv", csv)
+        self.label_file = LabelFile(named[0], named[1], group) if named[1] else None
         self.allow_outside = allow_outside
         self.partly_labeled, self.classes = unlabeled, classes
         self.test_fraction, self.test_seed = test_fraction, test_seed
@@ -255,6 +264,7 @@ class ImageFolder(ActiveDataModule):
             )
         self._paths = [str(item.path) for item in learn]
         self._test_paths = [str(item.path) for item in test]
+        self._find_groups(learn, test)
         self._find_statistics()
         assert self.decoding is not None
         shown = in_place_of_removed(learn, self.order, self.root)
@@ -395,9 +405,31 @@ class ImageFolder(ActiveDataModule):
 
     def _hold_out(self, items: list[ImageItem]) -> tuple[list[ImageItem], list[ImageItem]]:
         labels = self._labels_of(items).numpy()
-        is_test = hold_out(labels, self.class_names, self.test_fraction, self.test_seed, "images")
+        if self.group is None:
+            is_test = hold_out(labels, self.class_names, self.test_fraction, self.test_seed, "images")
+        else:
+            groups = number_groups(self._names_of_groups(items, self.root))
+            is_test = hold_out_groups(labels, groups, self.test_fraction, self.test_seed)
         pairs = list(zip(items, is_test.tolist(), strict=True))
         return [item for item, held in pairs if not held], [item for item, held in pairs if held]
+
+    def _names_of_groups(self, items: list[ImageItem], root: str) -> list[str]:
+        assert self.group is not None
+        paths = [relative(str(item.path), root) for item in items]
+        return group_names(self.group, paths, [item.group for item in items])
+
+    def _find_groups(self, learn: list[ImageItem], test: list[ImageItem]) -> None:
+        """Number the groups, and keep some for held-out labels if there is no test set."""
+        if self.group is None:
+            return
+        names = self._names_of_groups(learn, self.root)
+        tested = self._names_of_groups(test, self.test_root or self.root) if test else []
+        self.groups, self.group_names = torch.from_numpy(number_groups(names)), {"train": names, "test": tested}
+        say_shared_groups(names, tested)
+        if not test:
+            self.test_only = groups_to_test(
+                self.groups, self.order.num_first if self.order else len(names), self.test_fraction, self.test_seed
+            )
 
     def _apart(self, learn: list[ImageItem], test: list[ImageItem]) -> list[ImageItem]:
         """Remove test images from the training images; a folder without labels may contain both."""

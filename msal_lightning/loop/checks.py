@@ -10,7 +10,7 @@ from msal_lightning.data.batch_size import check_batch_size
 from msal_lightning.errors import ConfigError
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.models.dry_run import try_model
-from msal_lightning.query.callback import Query
+from msal_lightning.query.callback import Query, check_groups
 from msal_lightning.query.shortlist import check_classes
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.training.callback_rules import check_trainer
@@ -113,6 +113,7 @@ class ModelCheck:
                 :meth:`with_classes` must follow then.
             queries: whether the strategy selects images.
         """
+        check_groups(self._strategy, self._data)
         if names_classes:
             self.without_classes()
         else:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from msal_lightning.data.base import ActiveDataModule
@@ -21,6 +22,7 @@ def title(data: ActiveDataModule, labels: LabelSource, seed: int, config: Mappin
     """Return data, query, seed, sizes and all else that affects the result, in a line or two."""
     counts = labels.label_counts
     train = (data.labeled_at != Place.LEFT_OUT) & (data.labeled_at != Place.SKIPPED)
+    train = train if data.test_only is None else train & ~data.test_only
     tested = f" ({labels.held_out} held out to test on)" if labels.held_out else ""
     lines = [
         f"{data.name}, {labels.title}, seed {seed}: {counts[0]} to {counted(counts[-1], 'label')}{tested} "
@@ -28,6 +30,7 @@ def title(data: ActiveDataModule, labels: LabelSource, seed: int, config: Mappin
         _long_tail(data, train),
         *_batches(data, config, num_processes),
         data.describe(),
+        _groups(data),
     ]
     return "\n".join(line for line in lines if line)
 
@@ -40,6 +43,16 @@ def _long_tail(data: ActiveDataModule, train: Tensor) -> str:
     if len(shown) > _MOST_CLASSES:
         shown[_MOST_CLASSES // 2 : -_MOST_CLASSES // 2] = ["…"]
     return f"long tail {data.imbalance}: {' '.join(shown)} images per class"
+
+
+def _groups(data: ActiveDataModule) -> str:
+    if data.groups is None:
+        return ""
+    count, text = len({*data.group_names["train"]}), "{} by data.group to train on"
+    if data.test_only is None:
+        return text.format(counted(count, "group"))
+    apart = len(torch.unique(data.groups[data.test_only]))
+    return f"{text.format(counted(count - apart, 'group'))}, and {apart:,} that held-out labels come from"
 
 
 def _batches(data: ActiveDataModule, config: Mapping[str, Any], num_processes: int) -> list[str]:

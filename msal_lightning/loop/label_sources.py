@@ -131,14 +131,24 @@ class LabelSource(ABC):
 
     # ---------------------------------------------------------------- helpers of subclasses
 
-    def split_initial(self, index: Tensor, skipped: Skipped | None = None) -> InitialSet:
-        """Hold out the first images of a labeled initial set, and train on the rest."""
+    def split_initial(self, index: Tensor, skipped: Skipped | None = None, num_tested: int | None = None) -> InitialSet:
+        """Hold out the first images of a labeled initial set, and train on the rest.
+
+        Args:
+            index: (n,) int64, images to test on first.
+            skipped: images without a label.
+            num_tested: number of images to hold out; by default ``loop.held_out``, or with groups the images that only
+                test, because a skipped one has no replacement in its part.
+        """
+        test_only = self.data.test_only
+        if num_tested is None:
+            num_tested = self.held_out if test_only is None else int(test_only[index].sum())
         if len(index) <= self.held_out:
             raise AnnotationError(
                 f"expected more labels in the initial set than loop.held_out ({self.held_out}), got {len(index)}, and "
                 "no image is left to label: add images, and start anew with --overwrite"
             )
-        held_out, train = index[: self.held_out], index[self.held_out :]
+        held_out, train = index[:num_tested], index[num_tested:]
         self.data.split.hold_out(held_out)
         tested = labels_of(self.data, held_out) if self.held_out else None
         return InitialSet(labels_of(self.data, train), tested, skipped)

@@ -82,7 +82,8 @@ class ReplayedLabels(LabelSource):
         if self.held_out:
             self._label(self._held_out, 0, 0)
         self._label(initial, 0, 0)
-        return self.split_initial(torch.tensor([*self._held_out.index, *initial.index], dtype=torch.int64))
+        index = torch.tensor([*self._held_out.index, *initial.index], dtype=torch.int64)
+        return self.split_initial(index, num_tested=len(self._held_out.index))
 
     def to_label(self, round: int) -> int:  # noqa: D102
         return 0

@@ -51,10 +51,11 @@ def restore(data: ActiveDataModule, records: list[RoundRecord], amendments: Amen
         RunError: the records belong to other images.
     """
     data.reset(seed)
-    learn = data.num_pool
+    learn = data.num_pool + len(data.test_order())
     first = records[0].num_labeled + records[0].num_pool if records else learn
     skipped = records[0].skipped if records else None
-    if not first <= learn <= first + (len(skipped.index) if skipped else 0):
+    apart = len(data.test_order()) + (len(skipped.index) if skipped else 0)
+    if not first <= learn <= first + apart:
         raise RunError(
             f"expected {counted(first, 'training image')}, as in the records of run_dir '{run}', got {learn}: restore "
             "the former dataset, or start anew with --overwrite"

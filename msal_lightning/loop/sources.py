@@ -36,7 +36,8 @@ def choose_label_source(
         labels = ReplayedLabels(options.replay, data)
         strategy.expect_queries(len(labels.label_counts) - 1)
     else:
-        planned = label_counts(data.num_pool, options.initial_size, options.query_size, options.query_budget)
+        available = data.num_pool + (0 if data.test_only is None else options.held_out)
+        planned = label_counts(available, options.initial_size, options.query_size, options.query_budget)
         counts = run.amendments.label_counts(planned)
         strategy.expect_queries(len(planned) - 1)  # a decay over the run keeps the span that it began with
         order = partial(initial_order, data, options, counts[0], fitter.ranks)

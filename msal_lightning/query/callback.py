@@ -155,6 +155,7 @@ class Query(Callback):
         Raises:
             ConfigError: images are missing.
         """
+        self._running.groups = data.groups
         self._conclude(data, *self._select(parts, data.num_scored))
 
     # ---------------------------------------------------------------- hooks
@@ -162,6 +163,7 @@ class Query(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Request a loader of the labeled set if the strategy needs it, before the loaders are made."""
         if stage == "predict":
+            check_groups(self.strategy, _data(trainer))
             _data(trainer).enter(predict_labeled=bool(self.n) and self.strategy.needs_labeled)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -235,6 +237,7 @@ class Query(Callback):
         """Merge the shortlists, select on rank 0, and pass the selection to ``receive`` on every process."""
         if self.n and not self.strategy.needs and ranks.is_zero:
             self._running.add(PoolOutputs(index=data.pool, num_classes=data.num_classes))
+        self._running.groups = data.groups
         shortlist = ShardShortlist([], []) if ranks.is_zero else self._running.held()
         parts = ranks.gather(PoolPart(shortlist, self._labeled, self.seen, self._wrong))
         self._labeled = []
@@ -316,6 +319,19 @@ def check_needs(strategy: Strategy) -> None:
         raise ConfigError(
             f"expected {strategy.name} with needs_labels to have needs_labeled, too, got needs_labeled False: labels "
             "come with the outputs of the labeled set"
+        )
+
+
+def check_groups(strategy: Strategy, data: ActiveDataModule) -> None:
+    """Reject a strategy that needs groups, for data without any.
+
+    Raises:
+        ConfigError: there are no groups.
+    """
+    if strategy.needs_groups and data.groups is None:
+        raise ConfigError(
+            f"expected data.group for query {strategy.name}, which spreads a query over groups, got none: set it to a "
+            "column of the table of labels, or to a regular expression on paths"
         )
 
 

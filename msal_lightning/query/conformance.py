@@ -32,6 +32,8 @@ _ROWS = 120
 _N = 13
 _DIMENSIONS = 8
 _FIRST_INDEX = 10_000  # beyond the rows of every pool here, so that an index used as a row is out of range
+GROUPS = torch.arange(3 * _FIRST_INDEX) // 9
+"""Number of the group of each index: three rows of a pool share one."""
 
 
 class BrokenError(AssertionError):
@@ -120,7 +122,9 @@ class Case:
         """Return the indices that the strategy selects from a pool that is divided among ranks."""
         strategy = strategy or self.make()
         head = self.head_of if strategy.needs_head else None
-        ranks = [StreamingShortlist(strategy, n, Generator().manual_seed(seed), head=head) for _ in shards]
+        ranks = [
+            StreamingShortlist(strategy, n, Generator().manual_seed(seed), head=head, groups=GROUPS) for _ in shards
+        ]
         for rank, batches in zip(ranks, shards, strict=True):
             for batch in batches:
                 rank.add(batch)
@@ -159,7 +163,7 @@ def reads_only_what_it_declares(case: Case) -> None:
     def run(declared_only: bool) -> None:
         strategy = case.make()
         head = case.head_of if strategy.needs_head or not declared_only else None
-        running = StreamingShortlist(strategy, _N, Generator().manual_seed(5), head=head)
+        running = StreamingShortlist(strategy, _N, Generator().manual_seed(5), head=head, groups=GROUPS)
         running.add(case.outputs(_ROWS, 0, declared_only))
         running.finish(case.labeled(declared_only))
 

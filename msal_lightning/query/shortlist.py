@@ -59,6 +59,7 @@ class StreamingShortlist:
         embeddings: those of all images, if they stay where they are and batches come without them; only for a strategy
             with ``embeddings_by_rows``.
         head: the model's head; only for a strategy with ``needs_head``.
+        groups: (N,) int64, the group of each image by index; only for a strategy with ``needs_groups``.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class StreamingShortlist:
         round: int = 0,
         embeddings: RowSource | None = None,
         head: Callable[[Tensor], Tensor] | None = None,
+        groups: Tensor | None = None,
     ) -> None:
         self.strategy = strategy
         self.n = n
@@ -76,6 +78,7 @@ class StreamingShortlist:
         self.round = round
         self.embeddings = embeddings
         self.head = head
+        self.groups = groups
         self.size = strategy.shortlist_size(n)
         self._parts: list[PoolOutputs] = []
         self._held = 0
@@ -140,7 +143,8 @@ class StreamingShortlist:
             labeled = _in_order(labeled)
             self._check_finite(labeled)
         n = min(self.n, len(shortlist))
-        shortlist = replace(shortlist, head=self.head)
+        groups = self.groups[shortlist.index] if self.strategy.needs_groups and self.groups is not None else None
+        shortlist = replace(shortlist, head=self.head, groups=groups)
         with forbid_label_access():
             rows = self.strategy.select(shortlist, labeled, n, self.generator)
         self._check_rows(rows, n, len(shortlist))

@@ -31,6 +31,7 @@ from msal_lightning.strategies.maxherding import MaxHerding
 from msal_lightning.strategies.mean_std import MeanSTD
 from msal_lightning.strategies.msal import MSAL
 from msal_lightning.strategies.msald import MSALD
+from msal_lightning.strategies.per_group import PerGroup
 from msal_lightning.strategies.probcover import ProbCover
 from msal_lightning.strategies.random import Random
 from msal_lightning.strategies.seals import SEALS
@@ -67,6 +68,7 @@ __all__ = [
     "Margin",
     "MaxHerding",
     "MeanSTD",
+    "PerGroup",
     "PowerAcquisition",
     "PrefilterStrategy",
     "ProbCover",

@@ -27,6 +27,7 @@ class Strategy(ABC):
         needs_labeled: whether it needs the same outputs of the labeled set.
         needs_labels: whether it needs the labels of the labeled set, too, as ``labeled.labels``.
         needs_head: whether it calls the head on features of its own, as ``shortlist.head``.
+        needs_groups: whether it needs the group of each row, as ``shortlist.groups``.
         min_classes: smallest number of classes for which it is defined.
     """
 
@@ -39,6 +40,7 @@ class Strategy(ABC):
     needs_labeled: bool = False
     needs_labels: bool = False
     needs_head: bool = False
+    needs_groups: bool = False
     min_classes: int = 2
 
     @property
@@ -86,7 +88,8 @@ class Strategy(ABC):
 
         Args:
             shortlist: M rows in ascending order of index, with ``score`` if :meth:`score` was called, and as
-                :meth:`condense` leaves them; with ``head`` if ``needs_head``.
+                :meth:`condense` leaves them; with ``head`` if ``needs_head``, and ``groups`` if
+                ``needs_groups``.
             labeled: the same outputs of the labeled set, in ascending order of index, with ``labels`` if
                 ``needs_labels``; None unless ``needs_labeled``.
             n: number of rows to select, at most M.
@@ -132,6 +135,7 @@ class Strategy(ABC):
         self.needs_labeled = self.needs_labeled or part.needs_labeled
         self.needs_labels = self.needs_labels or part.needs_labels
         self.needs_head = self.needs_head or part.needs_head
+        self.needs_groups = self.needs_groups or part.needs_groups
         self.min_classes = max(self.min_classes, part.min_classes)
 
 

@@ -30,6 +30,7 @@ class PoolOutputs:
         mc_logits: (T, N, C) float32, of T passes with dropout on.
         condensed: (N, K) float64, what :meth:`Strategy.condense` keeps of other outputs.
         labels: (N,) int64, labels of the labeled set for a strategy with ``needs_labels``; the pool has none.
+        groups: (N,) int64, numbers of the groups of ``data.group``, for a strategy with ``needs_groups``.
         num_classes: C; by default that of the logits, otherwise None.
         head: the model's head, from embeddings (M, D) to logits (M, C) on the CPU, for a strategy with ``needs_head``.
     """
@@ -41,6 +42,7 @@ class PoolOutputs:
     mc_logits: Tensor | None = None
     condensed: Tensor | None = None
     labels: Tensor | None = None
+    groups: Tensor | None = None
     num_classes: int | None = None
     head: Callable[[Tensor], Tensor] | None = None
 

@@ -36,5 +36,6 @@ def test_its_table_says_what_strategies_need():
         ("`mc_logits`, or `probabilities`", "(T, N, "): names("mc_logits"),
         ("`labeled`", "(N,) of"): {name for name, strategy in all_strategies.items() if strategy.needs_labeled},
         ("`labels`", "(M,) cl"): {name for name, strategy in all_strategies.items() if strategy.needs_labels},
+        ("`groups`", "(N,) wh"): {name for name, strategy in all_strategies.items() if strategy.needs_groups},
         ("`head`", "a funct"): {name for name, strategy in all_strategies.items() if strategy.needs_head},
     }

@@ -65,13 +65,14 @@ def in_a_loop(make_trainer, model, data, strategy, n):
 @pytest.mark.parametrize("strategy", [*strategy_names(), *COMPOSITES], ids=lambda s: getattr(s, "name", s))
 def test_selects_what_a_loop_selects(make_trainer, model, data, strategy):
     chosen = module.as_strategy(strategy)
+    data.groups = torch.arange(len(data.labeled_at)) // 5
     if chosen.needs:
         expected, arrays = in_a_loop(make_trainer, model, data, chosen, 25)
     else:
         query = Query(chosen, 25, seed=3, round=2, receive=lambda *_: None)
         query.select_without_pass(data)
         expected, arrays = query.selection.index.tolist(), {"features": np.zeros((len(data.labeled_at), 1))}
-    known = {"labels": data.labels[data.labeled].numpy(), "num_classes": 10, "head": model.head}
+    known = {"labels": data.labels[data.labeled].numpy(), "num_classes": 10, "head": model.head, "groups": data.groups}
     found = select(strategy, n=25, **arrays, labeled=data.labeled.numpy(), **known, seed=3, round=2)
     assert found.dtype == np.int64
     assert found.tolist() == expected
