@@ -58,6 +58,7 @@ _LATER = {
     "background": None,
     "validation_fraction": 0.0,
     "group": None,
+    "sampling": "uniform",
 }
 # Trainer arguments that the loop sets itself, or that would make a round silently incomplete
 _LOOP_OWNS = {

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from msal_lightning.data.augmentation import Augmentation, DrawnAugmentation
+from msal_lightning.data.class_balance import Sampling
 from msal_lightning.data.decoding import Decoding
 from msal_lightning.data.device_cache import DeviceCache
 from msal_lightning.data.epoch_batches import EpochBatches, LastBatch
@@ -55,6 +56,8 @@ class ActiveDataModule(LightningDataModule, ABC):
             the reference toolkit does. A last batch of a few images spoils BatchNorm's running statistics.
         validation_fraction: share of the labeled images that a fit leaves out to find its best epoch; they are part of
             the budget. 0 trains on all, for all epochs.
+        sampling: uniform trains on each labeled image once an epoch; balanced draws the same number of images of each
+            class, so that rare ones repeat. The epoch keeps its length.
 
     Attributes:
         split: place of each image, and all moves between places; available after :meth:`setup`.
@@ -100,6 +103,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         batch_size_per_device: bool = False,
         last_batch: LastBatch = "balanced",
         validation_fraction: float = 0.0,
+        sampling: Sampling = "uniform",
     ) -> None:
         super().__init__()
         if imbalance is not None and not 0 < imbalance <= 1:
@@ -112,12 +116,15 @@ class ActiveDataModule(LightningDataModule, ABC):
         check_validation_fraction(validation_fraction)
         if last_batch not in get_args(LastBatch):
             raise DataError(f"expected data.last_batch to be balanced or keep, got '{last_batch}'")
+        if sampling not in get_args(Sampling):
+            raise DataError(f"expected data.sampling to be uniform or balanced, got '{sampling}'")
         self.name: str = type(self).__name__
         self.root = root
         self.batch_size = batch_size
         self.batch_size_per_device = batch_size_per_device
         self.last_batch: LastBatch = last_batch
         self.validation_fraction = validation_fraction
+        self.sampling: Sampling = sampling
         self.eval_batch_size: EvalBatchSize = eval_batch_size
         self.augmentation = augmentation
         self.imbalance = imbalance
@@ -481,7 +488,8 @@ class ActiveDataModule(LightningDataModule, ABC):
             labels = labels.clone()
             labels[index] = predicted.to(labels.dtype)
         seed = derive_seed(self.seed, "shuffle", self.round, *retry_key(self.context.attempt))
-        order = self.epoch_batches(torch.cat([self.labeled[~self._validates], index]), seed, rank, ranks)
+        trained = torch.cat([self.labeled[~self._validates], index])
+        order = self.epoch_batches(trained, seed, rank, ranks, labels[trained] if self.sampling == "balanced" else None)
         if self.trainer is not None:
             # Lightning makes the iterator of the first resumed epoch before it calls set_epoch (issue 21938)
             order.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
@@ -516,9 +524,12 @@ class ActiveDataModule(LightningDataModule, ABC):
             return None
         return ResidentBatches(image, self._trained.label, self.augmentation, self._augment_stream, self.scale)
 
-    def epoch_batches(self, index: Tensor, seed: int = 0, rank: int = 0, ranks: int = 1) -> EpochBatches:
+    def epoch_batches(
+        self, index: Tensor, seed: int = 0, rank: int = 0, ranks: int = 1, labels: Tensor | None = None
+    ) -> EpochBatches:
         """The training batches of one epoch over some images, as :class:`EpochBatches` orders them."""
-        return EpochBatches(index, self.batch_size, seed, rank, ranks, self.batch_size_per_device, self.last_batch)
+        how = self.batch_size_per_device, self.last_batch
+        return EpochBatches(index, self.batch_size, seed, rank, ranks, *how, labels)
 
     def _pseudo_labels_to_train(self) -> tuple[Tensor, Tensor]:
         """The pseudo-labels of images whose groups a fit does not validate on."""

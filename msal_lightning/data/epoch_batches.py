@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from msal_lightning.data.class_balance import balanced_rows
 from msal_lightning.seeding import stream
 
 LastBatch = Literal["balanced", "keep"]
@@ -28,6 +29,8 @@ class EpochBatches(Sampler[Tensor]):
         per_device: the batch size is that of each process; the order is filled up from its start where it does not
             divide.
         last_batch: balanced cuts the order into batches of nearly the same size; keep fills every batch but the last.
+        labels: (n,) classes of the indices, to draw the same number of each class in an epoch; None takes each index
+            once.
     """
 
     def __init__(
@@ -39,8 +42,10 @@ class EpochBatches(Sampler[Tensor]):
         ranks: int = 1,
         per_device: bool = False,
         last_batch: LastBatch = "balanced",
+        labels: Tensor | None = None,
     ) -> None:
         self.index = index
+        self.labels = labels
         self.seed = seed
         self.rank = rank
         self.ranks = ranks
@@ -57,7 +62,11 @@ class EpochBatches(Sampler[Tensor]):
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[Tensor]:
-        order = self.index[torch.randperm(len(self.index), generator=stream(self.seed, "shuffle", self.epoch))]
+        generator = stream(self.seed, "shuffle", self.epoch)
+        if self.labels is None:
+            order = self.index[torch.randperm(len(self.index), generator=generator)]
+        else:
+            order = self.index[balanced_rows(self.labels, generator)]
         total = sum(self.sizes)
         if self.per_device:
             order = order[torch.arange(self.rank, total * self.ranks, self.ranks) % max(1, len(order))]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.data.class_balance import Sampling
 from msal_lightning.data.decoding import Decoding
 from msal_lightning.data.epoch_batches import LastBatch
 from msal_lightning.data.feature_files import FeatureFile, FeatureRows
@@ -63,6 +64,7 @@ class Embeddings(ActiveDataModule):
             expression with one part in parentheses that finds the group in the column path. A group is trained on, or
             validated on, or tested on. Without a test part, test_fraction of the rows, in whole groups, are kept for
             loop.held_out.
+        sampling: balanced draws the same number of images of each class in an epoch, so that rare ones repeat.
 
     Raises:
         DataError: an option is out of range.
@@ -87,9 +89,18 @@ class Embeddings(ActiveDataModule):
         last_batch: LastBatch = "balanced",
         validation_fraction: float = 0.0,
         group: str | None = None,
+        sampling: Sampling = "uniform",
     ) -> None:
         super().__init__(
-            root, batch_size, eval_batch_size, None, imbalance, batch_size_per_device, last_batch, validation_fraction
+            root,
+            batch_size,
+            eval_batch_size,
+            None,
+            imbalance,
+            batch_size_per_device,
+            last_batch,
+            validation_fraction,
+            sampling,
         )
         if not 0 < test_fraction < 1:
             raise DataError(f"expected data.test_fraction to be between 0 and 1, got {test_fraction}: 0.2 is usual")

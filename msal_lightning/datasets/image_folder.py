@@ -12,6 +12,7 @@ from torch import Tensor
 
 from msal_lightning.data.augmentation import Augmentation
 from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.data.class_balance import Sampling
 from msal_lightning.data.decoding import ANY, WHITE, Decoding, Fit, Range
 from msal_lightning.data.epoch_batches import LastBatch
 from msal_lightning.data.eval_batch_size import EvalBatchSize
@@ -104,6 +105,7 @@ class ImageFolder(ActiveDataModule):
             regular expression with one part in parentheses that finds the group in a path below root, such as
             ``^[^/]+/(site[0-9]+)``. A group is trained on, or validated on, or tested on. Without a test set,
             test_fraction of the images, in whole groups, are kept for loop.held_out.
+        sampling: balanced draws the same number of images of each class in an epoch, so that rare ones repeat.
 
     Raises:
         DataError: an option is out of range.
@@ -140,6 +142,7 @@ class ImageFolder(ActiveDataModule):
         allow_outside: bool = False,
         validation_fraction: float = 0.0,
         group: str | None = None,
+        sampling: Sampling = "uniform",
     ) -> None:
         super().__init__(
             root,
@@ -150,6 +153,7 @@ class ImageFolder(ActiveDataModule):
             batch_size_per_device,
             last_batch,
             validation_fraction,
+            sampling,
         )
         _check_numbers(test_fraction, size, num_workers)
         _check_values(bands, value_range, background)

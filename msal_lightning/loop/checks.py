@@ -8,6 +8,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.batch_size import check_batch_size
 from msal_lightning.errors import ConfigError
+from msal_lightning.models.class_weights import check_balanced_once
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.models.dry_run import try_model
 from msal_lightning.query.callback import Query, check_groups
@@ -145,6 +146,7 @@ class ModelCheck:
         with isolate_rng(), quiet_lightning():
             model = self._new_model()
             Query(self._strategy, 0).prepare(model)
+            check_balanced_once(model.weighting, self._data)
             self.head = model.head_name
             self._try(model)
         if queries and self._strategy.needs_prototypes and self.head != "prototype":

@@ -62,6 +62,8 @@ def _batches(data: ActiveDataModule, config: Mapping[str, Any], num_processes: i
         lines.append(say_batch_size(data.batch_size, data.batch_size_per_device, num_processes, sync))
     if data.last_batch == "keep":
         lines.append("the last batch of an epoch may be small (data.last_batch keep)")
+    if data.sampling == "balanced":
+        lines.append("an epoch has the same number of images of each class (data.sampling balanced)")
     if data.validation_fraction:
         lines.append(
             f"each fit leaves out {data.validation_fraction:g} of its labels to find its best epoch "
@@ -83,6 +85,8 @@ def from_python(options: LoopOptions, strategy: Strategy, data: ActiveDataModule
     more |= {"initial_features": options.initial_features} if options.initial_features else {}
     described = {**_describe(data), "imbalance": data.imbalance}
     described["init_args"] |= {"batch_size_per_device": data.batch_size_per_device, "last_batch": data.last_batch}
+    if data.sampling != "uniform":
+        described["init_args"]["sampling"] = data.sampling
     if data.validation_fraction:
         described["init_args"]["validation_fraction"] = data.validation_fraction
     return {

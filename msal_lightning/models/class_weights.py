@@ -21,6 +21,19 @@ def check_weighting(weighting: str) -> None:
         raise ConfigError(f"expected model.class_weights to be none or balanced, got '{weighting}'")
 
 
+def check_balanced_once(weighting: str, data: ActiveDataModule) -> None:
+    """Refuse to balance the classes twice, in the loss and in the batches.
+
+    Raises:
+        ConfigError: both options are balanced.
+    """
+    if weighting == data.sampling == "balanced":
+        raise ConfigError(
+            "expected model.class_weights or data.sampling to be balanced, got both, so that rare classes would weigh "
+            "too much: leave one of them out"
+        )
+
+
 def balanced_weights(labels: Tensor, num_classes: int) -> Tensor:
     """Return the weight of each class: n / (C' n_c), so that all classes with labels weigh the same in the loss.
 

@@ -95,7 +95,7 @@ class MSALClassifier(LightningModule):
             "layer_decay": layer_decay,
             "class_weights": class_weights,
         }
-        self._num_classes, self._weighting = num_classes, class_weights
+        self._num_classes, self.weighting = num_classes, class_weights
         self._class_weights: Tensor | None = None  # of the fit in progress
         self.frozen_epochs = frozen_epochs(freeze)
         self._rates = LearningRates(backbone_lr, layer_decay)
@@ -166,7 +166,7 @@ class MSALClassifier(LightningModule):
 
     def on_fit_start(self) -> None:
         """Weigh the classes by the labels of this fit."""
-        if self._weighting == "balanced":
+        if self.weighting == "balanced":
             data = self.trainer.datamodule  # type: ignore[attr-defined]
             self._class_weights = weights_of_fit(data, self._num_classes).to(self.device)
 
