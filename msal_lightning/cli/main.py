@@ -105,6 +105,13 @@ def _predict(argv: list[str]) -> None:
     predict(argv)
 
 
+def _threshold(argv: list[str]) -> None:
+    """Choose the probability from which an image belongs to a rare class, on held-out labels."""
+    from msal_lightning.cli.threshold import threshold
+
+    threshold(argv)
+
+
 def _export(argv: list[str]) -> None:
     """Write the model of a run for other programs: torch-export, onnx or state-dict, with a model card."""
     from msal_lightning.cli.export import export
@@ -348,6 +355,7 @@ COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "sweep": _sweep,
     "query": _query,
     "predict": _predict,
+    "threshold": _threshold,
     "export": _export,
     "embed": _embed,
     "label": _label,
@@ -367,7 +375,7 @@ _GROUPS = {
     "label": ("label", "labels", "suspects", "correct"),
     "change a run": ("extend", "finish", "add", "remove", "archive"),
     "look at runs": ("status", "report", "plot", "figure"),
-    "use a network": ("predict", "export", "query", "embed"),
+    "use a network": ("predict", "threshold", "export", "query", "embed"),
     "reference": ("strategies", "check-strategy", "datasets"),
 }
 _OF_ONES_OWN = ("fit", "sweep", "check-strategy", "embed")  # they read the user's own words only

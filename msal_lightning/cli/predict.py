@@ -1,10 +1,9 @@
 """The command ``predict``. Nothing here imports torch before the options are read."""
 
 import argparse
-import hashlib
 import os
 from collections import Counter
-from pathlib import Path
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from msal_lightning.cli.run_options import add_run, add_run_options, data_words, number
@@ -40,6 +39,7 @@ def predict(argv: list[str]) -> None:
     from msal_lightning.inference.network import Scorer
     from msal_lightning.inference.predictions import PredictionFiles, Predictions
     from msal_lightning.inference.ready import ready_model
+    from msal_lightning.inference.threshold_file import model_digest, require_decision
     from msal_lightning.training.signals import GracefulShutdown
 
     files = PredictionFiles(options.out, options.embeddings)
@@ -52,11 +52,13 @@ def predict(argv: list[str]) -> None:
     plan = Plan(options.batch_size, precision=options.precision, workers=workers)
     scorer = Scorer(ready.network, device, options.embeddings, options.precision == "bf16-mixed")
     settings = {
-        "model": _digest(ready.trained.file),
+        "model": model_digest(ready.trained.file),
         "images": images.digest(),
         **{key: getattr(options, key) for key in ("embeddings", "batch_size", "precision")},
     }
-    work = Predictions(files, images, scorer, plan, ready.class_names)
+    decision = require_decision(ready.trained, ready.class_names) if options.threshold else None
+    settings |= {"decision": asdict(decision)} if decision else {}
+    work = Predictions(files, images, scorer, plan, ready.class_names, decision)
     what = "image" if ready.decoding else "row"
     with GracefulShutdown() as stop, EmbedProgress(len(images), what=f"{what}s") as progress:
         stop.where = f"'{options.out}'"
@@ -89,6 +91,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     add("images", metavar="IMAGES", nargs="+", type=expand, help="a folder, a CSV file, a pattern, or image files")
     add("--out", required=True, type=a_path, metavar="FILE.csv", help="file for the predictions")
     add("--probabilities", action="store_true", help="add a column p_CLASS for each class")
+    add("--threshold", action="store_true", help="decide about a rare class by the threshold that `threshold` chose")
     add(
         "--embeddings",
         action="store_true",
@@ -109,11 +112,6 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     if options.out.suffix.lower() != ".csv":
         raise ConfigError(f"expected --out to be a file that ends in .csv, got '{options.out}': rename it")
     return options
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _say_result(found: "Predicted", files: "PredictionFiles", what: str) -> None:

@@ -536,7 +536,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         index, predicted = self.split.pseudo_labels
         if self.groups is None or not self.validation_fraction:
             return index, predicted
-        trains = ~torch.isin(self.groups[index], self.groups[self.labeled[self._validates]])
+        trains = ~torch.isin(self.groups[index], self.groups[self.validated])
         return index[trains], predicted[trains]
 
     @property
@@ -553,9 +553,14 @@ class ActiveDataModule(LightningDataModule, ABC):
         """Number of images that a fit with so many labeled images trains on, pseudo-labels aside; with groups about."""
         return num_labeled - num_validation(self.validation_fraction, num_labeled)
 
+    @property
+    def validated(self) -> Tensor:
+        """Indices of the labeled images that a fit leaves out to validate on, ascending."""
+        return self.labeled[self._validates]
+
     def val_dataloader(self) -> list[DataLoader[Batch]]:
         """The part of the labeled set to validate on, each image on one process only; no loader without one."""
-        index = self.labeled[self._validates]
+        index = self.validated
         return [self._loader(self._view(self.images, self.labels), self._in_order(index))] if len(index) else []
 
     def test_dataloader(self) -> DataLoader[Batch]:

@@ -7,6 +7,7 @@ from typing import Any
 from msal_lightning.data.decoding import Decoding
 from msal_lightning.inference.formats import FILES, INPUT, OUTPUTS
 from msal_lightning.inference.ready import ReadyModel
+from msal_lightning.inference.threshold_file import read_threshold
 from msal_lightning.paper.methods import last_word
 from msal_lightning.runs.classes import class_rows, missing_classes
 
@@ -58,6 +59,7 @@ def make_card(ready: ReadyModel, kind: str, difference: float) -> dict[str, Any]
             "classes": [asdict(row) for row in rows],
             "warnings": missing_classes(trained.run.records, trained.round).warnings if rows else [],
         },
+        "threshold": read_threshold(trained),
         "largest_difference": difference,
         "versions": {"training": record.environment, "export": _versions()},
     }

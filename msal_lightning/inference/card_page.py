@@ -40,6 +40,7 @@ def write_page(card: Mapping[str, Any]) -> str:
         _output(card),
         "## Accuracy",
         _accuracy(card["test"], card["run"]),
+        _threshold(card.get("threshold")),
         "## Versions",
         _versions(card),
     ]
@@ -131,6 +132,23 @@ def _accuracy(test: Mapping[str, Any], run: Mapping[str, Any]) -> str:
     more = [f"{len(rows) - _MOST_ROWS:,} more classes are in the JSON file."] if len(rows) > _MOST_ROWS else []
     limits = [f"**{warning[0].upper()}{warning[1:]}.**" for warning in test["warnings"]]
     return "\n\n".join([first, "\n".join(table), *more, *limits])
+
+
+def _threshold(found: Mapping[str, Any] | None) -> str:
+    if not found:
+        return ""
+    rows = ["| images | rule | precision | recall | F1 | balanced accuracy |", "|---|---|---|---|---|---|"]
+    for part, what in (("held_out", "held-out labels"), ("test", "test images")):
+        count = f"{found[part]['images']:,} {what}, {found[part]['of_class']:,} of the class"
+        for key, how in (("most_probable", "most probable class"), ("threshold", "with the threshold")):
+            values = [f"{found[part][key][name]:.3f}" for name in ("precision", "recall", "f1", "balanced_accuracy")]
+            rows.append(f"| {count} | {how} | {' | '.join(values)} |")
+    text = (
+        f"An image is of the class {_text(found['class'])} if its probability is at least {found['threshold']:.6g}, "
+        f"otherwise of the most probable other class (chosen by {_text(found['chosen_by'])} on held-out labels, not "
+        "on the test images). The file gives probabilities; apply the threshold to them."
+    )
+    return f"## Threshold\n\n{text}\n\n" + "\n".join(rows)
 
 
 def _versions(card: Mapping[str, Any]) -> str:

@@ -15,10 +15,12 @@ from msal_lightning.config.paths import expand
 from msal_lightning.data.decoding import Decoding
 from msal_lightning.embed.reading import Batch, read_batches
 from msal_lightning.errors import DataError
+from msal_lightning.inference.decision import Decision
 from msal_lightning.inference.devices import device_of
 from msal_lightning.inference.find_images import find_images
 from msal_lightning.inference.network import Scorer
 from msal_lightning.inference.ready import ReadyModel, ready_model
+from msal_lightning.inference.threshold_file import require_decision
 
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 _TIFF_MODES = ("I", "F", "I;16B", "CMYK", "YCbCr", "LAB")
@@ -30,7 +32,7 @@ class ClassPredictions(NamedTuple):
     """Predictions for a batch, on the CPU.
 
     Attributes:
-        classes: name of the most probable class of each image, N.
+        classes: name of the class of each image, the most probable one unless a threshold decides, N.
         probabilities: (N, C) float32, in the order of ``class_names``.
         embeddings: (N, D) float32, the input of the head.
     """
@@ -46,13 +48,15 @@ class ReadyClassifier:
     Args:
         ready: the model.
         device: where it runs.
+        decision: the rule for a rare class; None takes the most probable class.
 
     Attributes:
         class_names: one name for each class.
         device: see above.
     """
 
-    def __init__(self, ready: ReadyModel, device: torch.device) -> None:
+    def __init__(self, ready: ReadyModel, device: torch.device, decision: Decision | None = None) -> None:
+        self._decision = decision
         self.class_names, self.device = ready.class_names, device
         self._ready, self._scorer = ready, Scorer(ready.network, device, embeddings=True)
 
@@ -84,9 +88,9 @@ class ReadyClassifier:
         width = self._ready.network.backbone.out_features
         rows = torch.cat(parts) if parts else torch.empty((0, count + width))
         probabilities, embeddings = rows[:, :count], rows[:, count:]
-        return ClassPredictions(
-            [self.class_names[c] for c in probabilities.argmax(1).tolist()], probabilities, embeddings
-        )
+        decision = self._decision
+        found = probabilities.argmax(1).numpy() if decision is None else decision.classes(probabilities.numpy())
+        return ClassPredictions([self.class_names[c] for c in found.tolist()], probabilities, embeddings)
 
     def _images(self, images: Any, batch_size: int) -> Iterable[Batch]:
         how = self._ready.decoding
@@ -121,6 +125,7 @@ def load(
     device: str | torch.device = "auto",
     data_root: str | Path | None = None,
     trust: Sequence[str] = (),
+    threshold: bool = False,
 ) -> ReadyClassifier:
     """Return the model of a run, ready for new images; no code in its files is run.
 
@@ -135,13 +140,15 @@ def load(
         device: ``auto`` for a GPU if there is one, ``cpu``, ``cuda:1``, ...
         data_root: folder of the run's own data, where they have moved; only some datasets are read again.
         trust: dotted paths of your own classes that the configuration of another user's run may name.
+        threshold: decide about a rare class by the threshold that the command ``threshold`` chose.
 
     Raises:
         UserError: the run has no model, is damaged, or needs data that are not there.
     """
     words = [] if data_root is None else [f"--data.root={data_root}"]
     ready = ready_model(Path(expand(str(run))), words, trust, option="run")
-    return ReadyClassifier(ready, device_of(device, "device"))
+    decision = require_decision(ready.trained, ready.class_names) if threshold else None
+    return ReadyClassifier(ready, device_of(device, "device"), decision)
 
 
 class _Given:

@@ -17,6 +17,7 @@ from msal_lightning.embed.shard import FILES as SHARD_FILES
 from msal_lightning.embed.shard import Skipped
 from msal_lightning.embed.sharded_rows import Runner, ShardedRows, compute_here
 from msal_lightning.errors import ConfigError, DataError, RunError
+from msal_lightning.inference.decision import Decision
 from msal_lightning.inference.sources import NewImages
 from msal_lightning.io.atomic import atomic_file, write_atomically
 from msal_lightning.io.csv_cells import lines, table
@@ -95,16 +96,23 @@ class Predictions(ShardedRows):
         runner: the model.
         plan: batch size, precision, and number of workers.
         class_names: one name for each class.
+        decision: the rule for a rare class; None takes the most probable class.
     """
 
     values = "probabilities"
     if_not_finite = "choose a model of another round, because this one has diverged"
 
     def __init__(
-        self, files: PredictionFiles, images: NewImages, runner: Runner, plan: Plan, class_names: tuple[str, ...]
+        self,
+        files: PredictionFiles,
+        images: NewImages,
+        runner: Runner,
+        plan: Plan,
+        class_names: tuple[str, ...],
+        decision: Decision | None = None,
     ) -> None:
         super().__init__(files.work, images, runner, plan)
-        self._files, self._images, self._names = files, images, class_names
+        self._files, self._images, self._names, self._decision = files, images, class_names, decision
 
     def run(
         self, settings: dict[str, Any], all_probabilities: bool, check: Callable[[], None], progress: EmbedProgress
@@ -207,7 +215,8 @@ class Predictions(ShardedRows):
         for part in self._parts():
             probabilities = part[:, : len(self._names)]
             rows = []
-            for best, values, row in zip(probabilities.argmax(1).tolist(), probabilities, kept, strict=False):
+            chosen = probabilities.argmax(1) if self._decision is None else self._decision.classes(probabilities)
+            for best, values, row in zip(chosen.tolist(), probabilities, kept, strict=False):
                 name = self._names[best]
                 found.classes[name] += 1
                 more = {column: f"{value:.6f}" for column, value in zip(columns, values.tolist(), strict=False)}

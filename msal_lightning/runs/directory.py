@@ -58,6 +58,7 @@ _FILES = (  # files of a run, see own_files; other modules declare their own
     r"curve\.csv",
     r"per_class\.csv",
     r"ledger\.csv",
+    r"threshold\.json",
     rf"rounds/{RECORD_NAME}",
     rf"checkpoints/{_CHECKPOINT}",
     _REQUEUED,

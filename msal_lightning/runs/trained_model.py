@@ -1,6 +1,7 @@
 """A trained model of a run, read from its checkpoint."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from msal_lightning.data.fingerprint import Print
 from msal_lightning.errors import RunError, UserError
 from msal_lightning.runs.changed_images import changed_images
 from msal_lightning.runs.image_order import known_images
-from msal_lightning.runs.moves import repeat_round
+from msal_lightning.runs.moves import move_as_recorded, repeat_round
 from msal_lightning.runs.reading import Run, read_run
+from msal_lightning.runs.records import LabeledImages, RoundRecord
 from msal_lightning.training.checkpoint import load_checked
 
 
@@ -68,15 +70,30 @@ class Trained:
         Raises:
             RunError: the data differs.
         """
+        self._restore(data, self.run.records)
+
+    def restore_fit(self, data: ActiveDataModule) -> None:
+        """Put the run's own data into the state in which this model was fitted.
+
+        Raises:
+            RunError: the data differs.
+        """
+        self._restore(data, self.run.records[: self.round])
+        if not self.round:
+            first = self.run.records[0]
+            move_as_recorded(data, replace(first, queried=LabeledImages(), skipped=None))
+        data.enter(round=self.round)
+
+    def _restore(self, data: ActiveDataModule, records: Sequence[RoundRecord]) -> None:
         if change := changed_images(data, self.run.folder, self.run.records[0], ("train",)):
             raise self._other_images(change)
         data.reset(int(self.run.config.get("seed", 0)))
-        for record in self.run.records:
+        for record in records:
             try:
                 repeat_round(data, record, self.run.amendments)
             except ValueError as error:
                 raise self._other_images(str(error)) from None
-        self.run.amendments.before_fit(data.split, len(self.run.records))
+        self.run.amendments.before_fit(data.split, len(records))
 
     def _other_images(self, change: str) -> RunError:
         return RunError(
