@@ -6,6 +6,15 @@ from pathlib import Path
 
 from msal_lightning.analysis.stats.agreement import Agreement, agreements, say_agreements
 from msal_lightning.analysis.stats.estimates import Comparison, Estimate, accuracy_interval, against_random, next_gain
+from msal_lightning.analysis.stats.forecast import (
+    CurveForecast,
+    LabelsTo,
+    forecast,
+    labels_to,
+    next_target,
+    say_labels_to,
+    say_random_needed,
+)
 from msal_lightning.errors import RunError, UserError
 from msal_lightning.io.lock import DirectoryLock
 from msal_lightning.io.rounding import fixed
@@ -103,6 +112,8 @@ class Status:
         waiting: the pending labeling request; None if there is none.
         busy: the process that writes into the run right now.
         gain: expected gain in accuracy from more labels.
+        forecast: when the run reaches the next round accuracy; None before its fourth round.
+        random_forecast: when runs of Random reach the best accuracy of this run; None without such runs.
         random: comparison with runs of Random.
         warnings: one sentence per set of classes that the last tested round could not test or train on.
         classes: classes of the last tested round, the worst first; empty if its record has no numbers by class.
@@ -125,6 +136,8 @@ class Status:
     waiting: Waiting | None
     busy: str | None
     gain: Estimate | None
+    forecast: LabelsTo | None
+    random_forecast: LabelsTo | None
     random: Comparison | None
     warnings: list[str]
     classes: list[ClassRow]
@@ -161,6 +174,7 @@ def look(folder: Path, against: Sequence[Path] = (), read: _Reader = read_quietl
     of_initial = labels.pop(INITIAL, 0)
     question = next((one.pending for one in request if one.pending), None)
     counts = run.label_counts
+    mine, of_random = _compared_runs(run, against, read)
     return Status(
         run=str(folder),
         method=method_name(config),
@@ -187,7 +201,9 @@ def look(folder: Path, against: Sequence[Path] = (), read: _Reader = read_quietl
         waiting=_waiting(question, bool(config.get("oracle.init_args.allow_new_classes"))) if question else None,
         busy=DirectoryLock(folder / "lock").holder(),
         gain=next_gain([r.num_labeled for r in records], [r.accuracy for r in records], _MORE),
-        random=_random(run, against, read),
+        forecast=_next_accuracy(records),
+        random_forecast=_random_forecast(records, of_random),
+        random=_against_random(run, mine, of_random),
         warnings=missing_classes(records, len(records) - 1).warnings if records else [],
         classes=worst_first(class_rows(records, len(records) - 1)) if records else [],
         amendments=[_amended(one, run) for one in run.amendments.items],
@@ -231,8 +247,12 @@ def conclusions(status: Status) -> list[str]:
         lines.append(f"the next {_MORE} labels may add {value:+.1f} points of accuracy {ends}")
     elif status.tested:
         lines.append(f"the gain from the next {_MORE} labels can be estimated from three rounds on")
+    if status.forecast:
+        lines.append(say_labels_to(status.forecast, status.tested[-1].labels))
     if status.random:
         lines.append(_against(status.random))
+    if status.random_forecast:
+        lines.append(say_random_needed(status.random_forecast))
     return lines
 
 
@@ -292,16 +312,32 @@ def _undecided(name: str, file: Path) -> Waiting:
     return Waiting(name, len(lines), sum(not line.fields[place].strip() for line in lines), str(file))
 
 
-def _random(run: Run, against: Sequence[Path], read: _Reader) -> Comparison | None:
-    """Compare with runs of Random that differ in query, oracle and seed only, each seed with its own."""
+def _next_accuracy(records: Sequence[RoundRecord]) -> LabelsTo | None:
+    found = _forecast(records)
+    target = next_target([record.accuracy for record in records]) if found else None
+    return labels_to([found], target) if found and target else None
+
+
+def _forecast(records: Sequence[RoundRecord]) -> CurveForecast | None:
+    labels, accuracies = [record.num_labeled for record in records], [record.accuracy for record in records]
+    return forecast(labels, accuracies, records[-1].num_test if records else None)
+
+
+def _random_forecast(records: Sequence[RoundRecord], of_random: Sequence[Run]) -> LabelsTo | None:
+    found = [one for run in of_random if (one := _forecast(run.records))]
+    return labels_to(found, max(record.accuracy for record in records)) if records and found else None
+
+
+def _compared_runs(run: Run, against: Sequence[Path], read: _Reader) -> tuple[list[Run], list[Run]]:
+    """Return the runs that differ from this one in their seed only, with it, and those of Random."""
     if last_word(run.config.get("query.class_path")) == "Random":
-        return None
+        return [run], []
     try:
         others = read(tuple(against) or (run.folder.resolve().parent,))
     except UserError:
         if against:
             raise
-        return None  # a fault beside the run is not the user's mistake
+        return [run], []  # a fault beside the run is not the user's mistake
     # read together with the others, which another version may have made
     run = next((other for other in others if other.folder.resolve() == run.folder.resolve()), run)
     mine, of_random = [run], []
@@ -312,6 +348,11 @@ def _random(run: Run, against: Sequence[Path], read: _Reader) -> Comparison | No
             of_random.append(other)
         elif other.setting == run.setting and other.folder.resolve() != run.folder.resolve():
             mine.append(other)
+    return mine, of_random
+
+
+def _against_random(run: Run, mine: Sequence[Run], of_random: Sequence[Run]) -> Comparison | None:
+    """Compare with runs of Random, each seed with its own."""
     num_test = next((record.num_test for record in run.records), None)
     return against_random(_by_seed(mine), _by_seed(of_random), num_test)
 

@@ -333,6 +333,8 @@ function drawQueried() {
 
 byId("title").textContent = data.title;
 byId("verdict").textContent = data.verdict;
+byId("forecast-section").hidden = data.forecast.length === 0;
+byId("forecast").append(...data.forecast.map((line) => html("li", { textContent: line })));
 drawLegend();
 drawWarnings();
 drawTables();
