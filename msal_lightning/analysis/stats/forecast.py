@@ -1,10 +1,10 @@
 """Forecast of a learning curve: how many more labels a run needs for an accuracy.
 
 The error follows a power law of the number of labels n, ``error(n) = floor + scale · n^-exponent`` (Cortes et al.,
-1993, Learning Curves: Asymptotic Values and Rate of Convergence, NeurIPS 6), and a round deviates from it by chance. A
-grid of floors and exponents gets weights by Bayes' rule, with a conjugate prior for scale and noise (Gelman et al., 2013,
-Bayesian Data Analysis, chapter 14). Draws from it continue the curve round by round. ``python -m benchmarks.forecast``
-chooses the priors and tests them; docs/forecast.md has the results.
+1993, Learning Curves: Asymptotic Values and Rate of Convergence, NeurIPS 6), and a round deviates from it by chance.
+A grid of floors and exponents gets weights by Bayes' rule, with a conjugate prior for scale and noise (Gelman et al.,
+2013, Bayesian Data Analysis, chapter 14). Draws from it continue the curve round by round. ``python -m
+benchmarks.forecast`` chooses the priors and tests them; docs/forecast.md has the results.
 """
 
 import math
