@@ -18,7 +18,7 @@ from msal_lightning.data.epoch_batches import LastBatch
 from msal_lightning.data.eval_batch_size import EvalBatchSize
 from msal_lightning.data.group_split import groups_to_test, hold_out_groups
 from msal_lightning.data.groups import group_names, number_groups, say_shared_groups
-from msal_lightning.data.image_files import ImageFiles, Repeated, free_memory, name_some
+from msal_lightning.data.image_files import ImageFiles, Repeated, name_some
 from msal_lightning.data.image_items import (
     ImageItem,
     LabelFile,
@@ -32,6 +32,7 @@ from msal_lightning.data.label_table import class_order, refuse_class_numbers
 from msal_lightning.data.labels import UNKNOWN
 from msal_lightning.data.listing import identity
 from msal_lightning.data.loading import ImageSet
+from msal_lightning.data.memory import workers_to_decode
 from msal_lightning.data.ordered_items import in_order, in_place_of_removed
 from msal_lightning.data.relative import relative
 from msal_lightning.data.stratified import hold_out
@@ -474,15 +475,9 @@ class ImageFolder(ActiveDataModule):
         return torch.tensor([number[item.label] for item in items], dtype=torch.int64)
 
     def _decide(self, num_bytes: int) -> bool:
-        free = free_memory()
-        in_memory = num_bytes < free / 2 if self.memory == "auto" else bool(self.memory)
-        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        usual = min(8, cpus)
-        self.num_workers = 0 if in_memory else usual if self.workers is None else self.workers
-        by = f"by {self.num_workers} processes" if self.num_workers else "as they are needed"
-        where = "kept in memory" if in_memory else f"decoded from disk {by}"
-        say(f"images: {num_bytes / 1e9:.3f} GB, {free / 1e9:.1f} GB of memory are free: {where}")
-        return in_memory
+        workers = workers_to_decode(self.memory, self.workers, num_bytes)
+        self.num_workers = workers or 0
+        return workers is None
 
 
 def _check_numbers(test_fraction: float, size: int, num_workers: int | None) -> None:

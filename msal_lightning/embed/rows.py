@@ -10,12 +10,12 @@ from PIL import Image
 
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.decoding import Decoding
+from msal_lightning.data.encoded_images import DecodedOnAccess
 from msal_lightning.data.fingerprint import PARTS
 from msal_lightning.data.image_files import decode
 from msal_lightning.data.labels import UNKNOWN
 from msal_lightning.data.loading import ImageStore, displayable
 from msal_lightning.embed.reading import Batch, read_batches
-from msal_lightning.embed.saved_dataset import EncodedImages
 from msal_lightning.errors import DataError, RunError
 
 
@@ -62,8 +62,8 @@ class Rows:
                 raise
         part, place = self._place(row)
         store = self._stores[part]
-        if isinstance(store, EncodedImages):
-            return decode(self.name(row), store.open(place), self.how)
+        if isinstance(store, DecodedOnAccess):
+            return store.read(place, self.how)
         pixels = displayable(store[torch.tensor([place])][0])
         return self.how.square([Image.fromarray(pixels).convert("RGB")])
 

@@ -19,10 +19,9 @@ import torch
 from lightning.pytorch import Trainer
 from PIL import Image
 
-import msal_lightning.datasets.image_folder as module
 from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
 from msal_lightning.cli.main import main
-from msal_lightning.data import Batch, CropFlip
+from msal_lightning.data import Batch, CropFlip, memory
 from msal_lightning.data import image_files as files
 from msal_lightning.data.decoding import Decoding
 from msal_lightning.data.image_files import ImageFiles, free_memory
@@ -719,7 +718,7 @@ def test_the_ledger_names_the_file_of_each_index(pets, tmp_path):
     ],
 )
 def test_auto_decides_by_the_free_memory_and_says_so(pets, monkeypatch, capsys, free, options, in_memory, processes):
-    monkeypatch.setattr(module, "free_memory", lambda: int(free))
+    monkeypatch.setattr(memory, "free_memory", lambda: int(free))
     data = ready(pets, **options)
     assert isinstance(data.images, torch.Tensor) == isinstance(data.test.image, torch.Tensor) == in_memory
     assert data.num_workers == processes
