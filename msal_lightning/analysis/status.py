@@ -24,11 +24,11 @@ from msal_lightning.oracles.csv_files.csv_file import read_lines, read_votes
 from msal_lightning.oracles.csv_files.shares import find_shares
 from msal_lightning.paper.methods import last_word, method_name
 from msal_lightning.runs.amendments import Amendment
-from msal_lightning.runs.classes import ClassRow, class_names, class_rows, missing_classes, worst_first
+from msal_lightning.runs.classes import ClassRow, class_rows, missing_classes, worst_first
 from msal_lightning.runs.directory import RunDirectory
-from msal_lightning.runs.pending import INITIAL, PendingRequest, all_pending, pending_file
+from msal_lightning.runs.pending import INITIAL, PendingRequest, open_requests, pending_file
 from msal_lightning.runs.reading import Run, read_run, read_runs
-from msal_lightning.runs.records import RoundRecord, checked_record_of
+from msal_lightning.runs.records import RoundRecord, checked_record_of, last_segment
 from msal_lightning.runs.votes import votes_so_far
 
 _MORE = 100  # number of labels whose gain is estimated
@@ -45,12 +45,14 @@ class Round:
         labels: number of labels in the round.
         accuracy: accuracy, with its interval if the number of test images is known.
         seconds: seconds of the whole round.
+        classes: number of classes from this round on, if classes were merged or split before it; else None.
     """
 
     round: int
     labels: int
     accuracy: Estimate | float
     seconds: float
+    classes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -166,14 +168,14 @@ def look(folder: Path, against: Sequence[Path] = (), read: _Reader = read_quietl
     config = run.config
     open_again = run.amendments.reopened(run.records) is not None  # its draft repeats the record, with a query
     finished = run.records[:-1] if open_again else run.records
-    request = [one for one in all_pending(folder) if _is_open(one, len(finished))]
+    request = open_requests(folder, len(finished))
     drafts = [_record(one, folder) for one in request if one.record]
-    records = [*finished, *drafts] if drafts else run.records
+    records = [*finished, *drafts] if drafts else run.named_records
     annotations = {one.name: [a for exchange in one.exchanges for a in exchange.annotations or ()] for one in request}
     labels = {name: sum(one.label is not None for one in given) for name, given in annotations.items()}
     of_initial = labels.pop(INITIAL, 0)
     question = next((one.pending for one in request if one.pending), None)
-    counts = run.label_counts
+    counts, shown = run.label_counts, last_segment(records)
     mine, of_random = _compared_runs(run, against, read)
     return Status(
         run=str(folder),
@@ -187,6 +189,7 @@ def look(folder: Path, against: Sequence[Path] = (), read: _Reader = read_quietl
                 record.num_labeled,
                 accuracy_interval(record.accuracy, record.num_test) if record.num_test else record.accuracy,
                 sum(record.seconds.values()),
+                len(record.class_names or []) if record.starts_segment else None,
             )
             for record in records
         ],
@@ -200,9 +203,9 @@ def look(folder: Path, against: Sequence[Path] = (), read: _Reader = read_quietl
         ),
         waiting=_waiting(question, bool(config.get("oracle.init_args.allow_new_classes"))) if question else None,
         busy=DirectoryLock(folder / "lock").holder(),
-        gain=next_gain([r.num_labeled for r in records], [r.accuracy for r in records], _MORE),
-        forecast=_next_accuracy(records),
-        random_forecast=_random_forecast(records, of_random),
+        gain=next_gain([r.num_labeled for r in shown], [r.accuracy for r in shown], _MORE),
+        forecast=_next_accuracy(shown),
+        random_forecast=_random_forecast(shown, of_random),
         random=_against_random(run, mine, of_random),
         warnings=missing_classes(records, len(records) - 1).warnings if records else [],
         classes=worst_first(class_rows(records, len(records) - 1)) if records else [],
@@ -213,7 +216,7 @@ def look(folder: Path, against: Sequence[Path] = (), read: _Reader = read_quietl
 
 
 def _amended(one: Amendment, run: Run) -> Amended:
-    what = one.change.describe(class_names(run.records))
+    what = one.change.describe(run.amendments.names_before(one.number, run.class_names))
     return Amended(one.number, one.when, one.before_round, what, one.reason)
 
 
@@ -273,11 +276,6 @@ def _record(request: PendingRequest, folder: Path) -> RoundRecord:
         ) from None
 
 
-def _is_open(request: PendingRequest, num_records: int) -> bool:
-    """Whether no record has its labels yet: a kill may leave the file behind."""
-    return num_records <= (0 if request.name == INITIAL else int(request.name.removeprefix("round-")))
-
-
 def _waiting(question: LabelingBatch, allow_new_classes: bool) -> Waiting:
     try:
         shares = find_shares(question)
@@ -324,7 +322,7 @@ def _forecast(records: Sequence[RoundRecord]) -> CurveForecast | None:
 
 
 def _random_forecast(records: Sequence[RoundRecord], of_random: Sequence[Run]) -> LabelsTo | None:
-    found = [one for run in of_random if (one := _forecast(run.records))]
+    found = [one for run in of_random if (one := _forecast(last_segment(run.records)))]
     return labels_to(found, max(record.accuracy for record in records)) if records and found else None
 
 
@@ -362,4 +360,6 @@ def _compared(run: Run) -> list[tuple[str, str]]:
 
 
 def _by_seed(runs: Sequence[Run]) -> dict[int, dict[int, float]]:
-    return {int(run.config.get("seed", 0)): {r.num_labeled: r.accuracy for r in run.records} for run in runs}
+    return {
+        int(run.config.get("seed", 0)): {r.num_labeled: r.accuracy for r in last_segment(run.records)} for run in runs
+    }

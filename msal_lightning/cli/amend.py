@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from msal_lightning.analysis.status import look
-from msal_lightning.cli.amending import amending, amending_parser, go_on_after, record
+from msal_lightning.cli.amending import amending, amending_parser, go_on_after, label_counts, record
 from msal_lightning.config.command_parser import PROGRAM
 from msal_lightning.config.paths import a_path
 from msal_lightning.errors import ConfigError, RunError
@@ -45,7 +45,7 @@ def extend(argv: list[str]) -> None:
             f"{options.rounds}: --labels 200 queries 200 more"
         )
     with amending(options.run) as run:
-        counts, size = _counts(run, "extend"), int(run.config.get("loop.query_size") or 1)
+        counts, size = label_counts(run, "extend"), int(run.config.get("loop.query_size") or 1)
         new = counts[-1] + (options.labels or options.rounds * size)
         if options.again or not _extends_by(run, new - counts[-1]):
             _check_pool(run, counts[-1], new)
@@ -74,7 +74,7 @@ def finish(argv: list[str]) -> None:
     parser.add_argument("--later", action="store_true", help="only record it; `resume RUN` goes on")
     options, changes = parser.parse_known_args(argv)
     with amending(options.run) as run:
-        counts = _counts(run, "finish")
+        counts = label_counts(run, "finish")
         if _is_finished(run, counts):
             say(f"the run '{run.folder}' is finished with {counts[-1]:,} labels; `extend` queries more")
             return
@@ -116,17 +116,6 @@ def correct(argv: list[str]) -> None:
         say(f"the run is finished: `finish {options.run}` trains a model on the new labels, and `extend` queries more")
     else:
         say(f"the fits from round {done} on use them: `resume {options.run}` goes on")
-
-
-def _counts(run: Run, command: str) -> list[int]:
-    counts = run.label_counts
-    if counts is None:
-        raise RunError(
-            f"expected '{run.folder}' to query labels for `{command}`, got a run that "
-            + ("replays another one" if run.config.get("loop.replay") else "trains on all images")
-            + f": name a run with a loop.query_budget, or {command} the run that was replayed"
-        )
-    return counts
 
 
 def _check_pool(run: Run, old: int, new: int) -> None:

@@ -11,7 +11,6 @@ from msal_lightning.errors import RunError
 from msal_lightning.io.lock import DirectoryLock
 from msal_lightning.io.terminal import say
 from msal_lightning.runs.amendments import Change, write_amendment
-from msal_lightning.runs.classes import class_names
 from msal_lightning.runs.pending import all_pending, round_name
 from msal_lightning.runs.reading import Run, read_run
 
@@ -57,12 +56,28 @@ def go_on_after(options: Any, changes: list[str]) -> None:
 
 def record(run: Run, change: Change, reason: str) -> None:
     """Write an amendment, and say what it changes."""
-    done = len(run.records)
-    file = write_amendment(run.folder, run.amendments.next(change, done, _queries_later(run), reason))
-    say(f"{change.describe(class_names(run.records))} ({file})")
+    before_query = queries_later(run) and change.may_precede_query
+    file = write_amendment(run.folder, run.amendments.next(change, len(run.records), before_query, reason))
+    say(f"{change.describe(run.class_names)} ({file})")
 
 
-def _queries_later(run: Run) -> bool:
+def label_counts(run: Run, command: str) -> list[int]:
+    """Return the number of labels of each round.
+
+    Raises:
+        RunError: another run or the data decides them.
+    """
+    counts = run.label_counts
+    if counts is None:
+        raise RunError(
+            f"expected '{run.folder}' to query labels for `{command}`, got a run that "
+            + ("replays another one" if run.config.get("loop.replay") else "trains on all images")
+            + f": name a run with a loop.query_budget, or {command} the run that was replayed"
+        )
+    return counts
+
+
+def queries_later(run: Run) -> bool:
     """Whether the last recorded round has made no query."""
     done = len(run.records)
     if done == len(run.label_counts or []):

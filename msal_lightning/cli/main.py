@@ -77,6 +77,13 @@ def _remove(argv: list[str]) -> None:
     remove(argv)
 
 
+def _classes(argv: list[str]) -> None:
+    """Rename, merge or split classes of a run."""
+    from msal_lightning.cli.classes import classes
+
+    classes(argv)
+
+
 def _archive(argv: list[str]) -> None:
     """Pack a run into one file, to keep or to share it."""
     from msal_lightning.cli.archive import archive
@@ -350,6 +357,7 @@ COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "suspects": _suspects,
     "add": _add,
     "remove": _remove,
+    "classes": _classes,
     "archive": _archive,
     "replay": _replay,
     "sweep": _sweep,
@@ -373,7 +381,7 @@ COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
 _GROUPS = {
     "run a loop": ("fit", "resume", "sweep", "replay"),
     "label": ("label", "labels", "suspects", "correct"),
-    "change a run": ("extend", "finish", "add", "remove", "archive"),
+    "change a run": ("extend", "finish", "add", "remove", "classes", "archive"),
     "look at runs": ("status", "report", "plot", "figure"),
     "use a network": ("predict", "threshold", "export", "query", "embed"),
     "reference": ("strategies", "check-strategy", "datasets"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from msal_lightning.cli.run_config import protecting, read_for_fit
 from msal_lightning.config.parser import as_user_error, build_parser, instantiate, parse
+from msal_lightning.data.class_numbers import SPLIT
 from msal_lightning.data.fingerprint import Print, look_at_files
 from msal_lightning.data.image_items import ImageItem
 from msal_lightning.data.labels import UNKNOWN, label_marks
@@ -52,14 +53,34 @@ def find_new_images(run: Run, folder: Path, changes: Sequence[str], trusted: Seq
         raise DataError(f"expected new training images, got {name_some(tests)} in the split test: the test set stays")
     if not new:
         raise DataError(f"expected images in '{folder}' that the run does not know, found none: nothing to do")
-    names = class_names(run.records)
+    names = _names_in_files(run)
     if unknown := sorted({item.label for item in new.values() if item.label is not None} - {*names}):
         raise DataError(f"expected classes of the run, got {name_some(unknown)}: rename the folders, or leave them out")
+    _refuse_split(run, {item.label for item in new.values()})
     labels = torch.full((len(train) + len(new),), UNKNOWN)
     for row, item in enumerate(new.values(), len(train)):
         labels[row] = UNKNOWN if item.label is None else names.index(item.label)
     files = [(path, str(item.path.absolute())) for path, item in new.items()]
     return look_at_files(files, label_marks(labels)[len(train) :], data.verify == "content"), len(train)
+
+
+def _names_in_files(run: Run) -> list[str]:
+    """Return the names that classes have in the data: merged and renamed ones keep their folders."""
+    changes = run.amendments.reclassed()
+    return changes[0].old if changes else class_names(run.records)
+
+
+def _refuse_split(run: Run, labels: set[str | None]) -> None:
+    """Refuse labels of a class that was split, since they do not tell which part of it."""
+    names: dict[str | None, str] = {name: name for name in _names_in_files(run)}
+    for change in run.amendments.reclassed():
+        for old, now in names.items():
+            if now in change.old and change.numbers[change.old.index(now)] == SPLIT and old in labels:
+                raise DataError(
+                    f"expected no new images of '{old}', since '{now}' was split after the run had begun: leave them "
+                    "out, or begin another run with all images"
+                )
+        names = {old: change.new[change.numbers[change.old.index(now)]] for old, now in names.items()}
 
 
 def _data_of(run: Run, changes: Sequence[str], trusted: Sequence[str]) -> ImageFolder:

@@ -164,6 +164,11 @@ def _read_images(
     size = own.size if isinstance(own, ImageFolder) else None
     names = trained.class_names
     memory, workers = (own.memory, own.workers) if isinstance(own, ImageFolder) else ("auto", None)
+    if strategy.needs_labels and trained.run.amendments.regrouped(trained.round + 1):
+        raise ConfigError(
+            f"query {strategy.name} needs labels of the classes that '{trained.file}' knows, but some were merged or "
+            f"split since: `resume {trained.run.folder}` trains a model of the present ones"
+        )
     if strategy.needs_labeled:
         try:
             read_own_data(own)

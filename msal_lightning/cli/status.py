@@ -129,6 +129,9 @@ def _curve(rounds: Sequence[Round]) -> Table:
     values = [r.accuracy.value if isinstance(r.accuracy, Estimate) else r.accuracy for r in rounds]
     low, high = min(values), max(values)
     for one, value in zip(rounds, values, strict=True):
+        if one.classes is not None:
+            table.add_section()
+            table.add_row("", "", f"{counted(one.classes, 'class')}:")
         ends = one.accuracy
         interval = f"{fixed(ends.low, 3)} – {fixed(ends.high, 3)}" if isinstance(ends, Estimate) else "–"
         # from the lowest round, since from 0 all bars would look alike

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from msal_lightning.data.augmentation import Augmentation, DrawnAugmentation
 from msal_lightning.data.class_balance import Sampling
+from msal_lightning.data.class_change import ClassChange
 from msal_lightning.data.decoding import Decoding
 from msal_lightning.data.device_cache import DeviceCache
 from msal_lightning.data.epoch_batches import EpochBatches, LastBatch
@@ -181,7 +182,8 @@ class ActiveDataModule(LightningDataModule, ABC):
         self.images = learn.image
         self.hidden_labels = HiddenLabels(learn.label)
         self.split = Split(self.hidden_labels, self.test_only)
-        self._num_named = len(self.class_names)
+        self._at_setup = self.class_names, self.test
+        self._other_heads: tuple[int, ...] = ()
         self._ready = True
 
     def read(self) -> tuple[ImageSet, ImageSet]:
@@ -350,15 +352,32 @@ class ActiveDataModule(LightningDataModule, ABC):
         """
         self.class_names = (*self.class_names, *names)
 
+    def change_classes(self, change: ClassChange) -> None:
+        """Merge, split or rename classes in all labels: known, hidden and pseudo-labels, and those of test images.
+
+        Raises:
+            ValueError: an image of a split class has no new label. Nothing is changed then.
+            IndexError: a label is no former class, or an index is out of range.
+        """
+        tested = change.of_test(self.test.label)
+        if bool((tested < 0).any()):
+            raise ValueError(f"{int((tested < 0).sum())} test images of a split class have no new label")
+        self.split.change_classes(change)
+        self.test = self.test._replace(label=tested)
+        self.class_names = change.names
+        if not change.keeps_numbers:  # a saved fit has another head, even if no labeled image changed its class
+            self._other_heads = (*self._other_heads, self.num_classes)
+
     def reset(self, seed: int) -> None:
-        """Forget all labels.
+        """Forget all labels, and restore the classes of the files.
 
         Args:
             seed: the run's seed; keys every stream of the data from here on.
         """
         self.seed = seed
         self.enter(round=0, attempt=0)
-        self.class_names = self.class_names[: self._num_named]
+        self.class_names, self.test = self._at_setup
+        self._other_heads = ()
         keep = None
         if self.imbalance is not None:
             keep = self.hidden_labels.long_tail(self.imbalance, self.num_classes, stream(seed, "split", 1))
@@ -454,7 +473,8 @@ class ActiveDataModule(LightningDataModule, ABC):
         return self._digest(self.split.update_former_digest)
 
     def _digest(self, of_split: Callable[["hashlib.blake2s"], None]) -> str:
-        digest = hashlib.blake2s(repr((tuple(self.images.shape), self.seed, self.round)).encode(), digest_size=8)
+        key = (tuple(self.images.shape), self.seed, self.round, *self._other_heads)
+        digest = hashlib.blake2s(repr(key).encode(), digest_size=8)
         of_split(digest)
         return digest.hexdigest()
 

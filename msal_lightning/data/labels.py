@@ -6,6 +6,7 @@ import math
 import torch
 from torch import Generator, Tensor
 
+from msal_lightning.data.class_change import ClassChange
 from msal_lightning.data.label_guard import refuse_if_forbidden
 from msal_lightning.errors import DataError
 
@@ -26,9 +27,18 @@ class HiddenLabels:
     """
 
     def __init__(self, labels: Tensor) -> None:
-        self.__labels = labels.to(torch.int32)  # half the memory for millions of rows
+        self.__in_files = self.__labels = labels.to(torch.int32)  # half the memory for millions of rows
         self.known = labels != UNKNOWN
         self.num_revealed = 0
+
+    def reset(self) -> None:
+        """Count from 0 again, and restore the classes that the files have."""
+        self.num_revealed = 0
+        self.__labels = self.__in_files
+
+    def change_classes(self, change: ClassChange) -> None:
+        """Translate all labels."""
+        self.__labels = change.of_train(self._labels)
 
     @property
     def _labels(self) -> Tensor:
@@ -75,12 +85,14 @@ class HiddenLabels:
         return int((labels != predictions).sum()) if bool(self.known[index].all()) else None
 
     def marks(self) -> list[str]:
-        """Return digests that detect changed labels, see :func:`label_marks`."""
-        return label_marks(self._labels)
+        """Return digests that detect changed labels in the files, see :func:`label_marks`."""
+        refuse_if_forbidden()
+        return label_marks(self.__in_files)
 
     def mark_of_all(self) -> str:
-        """Return one digest of all labels, see :func:`mark_of_all`."""
-        return mark_of_all(self._labels)
+        """Return one digest of all labels in the files, see :func:`mark_of_all`."""
+        refuse_if_forbidden()
+        return mark_of_all(self.__in_files)
 
     def long_tail(self, imbalance: float, num_classes: int, generator: Generator) -> Tensor:
         """Keep ``n_c = n_max · imbalance^(c/(C-1))`` images of class c, rounded down.
@@ -98,7 +110,8 @@ class HiddenLabels:
         Raises:
             DataError: labels are unknown.
         """
-        labels = self._labels
+        refuse_if_forbidden()
+        labels = self.__in_files
         if not self.is_whole:
             raise DataError(
                 "expected all labels to be known for data.imbalance, got images without one: leave data.imbalance out"

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from msal_lightning.data.class_change import ClassChange
 from msal_lightning.data.label_guard import refuse_if_forbidden
 from msal_lightning.data.labels import UNKNOWN, HiddenLabels
 from msal_lightning.data.places import Place
@@ -108,7 +109,8 @@ class Split:
         Args:
             keep: (N,) bool, the images of a long-tailed version; None: all.
         """
-        self.hidden_labels.num_revealed = self.num_removed_labels = 0
+        self.hidden_labels.reset()
+        self.num_removed_labels = 0
         self.labeled_at.fill_(Place.POOL)
         self._labels.fill_(UNKNOWN)
         self._digest = SplitDigest()
@@ -165,6 +167,23 @@ class Split:
         if bool(((places < 0) & (places != Place.HELD_OUT)).any()):
             raise ValueError("relabel() got images without a label: only labels that were given can be corrected")
         self._put(index, places, labels)
+
+    def change_classes(self, change: ClassChange) -> None:
+        """Translate known labels, hidden labels and pseudo-labels; every image stays where it is.
+
+        Raises:
+            ValueError: a labeled image of a split class has no new label. Nothing is changed then.
+            IndexError: a label is no former class, or an index is out of range.
+        """
+        new = change.of_train(self._labels)
+        in_use = (self.labeled_at >= 0) | (self.labeled_at == Place.HELD_OUT)
+        if lacking := int(((new < 0) & in_use).sum()):
+            raise ValueError(f"{lacking} labeled images of a split class have no new label")
+        self.hidden_labels.change_classes(change)
+        self._labels = new
+        self.set_pseudo_labels(*change.of_classes(*self.pseudo_labels))
+        self._digest = SplitDigest()
+        self._digest.add(*self._rows(torch.arange(len(new))))
 
     def add(self, index: Tensor) -> None:
         """Put images into the pool that a person added to a run.

@@ -32,7 +32,7 @@ def make_card(ready: ReadyModel, kind: str, difference: float) -> dict[str, Any]
     trained, config = ready.trained, ready.trained.run.config
     record = trained.run.records[trained.round]
     backbone = type(ready.network.backbone)
-    rows = class_rows(trained.run.records, trained.round)
+    rows = class_rows(trained.run.named_records, trained.round)
     return {
         "format": FORMAT,
         "file": FILES[kind],
@@ -57,7 +57,7 @@ def make_card(ready: ReadyModel, kind: str, difference: float) -> dict[str, Any]
             "metrics": record.metrics,
             "precision": config.get("trainer.precision"),
             "classes": [asdict(row) for row in rows],
-            "warnings": missing_classes(trained.run.records, trained.round).warnings if rows else [],
+            "warnings": missing_classes(trained.run.named_records, trained.round).warnings if rows else [],
         },
         "threshold": read_threshold(trained),
         "largest_difference": difference,

@@ -44,9 +44,11 @@ class ReadyModel:
         what = f"{self.network.num_channels:,} features"
         if self.decoding is not None:
             what = f"{self.decoding.size}×{self.decoding.size} pixels, {self.decoding.fit}"
+        later = self.trained.run.amendments.regrouped(self.trained.round + 1)
+        since = f"; it does not know that {' and '.join(later)}" if later else ""
         return (
             f"model of round {self.trained.round} of '{self.trained.run.folder}': {record.num_labeled:,} labels, "
-            f"{len(self.class_names):,} classes, {what}"
+            f"{len(self.class_names):,} classes, {what}{since}"
         )
 
 

@@ -18,7 +18,6 @@ from msal_lightning.data.read_only import read_only
 from msal_lightning.datasets import Embeddings
 from msal_lightning.errors import RunError
 from msal_lightning.inference.rebuild import Rebuilt, read_own_data, rebuild
-from msal_lightning.runs.classes import class_names
 from msal_lightning.runs.labels import labels_of
 from msal_lightning.runs.reading import Run
 from msal_lightning.runs.trained_model import read_trained
@@ -108,7 +107,7 @@ def doubted_labels(
 def _recorded_labels(run: Run) -> tuple[Sequence[str], list[LabelRow]]:
     recorded = {index for record in run.records for labeled, _ in record.moves() for index in labeled.index}
     rows = labels_of(run, Path()).rows
-    return class_names(run.records), [row for row in rows if row.index in recorded and row.label not in REASONS]
+    return run.class_names, [row for row in rows if row.index in recorded and row.label not in REASONS]
 
 
 @torch.inference_mode()

@@ -327,7 +327,8 @@ class AnnotationSession:
         return outcome
 
     def _earlier(self) -> tuple[ImageVotes, ...]:
-        return tuple(votes_so_far(self._run.path, self._run.records).values())
+        votes = votes_so_far(self._run.path, self._run.records)
+        return tuple(self._run.amendments.present_votes(votes).values())
 
     def _check_images(self, request: PendingRequest) -> None:
         """Check that the images have not changed since the request, because annotations refer to indices."""

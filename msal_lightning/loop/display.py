@@ -17,7 +17,7 @@ from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
 from msal_lightning.models.class_results import MOST_CLASSES
 from msal_lightning.oracles.base import AwaitingLabels
-from msal_lightning.runs.classes import MissingClasses, accuracy_name, missing_classes
+from msal_lightning.runs.classes import MissingClasses, accuracy_name, missing_classes, say_segment
 from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.records import RoundRecord, aubc
 from msal_lightning.training.step_callback import StepCallback, steps_per_epoch
@@ -160,6 +160,11 @@ class Display:
                 line += " (the threshold is 0 from here on)"
             elif wrong is not None:
                 line += f", {wrong} wrong"
+        if record.starts_segment:
+            count = counted(len(record.class_names or []), "class")
+            self._print(
+                f"(classes were changed: {count} from here on, so the accuracies above are of another question)"
+            )
         self._print(line)
         self._classes(record)
 
@@ -187,10 +192,11 @@ class Display:
 
     def finish(self, records: list[RoundRecord], run: RunDirectory) -> None:
         """Print the result, its folder and its size on disk."""
-        area = aubc(records)
+        area, segment = aubc(records), say_segment(records)
         total, checkpoints = (f"{size / 1e6:.1f} MB" for size in run.disk_use())
         self._print(
-            f"AUBC {'–' if math.isnan(area) else fixed(area, 4)}, {accuracy_name(records)} "
+            f"AUBC {'–' if math.isnan(area) else fixed(area, 4)}{f' ({segment})' if segment else ''}, "
+            f"{accuracy_name(records)} "
             f"{fixed(records[-1].accuracy, 4)} "
             f"with {counted(records[-1].num_labeled, 'label')}; results in {run.path} "
             f"({total}, {checkpoints} of it checkpoints)",

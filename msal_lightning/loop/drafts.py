@@ -21,16 +21,23 @@ def first_facts(data: ActiveDataModule, initial: InitialSet, images: Mapping[str
         initial: labels that the run starts with.
         images: digest and number of the images; empty for a run of a version that stored none.
     """
-    train = data.in_pool | (data.labeled_at >= 0)
     return {
         "initial": initial.train,
         "held_out": initial.held_out,
         "skipped": initial.skipped,
         "votes": initial.votes,
-        "train_class_counts": data.hidden_labels.count_classes(train, data.num_classes),
-        "class_names": [*data.class_names],
+        **class_facts(data),
         "data": dict(images) or None,
         "resolved": data.resolved,
+    }
+
+
+def class_facts(data: ActiveDataModule) -> dict[str, Any]:
+    """Return the fields that the record of round 0 and of each round with other classes has."""
+    train = data.in_pool | (data.labeled_at >= 0)
+    return {
+        "train_class_counts": data.hidden_labels.count_classes(train, data.num_classes),
+        "class_names": [*data.class_names],
     }
 
 

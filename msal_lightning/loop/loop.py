@@ -11,7 +11,7 @@ from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.fingerprint import FILES as FINGERPRINT_FILES
 from msal_lightning.loop.checks import ModelCheck, check_fits
 from msal_lightning.loop.describe import from_python, title
-from msal_lightning.loop.drafts import class_counts, draft_record, first_facts
+from msal_lightning.loop.drafts import class_counts, class_facts, draft_record, first_facts
 from msal_lightning.loop.fitting import Fitter
 from msal_lightning.loop.keep_embeddings import KeepEmbeddings
 from msal_lightning.loop.label_sources import InitialSet
@@ -144,12 +144,14 @@ class ActiveLoop:
         data, labels, options, amendments = self.data, self.labels, self.options, self.run_directory.amendments
         self.fitter.free_memory()
         data.enter(round=round)
-        amendments.before_fit(data.split, round)
+        amendments.before_fit(data, round)
         facts = first_facts(data, self._initial_set(), self._images) if round == 0 else {}
+        if (numbers := amendments.class_numbers(round)) is not None:
+            facts |= class_facts(data) | {"class_numbers": numbers}
         if amendments.change_labels:
             facts["trained_class_counts"] = class_counts(data)
         if (draft := labels.unanswered(round)) is not None:
-            amendments.before_query(data.split, round)
+            amendments.before_query(data, round)
             return self._commit(labels.resume(draft))
 
         num_labeled = len(data.labeled) + len(data.held_out)
@@ -158,7 +160,7 @@ class ActiveLoop:
         with self.fitter.guarded():
             fitted = self.fitter.fit(round, len(labels.label_counts) - 1, [query, keep])
             metrics, by_class = fitted.test()
-            amendments.before_query(data.split, round)
+            amendments.before_query(data, round)
             num_pool = data.num_pool
             fitted.select(query, look_at_pool=options.pool_error or keep.limit > 0)
 

@@ -14,7 +14,7 @@ from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.oracles.base import AwaitingLabels
 from msal_lightning.runs.classes import accuracy_name
 from msal_lightning.runs.directory import RunDirectory
-from msal_lightning.runs.records import RoundRecord, aubc
+from msal_lightning.runs.records import RoundRecord, aubc, last_segment
 from msal_lightning.tracking import Tracker, Tracking
 from msal_lightning.training.distributed import Ranks
 
@@ -110,7 +110,9 @@ class Observers:
         kill_point("before the end is told")
         if self._tracking:
             name = accuracy_name(records).replace(" ", "_")
-            self._tracker.finish({"AUBC": aubc(records), name: records[-1].accuracy})
+            first = last_segment(records)[0].round  # W&B says of which rounds AUBC is, if classes were merged or split
+            since = {"AUBC_from_round": float(first)} if first else {}
+            self._tracker.finish({"AUBC": aubc(records), name: records[-1].accuracy, **since})
         self._display.finish(records, self._run)
 
     def close(self) -> None:

@@ -37,12 +37,16 @@ class ReplayedLabels(LabelSource):
         self._records = read_records(Path(path))
         if not self._records:
             raise RunError(f"expected loop.replay to be a run directory with finished rounds, got '{path}' without any")
-        amendments = read_amendments(Path(path))
-        self._corrected = amendments.corrected
+        self._amendments = amendments = read_amendments(Path(path))
         if amendments.change_images:
             raise RunError(
                 f"expected a run whose images stayed the same in loop.replay, got '{path}', where images were added or "
                 "removed: begin another run, with its labels as data.csv"
+            )
+        if amendments.reclassed():
+            raise RunError(
+                f"expected a run whose classes stayed the same in loop.replay, got '{path}', where some were merged, "
+                "split or renamed: begin another run, with its labels as data.csv"
             )
         self._held_out = self._records[0].held_out or LabeledImages()
         counts = [record.num_labeled for record in self._records]
@@ -117,8 +121,8 @@ class ReplayedLabels(LabelSource):
             else:
                 same = torch.equal(data.label(index, trained_from), labels)
             data.check_paths(index, labeled.path)
-            new = {k: self._corrected[k] for k in labeled.index if k in self._corrected}
-            data.split.relabel(*(torch.tensor([*part], dtype=torch.int64) for part in (new.keys(), new.values())))
+            present = self._amendments.present_labels(labeled, round)
+            data.split.relabel(index, torch.tensor(present, dtype=torch.int64))
         except ValueError:  # an index beyond this dataset
             same = False
         if not same:

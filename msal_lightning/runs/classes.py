@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from msal_lightning.io.wording import counted
 from msal_lightning.models.class_results import MOST_CLASSES
 
 if TYPE_CHECKING:
@@ -86,8 +87,8 @@ def class_rows(records: Sequence["RoundRecord"], round: int) -> list[ClassRow]:
     results = records[round].test_classes
     if results is None:
         return []
-    names = _names(records, len(results.images))
-    train = records[0].train_class_counts or []
+    names = _names(segment_of(records, round), len(results.images))
+    train = _train(segment_of(records, round))
     labeled = _labeled(records[: round + 1], len(results.images))
     return [
         ClassRow(
@@ -170,6 +171,30 @@ def accuracy_name(records: Sequence["RoundRecord"]) -> str:
 def worst_first(rows: Sequence[ClassRow]) -> list[ClassRow]:
     """Sort rows: classes without test images first, then by ascending F1."""
     return sorted(rows, key=lambda row: (-1.0 if row.f1 is None else row.f1, row.number))
+
+
+def segment_of(records: Sequence["RoundRecord"], round: int) -> Sequence["RoundRecord"]:
+    """Return the records of all rounds with the classes of a round; renamed classes are the same ones.
+
+    Args:
+        records: records of a run, from round 0.
+        round: k.
+    """
+    starts = [0, *(record.round for record in records if record.starts_segment), len(records)]
+    first = max(start for start in starts[:-1] if start <= round)
+    return records[first : next(start for start in starts if start > round)]
+
+
+def say_segment(records: Sequence["RoundRecord"]) -> str:
+    """Return ``round 4 on, with 3 classes`` if classes were merged or split before round 4; else nothing."""
+    if not records or not (first := segment_of(records, len(records) - 1)[0]).starts_segment:
+        return ""
+    return f"round {first.round} on, with {counted(len(first.class_names or []), 'class')}"
+
+
+def _train(records: Sequence["RoundRecord"]) -> list[int]:
+    """Return the newest numbers of training images per class of these rounds; empty if they are unknown."""
+    return next((record.train_class_counts for record in reversed(records) if record.train_class_counts), None) or []
 
 
 def _names(records: Sequence["RoundRecord"], count: int) -> list[str]:

@@ -95,7 +95,7 @@ class RunDirectory:
         self.reopened: RoundRecord | None = None
         self._lock = DirectoryLock(self.path / "lock")
         self._records: list[RoundRecord] = []
-        self._tables = TableFiles(self.path, lambda: self.amendments.corrected)
+        self._tables = TableFiles(self.path, lambda: self.amendments)
         self.notes: list[str] = []
 
     def open(self) -> list[RoundRecord]:

@@ -1,15 +1,16 @@
 """The labels of a run as they are now, by class names: what records, amendments and accepted annotations say."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from msal_lightning.data.label_files.label_set import LabelRow, LabelSet
 from msal_lightning.data.places import Place
-from msal_lightning.runs.classes import class_names
+from msal_lightning.runs.amendments import Amendments
 from msal_lightning.runs.pending import INITIAL, PendingRequest, all_pending
 from msal_lightning.runs.reading import Run
-from msal_lightning.runs.records import LabeledImages, RoundRecord
+from msal_lightning.runs.records import LabeledImages, RoundRecord, last_segment
 from msal_lightning.runs.votes import ImageVotes, votes_so_far
 
 
@@ -25,9 +26,8 @@ def labels_of(run: Run, root: Path) -> LabelSet:
     Raises:
         RunError: a file of a labeling request is damaged.
     """
-    names = class_names(run.records)
-    corrected, votes = run.amendments.corrected, votes_so_far(run.folder, run.records)
-    labeled = [row for record in run.records for row in _recorded(record, names, corrected)]
+    names, votes = run.class_names, votes_so_far(run.folder, run.records)
+    labeled = [row for record in run.records for row in _recorded(record, names, run.amendments)]
     skipped = [row for record in run.records for row in _skipped(record)]
     for request in all_pending(run.folder):
         for row in _accepted(request, len(run.records)):
@@ -36,8 +36,17 @@ def labels_of(run: Run, root: Path) -> LabelSet:
     labeled = [row for row in labeled if row.index not in removed]
     known = {row.label: None for row in labeled}
     all_names = (*names, *(name for name in known if name not in names))
-    said = {index: given for index, given in votes.items() if index not in corrected}
+    said = {index: given for index, given in votes.items() if index not in run.amendments.corrected}
     return LabelSet(all_names, tuple(_with_annotators(row, said) for row in (*labeled, *skipped)), root)
+
+
+def queried_per_class(run: Run) -> list[int]:
+    """Return the number of queried labels of each present class."""
+    labels = [c for one in run.records for c in run.amendments.present_labels(one.queried, one.round)]
+    sizes = [len(one.class_counts) for one in last_segment(run.records)]
+    count = max([len(run.class_names) or max(sizes, default=0), *(label + 1 for label in labels)])
+    found = Counter(labels)
+    return [found[c] for c in range(count)]
 
 
 def _with_annotators(row: LabelRow, votes: dict[int, ImageVotes]) -> LabelRow:
@@ -45,13 +54,12 @@ def _with_annotators(row: LabelRow, votes: dict[int, ImageVotes]) -> LabelRow:
     return replace(row, annotator="; ".join(names)) if names else row
 
 
-def _recorded(record: RoundRecord, names: Sequence[str], corrected: Mapping[int, int]) -> list[LabelRow]:
-    return [row for labeled, place in record.moves() for row in _rows(_now(labeled, corrected), place, names)]
-
-
-def _now(labeled: LabeledImages, corrected: Mapping[int, int]) -> LabeledImages:
-    rows = zip(labeled.index, labeled.label, strict=True)
-    return replace(labeled, label=[corrected.get(index, label) for index, label in rows])
+def _recorded(record: RoundRecord, names: Sequence[str], amendments: Amendments) -> list[LabelRow]:
+    return [
+        row
+        for labeled, place in record.moves()
+        for row in _rows(replace(labeled, label=amendments.present_labels(labeled, record.round)), place, names)
+    ]
 
 
 def _rows(labeled: LabeledImages, place: int, names: Sequence[str]) -> list[LabelRow]:

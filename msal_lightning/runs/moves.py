@@ -7,6 +7,7 @@ from msal_lightning.data.places import Place
 from msal_lightning.io.kill_points import kill_point
 from msal_lightning.io.names import name_some
 from msal_lightning.runs.amendments import Amendments
+from msal_lightning.runs.reading import Run
 from msal_lightning.runs.records import LabeledImages, RoundRecord
 
 
@@ -22,12 +23,29 @@ def repeat_round(data: ActiveDataModule, record: RoundRecord, amendments: Amendm
         ValueError: the record belongs to other images.
     """
     *trained, queried = record.moves()
-    amendments.before_fit(data.split, record.round)
+    amendments.before_fit(data, record.round)
     for labeled, place in trained:
         _move(data, labeled, place)
-    amendments.before_query(data.split, record.round)
+    amendments.before_query(data, record.round)
     _move(data, *queried)
-    _leave_out(data, record)
+    _leave_out(data, record, amendments)
+
+
+def repeat_all(data: ActiveDataModule, run: Run, records: Sequence[RoundRecord]) -> None:
+    """Repeat recorded rounds, and the changes that came after them.
+
+    Args:
+        data: data module of the run after ``setup``; it is reset first.
+        run: the run.
+        records: its first records, or all.
+
+    Raises:
+        ValueError: a record belongs to other images.
+    """
+    data.reset(int(run.config.get("seed", 0)))
+    for record in records:
+        repeat_round(data, record, run.amendments)
+    run.amendments.before_fit(data, len(records))
 
 
 def move_as_recorded(data: ActiveDataModule, record: RoundRecord) -> None:
@@ -42,7 +60,7 @@ def move_as_recorded(data: ActiveDataModule, record: RoundRecord) -> None:
     """
     for labeled, place in record.moves():
         _move(data, labeled, place)
-    _leave_out(data, record)
+    _leave_out(data, record, Amendments())
 
 
 def _move(data: ActiveDataModule, labeled: LabeledImages, place: int) -> None:
@@ -54,12 +72,12 @@ def _move(data: ActiveDataModule, labeled: LabeledImages, place: int) -> None:
         data.split.hold_out(index)
 
 
-def _leave_out(data: ActiveDataModule, record: RoundRecord) -> None:
+def _leave_out(data: ActiveDataModule, record: RoundRecord, amendments: Amendments) -> None:
     """Skip images, and know the classes that came with the round."""
     if record.skipped:
         data.split.skip(record.skipped.tensor())
     if record.class_names:
-        know_classes(data, record.class_names)
+        know_classes(data, amendments.names_after_query(record.class_names, record.round))
 
 
 def know_classes(data: ActiveDataModule, names: Sequence[str]) -> None:

@@ -142,6 +142,23 @@ def all_pending(run: Path) -> list[PendingRequest]:
     return [request for request in found if request]
 
 
+def open_requests(run: Path, num_records: int) -> list[PendingRequest]:
+    """Return the requests whose labels no record has; a kill may leave the files of others behind.
+
+    Args:
+        run: the run directory.
+        num_records: number of records, without that of a reopened round.
+
+    Raises:
+        RunError: a request file is damaged.
+    """
+    return [
+        one
+        for one in all_pending(run)
+        if num_records <= (0 if one.name == INITIAL else int(one.name.removeprefix("round-")))
+    ]
+
+
 def pending(run: Path) -> LabelingBatch | None:
     """Return the batch that a run waits for; None if it waits for none.
 

@@ -16,6 +16,7 @@ from msal_lightning.paper.methods import last_word
 from msal_lightning.runs.amendments import Amendments, read_amendments
 from msal_lightning.runs.budget import label_counts_of
 from msal_lightning.runs.changes import aligned
+from msal_lightning.runs.classes import class_names
 from msal_lightning.runs.config import flatten, is_free
 from msal_lightning.runs.moved_names import present
 from msal_lightning.runs.records import RoundRecord, read_records
@@ -60,19 +61,40 @@ class Run:
         return self.amendments.label_counts(planned) if planned else None
 
     @property
+    def class_names(self) -> list[str]:
+        """The present class names, in the order of their numbers; empty if the records have none."""
+        return self.amendments.present_names(class_names(self.records), len(self.records))
+
+    @property
+    def named_records(self) -> list[RoundRecord]:
+        """The records; the last one has the present names of its classes, if some were renamed since."""
+        if not self.records:
+            return []
+        *before, last = self.records
+        renamed = self.amendments.renamed(class_names(self.records), len(self.records))
+        return self.records if renamed == class_names(self.records) else [*before, replace(last, class_names=renamed)]
+
+    @property
     def num_rounds(self) -> int:
         """Number of rounds; 1 if only the data or another run decides."""
         return len(self.label_counts or [0])
 
     @property
     def setting(self) -> Setting:
-        """All config keys that affect results, except the seed. Runs with equal settings can be averaged."""
+        """All config keys that affect results, except the seed, and changed classes.
+
+        Runs with equal settings can be averaged.
+        """
         alone = not self.records or self.records[-1].environment.get("processes", "1") == "1"
         items = sorted(only_where_it_matters(self.config, alone).items())
-        return tuple(
-            (key, _replayed(value) if key == "loop.replay" else str(value))
-            for key, value in items
-            if key != "seed" and value not in (None, {}) and not is_free(key)
+        changes = self.amendments.regrouped()
+        return (
+            *(
+                (key, _replayed(value) if key == "loop.replay" else str(value))
+                for key, value in items
+                if key != "seed" and value not in (None, {}) and not is_free(key)
+            ),
+            *((("classes", "; ".join(changes)),) if changes else ()),
         )
 
 

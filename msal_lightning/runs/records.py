@@ -3,11 +3,12 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msal_lightning.data.class_numbers import keep_numbers
 from msal_lightning.data.places import Place
 from msal_lightning.errors import RunError
 from msal_lightning.io.json_files import read_json
@@ -28,6 +29,7 @@ _LEFT_OUT_WHERE_NONE = (
     "resolved",
     "votes",
     "trained_class_counts",
+    "class_numbers",
 )
 _ON_DISK = {"queried": "bought", "train_class_counts": "learn_class_counts"}  # keys of the first versions
 
@@ -136,7 +138,8 @@ class RoundRecord:
         queried: images that this round's query selected; models train on them from round k+1.
         initial: the initial set; empty except in round 0.
         environment: versions and device.
-        train_class_counts: number of training images per class, in the record of round 0; None if unknown.
+        train_class_counts: number of training images per class, in the record of round 0 and of each round with other
+            classes; None if unknown.
         num_test: number of test images; None in records of older versions.
         pseudo_labels: pseudo-labels of this round's query, used in round k+1 only; None if the strategy makes none.
         skipped: images that left the pool without a label, in round 0 including those of the initial set; None without
@@ -150,7 +153,9 @@ class RoundRecord:
         resolved: in round 0, options that were determined from the image files: value ranges, mean and std; None for a
             dataset without image files.
         trained_class_counts: number of labels of each class that the round's model trained on, if labels were corrected
-            or removed before; None if the records before tell it.
+            or removed before, or have other classes; None if the records before tell it.
+        class_numbers: new number of each class of the round before, if classes were merged, split or renamed since; -1
+            for a class that was split. ``class_names`` has the new names.
     """
 
     round: int
@@ -175,6 +180,7 @@ class RoundRecord:
     resolved: dict[str, Any] | None = None
     trained_class_counts: list[int] | None = None
     votes: Votes | None = None
+    class_numbers: list[int] | None = None
 
     def moves(self) -> "list[tuple[LabeledImages, int]]":
         """Return the record's labeled images in order, each group with its new ``labeled_at``."""
@@ -186,9 +192,25 @@ class RoundRecord:
         """The accuracy on the test set."""
         return self.metrics["accuracy"]
 
+    @property
+    def starts_segment(self) -> bool:
+        """Whether classes were merged or split before this round, so that its accuracy answers another question."""
+        return self.class_numbers is not None and not keep_numbers(self.class_numbers)
 
-def aubc(records: list[RoundRecord]) -> float:
-    """Return the area under the budget curve of a run; NaN for a single round."""
+
+def last_segment(records: Sequence[RoundRecord]) -> list[RoundRecord]:
+    """Return the rounds with the present classes: those since classes were merged or split, or all.
+
+    Args:
+        records: records of a run, in order.
+    """
+    start = max((k for k, record in enumerate(records) if record.starts_segment), default=0)
+    return [*records[start:]]
+
+
+def aubc(records: Sequence[RoundRecord]) -> float:
+    """Return the area under the budget curve of a run, over its :func:`last_segment`; NaN for a single round."""
+    records = last_segment(records)
     from msal_lightning.models.metrics import (
         area_under_budget_curve,
     )  # imports torch, which readers of records do not need

@@ -1,12 +1,12 @@
 """Corrections from a CSV file, checked against the labels that a run has."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from msal_lightning.errors import AnnotationError
 from msal_lightning.oracles.base import LabelingBatch, LabelingTask
 from msal_lightning.oracles.csv_files.csv_file import read_answers
 from msal_lightning.runs.amendments import Correct
-from msal_lightning.runs.classes import class_names
 from msal_lightning.runs.reading import Run
 from msal_lightning.runs.records import LabeledImages
 
@@ -22,8 +22,7 @@ def read_corrections(run: Run, file: Path) -> Correct:
         AnnotationError: a line names an image without a label, or no class of the run; or no label differs.
     """
     known = {index: (label, path) for part in _labeled(run) for index, label, path in _rows(part)}
-    known = {index: (run.amendments.corrected.get(index, label), path) for index, (label, path) in known.items()}
-    names = class_names(run.records)
+    names = run.class_names
     if not known or not names:
         raise AnnotationError(f"expected a run with labels, got '{run.folder}' without a finished round: correct the "
                               "files of its request instead")  # fmt: skip
@@ -51,7 +50,9 @@ def read_corrections(run: Run, file: Path) -> Correct:
 
 
 def _labeled(run: Run) -> list[LabeledImages]:
-    return [labeled for record in run.records for labeled, _ in record.moves()]
+    """Return all recorded images with their present labels."""
+    present = run.amendments.present_labels
+    return [replace(part, label=present(part, one.round)) for one in run.records for part, _ in one.moves()]
 
 
 def _rows(part: LabeledImages) -> list[tuple[int, int, str | None]]:

@@ -1,10 +1,11 @@
 """The CSV files of a run directory, which follow from its records."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from msal_lightning.io.growing_table import GrowingTable
+from msal_lightning.runs.amendments import Amendments
 from msal_lightning.runs.classes import class_names, class_table, class_table_rows, shows_last_round_only
 from msal_lightning.runs.records import RoundRecord
 from msal_lightning.runs.tables import curve_row, ledger_rows
@@ -15,11 +16,11 @@ class TableFiles:
 
     Args:
         folder: the run directory.
-        corrected: returns the present label of each image whose label was corrected, by dataset-absolute index.
+        amendments: returns the changes that a person made to the run.
     """
 
-    def __init__(self, folder: Path, corrected: Callable[[], Mapping[int, int]] = dict) -> None:
-        self._corrected = corrected
+    def __init__(self, folder: Path, amendments: Callable[[], Amendments] = Amendments) -> None:
+        self._amendments = amendments
         self._curve = GrowingTable(folder / "curve.csv")
         self._classes = GrowingTable(folder / "per_class.csv")
         self._ledger = GrowingTable(folder / "ledger.csv")
@@ -34,7 +35,7 @@ class TableFiles:
         rows = {
             self._curve: [curve_row(record) for record in records],
             self._classes: class_table(records),  # empty if the records have no results by class
-            self._ledger: [row for k in range(len(records)) for row in self._ledger_rows(records[: k + 1])],
+            self._ledger: [row for k in range(len(records)) for row in self._ledger_rows(records, k)],
         }
         for file, content in rows.items():
             if content:
@@ -50,7 +51,7 @@ class TableFiles:
         rows = {
             self._curve: [curve_row(records[-1])],
             self._classes: class_table_rows(records),
-            self._ledger: self._ledger_rows(records),
+            self._ledger: self._ledger_rows(records, len(records) - 1),
         }
         grows = len(records) == self._rounds + 1 and not shows_last_round_only(records)
         if grows and all(file.append(new) for file, new in rows.items() if new):
@@ -58,6 +59,8 @@ class TableFiles:
         else:
             self.write(records)
 
-    def _ledger_rows(self, records: Sequence[RoundRecord]) -> list[dict[str, Any]]:
-        """Return the rows of the last of these records, with the class names of its time."""
-        return ledger_rows(records[-1], class_names(records), self._corrected())
+    def _ledger_rows(self, records: Sequence[RoundRecord], round: int) -> list[dict[str, Any]]:
+        """Return the rows of a round, with the class names of its time."""
+        amendments = self._amendments()
+        present = amendments.present_names(class_names(records), len(records))
+        return ledger_rows(records[round], class_names(records[: round + 1]), amendments, present)

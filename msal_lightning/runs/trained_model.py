@@ -11,8 +11,9 @@ from msal_lightning.data import ActiveDataModule
 from msal_lightning.data.fingerprint import Print
 from msal_lightning.errors import RunError, UserError
 from msal_lightning.runs.changed_images import changed_images
+from msal_lightning.runs.classes import class_names, segment_of
 from msal_lightning.runs.image_order import known_images
-from msal_lightning.runs.moves import move_as_recorded, repeat_round
+from msal_lightning.runs.moves import move_as_recorded, repeat_all
 from msal_lightning.runs.reading import Run, read_run
 from msal_lightning.runs.records import LabeledImages, RoundRecord
 from msal_lightning.training.checkpoint import load_checked
@@ -36,8 +37,14 @@ class Trained:
 
     @property
     def class_names(self) -> list[str] | None:
-        """All class names that the run knows, in the order of their numbers; None if only the data has them."""
-        return next((record.class_names for record in reversed(self.run.records) if record.class_names), None)
+        """Names of the classes in this model's order, and of those added later; None if only the data has them.
+
+        Renamed classes have their new names; classes that were merged or split later have their former ones.
+        """
+        run, round = self.run, self.round
+        if round >= len(run.records):  # its labels are requested
+            return run.class_names or None
+        return class_names(segment_of(run.named_records, round)) or None
 
     @property
     def num_classes(self) -> int:
@@ -87,13 +94,10 @@ class Trained:
     def _restore(self, data: ActiveDataModule, records: Sequence[RoundRecord]) -> None:
         if change := changed_images(data, self.run.folder, self.run.records[0], ("train",)):
             raise self._other_images(change)
-        data.reset(int(self.run.config.get("seed", 0)))
-        for record in records:
-            try:
-                repeat_round(data, record, self.run.amendments)
-            except ValueError as error:
-                raise self._other_images(str(error)) from None
-        self.run.amendments.before_fit(data.split, len(records))
+        try:
+            repeat_all(data, self.run, records)
+        except ValueError as error:
+            raise self._other_images(str(error)) from None
 
     def _other_images(self, change: str) -> RunError:
         return RunError(

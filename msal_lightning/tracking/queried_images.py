@@ -13,6 +13,7 @@ from msal_lightning.data.loading import displayable
 from msal_lightning.io.terminal import clean
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.models.predictor import Predictor
+from msal_lightning.runs.classes import class_names
 from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.records import RoundRecord
 
@@ -71,7 +72,8 @@ class QueriedImages:
         import wandb
 
         kept = json.loads(file.read_text(encoding="utf-8"))
-        queried, names = record.queried, self._data.class_names
+        queried = record.queried
+        names = class_names(self._run.records[: record.round + 1]) or self._data.class_names  # of that time
         rank_of = {index: rank for rank, index in enumerate(queried.index)}
         # skipped images do not count as queried
         shown = [(rank_of[i], guess) for i, guess in zip(kept["index"], kept["predicted"], strict=True) if i in rank_of]

@@ -1,18 +1,23 @@
 """Budget curves (Figs. 1 and 4 of the paper)."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from msal_lightning.analysis.figures.groups import read_groups
-from msal_lightning.analysis.figures.style import check_out, draw_mean, finish_curves, save
+from msal_lightning.analysis.figures.style import check_out, draw_mean, finish_curves, line_settings, save
 from msal_lightning.io.rounding import fixed
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
+from msal_lightning.runs.classes import say_segment
 from msal_lightning.runs.records import RoundRecord, aubc
 
 _IN_ONE = 6  # most curves that can be told apart in one picture
@@ -34,7 +39,10 @@ def plot(runs: Sequence[str], out: str = "budget_curves.png") -> None:
     check_out(out)
     groups = collect([Path(run) for run in runs])
     save(budget_curves(groups), out)
+    changed = [name for name, of_group in groups.items() if say_segment(of_group[0])]
     say(f"{counted(sum(map(len, groups.values())), 'run')} drawn in {out}")
+    if changed:
+        say(f"classes of {', '.join(changed)} were merged or split: AUBC is of the present ones, dots are of others")
 
 
 def collect(paths: Sequence[Path]) -> dict[str, list[list[RoundRecord]]]:
@@ -62,10 +70,26 @@ def budget_curves(groups: Mapping[str, list[list[RoundRecord]]]) -> Figure:
         return _panels(curves)
     figure, axes = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
     for curve in curves:
+        _draw_earlier(axes, curve)
         draw_mean(axes, curve.labels, curve.accuracies, curve.name, curve.legend)
     axes.set(xlabel="labels", ylabel="test accuracy")
     finish_curves(axes, "lower right")
     return figure
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Rounds with the same classes.
+
+    Attributes:
+        labels: (n,) number of labels in each round.
+        accuracies: (seeds, n) accuracy of each round.
+        classes: number of classes; 0 if the records have no names.
+    """
+
+    labels: list[int]
+    accuracies: list[list[float]]
+    classes: int
 
 
 @dataclass(frozen=True)
@@ -74,31 +98,55 @@ class Curve:
 
     Attributes:
         name: name of the method.
-        labels: (n,) number of labels in each round.
-        accuracies: (seeds, n) accuracy of each round.
-        area: AUBC, mean over seeds.
+        segments: one for each set of classes; the last one has the present classes.
+        area: AUBC of the last segment, mean over seeds.
     """
 
     name: str
-    labels: list[int]
-    accuracies: list[list[float]]
+    segments: list[Segment]
     area: float
 
     @classmethod
     def of(cls, name: str, runs: list[list[RoundRecord]]) -> "Curve":
         """Cut the runs to their common number of rounds."""
-        rounds = min(map(len, runs))
-        return cls(
-            name,
-            [record.num_labeled for record in runs[0][:rounds]],
-            [[record.accuracy for record in run[:rounds]] for run in runs],
-            float(np.mean([aubc(run[:rounds]) for run in runs])),
-        )
+        runs = [run[: min(map(len, runs))] for run in runs]
+        starts = [0, *(record.round for record in runs[0] if record.starts_segment), len(runs[0])]
+        segments = [
+            Segment(
+                [record.num_labeled for record in runs[0][a:b]],
+                [[record.accuracy for record in run[a:b]] for run in runs],
+                len(runs[0][a].class_names or []),
+            )
+            for a, b in pairwise(starts)
+        ]
+        return cls(name, segments, float(np.mean([aubc(run) for run in runs])))
+
+    @property
+    def labels(self) -> list[int]:
+        """Number of labels in each round with the present classes, (n,)."""
+        return self.segments[-1].labels
+
+    @property
+    def accuracies(self) -> list[list[float]]:
+        """Accuracy of each round with the present classes, (seeds, n)."""
+        return self.segments[-1].accuracies
 
     @property
     def legend(self) -> str:
-        """Name, AUBC and number of seeds."""
-        return f"{self.name} (AUBC {fixed(self.area, 3)}, {seeds(len(self.accuracies))})"
+        """Name, AUBC and number of seeds; the number of classes, if classes were merged or split."""
+        classes = f" with {counted(self.segments[-1].classes, 'class')}" if len(self.segments) > 1 else ""
+        area = "–" if math.isnan(self.area) else fixed(self.area, 3)
+        return f"{self.name} (AUBC {area}{classes}, {seeds(len(self.accuracies))})"
+
+
+def _draw_earlier(axes: Axes, curve: Curve) -> None:
+    """Draw rounds with other classes thinner, in the colour of the curve, and mark where it starts anew."""
+    colour = line_settings(curve.name)["color"]
+    thin: dict[str, Any] = {"color": colour, "linewidth": 0.8, "linestyle": ":", "marker": ".", "markersize": 3}
+    for segment in curve.segments[:-1]:
+        classes = counted(segment.classes, "class")
+        axes.plot(segment.labels, np.mean(segment.accuracies, axis=0), **thin, label=f"before, with {classes}")
+        axes.axvline(curve.labels[0], color=colour, linewidth=0.6, alpha=0.5)
 
 
 def _panels(curves: Sequence[Curve]) -> Figure:
@@ -119,6 +167,7 @@ def _panels(curves: Sequence[Curve]) -> Figure:
         for other in curves:
             if other is not curve:
                 axes.plot(other.labels, np.mean(other.accuracies, axis=0), color="0.82", linewidth=0.8, zorder=1)
+        _draw_earlier(axes, curve)
         draw_mean(axes, curve.labels, curve.accuracies, curve.name, curve.name)
         axes.set_title(curve.name, fontsize="small", loc="left", fontweight="bold", wrap=True)
         axes.text(

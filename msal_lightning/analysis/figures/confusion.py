@@ -116,11 +116,11 @@ def _label(axes: Axes, names: Sequence[str], totals: NDArray[np.int64], points: 
 
 
 def _names(run: Run, round: int) -> list[str]:
-    return [row.name for row in class_rows(run.records, round)]
+    return [row.name for row in class_rows(run.named_records, round)]
 
 
 def _title(run: Run, round: int) -> str:
-    record, missing = run.records[round], missing_classes(run.records, round)
+    record, missing = run.records[round], missing_classes(run.named_records, round)
     what = missing.scope or "accuracy"
     return (
         f"{method_name(run.config)} on {run.dataset}, seed {run.config.get('seed', 0)}\n"

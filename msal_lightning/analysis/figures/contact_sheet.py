@@ -24,6 +24,7 @@ from msal_lightning.data.read_only import read_only
 from msal_lightning.errors import RunError
 from msal_lightning.io.terminal import say
 from msal_lightning.runs.changed_images import changed_images
+from msal_lightning.runs.classes import class_names
 from msal_lightning.runs.image_order import read_as_recorded
 from msal_lightning.runs.reading import Run
 
@@ -154,8 +155,8 @@ def _choice(data: ActiveDataModule, run: Run, round: int, images: int) -> Choice
         data.check_paths(index, queried.path and [queried.path[rank] for rank in ranks])
     except (ValueError, IndexError) as error:
         raise RunError(_OTHERS.format(run.folder, error, data.root)) from None
-    class_names = run.records[round].class_names or data.class_names  # the annotator may have added classes
-    names = [class_names[queried.label[rank]] for rank in ranks]
+    known = class_names(run.records[: round + 1]) or data.class_names  # of that time
+    names = [known[queried.label[rank]] for rank in ranks]
     return Choice(round, data.pictures(index), names, queried.score and [queried.score[rank] for rank in ranks])
 
 

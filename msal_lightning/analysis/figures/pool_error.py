@@ -14,6 +14,7 @@ from msal_lightning.errors import RunError
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
 from msal_lightning.runs.reading import Run
+from msal_lightning.runs.records import last_segment
 
 
 def draw_pool_error(runs: Sequence[str], out: str) -> None:
@@ -62,4 +63,5 @@ def pool_error_curves(groups: Mapping[str, list[Run]]) -> Figure:
 
 
 def _errors(run: Run) -> dict[int, float]:
-    return {record.round: record.pool_error for record in run.records if record.pool_error is not None}
+    records = last_segment(run.records)  # others have other classes
+    return {record.round: record.pool_error for record in records if record.pool_error is not None}

@@ -20,6 +20,7 @@ from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
 from msal_lightning.runs.embeddings import Embeddings, read_embeddings
 from msal_lightning.runs.reading import Run
+from msal_lightning.runs.records import last_segment
 
 _ROUNDS = 5  # as in the paper
 _NAMED_CLASSES = 10  # in the legend
@@ -180,8 +181,8 @@ def small_multiples(rows: Mapping[str, Sequence[Panel]]) -> Figure:
 
 
 def _kept(run: Run) -> dict[int, Embeddings]:
-    # only rounds with a record: any other file belongs to an unfinished round
-    read = {record.round: read_embeddings(run.folder, record.round) for record in run.records}
+    # only rounds with a record, since any other file belongs to an unfinished round; and of one set of classes
+    read = {record.round: read_embeddings(run.folder, record.round) for record in last_segment(run.records)}
     return {k: embeddings for k, embeddings in read.items() if embeddings is not None}
 
 

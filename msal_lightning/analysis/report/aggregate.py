@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from msal_lightning.analysis.report.compare import Method
-from msal_lightning.runs.records import aubc
+from msal_lightning.runs.labels import queried_per_class
+from msal_lightning.runs.records import aubc, last_segment
 
 PHASES = ("fit", "test", "query")
 
@@ -35,12 +36,12 @@ class Summary:
 
     Attributes:
         method: the method.
-        aubc: area under the budget curve, by seed; empty for Full, whose curve is one point.
+        aubc: area under the budget curve of the rounds with the present classes, by seed; one point has none.
         final: accuracy of the last round, by seed.
         seconds: seconds of a whole run per phase, mean over seeds.
-        curves: accuracy by number of labels, by seed.
+        curves: accuracy by number of labels, by seed; of the rounds with the present classes.
         queried: indices of the queried images, by seed, without the initial set.
-        class_counts: number of queried labels per class, mean over seeds.
+        class_counts: number of queried labels per present class, mean over seeds.
     """
 
     method: Method
@@ -62,20 +63,16 @@ class Summary:
 def summarize(method: Method) -> Summary:
     """Aggregate the finished runs of a method over their seeds."""
     runs = {seed: run.records for seed, run in method.runs.items()}
-    counts = [
-        # a person may name classes in a later round
-        [sum(column) for column in itertools.zip_longest(*(r.class_counts for r in records), fillvalue=0)]
-        for records in runs.values()
-    ]
+    counts = [queried_per_class(run) for run in method.runs.values()]
     return Summary(
         method=method,
-        aubc={} if method.is_full else {seed: aubc(records) for seed, records in runs.items() if len(records) > 1},
+        aubc={} if method.is_full else {seed: aubc(r) for seed, r in runs.items() if len(last_segment(r)) > 1},
         final={seed: records[-1].accuracy for seed, records in runs.items()},
         seconds={
             phase: statistics.fmean(sum(r.seconds.get(phase, 0.0) for r in records) for records in runs.values())
             for phase in PHASES
         },
-        curves={seed: {r.num_labeled: r.accuracy for r in records} for seed, records in runs.items()},
+        curves={seed: {r.num_labeled: r.accuracy for r in last_segment(records)} for seed, records in runs.items()},
         queried={seed: frozenset(i for r in records for i in r.queried.index) for seed, records in runs.items()},
         class_counts=[statistics.fmean(column) for column in itertools.zip_longest(*counts, fillvalue=0)],
     )

@@ -30,7 +30,7 @@ def class_means(method: Method) -> list[ClassMeans]:
     """Return all classes in the order of their numbers; empty if the records have no numbers by class."""
     by_class: dict[int, list[ClassRow]] = defaultdict(list)
     for run in method.runs.values():
-        for row in class_rows(run.records, len(run.records) - 1):
+        for row in class_rows(run.named_records, len(run.records) - 1):
             by_class[row.number].append(row)
     return [
         ClassMeans(by_class[c][0].name, {name: _mean([getattr(row, name) for row in by_class[c]]) for name in _VALUES})
@@ -43,7 +43,7 @@ def class_warnings(methods: Sequence[Method]) -> list[str]:
     runs: dict[str, list[str]] = defaultdict(list)
     for method in methods:
         for seed, run in method.runs.items():
-            for warning in missing_classes(run.records, len(run.records) - 1).warnings:
+            for warning in missing_classes(run.named_records, len(run.records) - 1).warnings:
                 runs[warning].append(f"{method.name} seed {seed}")
     return [f"{_some(names)}: {warning}" for warning, names in runs.items()]
 

@@ -103,8 +103,9 @@ def _check_settings(runs: list[Run]) -> None:
             excused = key.startswith("loop.") and is_full(run.config)
             if expected.get(key) != got.get(key) and not excused and not _is_method(key):
                 raise RunError(
-                    f"expected runs that differ in query, head and seed only, got {key} {rule.config.get(key)} in "
-                    f"{rule.folder} and {run.config.get(key)} in {run.folder}: report them one by one"
+                    f"expected runs that differ in query, head and seed only, got {key} "
+                    f"{rule.config.get(key, expected.get(key))} in {rule.folder} and "
+                    f"{run.config.get(key, got.get(key))} in {run.folder}: report them one by one"
                 )
 
 

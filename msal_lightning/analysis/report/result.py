@@ -14,7 +14,7 @@ from msal_lightning.analysis.stats.penalty import column_means, penalty_matrix
 from msal_lightning.analysis.stats.savings import labels_saved
 from msal_lightning.analysis.stats.significance import PairedTest, paired_tests
 from msal_lightning.paper.reported import LABELS, Reported, has_dataset, reported
-from msal_lightning.runs.classes import accuracy_scope
+from msal_lightning.runs.classes import accuracy_scope, say_segment
 from msal_lightning.runs.reading import Run
 from msal_lightning.runs.votes import votes_so_far
 
@@ -144,7 +144,12 @@ def build(paths: Sequence[Path]) -> Report:
         in_paper=in_paper,
         tests=paired_tests({summary.method.name: summary.aubc for summary in contenders if summary.aubc}),
         penalties=penalties,
-        notes=[*comparison.notes, *(_protocol(comparison, contenders) if in_paper else []), *_agreement(comparison)],
+        notes=[
+            *comparison.notes,
+            *_segments(comparison),
+            *(_protocol(comparison, contenders) if in_paper else []),
+            *_agreement(comparison),
+        ],
         baseline=baseline.method.name if baseline else None,
         classes=class_names(first, len(summaries[0].class_counts)),
         shared_seeds=shared,
@@ -185,6 +190,16 @@ def _agreement(comparison: Comparison) -> list[str]:
     return [f"{folder}: {line}" for folder, pairs in found.items() for line in say_agreements(pairs)]
 
 
+def _segments(comparison: Comparison) -> list[str]:
+    """Say of which rounds the numbers of a run are, if its classes were merged or split."""
+    runs = [run for method in comparison.methods for run in method.runs.values()]
+    return [
+        f"{run.folder}: AUBC and curve are of {segment}, after classes were merged or split"
+        for run in runs
+        if (segment := say_segment(run.records))
+    ]
+
+
 def _protocol(comparison: Comparison, contenders: list[Summary]) -> list[str]:
     """Explain how the runs' numbers of labels differ from the paper's."""
     if comparison.imbalance is not None or not contenders:
@@ -206,5 +221,5 @@ def class_names(run: Run, count: int) -> list[str]:
         run: any of the comparison.
         count: how many classes there are.
     """
-    known = (record.class_names for record in reversed(run.records))
+    known = (run.class_names, *(record.class_names for record in reversed(run.records)))
     return next((list(names) for names in known if names and len(names) == count), [str(c) for c in range(count)])

@@ -7,6 +7,7 @@ from msal_lightning.runs.amendments.correct import Correct
 from msal_lightning.runs.amendments.extend import Extend
 from msal_lightning.runs.amendments.files import FILES, Amendment, write_amendment
 from msal_lightning.runs.amendments.finish import Finish
+from msal_lightning.runs.amendments.reclass import Reclass
 from msal_lightning.runs.amendments.remove import Remove
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Correct",
     "Extend",
     "Finish",
+    "Reclass",
     "Remove",
     "read_amendments",
     "write_amendment",

@@ -9,7 +9,7 @@ from msal_lightning.io.wording import counted
 from msal_lightning.runs.amendments.base import Change
 
 if TYPE_CHECKING:
-    from msal_lightning.data.split import Split
+    from msal_lightning.data.base import ActiveDataModule
 
 _FIELDS = 7  # of a Print
 
@@ -33,11 +33,11 @@ class Add(Change):
         if len(self.images) != self.new - self.old or any(len(image) != _FIELDS for image in self.images):
             raise ValueError("another number of images, or an image without all fields")
 
-    def apply(self, split: "Split") -> None:
+    def apply(self, data: "ActiveDataModule") -> None:
         """Put the images into the pool."""
         import torch  # imported here, because `status` reads amendments without torch
 
-        split.add(torch.arange(self.old, self.new))
+        data.split.add(torch.arange(self.old, self.new))
 
     @property
     def paths(self) -> list[str]:

@@ -8,7 +8,7 @@ from msal_lightning.io.wording import counted
 from msal_lightning.runs.amendments.base import Change
 
 if TYPE_CHECKING:
-    from msal_lightning.data.split import Split
+    from msal_lightning.data.base import ActiveDataModule
 
 _SHOWN = 3
 
@@ -34,15 +34,15 @@ class Correct(Change):
         if len(lengths) > 1 or min([*self.index, *self.new], default=0) < 0:
             raise ValueError("columns of different lengths, or a negative number")
 
-    def apply(self, split: "Split") -> None:
+    def apply(self, data: "ActiveDataModule") -> None:
         """Set the new labels."""
         import torch  # imported here, because `status` reads amendments without torch
 
-        split.relabel(torch.tensor(self.index, dtype=torch.int64), torch.tensor(self.new, dtype=torch.int64))
+        data.split.relabel(torch.tensor(self.index, dtype=torch.int64), torch.tensor(self.new, dtype=torch.int64))
 
-    @property
-    def corrected(self) -> dict[int, int]:  # noqa: D102
-        return dict(zip(self.index, self.new, strict=True))
+    def present(self, labels: dict[int, int]) -> dict[int, int]:  # noqa: D102
+        new = zip(self.index, self.new, strict=True)
+        return labels | {index: label for index, label in new if index in labels}
 
     def describe(self, class_names: Sequence[str]) -> str:  # noqa: D102
         def name(label: int) -> str:

@@ -29,9 +29,9 @@ class Extend(Change):
         """Append the new rounds; if b does not divide the labels, the last query is smaller."""
         return [*counts, *range(counts[-1] + self.query_size, self.new, self.query_size), self.new]
 
-    def reopens(self, last: RoundRecord) -> bool:
+    def reopens(self, last: RoundRecord, before: bool) -> bool:
         """Return whether a record is still the one without a query; a query changes it."""
-        return self.reopened == digest_of(record_body(last))
+        return before or self.reopened == digest_of(record_body(last))
 
     def describe(self, class_names: Sequence[str]) -> str:  # noqa: D102
         return f"{counted(self.new - self.old, 'more label')}: {self.new:,} instead of {self.old:,}"

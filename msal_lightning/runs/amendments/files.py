@@ -15,6 +15,7 @@ from msal_lightning.runs.amendments.base import Change
 from msal_lightning.runs.amendments.correct import Correct
 from msal_lightning.runs.amendments.extend import Extend
 from msal_lightning.runs.amendments.finish import Finish
+from msal_lightning.runs.amendments.reclass import Reclass
 from msal_lightning.runs.amendments.remove import Remove
 from msal_lightning.runs.records import digest_of
 
@@ -30,6 +31,7 @@ _KINDS: dict[str, type[Change]] = {
     "correct": Correct,
     "add": Add,
     "remove": Remove,
+    "classes": Reclass,
 }
 
 

@@ -9,7 +9,7 @@ from msal_lightning.io.wording import counted
 from msal_lightning.runs.amendments.base import Change
 
 if TYPE_CHECKING:
-    from msal_lightning.data.split import Split
+    from msal_lightning.data.base import ActiveDataModule
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Remove(Change):
         if len(self.index) != len(self.path) or min(self.index, default=0) < 0:
             raise ValueError("columns of different lengths, or a negative index")
 
-    def apply(self, split: "Split") -> None:
+    def apply(self, data: "ActiveDataModule") -> None:
         """Move the images out of their places."""
         import torch  # imported here, because `status` reads amendments without torch
 
-        split.remove(torch.tensor(self.index, dtype=torch.int64))
+        data.split.remove(torch.tensor(self.index, dtype=torch.int64))
 
     def describe(self, class_names: Sequence[str]) -> str:  # noqa: D102
         labeled = f", {self.labeled:,} of them labeled" if self.labeled else ""

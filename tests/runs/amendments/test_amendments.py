@@ -1,6 +1,7 @@
 """Amendments on disk, and what they make of a run's rounds."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from msal_lightning.runs.amendments import (
     read_amendments,
     write_amendment,
 )
+from msal_lightning.runs.records import LabeledImages
 
 CHANGES = [
     Extend(120, 170, 40, "0123456789abcdef"),
@@ -39,7 +41,9 @@ def test_a_run_has_the_amendments_that_were_written(tmp_path):
     assert [one.change for one in found.items] == CHANGES
     assert [one.number for one in found.items] == [1, 2, 3]
     assert {(one.before_round, one.reason) for one in found.items} == {(2, "because")}
-    assert found.corrected == {3: 2, 7: 0}
+    assert found.corrected == {3, 7}
+    assert found.present_labels(LabeledImages([7, 3, 5], [1, 1, 1]), 1) == [0, 2, 1]
+    assert found.present_labels(LabeledImages([7, 3, 5], [1, 1, 1]), 2) == [1, 1, 1]  # labels of a later round
 
 
 def test_rounds_after_each_change(tmp_path):
@@ -59,11 +63,11 @@ def test_labels_change_before_the_fit_that_may_know_it(tmp_path):
     split.hold_out(torch.tensor([7]))
     found = kept(tmp_path)
     before = split.labels.clone()
-    found.before_fit(split, 1)
-    found.before_query(split, 1)
-    found.before_query(split, 2)
+    found.before_fit(SimpleNamespace(split=split), 1)
+    found.before_query(SimpleNamespace(split=split), 1)
+    found.before_query(SimpleNamespace(split=split), 2)
     assert torch.equal(split.labels, before)
-    found.before_fit(split, 2)
+    found.before_fit(SimpleNamespace(split=split), 2)
     assert split.labels[[3, 7, 8]].tolist() == [2, 0, 0]
     assert split.labeled_at[[3, 7, 8]].tolist() == [0, -4, 0]
     split.check_bill()
@@ -73,10 +77,10 @@ def test_after_the_last_round_a_change_belongs_to_the_query_that_it_may_make(tmp
     split = Split(HiddenLabels(torch.zeros(9, dtype=torch.int64)))
     split.label(torch.tensor([3, 7]), 0)
     found = kept(tmp_path, before_query=True)
-    found.before_fit(split, 1)
-    found.before_fit(split, 2)
+    found.before_fit(SimpleNamespace(split=split), 1)
+    found.before_fit(SimpleNamespace(split=split), 2)
     assert split.labels[[3, 7]].tolist() == [0, 0]
-    found.before_query(split, 1)
+    found.before_query(SimpleNamespace(split=split), 1)
     assert split.labels[[3, 7]].tolist() == [2, 0]
 
 
@@ -90,7 +94,7 @@ def test_images_come_and_go(tmp_path):
     found = kept(tmp_path, changes)
     assert found.change_images
     assert found.num_removed_labels == 2
-    found.before_fit(split, 2)
+    found.before_fit(SimpleNamespace(split=split), 2)
     assert split.labeled_at.tolist() == [-5, 0, -5, -5, -1, -1, -1, -5, -1]
     assert split.num_removed_labels == 2
     split.check_bill()
@@ -116,7 +120,7 @@ def test_columns_must_fit_each_other_and_the_data(tmp_path):
             broken()
     split = Split(HiddenLabels(torch.zeros(9, dtype=torch.int64)))
     with pytest.raises(RunError, match="amendment 001 does not fit the data"):
-        kept(tmp_path, [Correct([40], [0], [1])]).before_fit(split, 2)
+        kept(tmp_path, [Correct([40], [0], [1])]).before_fit(SimpleNamespace(split=split), 2)
 
 
 def change(key, value):

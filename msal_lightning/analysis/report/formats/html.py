@@ -10,6 +10,7 @@ from msal_lightning.analysis.report.ranking_tables import ranking_notes, ranking
 from msal_lightning.analysis.report.result import METRICS, Report, Row
 from msal_lightning.analysis.report.tables import footnotes, results_table, verdict
 from msal_lightning.io.html_page import render
+from msal_lightning.runs.records import last_segment
 
 
 def page(report: Report) -> str:
@@ -88,11 +89,13 @@ def _method(row: Row) -> dict[str, Any]:
 def _available(rows: list[Row]) -> list[float] | None:
     """Return each class's share of the pool before the first query, as Random queries it; None if unknown."""
     first: Summary | None = next((row.summary for row in rows if not row.summary.method.is_full), None)
-    record = next(iter(first.method.runs.values())).records[0] if first else None
-    if record is None or record.train_class_counts is None:
+    run = next(iter(first.method.runs.values())) if first else None
+    train = [record.train_class_counts for record in last_segment(run.records)] if run else []
+    if run is None or not (pool := list(next((counts for counts in train if counts), []))):
         return None
-    pool = list(record.train_class_counts)
-    for label in record.initial.label:
+    for label in run.amendments.present_labels(run.records[0].initial, 0):
+        if label >= len(pool):  # no round knows the present classes yet
+            return None
         pool[label] -= 1
     return [count / sum(pool) for count in pool] if sum(pool) else None
 

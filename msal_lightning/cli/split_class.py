@@ -1,0 +1,182 @@
+"""The classes of images when a class is split: the list to fill in, and its reading."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from msal_lightning.cli.run_config import protecting, read_for_fit
+from msal_lightning.config.parser import as_user_error, build_parser, instantiate, parse
+from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.data.class_numbers import SPLIT
+from msal_lightning.data.label_table import Line, class_order, number_of_class, read_table, refuse_lines
+from msal_lightning.data.places import REASONS, Place
+from msal_lightning.errors import ConfigError, DataError, RunError
+from msal_lightning.inference.rebuild import read_own_data
+from msal_lightning.io.atomic import write_atomically
+from msal_lightning.io.csv_cells import table
+from msal_lightning.io.names import name_some
+from msal_lightning.io.terminal import say
+from msal_lightning.io.wording import counted
+from msal_lightning.query.shortlist import check_classes
+from msal_lightning.runs.amendments import Reclass
+from msal_lightning.runs.changed_images import changed_images
+from msal_lightning.runs.image_order import read_as_recorded
+from msal_lightning.runs.moves import repeat_all
+from msal_lightning.runs.reading import Run
+
+_COLUMNS = ("path", "split", "label")
+
+
+@dataclass(frozen=True)
+class Members:
+    """The images of a class that have a label, are tested on, or are of a benchmark.
+
+    Attributes:
+        train: dataset-absolute index by path; by the index as text where the data has no files.
+        test: position in the test set by path.
+    """
+
+    train: dict[str, int]
+    test: dict[str, int]
+
+    def place(self, line: Line) -> tuple[str, str] | None:
+        """Return part and path of a line; None if it is no image of the class, or of train and test alike."""
+        path = line.fields["path"].removeprefix("./")
+        asked = line.fields.get("split")
+        parts = [part for part in ("train", "test") if path in vars(self)[part] and asked in (None, "", part)]
+        return (parts[0], path) if len(parts) == 1 else None
+
+
+def split(run: Run, name: str, file: Path, changes: Sequence[str], trusted: Sequence[str]) -> Reclass:
+    """Return the change that splits a class.
+
+    Args:
+        run: with a finished round.
+        name: the class.
+        file: CSV file with the columns path and label, and optionally split with train or test.
+        changes: options of ``fit`` about the data.
+        trusted: classes that a stranger's configuration may name.
+
+    Raises:
+        UserError: the file lacks an image of the class, or names another one; or the data cannot be read.
+    """
+    found, names = _members(run, name, changes, trusted), run.class_names
+    labels = _read(file, found, name, names)
+    parts = class_order({*labels.values()})
+    if len(parts) < 2:
+        raise DataError(
+            f"expected two classes or more in FILE '{file}', got {name_some(parts)}: `rename` needs no file"
+        )
+    after = [parts[0] if other == name else other for other in names] + [*parts[1:]]
+    rows = {part: [(k, after.index(labels[part, path])) for path, k in vars(found)[part].items()]
+            for part in ("train", "test")}  # fmt: skip
+    return Reclass(
+        old=names,
+        new=after,
+        numbers=[SPLIT if other == name else c for c, other in enumerate(names)],
+        index=[k for k, _ in rows["train"]],
+        label=[c for _, c in rows["train"]],
+        test_index=[k for k, _ in rows["test"]],
+        test_label=[c for _, c in rows["test"]],
+    )
+
+
+def list_class(run: Run, name: str, out: Path, changes: Sequence[str], trusted: Sequence[str]) -> None:
+    """Write the images of a class into a CSV file with a blank column label, see :func:`split`."""
+    if out.exists() or out.is_symlink():
+        raise ConfigError(f"'{out}' exists already: delete it, or set --list to another file")
+    found = _members(run, name, changes, trusted)
+    rows = [{"path": path, "split": part, "label": ""} for part in ("train", "test") for path in vars(found)[part]]
+    try:
+        write_atomically(out, table(rows, _COLUMNS))
+    except OSError as error:
+        raise ConfigError(f"cannot write '{out}' ({error.strerror or error}): set --list to a file of yours") from None
+    say(f"{counted(len(rows), 'image')} of '{name}' in {out}: fill in the column label, and give it instead of --list")
+
+
+def check_strategy(run: Run, num_classes: int, trusted: Sequence[str]) -> None:
+    """Check that the strategy of a run works with so few classes.
+
+    Raises:
+        ConfigError: it needs more.
+    """
+    found = read_for_fit(run.folder, "RUN", trusted, (), ())
+    parser = build_parser()
+    with as_user_error():
+        check_classes(instantiate(parser, parse(parser, [], base=found.values), "query").query, num_classes)
+
+
+def _members(run: Run, name: str, changes: Sequence[str], trusted: Sequence[str]) -> Members:
+    names = run.class_names
+    if name not in names:
+        raise ConfigError(f"expected a class of the run, {name_some(names)}, got '{name}': correct the name")
+    data = _data_of(run, changes, trusted)
+    number, places = names.index(name), data.labeled_at
+    is_in = (places != Place.LEFT_OUT) & (places != Place.REMOVED)
+    labeled = (places >= 0) | (places == Place.HELD_OUT)
+    known = torch.where(labeled, data.labels.long(), data.hidden_labels.all())
+    index = ((known == number) & is_in).nonzero()[:, 0]
+    tested = (data.test.label == number).nonzero()[:, 0].tolist()
+    paths, files = data.paths(index) or [str(row) for row in index.tolist()], data.image_files("test")
+    return Members(
+        dict(zip(paths, index.tolist(), strict=True)),
+        {files[row][0] if files else str(row): row for row in tested},
+    )
+
+
+def _data_of(run: Run, changes: Sequence[str], trusted: Sequence[str]) -> ActiveDataModule:
+    """Return the data of a run with all labels and amendments."""
+    found = read_for_fit(run.folder, "RUN", trusted, (), ())
+    parser = build_parser()
+    with as_user_error(), protecting(found, changes):
+        data: ActiveDataModule = instantiate(parser, parse(parser, [*changes], base=found.values), "data").data
+        read_as_recorded(data, run.folder, run.amendments, run.records[0])
+        read_own_data(data)
+    change = changed_images(data, run.folder, run.records[0])
+    try:
+        repeat_all(data, run, run.records)
+    except ValueError as error:
+        change = change or str(error)
+    if change:
+        raise RunError(f"expected the images of the run '{run.folder}', got others ({change}): restore the former data")
+    return data
+
+
+def _read(file: Path, found: Members, name: str, names: Sequence[str]) -> dict[tuple[str, str], str]:
+    """Return the label of each image by part and path."""
+    where, labels, wrong = f"FILE '{file}'", dict[tuple[str, str], str](), list[str]()
+    _, lines = read_table(file, ("path", "label"), where)
+    for line in lines:
+        key, label = found.place(line), line.fields["label"]
+        if problem := line.damage or line.wrong_split or _wrong_label(label, name, names):
+            wrong.append(problem if problem.startswith("line") else f"{line.where}: {problem}")
+        elif key is None:
+            wrong.append(
+                f"{line.where}: '{line.fields['path']}' is no image of '{name}', or one of train and test alike"
+            )
+        elif key in labels:
+            wrong.append(f"{line.where}: '{line.fields['path']}' is there twice")
+        elif label:
+            labels[key] = label
+    refuse_lines(wrong, where)
+    missing = [(part, path) for part in ("train", "test") for path in vars(found)[part] if (part, path) not in labels]
+    if missing:
+        tests = sum(part == "test" for part, _ in missing)
+        raise DataError(
+            f"expected a label for each of the {len(found.train) + len(found.test):,} images of '{name}' in {where}, "
+            f"got none for {name_some([path for _, path in missing])} ({len(missing) - tests:,} training and {tests:,} "
+            "test images): `--list FILE` writes all of them"
+        )
+    return labels
+
+
+def _wrong_label(label: str, name: str, names: Sequence[str]) -> str:
+    if label in REASONS:
+        return f"'{label}' is no class: each image of '{name}' gets one"
+    if label in names and label != name:
+        return f"'{label}' is another class of the run: `correct` moves single images there"
+    if number_of_class(label, names):
+        return f"'{label}' is the number of a class: write a name"
+    return ""
