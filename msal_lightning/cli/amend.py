@@ -145,9 +145,13 @@ def _extends_by(run: Run, labels: int) -> bool:
 
 def _is_finished(run: Run, counts: list[int]) -> bool:
     """Whether all rounds are done, and no label has changed since."""
-    done = len(run.records)
-    changes = [one.change for one in run.amendments.items if one.before_round == done]
-    return done == len(counts) and not any(isinstance(change, Correct | Remove) for change in changes)
+    return len(run.records) == len(counts) and not _labels_changed(run)
+
+
+def _labels_changed(run: Run) -> bool:
+    """Whether labels were corrected or removed since the last recorded round."""
+    changes = [one.change for one in run.amendments.items if one.before_round == len(run.records)]
+    return any(isinstance(change, Correct | Remove) for change in changes)
 
 
 def _last_round(run: Run, counts: list[int]) -> int:
@@ -155,6 +159,8 @@ def _last_round(run: Run, counts: list[int]) -> int:
     done = len(run.records)
     if done == len(counts):
         return done
+    if run.amendments.reopened(run.records) and not _labels_changed(run):
+        done -= 1  # the model of the reopened round is the last one, unless its request has answers
     found = look(run.folder)
     if done == 0 and not found.tested:
         what = f"labels for {INITIAL} are missing" if found.waiting else "round 0 is not trained"

@@ -158,7 +158,7 @@ def _check_begun(run: Run) -> None:
     if requests := open_requests(run.folder, done):
         raise RunError(
             f"expected no pending labeling request in '{run.folder}', got {requests[0].name}, which names the former "
-            "classes: end the run with `finish`, change the classes, and go on with `extend`"
+            "classes: end the run with `finish`, change the classes, and query further with `extend`"
         )
 
 

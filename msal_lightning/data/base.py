@@ -65,6 +65,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         num_workers: processes that read batches; 0 for images in memory.
         verify: how a resumed run recognizes image files: by size and time, or by content.
         context: settings of the current round, see :meth:`enter`.
+        class_changes: merges, splits and renames of classes since :meth:`reset`.
         hidden_labels: the labels that came with the images.
         resolved: options that :meth:`load` determined from the files, as plain values for the record of round 0; None
             if there are none.
@@ -137,6 +138,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         self._augment: tuple[tuple[int, ...], torch.Generator] | None = None
         self._scales: dict[torch.device, tuple[Tensor, Tensor]] = {}
         self._resident = DeviceCache()
+        self.class_changes: tuple[ClassChange, ...] = ()
 
     @abstractmethod
     def load(self) -> tuple[ImageSet, ImageSet]:
@@ -183,7 +185,6 @@ class ActiveDataModule(LightningDataModule, ABC):
         self.hidden_labels = HiddenLabels(learn.label)
         self.split = Split(self.hidden_labels, self.test_only)
         self._at_setup = self.class_names, self.test
-        self._other_heads: tuple[int, ...] = ()
         self._ready = True
 
     def read(self) -> tuple[ImageSet, ImageSet]:
@@ -365,8 +366,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         self.split.change_classes(change)
         self.test = self.test._replace(label=tested)
         self.class_names = change.names
-        if not change.keeps_numbers:  # a saved fit has another head, even if no labeled image changed its class
-            self._other_heads = (*self._other_heads, self.num_classes)
+        self.class_changes = (*self.class_changes, change)
 
     def reset(self, seed: int) -> None:
         """Forget all labels, and restore the classes of the files.
@@ -377,7 +377,7 @@ class ActiveDataModule(LightningDataModule, ABC):
         self.seed = seed
         self.enter(round=0, attempt=0)
         self.class_names, self.test = self._at_setup
-        self._other_heads = ()
+        self.class_changes = ()
         keep = None
         if self.imbalance is not None:
             keep = self.hidden_labels.long_tail(self.imbalance, self.num_classes, stream(seed, "split", 1))
@@ -473,7 +473,9 @@ class ActiveDataModule(LightningDataModule, ABC):
         return self._digest(self.split.update_former_digest)
 
     def _digest(self, of_split: Callable[["hashlib.blake2s"], None]) -> str:
-        key = (tuple(self.images.shape), self.seed, self.round, *self._other_heads)
+        # a saved fit has another head, even if no labeled image changed its class
+        heads = [len(change.names) for change in self.class_changes if not change.keeps_numbers]
+        key = (tuple(self.images.shape), self.seed, self.round, *heads)
         digest = hashlib.blake2s(repr(key).encode(), digest_size=8)
         of_split(digest)
         return digest.hexdigest()

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.data.class_change import ClassChange
 from msal_lightning.data.image_order import ImageOrder
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.query.callback import Query
@@ -30,6 +31,7 @@ class PoolRequest:
         pool_limit: see :class:`~msal_lightning.data.round_context.RoundContext`.
         n: number of images that will be selected.
         class_names: names of the classes.
+        class_changes: changes of the classes that the data has.
         labeled_at: (N,) int32, the split.
         labels: (M,) int32, labels of the labeled set, by ascending index.
         weights: the model's state by name.
@@ -47,6 +49,7 @@ class PoolRequest:
     pool_limit: int | None
     n: int
     class_names: tuple[str, ...]
+    class_changes: tuple[ClassChange, ...]
     labeled_at: NDArray[np.int32]
     labels: NDArray[np.int32]
     weights: dict[str, NDArray[Any]]
@@ -78,6 +81,7 @@ class PoolRequest:
             pool_limit=data.context.pool_limit,
             n=query.n,
             class_names=data.class_names,
+            class_changes=data.class_changes,
             labeled_at=data.labeled_at.numpy(),
             labels=data.labels[data.labeled].numpy(),
             weights={name: value.numpy() for name, value in weights.items()},
@@ -93,6 +97,8 @@ class PoolRequest:
             num_parts: number of parts.
         """
         data.reset(self.seed)
+        for change in self.class_changes:
+            data.change_classes(change)
         data.labeled_at.numpy()[:] = self.labeled_at  # a copy, because other processes may share the array
         data.labels[data.labeled] = torch.from_numpy(self.labels.copy())
         data.class_names = self.class_names

@@ -12,6 +12,7 @@ import msal_lightning.cli.fit
 from msal_lightning import MSALClassifier, Query
 from msal_lightning.cli.main import main
 from msal_lightning.cli.pool_worker import score_part
+from msal_lightning.data.class_change import ClassChange
 from msal_lightning.datasets import Digits
 from msal_lightning.models.backbones import SmallCNN
 from msal_lightning.query.pool_request import PoolRequest
@@ -96,13 +97,17 @@ def test_features_in_files(tmp_path, in_parts):
 
 def test_the_labels_of_the_labeled_set_are_sent_and_no_others(fresh_digits):
     fresh_digits.draw_initial(40)
-    model = MSALClassifier(10, 1, lambda channels: SmallCNN(channels, width=4))
+    numbers, none = torch.tensor([0, 1, 2, 3, 4, 5, 6, 7, 3, 8]), torch.empty(0, dtype=torch.int64)
+    fresh_digits.change_classes(ClassChange(tuple("012345679"), numbers, none, none, none, none))
+    model = MSALClassifier(9, 1, lambda channels: SmallCNN(channels, width=4))
     request = PoolRequest.of(Query(KCenter(), 5), fresh_digits, model, {}, "32-true")
     there = Digits()
     there.setup()
     pickle.loads(pickle.dumps(request)).prepare(there, model, 0, 1)
     assert torch.equal(there.labels, fresh_digits.labels)
     assert (there.labels >= 0).sum() == 40
+    assert there.class_names == tuple("012345679")
+    assert torch.equal(there.hidden_labels.all(), fresh_digits.hidden_labels.all())  # for the error rate on the pool
 
 
 def test_what_does_not_work_in_parts(tmp_path, in_parts, capsys):

@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 pytestmark = pytest.mark.faults
 DIGITS = load_digits()
 ANIMALS = ["Reh", "Fuchs", "Dachs", "Hase", "Igel", "Marder", "Wildschwein", "Luchs", "Wolf", "Bär"]
+SMALL = {"Hase": "Kleintier", "Igel": "Kleintier"}  # merged in June
 FIT = [
     "fit", "--config", "image_folder", "--data.root", "photos", "--data.size", "8", "--data.channels", "1",
     "--data.unlabeled", "true", "--data.classes", str(ANIMALS), "--loop.held_out", "20", "--loop.initial_size", "60",
@@ -25,6 +26,7 @@ STORY = [
     FIT, LABEL, LABEL, LABEL, LABEL,
     ["add", "wild", "photos/2026-06 Juni"],
     ["correct", "wild", "corrected.csv", "--reason", "Reh und Hase"],
+    ["classes", "wild", "merge", "Hase,Igel", "--into", "Kleintier", "--reason", "nachts zu ähnlich"],
     ["extend", "wild", "--labels", "30"], LABEL, LABEL,
     ["remove", "wild", "gone.csv"],
     ["finish", "wild"],
@@ -54,12 +56,18 @@ def number_of(path):
     return int(path.rpartition("#")[2].removesuffix(".png"))
 
 
+def kind_of(path):
+    return ANIMALS[DIGITS.target[number_of(path)]]
+
+
 def answer(folder):
+    merged = any(json.loads(file.read_text())["kind"] == "classes" for file in folder.glob("wild/amendments/*.json"))
     for file in (folder / "wild/queries").glob("*.csv"):
         header, *lines = csv.reader(file.read_text(encoding="utf-8-sig").splitlines())
         label = header.index("label")
         for line in lines:
-            line[label] = ANIMALS[DIGITS.target[number_of(line[header.index("path")])]]
+            kind = kind_of(line[header.index("path")])
+            line[label] = SMALL.get(kind, kind) if merged else kind
         with file.open("w", newline="", encoding="utf-8") as out:
             csv.writer(out).writerows([header, *lines])
 
@@ -102,7 +110,7 @@ def live(serve, folder, kills=()):
             repeated = log.endswith("nothing to do") or "was removed before" in log or "already" in log
             assert code in (0, -9) or repeated, log
             died += code == -9
-            if command[0] in ("labels", "predict", "correct", "remove", "add") and code == 0:
+            if command[0] in ("labels", "predict", "correct", "remove", "add", "classes") and code == 0:
                 break
     return died
 
@@ -138,10 +146,16 @@ def year(serve, tmp_path_factory):
 def test_a_year(year):
     run = year / "wild"
     records = [json.loads(file.read_text()) for file in sorted(run.glob("rounds/*.json"))]
-    assert [record["num_labeled"] for record in records] == [60, 80, 100, 120, 140, 150, 147, 167]
+    assert [record["num_labeled"] for record in records] == [60, 80, 100, 120, 120, 140, 150, 147, 167]
+    assert [len(record["test_classes"]["images"]) for record in records] == [10] * 4 + [9] * 5
     rows = ledger(run)
-    truth = {row["path"]: ANIMALS[DIGITS.target[number_of(row["path"])]] for row in rows}
-    assert all(row["class_name"] == truth[row["path"]] for row in rows)
+    truth = {row["path"]: SMALL.get(kind_of(row["path"]), kind_of(row["path"])) for row in rows}
+    later = [int(row["round"]) > 4 for row in rows]
+    assert [row["class_name"] for row in rows] == [
+        truth[row["path"]] if after else kind_of(row["path"]) for row, after in zip(rows, later, strict=True)
+    ]
+    small = [row for row, after in zip(rows, later, strict=True) if truth[row["path"]] == "Kleintier" and not after]
+    assert {row["corrected"] for row in small} <= {"Kleintier", "Luchs"}
     assert [row["corrected"] or row["class_name"] for row in rows[3:8]] == ["Luchs"] * 5
     assert any(row["path"].startswith("2026-06 Juni/") for row in rows)
     with (year / "labels.csv").open(newline="", encoding="utf-8-sig") as text:
@@ -154,7 +168,28 @@ def test_a_year(year):
     with (year / "predicted.csv").open(newline="", encoding="utf-8-sig") as text:
         predicted = {row["path"]: row["class"] for row in csv.DictReader(text)}
     assert len(predicted) == 30
-    assert {*predicted.values()} <= {*ANIMALS}
+    assert {*predicted.values()} <= {*ANIMALS, "Kleintier"} - {*SMALL}
+    card = json.loads((run / "export/card-state-dict.json").read_text())
+    assert card["classes"] == ["Reh", "Fuchs", "Dachs", "Kleintier", *ANIMALS[5:]]
+    assert [one["name"] for one in card["test"]["classes"]] == card["classes"]
+
+
+def test_its_pages_tell_the_merged_class(year, serve):
+    assert serve(["status", "wild"], year) == 0
+    said = " ".join((year / "log").read_text().split())
+    assert "9 classes: 4 120" in said
+    assert "classes 'Hase', 'Igel' merged into 'Kleintier' (fits from round 4 on)" in said
+    assert serve(["report", "wild", "--out", "report"], year) == 0
+    page = (year / "report/report.html").read_text()
+    assert "round 4 on, with 9 classes" in page
+    assert "Kleintier" in page
+    assert "Hase" not in page
+    assert serve(["plot", "wild", "--out", "curve.svg"], year) == 0
+    picture = (year / "curve.svg").read_text()
+    assert "before, with 10 classes" in picture
+    assert "with 9 classes" in picture
+    assert serve(["suspects", "wild", "--out", "suspects.csv", "--data.root", "disk/photos"], year) == 0
+    assert "Hase" not in (year / "suspects.html").read_text()
 
 
 @pytest.mark.parametrize("kills", KILLS, ids=lambda kills: kills[0])

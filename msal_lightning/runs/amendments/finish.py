@@ -2,8 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from msal_lightning.runs.amendments.base import Change
+
+if TYPE_CHECKING:
+    from msal_lightning.runs.records import RoundRecord
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,10 @@ class Finish(Change):
     def label_counts(self, counts: list[int]) -> list[int]:
         """Drop later rounds, or add one without new labels."""
         return [*counts, counts[-1]][: self.last_round + 1]
+
+    def reopens(self, last: "RoundRecord", before: bool) -> bool:
+        """Return whether a later round follows after all; a finished run stays as it is."""
+        return before and last.round < self.last_round
 
     def describe(self, class_names: Sequence[str]) -> str:  # noqa: D102
         instead = f" instead of {self.old:,}" if self.old != self.new else ""
