@@ -11,7 +11,7 @@ from msal_lightning.runs.amendments.base import Change
 if TYPE_CHECKING:
     from msal_lightning.data.base import ActiveDataModule
 
-_FIELDS = 7  # of a Print
+_FIELDS = (7, 8)  # of a Print; earlier versions kept no group
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Add(Change):
     images: list[list[str | int]]
 
     def __post_init__(self) -> None:
-        if len(self.images) != self.new - self.old or any(len(image) != _FIELDS for image in self.images):
+        if len(self.images) != self.new - self.old or any(len(image) not in _FIELDS for image in self.images):
             raise ValueError("another number of images, or an image without all fields")
 
     def apply(self, data: "ActiveDataModule") -> None:
