@@ -88,7 +88,7 @@ def class_rows(records: Sequence["RoundRecord"], round: int) -> list[ClassRow]:
     if results is None:
         return []
     names = _names(segment_of(records, round), len(results.images))
-    train = _train(segment_of(records, round))
+    train = _train(segment_of(records[: round + 1], round))
     labeled = _labeled(records[: round + 1], len(results.images))
     return [
         ClassRow(

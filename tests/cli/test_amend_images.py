@@ -84,6 +84,36 @@ def test_new_images_are_candidates_of_the_next_query(photos, tmp_path, in_memory
     assert state(again) == state(run)
 
 
+def test_new_images_keep_the_folders_of_merged_classes(photos, tmp_path, capsys):
+    run, now = tmp_path / "run", {"3": "both", "8": "both"}
+    fit(photos, run, "--loop.query_size", "60", "--loop.query_budget", "0")
+    assert main(["classes", str(run), "merge", "3,8", "--into", "both"]) == 0
+    write(photos, range(300, 500), True)
+    assert main(["add", str(run), str(photos)]) == 0
+    assert main(["extend", str(run), "--labels", "60"]) == 0
+    records = read_records(run)
+    assert [record.num_labeled for record in records] == [30, 30, 90]
+    assert records[1].train_class_counts[3] > records[0].train_class_counts[3] + records[0].train_class_counts[8]
+    rows = ledger(run)
+    folders = [row["path"].split("/")[0] for row in rows]
+    assert [row["corrected"] or row["class_name"] for row in rows] == [now.get(name, name) for name in folders]
+    assert any(int(row["index"]) >= 240 and now.get(name) for row, name in zip(rows, folders, strict=True))
+    write(photos / "more", range(500, 505), False)
+    assert main(["add", str(run), str(photos / "more")]) == 2
+    assert "expected classes of the run" in capsys.readouterr().err
+    shutil.rmtree(photos / "more")
+    assert main(["classes", str(run), "split", "both", "--list", str(tmp_path / "list.csv")]) == 0
+    with (tmp_path / "list.csv").open(newline="") as text:
+        lines = [(row["path"], row["split"], f"kind {row['path'].split('/')[0]}") for row in csv.DictReader(text)]
+    with (tmp_path / "list.csv").open("w", newline="") as out:
+        csv.writer(out).writerows([("path", "split", "label"), *lines])
+    assert main(["classes", str(run), "split", "both", str(tmp_path / "list.csv")]) == 0
+    write(photos, range(500, 700), True)
+    assert main(["add", str(run), str(photos / "8")]) == 2
+    assert "no new images of '8', since 'both' was split" in capsys.readouterr().err
+    assert main(["add", str(run), str(photos / "7")]) == 0
+
+
 def test_removed_images_never_come_back_and_their_files_may_go(photos, tmp_path, capsys):
     run, file = tmp_path / "run", tmp_path / "out.csv"
     fit(photos, run)

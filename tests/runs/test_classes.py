@@ -15,8 +15,8 @@ from msal_lightning.datasets import Digits
 from msal_lightning.loop.display import Display
 from msal_lightning.models.backbones import SmallCNN
 from msal_lightning.models.class_results import MOST_CLASSES, ClassResults
-from msal_lightning.runs.classes import accuracy_name, class_rows, missing_classes
-from msal_lightning.runs.records import LabeledImages, RoundRecord, read_records
+from msal_lightning.runs.classes import accuracy_name, class_rows, missing_classes, say_segment, segment_of
+from msal_lightning.runs.records import LabeledImages, RoundRecord, aubc, last_segment, read_records
 from msal_lightning.strategies import Random
 
 RARE = ClassResults([20, 0], [18, 2], [18, 0], [None, None], ["0:18 1:2", ""])  # no defect in the test set
@@ -102,6 +102,32 @@ def test_counts_of_classes_that_a_person_names_later():
     ]  # fmt: skip
     assert all(row.train is None for row in class_rows(records, 1))  # nobody knows the labels of the pool
     assert missing_classes(records, 1).in_test == ("scratch",)
+
+
+def test_rounds_with_other_classes_are_a_segment_of_their_own():
+    three, two = ClassResults([2, 1, 3], [3, 1, 2], [2, 1, 2]), ClassResults([3, 3], [3, 3], [3, 3])
+
+    def of(k, results, names=None, numbers=None, **more):
+        made = vars(record(k, results, **more)) | {"class_names": names, "class_numbers": numbers}
+        return RoundRecord(**made)
+
+    records = [
+        of(0, three, ["a", "b", "c"], initial=[0, 1, 2], queried=[2], train_class_counts=[4, 5, 6]),
+        of(1, three, ["a", "b", "see"], [0, 1, 2], trained_class_counts=[1, 1, 2]),
+        of(2, two, ["ab", "see"], [0, 0, 1], trained_class_counts=[2, 2], train_class_counts=[9, 6]),
+        of(3, two, ["ab", "sea"], [0, 1], trained_class_counts=[2, 3], train_class_counts=[9, 5]),
+    ]
+    assert [record.starts_segment for record in records] == [False, False, True, False]  # renamed ones are the same
+    assert [record.round for record in last_segment(records)] == [2, 3]
+    assert [record.round for record in segment_of(records, 1)] == [0, 1]
+    shown = [[(row.name, row.test, row.train, row.labeled) for row in class_rows(records, k)] for k in range(4)]
+    assert shown[0] == [("a", 2, 4, 1), ("b", 1, 5, 1), ("see", 3, 6, 1)]
+    assert shown[1] == [("a", 2, 4, 1), ("b", 1, 5, 1), ("see", 3, 6, 2)]
+    assert shown[2:] == [[("ab", 3, 9, 2), ("sea", 3, 6, 2)], [("ab", 3, 9, 2), ("sea", 3, 5, 3)]]
+    assert say_segment(records) == "round 2 on, with 2 classes"
+    assert say_segment(records[:2]) == ""
+    assert aubc(records) == pytest.approx(0.9)
+    assert aubc(records[:3]) != aubc(records[:3])  # one round has no area
 
 
 def test_missing_classes_are_warned_of_and_no_accuracy_is_final():

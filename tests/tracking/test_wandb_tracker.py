@@ -119,6 +119,17 @@ def offline(monkeypatch, tmp_path):
     monkeypatch.setenv("WANDB_SILENT", "true")
 
 
+@pytest.mark.slow
+def test_wandb_is_told_of_other_classes(tmp_path, offline):
+    assert main(["fit", *TINY, "--run_dir", str(tmp_path / "run")]) == 0
+    assert main(["classes", str(tmp_path / "run"), "merge", "3,8", "--into", "both"]) == 0
+    assert main(["resume", str(tmp_path / "run"), "--logger", "wandb", "--wandb_images", "2"]) == 0
+    first = len(read_records(tmp_path / "run")) - 1
+    records = read_wandb(tmp_path / "run")
+    assert summary(records)["AUBC_from_round"] == first
+    assert {row["loop/classes"] for row in history(records) if "loop/classes" in row} == {9}
+
+
 def test_wandb_has_one_run_with_the_whole_curve(tmp_path, offline):
     assert main(["fit", *TINY, "--logger", "wandb", "--run_dir", str(tmp_path / "run")]) == 0
     rounds = read_records(tmp_path / "run")

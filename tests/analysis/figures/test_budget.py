@@ -1,5 +1,7 @@
 """Budget curves."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import yaml
@@ -38,6 +40,16 @@ def test_lines_are_means_in_a_band_from_lowest_to_highest(runs):
     band = axes.collections[0].get_paths()[0].vertices
     assert {(x, round(y, 6)) for x, y in band} >= {(10, 0.3), (10, 0.5), (30, 0.7), (30, 0.9)}
     assert axes.get_legend().get_texts()[0].get_text() == "MSAL-D (AUBC 0.600, 2 seeds)"
+
+
+def test_rounds_with_other_classes_are_drawn_apart(runs):
+    first, second, third = collect([runs])["Entropy(MSAL-D)"][0]
+    second = replace(second, class_numbers=[0, 0, 1], class_names=["ab", "c"])
+    figure = budget_curves({"changed": [[first, second, third]], "same": [[first, second, third][:1]]})
+    by_label = {line.get_label(): line.get_xydata().tolist() for line in figure.axes[0].get_lines()}
+    assert by_label["changed (AUBC 0.350 with 2 classes, 1 seed)"] == [[20, 0.3], [30, 0.4]]
+    assert by_label["before, with 0 classes"] == [[10, 0.2]]
+    assert by_label["same (AUBC –, 1 seed)"] == [[10, 0.2]]
 
 
 def test_runs_that_differ_in_more_than_the_seed_are_not_averaged(tmp_path, write_run):
