@@ -131,7 +131,7 @@ def _curve(rounds: Sequence[Round]) -> Table:
     for one, value in zip(rounds, values, strict=True):
         if one.classes is not None:
             table.add_section()
-            table.add_row("", "", f"{counted(one.classes, 'class')}:")
+            table.add_row("", "", "", "", f"{counted(one.classes, 'class')}:")
         ends = one.accuracy
         interval = f"{fixed(ends.low, 3)} – {fixed(ends.high, 3)}" if isinstance(ends, Estimate) else "–"
         # from the lowest round, since from 0 all bars would look alike
