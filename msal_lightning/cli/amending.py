@@ -72,7 +72,7 @@ def label_counts(run: Run, command: str) -> list[int]:
         raise RunError(
             f"expected '{run.folder}' to query labels for `{command}`, got a run that "
             + ("replays another one" if run.config.get("loop.replay") else "trains on all images")
-            + f": name a run with a loop.query_budget, or {command} the run that was replayed"
+            + f": name a run with a loop.query_budget, or give `{command}` the run that was replayed"
         )
     return counts
 

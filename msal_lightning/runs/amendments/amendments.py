@@ -68,11 +68,19 @@ class Amendments:
         Args:
             labeled: images of a record, with the labels of that time.
             round: round of the record.
+
+        Raises:
+            RunError: an amendment has no new class for one of them.
         """
         labels = dict(zip(labeled.index, labeled.label, strict=True))
         for one in self.items:
             if one.before_round > round:
-                labels = one.change.present(labels)
+                try:
+                    labels = one.change.present(labels)
+                except (KeyError, IndexError):
+                    raise RunError(
+                        f"amendment {one.number:03d} does not fit the record of round {round}: restore the former files"
+                    ) from None
         return [labels[index] for index in labeled.index]
 
     def present_votes(self, votes: Mapping[int, tuple[tuple[str, str], ...]]) -> dict[int, tuple[tuple[str, str], ...]]:

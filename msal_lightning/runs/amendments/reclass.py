@@ -89,6 +89,8 @@ class Reclass(Change):
         data.change_classes(ClassChange(tuple(self.new), *(torch.tensor(c, dtype=torch.int64) for c in columns)))
 
     def present(self, labels: dict[int, int]) -> dict[int, int]:  # noqa: D102
+        if self.renames:  # also of classes that the query of a reopened round has added since
+            return labels
         own = dict(zip(self.index, self.label, strict=True))
         new = {index: self.numbers[label] for index, label in labels.items()}
         return {index: own[index] if label == SPLIT else label for index, label in new.items()}

@@ -15,6 +15,7 @@ from msal_lightning.runs.amendments import (
     Correct,
     Extend,
     Finish,
+    Reclass,
     Remove,
     read_amendments,
     write_amendment,
@@ -102,6 +103,46 @@ def test_images_come_and_go(tmp_path):
     assert found.items[1].change.describe([]).startswith("4 images removed, 2 of them labeled: '0.png', '2.png'")
 
 
+MERGE = Reclass(["a", "b", "c"], ["ab", "c"], [0, 0, 1], extra_round=2)
+RENAME = Reclass(["ab", "c"], ["ab", "see"], [0, 1])
+SPLIT = Reclass(["ab", "see"], ["x", "see", "y"], [-1, 1], [3, 7], [0, 2], [5], [2])
+
+
+def test_labels_and_names_after_changes_of_classes(tmp_path):
+    found = kept(tmp_path, [Correct([3], [0], [1]), MERGE, RENAME, Correct([7], [1], [0]), SPLIT])
+    assert [one.change for one in found.items if isinstance(one.change, Reclass)] == found.reclassed()
+    assert found.present_labels(LabeledImages([3, 7, 9], [0, 2, 2]), 1) == [0, 2, 1]
+    assert found.present_labels(LabeledImages([3, 7, 9], [0, 2, 2]), 2) == [0, 2, 2]  # labels of a later round
+    assert found.present_names(["a", "b", "c"], 2) == ["x", "see", "y"]
+    assert found.present_names(["x", "see", "y", "new"], 3) == ["x", "see", "y", "new"]
+    assert [found.names_before(k, found.present_names(["a", "b", "c"], 2)) for k in (1, 3, 4)] == [
+        ["a", "b", "c"], ["ab", "c"], ["ab", "see"]
+    ]  # fmt: skip
+    assert found.class_numbers(2) == [-1, -1, 1]
+    assert found.class_numbers(1) is None
+    assert found.present_votes({7: (("Ann", "a"), ("Bob", "c")), 8: (("Ann", "b"), ("Bob", "unsure"))}) == {
+        7: (("Ann", "y"), ("Bob", "see")),
+        8: (("Bob", "unsure"),),  # nobody has said which part it is
+    }
+    assert [change.split(" before ")[1] for change in found.regrouped()] == ["round 2"] * 2
+    with pytest.raises(RunError, match="amendment 005 does not fit the record of round 1"):
+        found.present_labels(LabeledImages([4], [0]), 1)
+
+
+def test_a_round_of_the_new_classes_comes_before_the_next_query():
+    assert MERGE.label_counts([40, 60]) == [40, 60, 60]
+    assert MERGE.label_counts([40, 60, 80]) == [40, 60, 60, 80]  # it was extended before
+    assert RENAME.label_counts([40, 60]) == [40, 60]
+    last = SimpleNamespace(round=1)
+    assert [change.reopens(last, True) for change in (MERGE, RENAME, Finish(80, 60, 1))] == [False, True, False]
+
+
+def test_new_names_may_be_known_already_and_have_successors():
+    assert RENAME.names_after(["ab", "c", "new"]) == ["ab", "see", "new"]
+    assert RENAME.names_after(["ab", "see", "new"]) == ["ab", "see", "new"]
+    assert RENAME.present({1: 2}) == {1: 2}
+
+
 def test_an_image_without_a_label_cannot_be_corrected():
     split = Split(HiddenLabels(torch.zeros(9, dtype=torch.int64)))
     with pytest.raises(ValueError, match="without a label"):
@@ -114,6 +155,9 @@ def test_columns_must_fit_each_other_and_the_data(tmp_path):
         lambda: Correct([-3], [0], [2]),
         lambda: Remove(9, 8, [1], [], 0),
         lambda: Add(6, 7, [["train", "a.png"]]),
+        lambda: Reclass(["a", "b"], ["c"], [0]),
+        lambda: Reclass(["a", "b"], ["c", "c"], [0, 1]),
+        lambda: Reclass(["a", "b"], ["c"], [0, 0], [1], []),
         lambda: Add(6, 8, [["train", "a.png", "", 9, 8, "ab", ""]]),
     ):
         with pytest.raises(ValueError, match=r"columns|number of images"):
