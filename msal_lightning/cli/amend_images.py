@@ -34,9 +34,10 @@ def add(argv: list[str]) -> None:
     with amending(options.run) as run:
         _check_begun(run)
         from msal_lightning.cli.new_images import find_new_images  # imports torch
+        from msal_lightning.data.fingerprint import as_list
 
         images, num_train = find_new_images(run, Path(options.folder), changes, options.trust)
-        record(run, Add(num_train, num_train + len(images), [[*image] for image in images]), options.reason)
+        record(run, Add(num_train, num_train + len(images), [as_list(image) for image in images]), options.reason)
     _say_next(run, "chooses among them too")
 
 

@@ -94,8 +94,13 @@ def to_bytes(prints: Iterable[Print]) -> bytes:
     """As the run directory keeps them: one JSON list a line, compressed."""
     out = io.BytesIO()
     with gzip.GzipFile(fileobj=out, mode="wb", mtime=0, compresslevel=1) as file:  # digests hardly shrink
-        file.writelines(f"{json.dumps(image if image.group else image[:-1])}\n".encode() for image in prints)
+        file.writelines(f"{json.dumps(as_list(image))}\n".encode() for image in prints)
     return out.getvalue()
+
+
+def as_list(image: Print) -> list[str | int]:
+    """Return the values as files have them: without a group, as before there were any."""
+    return [*(image if image.group else image[:-1])]
 
 
 def read_fingerprint(file: Path) -> Iterator[Print]:
