@@ -188,9 +188,11 @@ def _read_images(
         in_memory=memory,
         num_workers=workers,
         on_error=on_error,
+        group=own.group if strategy.needs_groups and isinstance(own, ImageFolder) else None,
     )
     try:
         data.setup()
+        data.split.test_only = None  # nothing is tested here
     except UserError as error:  # the key of a configuration is an option here
         words = str(error).replace("data.root", "--images").replace("data.on_error to", "--on_error to")
         raise ConfigError(words) from None
@@ -237,6 +239,7 @@ class Candidates(ImageFolder):
         in_memory: see :class:`ImageFolder`.
         num_workers: see :class:`ImageFolder`.
         on_error: see :class:`ImageFolder`.
+        group: see :class:`ImageFolder`; all groups may be selected.
     """
 
     def __init__(
@@ -248,6 +251,7 @@ class Candidates(ImageFolder):
         in_memory: bool | Literal["auto"],
         num_workers: int | None,
         on_error: Literal["raise", "skip"],
+        group: str | None = None,
     ) -> None:
         super().__init__(
             str(folder),
@@ -262,6 +266,7 @@ class Candidates(ImageFolder):
             in_memory=in_memory,
             num_workers=num_workers,
             on_error=on_error,
+            group=group,
             eval_batch_size=own.eval_batch_size,
         )
         self._own = own

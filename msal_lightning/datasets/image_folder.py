@@ -430,11 +430,13 @@ class ImageFolder(ActiveDataModule):
         names = self._names_of_groups(learn, self.root)
         tested = self._names_of_groups(test, self.test_root or self.root) if test else []
         self.groups, self.group_names = torch.from_numpy(number_groups(names)), {"train": names, "test": tested}
-        say_shared_groups(names, tested)
+        say_shared_groups(names[: self.order.num_first] if self.order else names, tested)
+        first = self.order.num_first if self.order else len(names)
         if not test:
-            self.test_only = groups_to_test(
-                self.groups, self.order.num_first if self.order else len(names), self.test_fraction, self.test_seed
-            )
+            self.test_only = groups_to_test(self.groups, first, self.test_fraction, self.test_seed)
+        elif first < len(names):  # added images of the groups that models are tested on
+            tests = {*tested} - {*names[:first]}
+            self.test_only = torch.tensor([name in tests for name in names])
 
     def _apart(self, learn: list[ImageItem], test: list[ImageItem]) -> list[ImageItem]:
         """Remove test images from the training images; a folder without labels may contain both."""

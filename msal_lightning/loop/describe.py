@@ -49,7 +49,7 @@ def _groups(data: ActiveDataModule) -> str:
     if data.groups is None:
         return ""
     count, text = len({*data.group_names["train"]}), "{} by data.group to train on"
-    if data.test_only is None:
+    if data.test_only is None or len(data.test.label):
         return text.format(counted(count, "group"))
     apart = len(torch.unique(data.groups[data.test_only]))
     return f"{text.format(counted(count - apart, 'group'))}, and {apart:,} that held-out labels come from"

@@ -15,6 +15,7 @@ from msal_lightning.cli.main import main
 from msal_lightning.data.fingerprint import first_change, read_fingerprint, take_fingerprint, to_bytes
 from msal_lightning.data.group_split import groups_to_test, hold_out_groups, is_validation_group
 from msal_lightning.data.groups import number_groups
+from msal_lightning.data.image_order import ImageOrder
 from msal_lightning.datasets import Embeddings, ImageFolder
 from msal_lightning.errors import DataError
 
@@ -211,3 +212,17 @@ def test_features_have_groups(tmp_path, capsys):
     assert len(data.group_names["train"]) == len(data.groups) == len(data.labeled_at) == 48
     with pytest.raises(DataError, match="a column of the table of labels \\(label, patient, note\\)"):
         ready(Embeddings(str(tmp_path), group="site"))
+
+
+def test_added_images_of_a_test_group_stay_out_of_the_pool(tmp_path):
+    root = make_photos(tmp_path / "photos")
+    first = ready(ImageFolder(str(root), size=8, group=r"/(site\d+)-"))
+    train, test = ([path for path, _ in first.image_files(part)] for part in ("train", "test"))
+    added = ["cat/" + test[0].split("/")[1].replace("-", "-9"), "dog/site7-0.png"]
+    for path in added:
+        Image.new("L", (8, 8)).save(root / path)
+    data = ImageFolder(str(root), size=8, group=r"/(site\d+)-")
+    data.keep_images(ImageOrder([*train, *added], test, len(train), frozenset(), ["cat", "dog"]))
+    ready(data).split.add(torch.tensor([len(train), len(train) + 1]))
+    assert data.num_pool == len(train) + 1
+    assert data.paths(data.pool[-1:]) == ["dog/site7-0.png"]
