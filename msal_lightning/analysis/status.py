@@ -6,7 +6,7 @@ from pathlib import Path
 
 from msal_lightning.analysis.stats.agreement import Agreement, agreements, say_agreements
 from msal_lightning.analysis.stats.estimates import Comparison, Estimate, accuracy_interval, against_random, next_gain
-from msal_lightning.analysis.stats.forecast import (
+from msal_lightning.stopping.forecast import (
     CurveForecast,
     LabelsTo,
     forecast,

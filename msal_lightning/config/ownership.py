@@ -17,11 +17,12 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from msal_lightning.data import ActiveDataModule, Augmentation
 from msal_lightning.models.backbones import Backbone
+from msal_lightning.stopping import StoppingCriterion
 from msal_lightning.strategies import Strategy
 
 # Start of a dotted path, both as written and as defined, to the base classes that the class may have
 _OWNERS: dict[str, tuple[type, ...]] = {
-    "msal_lightning.": (Strategy, ActiveDataModule, Backbone, Augmentation, Callback),
+    "msal_lightning.": (Strategy, ActiveDataModule, Backbone, Augmentation, Callback, StoppingCriterion),
     "torch.optim.": (Optimizer, LRScheduler),
     "lightning.pytorch.callbacks.": (Callback,),
     "lightning.pytorch.loggers.": (Logger,),
@@ -29,6 +30,7 @@ _OWNERS: dict[str, tuple[type, ...]] = {
 _MADE_BY_FUNCTIONS = (Optimizer, LRScheduler, Backbone)
 _HOMES = (
     "msal_lightning.strategies",
+    "msal_lightning.stopping",
     "msal_lightning.datasets",
     "msal_lightning.data.augmentation",
     "msal_lightning.models.backbones",

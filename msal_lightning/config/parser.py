@@ -36,6 +36,7 @@ from msal_lightning.models.timm_backbone import EfficientNetLite0, TimmBackbone 
 from msal_lightning.oracles import Files, LabelStudio, Oracle, Simulated  # noqa: F401 - --oracle finds these names
 from msal_lightning.runs.moved_names import present
 from msal_lightning.runs.options import LoopOptions
+from msal_lightning.stopping import AccuracyReached, KappaAgreement  # noqa: F401 - --loop.stop finds these and their like
 from msal_lightning.strategies import Strategy
 
 PROG = f"{PROGRAM} fit"
@@ -220,6 +221,8 @@ def resolve(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
             del data[key]
     if not resolved["loop"].get("held_out"):  # held_out came later too
         resolved["loop"].pop("held_out", None)
+    if resolved["loop"].get("stop") is None:
+        resolved["loop"].pop("stop", None)
     return resolved
 
 

@@ -17,7 +17,7 @@ from msal_lightning.io.yaml_files import load_yaml, read_bytes
 from msal_lightning.runs.moved_names import present
 from msal_lightning.runs.signature import is_own
 
-OF_THE_START = ("loop.replay", "loop.first_fit", "loop.initial", "loop.initial_features")
+OF_THE_START = ("loop.replay", "loop.first_fit", "loop.initial", "loop.initial_features", "loop.stop")
 """Keys that another run does not take over: files of other runs, and the choice of the initial set."""
 _CLASS_KEYS = {"class_path", "init_args", "dict_kwargs"}
 _GROUPS = ("loop", "model", "trainer")  # a string there would be the name of another file

@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -597,6 +597,17 @@ class ActiveDataModule(LightningDataModule, ABC):
         part, num_parts = self.context.part
         pool = self._loader(view, self._in_order(self.scored)[part::num_parts])
         return [pool, self._loader(view, self._in_order(self.labeled))] if self.context.predict_labeled else pool
+
+    def batches_of(self, index: Tensor) -> Iterator[Batch]:
+        """Yield some training images, normalized and not augmented, on the Trainer's device, outside of its loops.
+
+        Args:
+            index: (n,) int64.
+        """
+        assert self.trainer is not None
+        view, device = self._view(self.images, self.labels), self.trainer.strategy.root_device
+        for part in torch.split(index, self.images_per_eval_step):
+            yield self.scale(self.transfer_batch_to_device(view[part], device, 0))
 
     def _view(self, image: ImageStore, label: Tensor) -> IndexedImages:
         if self.trainer is None or self.num_workers:  # other processes cannot read this one's part of a GPU

@@ -83,6 +83,7 @@ def from_python(options: LoopOptions, strategy: Strategy, data: ActiveDataModule
     }
     more |= {"initial": _describe(options.initial)} if options.initial is not None else {}
     more |= {"initial_features": options.initial_features} if options.initial_features else {}
+    more |= {"stop": _describe(options.stop)} if options.stop is not None else {}
     described = {**_describe(data), "imbalance": data.imbalance}
     described["init_args"] |= {"batch_size_per_device": data.batch_size_per_device, "last_batch": data.last_batch}
     if data.sampling != "uniform":

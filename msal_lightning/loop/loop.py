@@ -12,6 +12,7 @@ from msal_lightning.data.fingerprint import FILES as FINGERPRINT_FILES
 from msal_lightning.loop.checks import ModelCheck, check_fits
 from msal_lightning.loop.describe import from_python, title
 from msal_lightning.loop.drafts import class_counts, class_facts, draft_record, first_facts
+from msal_lightning.loop.ending import Ending
 from msal_lightning.loop.fitting import Fitter
 from msal_lightning.loop.keep_embeddings import KeepEmbeddings
 from msal_lightning.loop.label_sources import InitialSet
@@ -102,6 +103,7 @@ class ActiveLoop:
         self.num_processes = trainer.world_size
         check_model = ModelCheck(new_model, data, strategy, trainer.max_epochs)
         self.labels = choose_label_source(data, strategy, oracle or Simulated(), run, self.fitter, check_model)
+        self.ending = Ending(options.stop, data, run, self.labels, self.ranks, options.seed)
         run.config = run.config or from_python(options, strategy, data)
         keep_batches(run, data, trainer.world_size)
         check_fits(trainer, data, self.labels.label_counts[0], self.labels.held_out)
@@ -123,15 +125,17 @@ class ActiveLoop:
             ranks = self.ranks.connect(trainer)
         with ranks, self.stop.listen_as(ranks), closing(self.run_directory), closing(self.observers):
             records, self.fitter.reopened = ranks.on_zero(self._open)
-            to_do = range(len(records), len(self.labels.label_counts))
-            if to_do:
+            is_finished = len(records) == len(self.labels.label_counts)
+            if not is_finished:
                 self._resume(records, trainer)
-            self.observers.start(self.title, records, finished=not to_do)
+            self.observers.start(self.title, records, finished=is_finished)
             try:
                 self.waiting = None
-                for round in to_do:
-                    self.stop.where = f"round {round}"
-                    records.append(self._round(round))
+                while len(records) < len(self.labels.label_counts):  # a stopping criterion may lower their number
+                    self.stop.where = f"round {len(records)}"
+                    records.append(self._round(len(records)))
+                if self.ending.reason:
+                    self.observers.note(f"stopped early: {self.ending.reason} (loop.stop)")
                 self.observers.finish(records)
             except AwaitingLabels as waiting:
                 self.waiting = waiting
@@ -160,6 +164,7 @@ class ActiveLoop:
         with self.fitter.guarded():
             fitted = self.fitter.fit(round, len(labels.label_counts) - 1, [query, keep])
             metrics, by_class = fitted.test()
+            facts |= self.ending.look(query, fitted, metrics)
             amendments.before_query(data, round)
             num_pool = data.num_pool
             fitted.select(query, look_at_pool=options.pool_error or keep.limit > 0)

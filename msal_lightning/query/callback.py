@@ -113,6 +113,11 @@ class Query(Callback):
         self._blocks = OutputBlocks()
         self._wrong: int | None = 0
 
+    def select_nothing(self) -> None:
+        """Only make the pool pass, as with ``n=0``; call it before the pass."""
+        self.n = 0
+        self._running = StreamingShortlist(self.strategy, 0, stream(self._key[0], "query", self.round), self.round)
+
     def select_without_pass(self, data: ActiveDataModule) -> None:
         """Select with a strategy that needs no outputs of a model, such as Random, without a pool pass.
 

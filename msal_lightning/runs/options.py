@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from msal_lightning.errors import ConfigError
 
 if TYPE_CHECKING:  # commands that read a run directory start without torch
+    from msal_lightning.stopping.base import StoppingCriterion
     from msal_lightning.strategies.base import Strategy
 
 
@@ -47,6 +48,7 @@ class LoopOptions:
         perturb: with warm_start, add noise with this standard deviation to its trained weights.
         initial: strategy without a model that chooses the initial set, TypiClust for example; by default Random.
         initial_features: folder of `embed` with the features that loop.initial reads; not for data Embeddings.
+        stop: stopping criterion, KappaAgreement for example, that may end the run before its budget; `extend` goes on.
         first_fit: file that holds the model of round 0, shared by runs that differ only in query and budget.
 
     Raises:
@@ -71,6 +73,7 @@ class LoopOptions:
     perturb: float = _option(0.0, alters_result=True)
     initial: "Strategy | None" = _option(None, alters_result=True)  # noqa: RUF009 - _option is field()
     initial_features: str | None = _option(None, alters_result=True)
+    stop: "StoppingCriterion | None" = _option(None, alters_result=True)  # noqa: RUF009 - as above
     first_fit: str | None = _option(None, alters_result=False)
 
     def __post_init__(self) -> None:
@@ -92,6 +95,11 @@ class LoopOptions:
             raise ConfigError(
                 "expected loop.initial to be a strategy that chooses by loop.initial_features, got none: set it to "
                 "TypiClust, or leave loop.initial_features out"
+            )
+        if self.stop is not None and self.replay:
+            raise ConfigError(
+                f"expected loop.stop to be left out with loop.replay, which has the rounds of another run, got "
+                f"{type(self.stop).__name__}"
             )
         self._check_warm_start()
 

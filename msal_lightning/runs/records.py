@@ -14,6 +14,7 @@ from msal_lightning.errors import RunError
 from msal_lightning.io.json_files import read_json
 from msal_lightning.io.typed import check_types
 from msal_lightning.models.class_results import ClassResults
+from msal_lightning.stopping.base import StopSet
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,6 +31,7 @@ _LEFT_OUT_WHERE_NONE = (
     "votes",
     "trained_class_counts",
     "class_numbers",
+    "stop_set",
 )
 _ON_DISK = {"queried": "bought", "train_class_counts": "learn_class_counts"}  # keys of the first versions
 
@@ -156,6 +158,7 @@ class RoundRecord:
             or removed before, or have other classes; None if the records before tell it.
         class_numbers: new number of each class of the round before, if classes were merged, split or renamed since; -1
             for a class that was split. ``class_names`` has the new names.
+        stop_set: predictions that a stopping criterion compares from round to round; None without such a criterion.
     """
 
     round: int
@@ -181,6 +184,7 @@ class RoundRecord:
     trained_class_counts: list[int] | None = None
     votes: Votes | None = None
     class_numbers: list[int] | None = None
+    stop_set: StopSet | None = None
 
     def moves(self) -> "list[tuple[LabeledImages, int]]":
         """Return the record's labeled images in order, each group with its new ``labeled_at``."""
@@ -284,6 +288,8 @@ def checked_record_of(body: Mapping[str, Any]) -> RoundRecord:
             raise ValueError("columns of different lengths, or a negative index")
     if record.votes and len({len(record.votes.index), len(record.votes.annotator), len(record.votes.label)}) > 1:
         raise ValueError("votes of different lengths")
+    if record.stop_set and len(record.stop_set.index) != len(record.stop_set.predicted):
+        raise ValueError("predictions of different lengths")
     if "accuracy" not in record.metrics or min(record.num_labeled, record.round) < 0:
         raise ValueError("no accuracy, or a negative number")
     return record
@@ -306,6 +312,7 @@ def record_of(body: Mapping[str, Any]) -> RoundRecord:
         "skipped": Skipped,
         "test_classes": ClassResults,
         "votes": Votes,
+        "stop_set": StopSet,
     }
     made = {key: part(**body[key]) for key, part in parts.items() if body.get(key)}
     return RoundRecord(**{**body, **made})

@@ -14,7 +14,8 @@ from jsonargparse import Namespace
 from msal_lightning.config.parser import as_user_error, build_parser, instantiate, parse, resolve
 from msal_lightning.errors import ConfigError, RunError, UserError
 from msal_lightning.loop.shared_round0 import digest
-from msal_lightning.runs.budget import num_rounds
+from msal_lightning.runs.amendments import read_amendments
+from msal_lightning.runs.budget import label_counts_of, num_rounds
 from msal_lightning.runs.config import flatten, say_changed
 from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.records import read_records
@@ -102,7 +103,7 @@ def is_finished(job: Job) -> bool:
             f"'{job.folder}' belongs to another configuration ({say_changed(changed)}): "
             "choose another --out, or move that folder away"
         )
-    if rounds < job.rounds:
+    if rounds < _wanted_rounds(job):
         return False
     try:
         run.derive_tables()
@@ -110,6 +111,12 @@ def is_finished(job: Job) -> bool:
     except (UserError, OSError):  # fit says what is wrong
         return False
     return _is_told(job)
+
+
+def _wanted_rounds(job: Job) -> int:
+    """Return the number of rounds; a stopping criterion or a person may have changed it."""
+    planned = label_counts_of(flatten(job.config))
+    return len(read_amendments(job.folder).label_counts(planned)) if planned else job.rounds
 
 
 def _initial_set(loop: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """The forecast of each method in a report."""
 
 from msal_lightning.analysis.report.result import Report, Row
-from msal_lightning.analysis.stats.forecast import CurveForecast, forecast, labels_to, next_target, say_labels_to
+from msal_lightning.stopping.forecast import CurveForecast, forecast, labels_to, next_target, say_labels_to
 
 
 def forecast_lines(report: Report) -> list[str]:

@@ -156,6 +156,10 @@ class CurveForecast:
         x = (self.ahead / self.labels[-1]) ** -found.exponent[chosen, None]
         errors: Floats = found.floor[chosen, None] + np.maximum(scale, 0.0)[:, None] * x
         spread = (errors / max(float((1 - self.accuracies).min()), _LEAST_ERROR)).clip(0, 1)
+        self.expected = 1.0 - errors.mean(0)
+        """Expected accuracies of the rounds to come, without their chance, (H,)."""
+        self.expected_now = float((1.0 - found.floor[chosen] - np.maximum(scale, 0.0)).mean())
+        """Expected accuracy of the last round, without its chance."""
         curves: Floats = 1.0 - errors + rng.standard_normal(errors.shape) * spread * noise[:, None]
         return curves
 

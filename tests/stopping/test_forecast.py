@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.forecast import LEVEL, cases, coverage, curves
-from msal_lightning.analysis.stats.forecast import (
+from msal_lightning.stopping.forecast import (
     CurveForecast,
     LabelsTo,
     Priors,
