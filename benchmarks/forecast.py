@@ -20,9 +20,9 @@ from benchmarks.reproduction import table as reproduction
 from benchmarks.verdict.table import Line, read_table
 from msal_lightning.analysis.report.formats.markdown import table as markdown
 from msal_lightning.analysis.report.tables import Table
-from msal_lightning.stopping.forecast import LEVEL, CurveForecast, Priors
 from msal_lightning.analysis.stats.savings import first_reached
 from msal_lightning.io.atomic import write_atomically
+from msal_lightning.stopping.forecast import LEVEL, CurveForecast, Priors
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, FIGURE = DOCS / "forecast.md", DOCS / "forecast.png"

@@ -1,7 +1,7 @@
-"""What stopping criteria cost: ``python -m benchmarks.stopping run --data verdict-data`` adds runs to docs/stopping.csv.
+"""What stopping criteria cost: ``python -m benchmarks.stopping run --data verdict-data`` makes docs/stopping.csv.
 
-Each run goes to its full budget and notes where each criterion would have ended it. Without ``run`` the command rewrites
-the tables of docs/forecast.md. Features: see benchmarks/verdict/data.py.
+Each run goes to its full budget and notes where each criterion would have ended it. Without ``run`` the command
+rewrites the table of docs/forecast.md. Features: see benchmarks/verdict/data.py.
 """
 
 import argparse
@@ -79,7 +79,9 @@ class Line:
 
 def sweep(name: str, data: Path, out: Path) -> None:
     """Run a feature set with a stop set that ends nothing."""
-    sizes = {key: times * SETS[name].num_classes for key, times in (("initial", 5), ("query", 5), ("budget", TIMES - 5))}
+    sizes = {
+        key: times * SETS[name].num_classes for key, times in (("initial", 5), ("query", 5), ("budget", TIMES - 5))
+    }
     words = Run(name, "", "linear", "", "Random", 0).arguments(str(data))[:-2]
     words += ("--model.head", "linear", "--query", ",".join(ROWS), "--seed", ",".join(map(str, range(SEEDS))))
     words += ("--loop.stop", "KappaAgreement", "--loop.stop.kappa", "1", "--loop.stop.rounds", "1000")

@@ -14,7 +14,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer, seed_everythin
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-Purpose = Literal["split", "init", "shuffle", "augment", "dropout", "query", "embeddings", "perturb", "initial"]
+Purpose = Literal["split", "init", "shuffle", "augment", "dropout", "query", "embeddings", "perturb", "initial", "stop"]
 
 
 def derive_seed(seed: int, purpose: Purpose, *key: int) -> int:

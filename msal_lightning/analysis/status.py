@@ -6,15 +6,6 @@ from pathlib import Path
 
 from msal_lightning.analysis.stats.agreement import Agreement, agreements, say_agreements
 from msal_lightning.analysis.stats.estimates import Comparison, Estimate, accuracy_interval, against_random, next_gain
-from msal_lightning.stopping.forecast import (
-    CurveForecast,
-    LabelsTo,
-    forecast,
-    labels_to,
-    next_target,
-    say_labels_to,
-    say_random_needed,
-)
 from msal_lightning.errors import RunError, UserError
 from msal_lightning.io.lock import DirectoryLock
 from msal_lightning.io.rounding import fixed
@@ -30,6 +21,15 @@ from msal_lightning.runs.pending import INITIAL, PendingRequest, open_requests, 
 from msal_lightning.runs.reading import Run, read_run, read_runs
 from msal_lightning.runs.records import RoundRecord, checked_record_of, last_segment
 from msal_lightning.runs.votes import votes_so_far
+from msal_lightning.stopping.forecast import (
+    CurveForecast,
+    LabelsTo,
+    forecast,
+    labels_to,
+    next_target,
+    say_labels_to,
+    say_random_needed,
+)
 
 _MORE = 100  # number of labels whose gain is estimated
 _SHOWN = 0.05  # points of accuracy: half of the last digit that is printed

@@ -20,7 +20,7 @@ from msal_lightning.training.distributed import Ranks
 
 
 class Ending:
-    """Looks at each tested round. The end of the run is an amendment, so that ``extend`` goes on after it.
+    """Looks at each tested round. The end of the run is an amendment, so that ``extend`` continues it.
 
     Where a person has extended or finished the run, the person decides, and the criterion is not asked.
 

@@ -20,8 +20,8 @@ class AccuracyReached(StoppingCriterion):
     def __init__(self, accuracy: float, rounds: int = 1) -> None:
         if not 0 < accuracy <= 1 or rounds < 1:
             raise ValueError(
-                f"expected loop.stop.accuracy above 0 and at most 1, and loop.stop.rounds of at least 1, got {accuracy} "
-                f"and {rounds}: 0.95 and 1, for example"
+                f"expected loop.stop.accuracy above 0 and at most 1, and loop.stop.rounds of at least 1, got "
+                f"{accuracy} and {rounds}: 0.95 and 1, for example"
             )
         self.accuracy = accuracy
         self.rounds = rounds

@@ -21,8 +21,9 @@ class StopSet:
 
     def both(self, other: "StopSet") -> tuple[list[int], list[int]]:
         """Return the predictions on the images that both have, in the same order."""
-        mine, theirs = dict(zip(self.index, self.predicted, strict=True)), dict(
-            zip(other.index, other.predicted, strict=True)
+        mine, theirs = (
+            dict(zip(self.index, self.predicted, strict=True)),
+            dict(zip(other.index, other.predicted, strict=True)),
         )
         shared = sorted(mine.keys() & theirs.keys())
         return [mine[i] for i in shared], [theirs[i] for i in shared]

@@ -1,5 +1,6 @@
 """Criteria that need no labels: they look at the predictions on a stop set (overview: arXiv 2110.03802)."""
 
+import itertools
 from collections.abc import Sequence
 
 from msal_lightning.stopping.base import Look, StoppingCriterion
@@ -55,7 +56,7 @@ class KappaAgreement(_OnStopSet):
         sets = [look.stop_set for look in looks[-self.rounds - 1 :] if look.stop_set]
         if len(sets) <= self.rounds:
             return None
-        pairs = [one.both(other) for one, other in zip(sets, sets[1:], strict=False)]
+        pairs = [one.both(other) for one, other in itertools.pairwise(sets)]
         mean = sum(_kappa(*pair) for pair in pairs) / len(pairs)
         return f"kappa {mean:.4f}, mean of {len(pairs)} rounds, wanted {self.kappa:g}" if mean >= self.kappa else None
 
@@ -89,7 +90,7 @@ class ClassificationChange(_OnStopSet):
         sets = [look.stop_set for look in looks[-self.rounds - 1 :] if look.stop_set]
         if len(sets) <= self.rounds:
             return None
-        pairs = [one.both(other) for one, other in zip(sets, sets[1:], strict=False)]
+        pairs = [one.both(other) for one, other in itertools.pairwise(sets)]
         largest = max(sum(a != b for a, b in zip(*pair, strict=True)) / max(1, len(pair[0])) for pair in pairs)
         if largest > self.share:
             return None

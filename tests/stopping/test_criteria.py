@@ -1,5 +1,7 @@
 """Stopping criteria against hand values and scikit-learn."""
 
+import itertools
+
 import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
@@ -53,7 +55,7 @@ def test_kappa_is_that_of_scikit_learn():
     rounds = [rng.integers(3, size=50)]
     for _ in range(3):
         rounds.append(np.where(rng.random(50) < 0.1, rng.integers(3, size=50), rounds[-1]))
-    mean = np.mean([cohen_kappa_score(a, b) for a, b in zip(rounds, rounds[1:], strict=False)])
+    mean = np.mean([cohen_kappa_score(a, b) for a, b in itertools.pairwise(rounds)])
     looks = predictions(*(one.tolist() for one in rounds))
     assert KappaAgreement(kappa=mean - 1e-6).reason(looks, 1).startswith(f"kappa {mean:.4f}, mean of 3 rounds")
     assert KappaAgreement(kappa=mean + 1e-6).reason(looks, 1) is None
