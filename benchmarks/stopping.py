@@ -35,7 +35,7 @@ from msal_lightning.sweep.verdict import SETS, Run
 DOCS = Path(__file__).parents[1] / "docs"
 TABLE, PAGE = DOCS / "stopping.csv", DOCS / "forecast.md"
 NAMES, ROWS, SEEDS, TIMES = ("clipart", "digits", "mnist", "fashion_mnist"), ("Random", "Margin"), 5, 100
-PRICES = (300, 1_000, 3_000)  # of an error rate of 1, in labels
+PRICES = (3_000, 10_000, 30_000)  # of an error rate of 1, in labels
 CRITERIA: dict[str, StoppingCriterion] = {
     "Plateau": Plateau(),
     "KappaAgreement": KappaAgreement(),

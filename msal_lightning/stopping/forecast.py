@@ -222,9 +222,9 @@ def say_labels_to(found: LabelsTo, labels: int) -> str:
     if found.low is None:
         return f"{name} is far: {chance} {found.probability:.0%}"
     low = _rounded(found.low - labels)
-    interval = f"{low:,} or more" if found.high is None else f"{low:,} to {_rounded(found.high - labels):,}"
     if found.median is None:
-        return f"{name} takes {interval} labels more ({LEVEL:.0%}): {chance} {found.probability:.0%}"
+        return f"{name} takes at least {low:,} more labels ({0.5 + LEVEL / 2:.0%}): {chance} {found.probability:.0%}"
+    interval = f"{low:,} or more" if found.high is None else f"{low:,} to {_rounded(found.high - labels):,}"
     return f"about {_rounded(found.median - labels):,} more labels for {name} ({LEVEL:.0%}: {interval})"
 
 

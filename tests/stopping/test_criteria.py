@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
+from benchmarks.marks import fill
+from benchmarks.stopping import PAGE, read, regret_table
 from msal_lightning.stopping import (
     AccuracyReached,
     ClassificationChange,
@@ -98,3 +100,7 @@ def test_overall_uncertainty_is_a_mean():
 def test_numbers_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match=r"expected loop\.stop\."):
         wrong()
+
+
+def test_the_page_is_the_one_of_its_table():
+    assert PAGE.read_text() == fill(PAGE, {"stopping": regret_table([*read()])})

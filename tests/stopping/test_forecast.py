@@ -72,8 +72,9 @@ def test_sentences():
         "99.5 % accuracy is far: within 2,000 more labels, where the forecast ends, its probability is 2%"
     )
     late = LabelsTo(0.95, 2_000.0, None, None, 0.4, 3_000)
-    assert say_labels_to(late, 1_000).startswith(
-        "95 % accuracy takes 1,000 or more labels more (80%): within 2,000 more"
+    assert say_labels_to(late, 1_000) == (
+        "95 % accuracy takes at least 1,000 more labels (90%): within 2,000 more labels, where the forecast ends, its "
+        "probability is 40%"
     )
     assert say_random_needed(one) == (
         "Random would need about 1,323 labels for the best accuracy so far, 0.9500 (80%: 1,180 to 1,910)"
