@@ -53,11 +53,13 @@ def _change(run: Run, options: Any, changes: Sequence[str]) -> Reclass | None:
         name, *file = options.words
         if file and _was_split(run, name, Path(*file)):
             return None
-        from msal_lightning.cli.split_class import list_class, split  # imports torch
-
         if options.list:
+            from msal_lightning.cli.class_list import list_class  # imports torch
+
             list_class(run, name, Path(options.list), changes, options.trust)
             return None
+        from msal_lightning.cli.split_class import split  # imports torch
+
         return _with_round(run, split(run, name, Path(*file), changes, options.trust))
     if options.how == "rename":
         make = partial(rename, new=dict(_pair(word) for word in options.words))

@@ -14,19 +14,13 @@ from msal_lightning.data.label_table import Line, class_order, number_of_class, 
 from msal_lightning.data.places import REASONS, Place
 from msal_lightning.errors import ConfigError, DataError, RunError
 from msal_lightning.inference.rebuild import read_own_data
-from msal_lightning.io.atomic import write_atomically
-from msal_lightning.io.csv_cells import table
 from msal_lightning.io.names import name_some
-from msal_lightning.io.terminal import say
-from msal_lightning.io.wording import counted
 from msal_lightning.query.shortlist import check_classes
 from msal_lightning.runs.amendments import Reclass
 from msal_lightning.runs.changed_images import changed_images
 from msal_lightning.runs.image_order import read_as_recorded
 from msal_lightning.runs.moves import repeat_all
 from msal_lightning.runs.reading import Run
-
-_COLUMNS = ("path", "split", "label")
 
 
 @dataclass(frozen=True)
@@ -36,10 +30,12 @@ class Members:
     Attributes:
         train: dataset-absolute index by path; by the index as text where the data has no files.
         test: position in the test set by path.
+        data: the run's data with all labels and amendments.
     """
 
     train: dict[str, int]
     test: dict[str, int]
+    data: ActiveDataModule
 
     def place(self, line: Line) -> tuple[str, str] | None:
         """Return part and path of a line; None if it is no image of the class, or of train and test alike."""
@@ -62,7 +58,7 @@ def split(run: Run, name: str, file: Path, changes: Sequence[str], trusted: Sequ
     Raises:
         UserError: the file lacks an image of the class, or names another one; or the data cannot be read.
     """
-    found, names = _members(run, name, changes, trusted), run.class_names
+    found, names = members_of(run, name, changes, trusted), run.class_names
     labels = _read(file, found, name, names)
     parts = class_order({*labels.values()})
     if len(parts) < 2:
@@ -83,19 +79,6 @@ def split(run: Run, name: str, file: Path, changes: Sequence[str], trusted: Sequ
     )
 
 
-def list_class(run: Run, name: str, out: Path, changes: Sequence[str], trusted: Sequence[str]) -> None:
-    """Write the images of a class into a CSV file with a blank column label, see :func:`split`."""
-    if out.exists() or out.is_symlink():
-        raise ConfigError(f"'{out}' exists already: delete it, or set --list to another file")
-    found = _members(run, name, changes, trusted)
-    rows = [{"path": path, "split": part, "label": ""} for part in ("train", "test") for path in vars(found)[part]]
-    try:
-        write_atomically(out, table(rows, _COLUMNS))
-    except OSError as error:
-        raise ConfigError(f"cannot write '{out}' ({error.strerror or error}): set --list to a file of yours") from None
-    say(f"{counted(len(rows), 'image')} of '{name}' in {out}: fill in the column label, and give it instead of --list")
-
-
 def check_strategy(run: Run, num_classes: int, trusted: Sequence[str]) -> None:
     """Check that the strategy of a run works with so few classes.
 
@@ -108,7 +91,18 @@ def check_strategy(run: Run, num_classes: int, trusted: Sequence[str]) -> None:
         check_classes(instantiate(parser, parse(parser, [], base=found.values), "query").query, num_classes)
 
 
-def _members(run: Run, name: str, changes: Sequence[str], trusted: Sequence[str]) -> Members:
+def members_of(run: Run, name: str, changes: Sequence[str], trusted: Sequence[str]) -> Members:
+    """Return the images of a class.
+
+    Args:
+        run: with a finished round.
+        name: the class.
+        changes: options of ``fit`` about the data.
+        trusted: classes that a stranger's configuration may name.
+
+    Raises:
+        UserError: there is no such class, or the data cannot be read.
+    """
     names = run.class_names
     if name not in names:
         raise ConfigError(f"expected a class of the run, {name_some(names)}, got '{name}': correct the name")
@@ -123,6 +117,7 @@ def _members(run: Run, name: str, changes: Sequence[str], trusted: Sequence[str]
     return Members(
         dict(zip(paths, index.tolist(), strict=True)),
         {files[row][0] if files else str(row): row for row in tested},
+        data,
     )
 
 

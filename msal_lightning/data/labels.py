@@ -35,10 +35,12 @@ class HiddenLabels:
         """Count from 0 again, and restore the classes that the files have."""
         self.num_revealed = 0
         self.__labels = self.__in_files
+        self.known = self.__labels != UNKNOWN
 
     def change_classes(self, change: ClassChange) -> None:
-        """Translate all labels."""
+        """Translate all labels; that of an image of a split class without a new label is unknown."""
         self.__labels = change.of_train(self._labels)
+        self.known = self.__labels != UNKNOWN
 
     @property
     def _labels(self) -> Tensor:

@@ -75,7 +75,7 @@ def write_suspects(found: DoubtedLabels, suspects: Sequence[Suspect], file: Path
                 page,
                 decoding=found.data.decoding,
                 about=found.data.describe(),
-                table=SheetTable(COLUMNS, rows, "correct"),
+                table=SheetTable(COLUMNS, rows, "correct RUN"),
                 pixels=None if files else [_image(pixels.numpy()) for pixels in found.data.pictures(index)],
             )
         write_atomically(file, table(rows, COLUMNS))

@@ -103,6 +103,9 @@ def test_new_images_keep_the_folders_of_merged_classes(photos, tmp_path, capsys)
     assert "expected classes of the run" in capsys.readouterr().err
     shutil.rmtree(photos / "more")
     assert main(["classes", str(run), "split", "both", "--list", str(tmp_path / "list.csv")]) == 0
+    page = (tmp_path / "list.html").read_text()
+    assert '"allowNew": true' in page.replace('"allowNew":true', '"allowNew": true')
+    assert page.count("data:image/") >= len(ledger(run)) / 5  # a picture for each image of the class
     with (tmp_path / "list.csv").open(newline="") as text:
         lines = [(row["path"], row["split"], f"kind {row['path'].split('/')[0]}") for row in csv.DictReader(text)]
     with (tmp_path / "list.csv").open("w", newline="") as out:

@@ -51,6 +51,16 @@ def test_a_split_class_has_a_label_for_each_image(split):
     assert [column.tolist() for column in split.pseudo_labels] == [[5], [2]]  # without the split class
 
 
+def test_a_corrected_image_needs_no_label_of_its_former_class(split):
+    split.relabel(torch.tensor([1]), torch.tensor([2]))
+    split.change_classes(change("axcy", [0, -1, 2], {4: 1, 7: 3}))
+    assert split.labels[1] == 2
+    assert split.hidden_labels.count_classes(torch.tensor([0, 4]), 4) == [1, 1, 0, 0]
+    assert split.hidden_labels.count_classes(torch.tensor([0, 1]), 4) is None  # which part it was is not known
+    split.reset()
+    assert split.hidden_labels.count_classes(torch.tensor([0, 1]), 3) == [1, 1, 0]
+
+
 def test_reset_restores_the_classes_of_the_files(split):
     marks = split.hidden_labels.marks()
     split.change_classes(MERGE)

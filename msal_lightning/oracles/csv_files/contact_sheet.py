@@ -29,7 +29,7 @@ class SheetTable:
         columns: its columns; ``path`` and ``label`` among them. The page fills in ``label`` only.
         rows: its lines, by column. If there is a column ``given``, the page shows this label of each image, and a
             person says which ones are wrong.
-        command: command that reads the file.
+        command: command that reads the file, with its words before the file.
     """
 
     columns: tuple[str, ...]
@@ -44,7 +44,7 @@ class SheetTable:
             batch: the images to label.
             annotator: who labels them; blank if nobody is named.
         """
-        return cls(NAMED_COLUMNS if annotator else COLUMNS, rows_of(batch, annotator=annotator), "label")
+        return cls(NAMED_COLUMNS if annotator else COLUMNS, rows_of(batch, annotator=annotator), "label RUN")
 
 
 def write_sheet(

@@ -87,7 +87,7 @@ drawKeys();
 $("how").textContent = data.about;
 $("after").append(
   "Labels stay in this browser until you download them. Then import the file: ",
-  element("code", {}, `python -m msal_lightning ${data.command} RUN ${data.file}`),
+  element("code", {}, `python -m msal_lightning ${data.command} ${data.file}`),
   ...(relabels ? [". Images without a new label keep theirs."] : [", or replace the file in ", element("code", {}, data.folder), "."]),
 );
 $("size").value = items.length <= 6 ? 14 : items.length <= 24 ? 11 : 8.5;

@@ -421,7 +421,7 @@ def test_labels_to_check_are_taken_over_or_kept(tmp_path, browser, downloads):
         rows.append(
             {"path": f"{rank}", "given": "<i>", "suspected": items[-1].suggested, "confidence": 0.1, "label": ""}
         )
-    table = SheetTable(("path", "given", "suspected", "confidence", "label"), rows, "correct")
+    table = SheetTable(("path", "given", "suspected", "confidence", "label"), rows, "correct RUN")
     batch = LabelingBatch("suspects", tuple(items), ("a", "=b", "<i>"), tmp_path)
     pixels = [Image.new("L", (28, 28), 60 * rank) for rank in range(4)]
     write_sheet(batch, tmp_path / "suspects.html", table=table, pixels=pixels)
