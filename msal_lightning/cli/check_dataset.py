@@ -1,6 +1,7 @@
 """``datasets check``: what makes the accuracy of a dataset look better than it is."""
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from msal_lightning.cli.datasets import parser_of, read_dataset, say_sizes
@@ -47,6 +48,9 @@ def check(argv: list[str]) -> None:
     data, learn, test = read_dataset(rest)
     say_sizes(data, learn, test)
     _say_groups(data)
+    if learn.image.dtype != torch.uint8:
+        say(f"near-duplicates: {data.name} has features; check the folder of images that they were computed from")
+        return
     with EmbedProgress(len(learn.label) + len(test.label)) as progress:
         train, tested = (_hashes(images, progress) for images in (learn, test))
     found = find_near_duplicates(train, tested, options.distance)

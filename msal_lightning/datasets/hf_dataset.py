@@ -10,6 +10,7 @@ from msal_lightning.data.epoch_batches import LastBatch
 from msal_lightning.data.eval_batch_size import EvalBatchSize
 from msal_lightning.data.hugging_face_rows import LabeledRows, open_saved
 from msal_lightning.data.label_files.hugging_face import is_saved_dataset, library
+from msal_lightning.data.read_only import is_read_only
 from msal_lightning.datasets.encoded import EncodedDataset, EncodedPart, common
 from msal_lightning.errors import DataError
 
@@ -104,6 +105,11 @@ class HFDataset(EncodedDataset):
                     "data.name to the name of a dataset"
                 )
             return open_saved(self._library, self.root)
+        if is_read_only():
+            raise DataError(
+                f"expected --data.root to say where data.name '{self.source_name}' of another user's run may be kept, "
+                "got none: set it to a folder of yours"
+            )
         try:
             return self._library.load_dataset(self.source_name, self.source_config, cache_dir=self.root)
         except Exception as error:  # of its many loaders

@@ -97,6 +97,15 @@ def test_hashes_are_those_of_the_library(photos):
     assert [int(h).to_bytes(8, sys.byteorder) for h in (*first, *second)] == [h.to_bytes(8, "big") for h in expected]
 
 
+def test_features_have_groups_but_no_pictures(tmp_path, capsys):
+    np.save(tmp_path / "features.npy", np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32))
+    (tmp_path / "labels.csv").write_text("label,site\n" + "".join(f"{'ab'[k % 2]},s{k // 4}\n" for k in range(40)))
+    assert main(["datasets", "check", "Embeddings", "--data.root", str(tmp_path), "--data.group", "site"]) == 0
+    out = capsys.readouterr().out
+    assert "groups: 8 in train, 2 in test, 0 in both" in out
+    assert "near-duplicates: Embeddings has features; check the folder of images" in out
+
+
 def test_mistakes_are_one_sentence(photos, monkeypatch, capsys):
     assert check(photos, "--distance", "40") == 2
     assert "expected --distance to be 0 to 16, got 40" in capsys.readouterr().err

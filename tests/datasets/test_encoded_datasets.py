@@ -13,6 +13,7 @@ from torch.utils.data import Dataset, IterableDataset
 
 from msal_lightning.cli.main import main
 from msal_lightning.data.fingerprint import first_change, read_fingerprint
+from msal_lightning.data.read_only import read_only
 from msal_lightning.datasets import HFDataset, ImageFolder, TarShards, TorchDataset
 from msal_lightning.errors import DataError, UserError
 
@@ -231,6 +232,8 @@ def test_hugging_face_on_disk_and_by_name(library, folder, expected, tmp_path, c
         part.to_parquet(tmp_path / "parquet" / f"{name}.parquet")
     by_name = HFDataset(str(tmp_path / "cache"), name=str(tmp_path / "parquet"), size=12)
     assert by_content(by_name) == expected
+    with read_only(), pytest.raises(DataError, match="of another user's run may be kept"):
+        HFDataset(str(tmp_path / "cache"), name=str(tmp_path / "parquet")).setup()
     with pytest.raises(DataError, match="to be a folder that save_to_disk wrote"):
         HFDataset(str(tmp_path), size=12).setup()
     with pytest.raises(DataError, match=r"cannot read data\.name"):
