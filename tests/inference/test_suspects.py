@@ -120,7 +120,7 @@ def test_photos_are_on_the_page(tmp_path):
     page = (tmp_path / "out" / "suspects.html").read_text()
     data = json.loads(page.partition('type="application/json">')[2].partition("</script>")[0])
     assert [item["file"] for item in data["items"]] == [f"../moved/{row['path']}" for row in rows]
-    assert data["command"] == "correct"
+    assert data["command"] == "correct RUN"
 
 
 def test_mistakes_are_one_sentence(run, tmp_path, capsys):
