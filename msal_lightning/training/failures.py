@@ -1,6 +1,7 @@
 """Failures of the machine and of options, reported in one sentence."""
 
 import re
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,11 +37,28 @@ def explained(num_workers: int) -> Iterator[None]:
     except (RuntimeError, ConnectionError, EOFError) as error:
         if not num_workers or not is_lost_worker(error):
             raise
+        _hide_half_made_loaders()
         time.sleep(_SIGNAL_COMES)  # Ctrl-C and the end of a job reach all processes of a group, perhaps workers first
         raise UserError(
             "a process that reads images was killed, probably because memory is short: lower data.num_workers or free "
             "memory, and the same command resumes the run"
         ) from error
+
+
+def _hide_half_made_loaders() -> None:
+    """Keep Python from printing a traceback when it deletes a loader's iterator whose constructor a lost worker ended.
+
+    The iterator's clean-up then looks for attributes that it never got.
+    """
+    if sys.unraisablehook is not sys.__unraisablehook__:
+        return
+
+    def show(error: "sys.UnraisableHookArgs") -> None:
+        name = getattr(error.object, "__qualname__", "")
+        if not (error.exc_type is AttributeError and name == "_MultiProcessingDataLoaderIter.__del__"):
+            sys.__unraisablehook__(error)
+
+    sys.unraisablehook = show
 
 
 def is_lost_worker(error: BaseException | None) -> bool:
