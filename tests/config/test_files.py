@@ -100,7 +100,13 @@ def write_tiny_imagenet(root):
     (root / "tiny-imagenet-200" / "val" / "val_annotations.txt").write_text("val_0.JPEG\tn1\t0\t0\t1\t1\n")
 
 
-ALIKE = {"fashion_mnist", "cifar100", "cifar10_strong", "cifar100_lt"}  # mnist, cifar100_strong and cifar10_lt
+ALIKE = {
+    "fashion_mnist",
+    "mnist_strong",
+    "cifar100",
+    "cifar10_strong",
+    "cifar100_lt",
+}  # mnist, cifar100_strong and cifar10_lt
 
 
 @pytest.mark.parametrize(
@@ -145,7 +151,7 @@ def test_long_tails_of_table_5_hold_their_budget(name, num_classes):
 
 
 def test_schedule_of_the_stronger_recipe_ends_with_the_fit():
-    for name in ("cifar10_strong", "cifar100_strong"):
+    for name in ("mnist_strong", "cifar10_strong", "cifar100_strong"):
         config = parse(build_parser(), ["--config", name])
         assert config.model.lr_scheduler.init_args.T_max == config.trainer.max_epochs
 
