@@ -32,5 +32,11 @@ def print_unless_lost(kind: type[BaseException], error: BaseException, trace: Tr
     A thread of Python's ``multiprocessing`` hands the images over. If a signal ends the run meanwhile, the thread would
     print a traceback after the sentence that says how to go on.
     """
-    if not isinstance(error, OSError | EOFError | multiprocessing.AuthenticationError):
+    lost = isinstance(error, OSError | EOFError | multiprocessing.AuthenticationError)
+    if not lost and not _hands_over(trace):
         sys.__excepthook__(kind, error, trace)
+
+
+def _hands_over(trace: TracebackType | None) -> bool:
+    """Whether an error comes from that thread: a connection that breaks in its greeting raises errors of many kinds."""
+    return trace is not None and trace.tb_frame.f_code.co_filename.endswith("resource_sharer.py")

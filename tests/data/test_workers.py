@@ -72,3 +72,14 @@ def test_a_connection_that_broke_at_the_end_is_not_worth_a_traceback(error, caps
 def test_other_errors_of_a_worker_are_printed(capsys):
     print_unless_lost(ValueError, ValueError("five"), None)
     assert "ValueError: five" in capsys.readouterr().err
+
+
+def test_any_error_of_the_thread_that_hands_images_over_is_kept_from_the_screen(capsys):
+    code = compile(
+        "raise AssertionError('a greeting that broke off')", "/lib/multiprocessing/resource_sharer.py", "exec"
+    )
+    try:
+        exec(code)
+    except AssertionError as error:
+        print_unless_lost(AssertionError, error, error.__traceback__.tb_next)
+    assert capsys.readouterr().err == ""
