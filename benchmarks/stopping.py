@@ -95,7 +95,7 @@ def line_of(name: str, row: str, seed: int, records: Sequence[RoundRecord]) -> L
     looks = [Look(r.num_labeled, r.accuracy, r.num_test, r.stop_set) for r in records]
     last = len(looks) - 1
     stops = {
-        title: next((k for k in range(last) if criterion.reason(looks[: k + 1], 1)), last)
+        title: next((k for k in range(last) if criterion.reason(looks[: k + 1])), last)
         for title, criterion in CRITERIA.items()
     }
     return Line(name, row, seed, tuple(r.num_labeled for r in records), tuple(r.accuracy for r in records), stops)

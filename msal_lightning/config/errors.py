@@ -12,12 +12,17 @@ from msal_lightning.data import ActiveDataModule, Augmentation
 from msal_lightning.io.suggestions import did_you_mean
 from msal_lightning.models.backbones import Backbone
 from msal_lightning.models.encoder import Encoder
+from msal_lightning.oracles import Oracle
+from msal_lightning.stopping import StoppingCriterion
 from msal_lightning.strategies import ScoreStrategy, Strategy
 
 # The base class of a key, for suggestions of names
 _BASES: dict[str, type] = {
     "query": Strategy,
+    "initial": Strategy,
     "uncertainty": ScoreStrategy,
+    "oracle": Oracle,
+    "stop": StoppingCriterion,
     "data": ActiveDataModule,
     "augmentation": Augmentation,
     "backbone": Backbone,
@@ -27,7 +32,10 @@ _BASES: dict[str, type] = {
 }
 _WHAT = {
     "query": "strategy (list: `python -m msal_lightning strategies`)",
+    "initial": "strategy without a model",
     "uncertainty": "strategy with a score",
+    "oracle": "source of labels",
+    "stop": "stopping criterion",
     "data": "dataset (list: `python -m msal_lightning datasets`)",
 }
 

@@ -5,8 +5,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from msal_lightning.data.validation import validation_order
 from msal_lightning.errors import DataError
-from msal_lightning.seeding import derive_seed, noise_of_rows
 
 
 def hold_out_groups(
@@ -90,8 +90,7 @@ def is_validation_group(
     Raises:
         DataError: all images belong to one group.
     """
-    noise = noise_of_rows(derive_seed(seed, "split", 2), index)
-    order = np.lexsort((noise.numpy(), label.numpy(), labeled_at.numpy()))
+    order = validation_order(seed, index, labeled_at, label)
     rounds, groups = labeled_at.numpy()[order], group.numpy()[order]
     side: dict[int, bool] = {}
     seen = drawn = 0

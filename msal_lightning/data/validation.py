@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from msal_lightning.errors import DataError
@@ -43,9 +44,14 @@ def is_validation(fraction: float, seed: int, index: Tensor, labeled_at: Tensor,
     Returns:
         (n,) bool, True for :func:`num_validation` of them.
     """
-    noise = noise_of_rows(derive_seed(seed, "split", 2), index)
-    order = np.lexsort((noise.numpy(), label.numpy(), labeled_at.numpy()))
+    order = validation_order(seed, index, labeled_at, label)
     upto = np.floor(fraction * np.arange(len(index) + 1) + 1e-9)
     drawn = torch.zeros(len(index), dtype=torch.bool)
     drawn[torch.from_numpy(order)] = torch.from_numpy(upto[1:] > upto[:-1])
     return drawn
+
+
+def validation_order(seed: int, index: Tensor, labeled_at: Tensor, label: Tensor) -> NDArray[np.int64]:
+    """Return the order of :func:`is_validation` as positions in the labeled set, (n,)."""
+    noise = noise_of_rows(derive_seed(seed, "split", 2), index)
+    return np.lexsort((noise.numpy(), label.numpy(), labeled_at.numpy()))

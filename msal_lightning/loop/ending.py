@@ -82,7 +82,7 @@ class Ending:
 
     def _amendment(self, criterion: StoppingCriterion, looks: list[Look], query: Query) -> Amendment | None:
         """Write the end of the run before the record of its last round: a kill between them repeats the round."""
-        reason = criterion.reason(looks, query.n)
+        reason = criterion.reason(looks)
         if reason is None:
             return None
         counts, name = self._labels.label_counts, type(criterion).__name__

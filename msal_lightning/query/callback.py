@@ -108,7 +108,7 @@ class Query(Callback):
         self._key = seed, round
         self._receive = receive
         self._ranks = ranks
-        self._running = StreamingShortlist(strategy, n, stream(seed, "query", round), round)
+        self._running = self._new_shortlist()
         self._labeled: list[PoolOutputs] = []
         self._blocks = OutputBlocks()
         self._wrong: int | None = 0
@@ -116,7 +116,10 @@ class Query(Callback):
     def select_nothing(self) -> None:
         """Only make the pool pass, as with ``n=0``; call it before the pass."""
         self.n = 0
-        self._running = StreamingShortlist(self.strategy, 0, stream(self._key[0], "query", self.round), self.round)
+        self._running = self._new_shortlist()
+
+    def _new_shortlist(self) -> StreamingShortlist:
+        return StreamingShortlist(self.strategy, self.n, stream(self._key[0], "query", self.round), self.round)
 
     def select_without_pass(self, data: ActiveDataModule) -> None:
         """Select with a strategy that needs no outputs of a model, such as Random, without a pool pass.

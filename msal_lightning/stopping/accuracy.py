@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from msal_lightning.io.wording import counted
 from msal_lightning.stopping.base import Look, StoppingCriterion
 from msal_lightning.stopping.forecast import FEWEST, forecast
 
@@ -26,7 +27,7 @@ class AccuracyReached(StoppingCriterion):
         self.accuracy = accuracy
         self.rounds = rounds
 
-    def reason(self, looks: Sequence[Look], next_labels: int) -> str | None:  # noqa: D102
+    def reason(self, looks: Sequence[Look]) -> str | None:  # noqa: D102
         last = [look.accuracy for look in looks[-self.rounds :]]
         if len(last) < self.rounds or min(last) < self.accuracy:
             return None
@@ -53,14 +54,15 @@ class Plateau(StoppingCriterion):
         self.gain = gain
         self.rounds = rounds
 
-    def reason(self, looks: Sequence[Look], next_labels: int) -> str | None:  # noqa: D102
+    def reason(self, looks: Sequence[Look]) -> str | None:  # noqa: D102
         before, last = looks[: -self.rounds], looks[-self.rounds :]
         if not before:
             return None
         grown = max(look.accuracy for look in last) - max(look.accuracy for look in before)
         if grown > self.gain:
             return None
-        return f"the best accuracy grew by {max(grown, 0):.4f} in {len(last)} rounds, wanted more than {self.gain:g}"
+        grew = f"grew by {max(grown, 0):.4f} in {counted(len(last), 'round')}"
+        return f"the best accuracy {grew}, wanted more than {self.gain:g}"
 
 
 class CostOptimum(StoppingCriterion):
@@ -86,7 +88,7 @@ class CostOptimum(StoppingCriterion):
         self.error = error
         self.decisions = decisions
 
-    def reason(self, looks: Sequence[Look], next_labels: int) -> str | None:  # noqa: D102
+    def reason(self, looks: Sequence[Look]) -> str | None:  # noqa: D102
         if len(looks) < FEWEST:
             return None
         curve = forecast([one.labels for one in looks], [one.accuracy for one in looks], looks[-1].num_test)

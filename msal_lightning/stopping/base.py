@@ -55,10 +55,9 @@ class StoppingCriterion(ABC):
         return 0
 
     @abstractmethod
-    def reason(self, looks: Sequence[Look], next_labels: int) -> str | None:
+    def reason(self, looks: Sequence[Look]) -> str | None:
         """Return why the run should end; None if it should go on.
 
         Args:
             looks: all rounds so far, the last one just tested.
-            next_labels: number of labels that the next query would ask for.
         """

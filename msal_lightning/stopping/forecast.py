@@ -10,10 +10,13 @@ benchmarks.forecast`` chooses the priors and tests them; docs/forecast.md has th
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from msal_lightning.stopping.first_reached import all_first_reached
 
 FEWEST = 4
 """Rounds; fewer say too little about the bend of the curve."""
@@ -171,12 +174,7 @@ class CurveForecast:
         """
         curves = np.concatenate([np.full((len(self.curves), 1), self.accuracies[-1]), self.curves], 1)
         labels = np.concatenate([self.labels[-1:], self.ahead])
-        hit = self.curves >= target
-        before, each = hit.argmax(1), np.arange(len(curves))
-        below, above = curves[each, before], curves[each, before + 1]
-        share = (target - below) / np.maximum(above - below, 1e-12)
-        found: Floats = labels[before] + np.clip(share, 0, 1) * (labels[before + 1] - labels[before])
-        return np.where(hit.any(1), found, np.inf)
+        return all_first_reached(curves, np.array([[target]]), labels)
 
 
 def labels_to(forecasts: Sequence[CurveForecast], target: float) -> LabelsTo:
@@ -201,8 +199,13 @@ def _reached(one: CurveForecast, target: float) -> Floats:
 
 
 def forecast(labels: Sequence[int], accuracies: Sequence[float], num_test: int | None = None) -> CurveForecast | None:
-    """Return the forecast of a curve; None for fewer than :data:`FEWEST` rounds, or without any labels between them."""
-    return CurveForecast(labels, accuracies, num_test) if len(labels) >= FEWEST else None
+    """Return the forecast of a curve; None for fewer than :data:`FEWEST` rounds."""
+    return _forecast(tuple(labels), tuple(accuracies), num_test) if len(labels) >= FEWEST else None
+
+
+@lru_cache(maxsize=64)  # `status` of a folder compares each run with the same runs of Random
+def _forecast(labels: tuple[int, ...], accuracies: tuple[float, ...], num_test: int | None) -> CurveForecast:
+    return CurveForecast(labels, accuracies, num_test)
 
 
 def next_target(accuracies: Sequence[float]) -> float | None:

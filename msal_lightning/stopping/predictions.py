@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Sequence
 
+from msal_lightning.io.wording import counted
 from msal_lightning.stopping.base import Look, StoppingCriterion
 
 
@@ -25,6 +26,12 @@ class _OnStopSet(StoppingCriterion):
     def stop_set_size(self) -> int:
         """Number of images of the stop set."""
         return self.size
+
+
+def neighbours(looks: Sequence[Look], rounds: int) -> list[tuple[list[int], list[int]]]:
+    """Return the predictions of each of the last rounds beside those of the round before; empty if there are fewer."""
+    sets = [look.stop_set for look in looks[-rounds - 1 :] if look.stop_set]
+    return [one.both(other) for one, other in itertools.pairwise(sets)] if len(sets) > rounds else []
 
 
 class KappaAgreement(_OnStopSet):
@@ -52,13 +59,16 @@ class KappaAgreement(_OnStopSet):
         self.kappa = kappa
         self.rounds = rounds
 
-    def reason(self, looks: Sequence[Look], next_labels: int) -> str | None:  # noqa: D102
-        sets = [look.stop_set for look in looks[-self.rounds - 1 :] if look.stop_set]
-        if len(sets) <= self.rounds:
+    def reason(self, looks: Sequence[Look]) -> str | None:  # noqa: D102
+        pairs = neighbours(looks, self.rounds)
+        if not pairs:
             return None
-        pairs = [one.both(other) for one, other in itertools.pairwise(sets)]
         mean = sum(_kappa(*pair) for pair in pairs) / len(pairs)
-        return f"kappa {mean:.4f}, mean of {len(pairs)} rounds, wanted {self.kappa:g}" if mean >= self.kappa else None
+        return (
+            f"kappa {mean:.4f}, mean of {counted(len(pairs), 'round')}, wanted {self.kappa:g}"
+            if mean >= self.kappa
+            else None
+        )
 
 
 class ClassificationChange(_OnStopSet):
@@ -86,15 +96,14 @@ class ClassificationChange(_OnStopSet):
         self.share = share
         self.rounds = rounds
 
-    def reason(self, looks: Sequence[Look], next_labels: int) -> str | None:  # noqa: D102
-        sets = [look.stop_set for look in looks[-self.rounds - 1 :] if look.stop_set]
-        if len(sets) <= self.rounds:
+    def reason(self, looks: Sequence[Look]) -> str | None:  # noqa: D102
+        pairs = neighbours(looks, self.rounds)
+        if not pairs:
             return None
-        pairs = [one.both(other) for one, other in itertools.pairwise(sets)]
         largest = max(sum(a != b for a, b in zip(*pair, strict=True)) / max(1, len(pair[0])) for pair in pairs)
         if largest > self.share:
             return None
-        return f"{largest:.2%} of the predictions changed at most in {len(pairs)} rounds, wanted {self.share:.2%}"
+        return f"at most {largest:.2%} of the predictions changed in a round, wanted {self.share:.2%}"
 
 
 class OverallUncertainty(_OnStopSet):
@@ -118,7 +127,7 @@ class OverallUncertainty(_OnStopSet):
             )
         self.uncertainty = uncertainty
 
-    def reason(self, looks: Sequence[Look], next_labels: int) -> str | None:  # noqa: D102
+    def reason(self, looks: Sequence[Look]) -> str | None:  # noqa: D102
         last = looks[-1].stop_set
         if last is None or last.uncertainty > self.uncertainty:
             return None

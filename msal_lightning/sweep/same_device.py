@@ -1,11 +1,12 @@
 """Leaves runs alone that began on another kind of device, where CPUs and GPUs must not be mixed."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from msal_lightning.errors import RunError
 from msal_lightning.io.wording import counted
+from msal_lightning.runs.records import read_record
 from msal_lightning.sweep.grid import Cell
 
 
@@ -40,6 +41,6 @@ def of_this_device(cells: Sequence[Cell], out: Path) -> tuple[list[Cell], list[s
 def _device_of(folder: Path) -> str | None:
     """Return the device of the first round; None if there is none yet, or no record that names one."""
     try:
-        return str(json.loads((folder / "rounds" / "000.json").read_text(encoding="utf-8"))["environment"]["device"])
-    except (OSError, ValueError, KeyError, TypeError):  # `fit` names what is damaged
+        return read_record(folder / "rounds" / "000.json").environment.get("device")
+    except RunError:  # there is none, or `fit` names what is damaged
         return None

@@ -29,6 +29,12 @@ def in_process(*arguments, cwd, **environment):
 
 MISTAKES = {
     "unknown strategy": (["--query", "Entropyy"], "Entropyy.*did you mean Entropy"),
+    "unknown criterion": (
+        ["--loop.stop", "KappaAgrement"],
+        "to name a stopping criterion, .*did you mean KappaAgreement",
+    ),
+    "unknown first strategy": (["--loop.initial", "TypiClus"], "a strategy without a model, .*did you mean TypiClust"),
+    "unknown oracle": (["--oracle", "Xyz"], "a source of labels, got 'Xyz': choose Files, LabelStudio, Simulated"),
     "strategy in other case": (["--query", "msal"], "did you mean MSAL"),
     "unknown option of a strategy": (["--query.beeta", "3"], "no option 'beeta': did you mean beta"),
     "dropout passes without dropout": (["--query", "BALD", "--model.dropout", "0"], "model.dropout to be above 0"),

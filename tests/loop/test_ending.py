@@ -7,6 +7,7 @@ import scipy.stats
 import torch
 
 from msal_lightning import MSALClassifier
+from msal_lightning.analysis.report.result import build
 from msal_lightning.errors import ConfigError
 from msal_lightning.runs.amendments import read_amendments
 from msal_lightning.runs.reading import read_run
@@ -17,15 +18,15 @@ class StopAt(StoppingCriterion):
     """Ends a run in a round, and keeps what it saw."""
 
     def __init__(self, round, size=30):
-        self.round, self.size, self.looks = round, size, []
+        self.round, self.size, self.looks, self.sleeps = round, size, [], False
 
     @property
     def stop_set_size(self):
         return self.size
 
-    def reason(self, looks, next_labels):
+    def reason(self, looks):
         self.looks = [*looks]
-        return f"round {self.round}, not {next_labels} more" if len(looks) - 1 == self.round else None
+        return f"round {self.round}" if len(looks) - 1 == self.round and not self.sleeps else None
 
 
 class KilledError(Exception):
@@ -50,7 +51,7 @@ def test_a_run_that_ends_early_is_one_with_a_smaller_budget(make_loop, tmp_path)
     assert all(torch.equal(value, other[name]) for name, value in one.items())
     assert read_run(tmp_path / "stopped").label_counts == [40, 80]
     (amendment,) = read_amendments(tmp_path / "stopped").items
-    assert amendment.reason == "StopAt: round 1, not 25 more"
+    assert amendment.reason == "StopAt: round 1"
     assert [(look.labels, look.accuracy) for look in criterion.looks] == [(r.num_labeled, r.accuracy) for r in stopped]
     assert make_loop("stopped", stop=StopAt(1), pool_error=True).run() == stopped  # nothing is left to do
 
@@ -89,6 +90,17 @@ def test_a_kill_before_the_last_record_changes_nothing(make_loop, tmp_path, monk
     again = make_loop("killed", stop=StopAt(1)).run()
     assert [replace(record, seconds={}) for record in again] == [replace(record, seconds={}) for record in whole]
     assert len(read_amendments(tmp_path / "killed").items) == 1
+
+
+def test_a_report_leaves_out_a_run_that_ended_earlier_and_says_so(make_loop, tmp_path):
+    whole, short = StopAt(1), StopAt(1)
+    whole.sleeps = True
+    make_loop("runs-whole", stop=whole).run()
+    make_loop("runs-short", stop=short, seed=1).run()
+    report = build([tmp_path / "runs-whole", tmp_path / "runs-short"])
+    said = f"{tmp_path / 'runs-short'} is left out: it ended after 2 rounds, and others have 3; report it alone"
+    assert said in report.notes
+    assert [row.num_seeds for row in report.rows] == [1]
 
 
 def test_a_replay_has_no_criterion_of_its_own(make_loop):

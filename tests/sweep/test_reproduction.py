@@ -9,6 +9,7 @@ from msal_lightning.errors import ConfigError
 from msal_lightning.paper.experiments import TABLE2, TABLE3, TABLE4
 from msal_lightning.runs.budget import label_counts_of
 from msal_lightning.runs.config import flatten
+from msal_lightning.runs.records import FORMAT, LabeledImages, RoundRecord, digest_of, record_body
 from msal_lightning.sweep.grid import cells
 from msal_lightning.sweep.jobs import make_jobs
 from msal_lightning.sweep.reproduction import CORE, CUT, NAME, ROWS, runs
@@ -61,7 +62,12 @@ def test_a_run_that_began_on_a_gpu_is_left_alone_on_a_cpu(tmp_path, monkeypatch,
     wanted = cells([NAME], [("seed", ["0"])], ["Random", "Entropy", "Margin", "keep"])
     for cell, device in zip(wanted, ("NVIDIA H200", "cpu (x86_64)"), strict=False):
         (tmp_path / cell.name / "rounds").mkdir(parents=True)
-        (tmp_path / cell.name / "rounds" / "000.json").write_text(json.dumps({"environment": {"device": device}}))
+        record = RoundRecord(
+            0, 500, 1, {"accuracy": 0.5}, {}, None, [], LabeledImages(), LabeledImages(), {"device": device}
+        )
+        body = record_body(record)
+        text = json.dumps({"format": FORMAT, "digest": digest_of(body), **body})
+        (tmp_path / cell.name / "rounds" / "000.json").write_text(text)
     kept, sentences = of_this_device(wanted, tmp_path)
     assert kept == wanted[1:]
     assert sentences == ["left 1 run alone that began on NVIDIA H200: this is a CPU, and the two are never mixed"]

@@ -85,12 +85,18 @@ def _finished(runs: list[Run]) -> tuple[list[Run], list[str]]:
     for run in runs:
         rounds = 1 if is_full(run.config) else max(most, run.num_rounds)
         if len(run.records) < rounds:
-            notes.append(f"{run.folder} is left out: {len(run.records)} of {rounds} rounds are finished")
+            notes.append(f"{run.folder} is left out: {_lacks(run, rounds)}")
         else:
             finished.append(run)
     if not finished:
         raise RunError(f"expected finished runs, found none ({'; '.join(notes)}): the same `fit` command resumes a run")
     return finished, notes
+
+
+def _lacks(run: Run, rounds: int) -> str:
+    if run.records and len(run.records) == run.num_rounds:
+        return f"it ended after {len(run.records)} rounds, and others have {rounds}; report it alone"
+    return f"{len(run.records)} of {rounds} rounds are finished"
 
 
 def _check_settings(runs: list[Run]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from msal_lightning.analysis.report.aggregate import Spread, Summary, summarize
 from msal_lightning.analysis.report.by_class import ClassMeans, class_means, class_warnings
 from msal_lightning.analysis.report.compare import Comparison, compare
+from msal_lightning.analysis.report.forecast_lines import forecast_lines
 from msal_lightning.analysis.stats.agreement import agreements, say_agreements
 from msal_lightning.analysis.stats.penalty import column_means, penalty_matrix
 from msal_lightning.analysis.stats.savings import labels_saved
@@ -72,6 +73,7 @@ class Report:
         warnings: one sentence per set of classes that runs could not test or train on in their last round.
         scope: replaces the heading F-acc if a test set lacks classes; else empty.
         by_class: class means of each method's last round; empty lists if records have no numbers by class.
+        forecast: a sentence for each method on the labels that it still needs; empty if no method has enough rounds.
     """
 
     comparison: Comparison
@@ -86,6 +88,7 @@ class Report:
     warnings: list[str]
     scope: str
     by_class: dict[str, list[ClassMeans]]
+    forecast: list[str]
 
     @property
     def contenders(self) -> list[Row]:
@@ -156,6 +159,7 @@ def build(paths: Sequence[Path]) -> Report:
         warnings=class_warnings(comparison.methods),
         scope=accuracy_scope(run.records for method in comparison.methods for run in method.runs.values()),
         by_class={summary.method.name: class_means(summary.method) for summary in summaries},
+        forecast=forecast_lines(contenders),
     )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from msal_lightning.analysis.stats.bootstrap import DRAWS, interval, redraws
 from msal_lightning.analysis.stats.estimates import Estimate
+from msal_lightning.stopping.first_reached import all_first_reached
 
 Curves = Mapping[int, Mapping[int, float]]  # seed to number of labels to accuracy
 
@@ -67,25 +68,8 @@ def _saved(
 ) -> NDArray[np.float64]:
     """Labels saved by each of B mean curves, (B, R) to (B,); -inf where the accuracy is not reached."""
     target = baseline[:, -1:]
-    saved: NDArray[np.float64] = _all_first_reached(baseline, target, labels) - _all_first_reached(
-        method, target, labels
-    )
+    saved: NDArray[np.float64] = all_first_reached(baseline, target, labels) - all_first_reached(method, target, labels)
     return saved
-
-
-def _all_first_reached(
-    curves: NDArray[np.float64], target: NDArray[np.float64], labels: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """As :func:`first_reached` for each of B curves: (B, R) and (B, 1) to (B,); inf where it is not reached."""
-    is_reached = curves >= target
-    after = is_reached.argmax(axis=1)
-    before = np.maximum(after - 1, 0)
-    each = np.arange(len(curves))
-    below, above = curves[each, before], curves[each, after]
-    rise = np.where(above > below, above - below, 1.0)
-    share = np.where(after > before, (target[:, 0] - below) / rise, 0.0)
-    found: NDArray[np.float64] = labels[before] + share * (labels[after] - labels[before])
-    return np.where(is_reached.any(axis=1), found, math.inf)
 
 
 def first_reached(curve: list[tuple[int, float]], target: float) -> float | None:

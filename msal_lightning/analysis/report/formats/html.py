@@ -4,7 +4,6 @@ from typing import Any
 
 from msal_lightning.analysis.method_style import DASHES, method_style
 from msal_lightning.analysis.report.aggregate import PHASES, Spread, Summary, jaccard
-from msal_lightning.analysis.report.forecast_lines import forecast_lines
 from msal_lightning.analysis.report.ranking import rank_seeds
 from msal_lightning.analysis.report.ranking_tables import ranking_notes, ranking_sentence, ranking_table
 from msal_lightning.analysis.report.result import METRICS, Report, Row
@@ -25,7 +24,7 @@ def _data(report: Report) -> dict[str, Any]:
         "title": report.title,
         "notes": footnotes(report),
         "verdict": verdict(report),
-        "forecast": forecast_lines(report),
+        "forecast": report.forecast,
         "warnings": report.warnings,
         "phases": PHASES,
         "classes": report.classes,

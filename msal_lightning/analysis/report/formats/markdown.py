@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from msal_lightning.analysis.report.class_table import f1_table
-from msal_lightning.analysis.report.forecast_lines import forecast_lines
 from msal_lightning.analysis.report.ranking import Ranking, rank_seeds
 from msal_lightning.analysis.report.ranking_tables import ranking_notes, ranking_sentence, ranking_table
 from msal_lightning.analysis.report.result import Report
@@ -26,8 +25,8 @@ def markdown(report: Report) -> str:
         parts += [escape(tests.title) + ".", table(tests)]
     if ranking := rank_seeds(report):
         parts += ["## Ranks", *_ranking(ranking)]
-    if lines := forecast_lines(report):
-        parts += ["## Forecast", "\n".join(f"- {escape(line)}" for line in lines)]
+    if report.forecast:
+        parts += ["## Forecast", "\n".join(f"- {escape(line)}" for line in report.forecast)]
     if len(report.contenders) > 1:
         parts += ["## Penalty matrix", "Share of the budgets at which the row's method beats the column's."]
         parts.append(table(penalty_table(report)))

@@ -6,7 +6,6 @@ from rich.panel import Panel
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from msal_lightning.analysis.report.forecast_lines import forecast_lines
 from msal_lightning.analysis.report.ranking import Ranking, rank_seeds
 from msal_lightning.analysis.report.ranking_tables import ranking_notes, ranking_sentence, ranking_table
 from msal_lightning.analysis.report.result import Report
@@ -35,7 +34,7 @@ def show(report: Report, console: Console) -> None:
         console.print(Text(f"  {test.first} − {test.second}: {signed(test.difference)}, {chance}, {test.seeds} seeds"))
     if ranking := rank_seeds(report):
         console.print(Text(ranking_sentence(ranking)))
-    for line in forecast_lines(report):
+    for line in report.forecast:
         console.print(Text(line))
     for note in footnotes(report):
         console.print(Text(note, style="dim"))
