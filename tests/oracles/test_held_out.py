@@ -84,7 +84,7 @@ def test_the_accuracy_is_that_on_the_held_out_images(argv, photos, tmp_path):
         right.append(int(logits.argmax()) == int(truth[path]))
     accuracy = read_records(run)[-1].accuracy
     assert accuracy == pytest.approx(sum(right) / 40)
-    assert 0.3 < accuracy < 1  # says something
+    assert accuracy > 0.3  # says something
 
 
 def load(run):
