@@ -1,7 +1,7 @@
 """``fit`` and ``replay``: from a configuration to a running loop."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from msal_lightning.loop.loop import ActiveLoop
 from msal_lightning.loop.pool_pass import PassInParts, PoolPass, pass_of_trainer
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.models.cost import step_bytes, step_flop
+from msal_lightning.oracles.base import Oracle
 from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.options import LoopOptions
 from msal_lightning.runs.records import RoundRecord
@@ -57,9 +58,38 @@ def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
     Raises:
         UserError: a mistake that the user can correct.
     """
+    with open_loop(argv, base) as (loop, config):
+        if config.plan:
+            _plan(loop, config.trainer.max_epochs, config.trainer.max_steps)
+            return
+        records = loop.run()
+    if loop.waiting is None and _is_labeled_by_people(records[0]):
+        for line in outlook(loop.run_directory.path, records):
+            rank_zero_only(say)(line)
+
+
+@contextmanager
+def open_loop(
+    argv: Sequence[str],
+    base: Mapping[str, Any] | None = None,
+    replace_oracle: Callable[[Oracle | None], Oracle | None] = lambda own: own,
+) -> Iterator[tuple[ActiveLoop, Namespace]]:
+    """Build the loop of a configuration, which ``fit`` runs and ``serve`` asks.
+
+    Args:
+        argv: see :func:`fit`.
+        base: see there.
+        replace_oracle: takes the oracle of the configuration, None for the default; returns the one of this loop.
+
+    Yields:
+        The loop, and the configuration.
+
+    Raises:
+        UserError: see :func:`fit`.
+    """
     scan_packages_once()
     parser = build_parser()
-    config = parse(parser, argv, base=base)
+    config = parse(parser, [*argv], base=base)
     with as_user_error(), quiet_lightning():
         part = instantiate(parser, config, "data", "query", "model", "oracle", "loop")
 
@@ -92,18 +122,12 @@ def fit(argv: list[str], base: Mapping[str, Any] | None = None) -> None:
                 part.query,
                 run,
                 LoopOptions(**part.loop, seed=config.seed),
-                part.oracle,
+                replace_oracle(part.oracle),
                 tracker,
                 pool_pass,
             )
         _use_device(loop)
-        if config.plan:
-            _plan(loop, config.trainer.max_epochs, config.trainer.max_steps)
-            return
-        records = loop.run()
-    if loop.waiting is None and _is_labeled_by_people(records[0]):
-        for line in outlook(run.path, records):
-            rank_zero_only(say)(line)
+        yield loop, config
 
 
 @contextmanager

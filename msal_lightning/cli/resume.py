@@ -1,7 +1,8 @@
 """``resume``: a run is resumed by its directory alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from msal_lightning.cli.fit import fit
 from msal_lightning.cli.run_config import protecting, read_for_fit
@@ -35,13 +36,19 @@ def resume(argv: list[str]) -> None:
     go_on(Path(options.run), changes, options.trust)
 
 
-def go_on(run: Path, changes: Sequence[str], trusted: Sequence[str] = ()) -> None:
+def go_on(
+    run: Path,
+    changes: Sequence[str],
+    trusted: Sequence[str] = (),
+    command: Callable[[list[str], Mapping[str, Any]], None] = fit,
+) -> None:
     """Run ``fit`` with the configuration of a run, in its directory.
 
     Args:
         run: the run directory.
         changes: options of ``fit`` that do not change results.
         trusted: dotted paths of classes that a stranger's configuration may name.
+        command: ``fit``, or another command with its arguments.
 
     Raises:
         UserError: see :func:`~msal_lightning.cli.fit.fit`, or the folder is no run directory.
@@ -52,4 +59,4 @@ def go_on(run: Path, changes: Sequence[str], trusted: Sequence[str] = ()) -> Non
             raise ConfigError(f"a run keeps its {key}, got '{word}': leave it out, or begin another run with `fit`")
     found = read_for_fit(run, "RUN", trusted, _PARTS_OF_ONES_OWN, ())
     with protecting(found, changes):
-        fit([*changes, "--run_dir", str(run)], found.values)
+        command([*changes, "--run_dir", str(run)], found.values)
