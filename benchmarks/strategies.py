@@ -1,6 +1,6 @@
-"""Every query strategy on both heads on digits: what it reaches and what a query costs; writes docs/strategies.md.
+"""Every query strategy on both heads on digits: what it reaches, what a query costs; fills in docs/strategies.md.
 
-    python benchmarks/strategies.py --jobs 2
+    python -m benchmarks.strategies --jobs 2
 
 Each cell is an ordinary run directory below --out: a second call goes on where the first one ended. Jobs have one
 thread each, so that they don't stall each other.
@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from rich.progress import track
 
+from benchmarks.marks import fill
 from msal_lightning.cli.fit import fit
 from msal_lightning.config.parser import build_parser, instantiate, parse
 from msal_lightning.runs.records import RoundRecord, aubc, read_records
@@ -110,20 +111,9 @@ def query_seconds(runs: list[list[RoundRecord]]) -> float:
     return statistics.median(record.seconds["query"] for run in runs for record in run if record.queried.index)
 
 
-def document(out: Path, threads: str) -> str:
-    """The Markdown page."""
+def measured(out: Path) -> str:
+    """The table of the page."""
     lines = [
-        "# Strategies",
-        "",
-        f"`python benchmarks/strategies.py` measured every strategy on both heads ({threads}) with the",
-        "configuration [digits of 2026-11-26](../benchmarks/digits.yaml): 40 to 400 labels in ten rounds, mean ±",
-        f"sample standard deviation over seeds {', '.join(map(str, SEEDS))}. A query is the pass over the pool (1,257",
-        "images at first) and the selection; its seconds are the median over rounds and seeds.",
-        "",
-        "Digits are small and easy, and three seeds are few. This table shows that everything runs and what it costs;",
-        "it does not rank strategies. The rows have the names of the paper's Tables 2 to 4; strategies beyond the",
-        "paper follow.",
-        "",
         "| strategy | head | AUBC | final accuracy | seconds per query | `--query` |",
         "|---|---|---|---|---|---|",
     ]
@@ -138,11 +128,11 @@ def document(out: Path, threads: str) -> str:
             f"`{' '.join(ROWS[row])}`",
         )
         lines.append(f"| {' | '.join(values)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def main() -> None:
-    """Run what is missing, then write the page."""
+    """Run what is missing, then write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     parser.add_argument("--out", type=Path, default=Path("runs/strategies"), help="where the run directories go")
@@ -151,7 +141,7 @@ def main() -> None:
         running = [pool.submit(run_cell, options.out, *cell) for cell in cells()]
         for done in track(as_completed(running), "runs", total=len(running)):
             done.result()
-    DOCUMENT.write_text(document(options.out, f"{options.jobs} runs at a time, one thread each"))
+    DOCUMENT.write_text(fill(DOCUMENT, {"measured": measured(options.out)}), encoding="utf-8")
 
 
 if __name__ == "__main__":
