@@ -112,6 +112,7 @@ class Status:
         held_out: number of labels that serve as the test set, if the data has none.
         skipped: number of images that the annotator skipped.
         waiting: the pending labeling request; None if there is none.
+        num_ahead: number of images whose labels are requested ahead of their round, with ``loop.lag``.
         busy: the process that writes into the run right now.
         gain: expected gain in accuracy from more labels.
         forecast: when the run reaches the next round accuracy; None before its fourth round.
@@ -136,6 +137,7 @@ class Status:
     held_out: int
     skipped: int
     waiting: Waiting | None
+    num_ahead: int
     busy: str | None
     gain: Estimate | None
     forecast: LabelsTo | None
@@ -174,7 +176,8 @@ def look(folder: Path, against: Sequence[Path] = (), read: _Reader = read_quietl
     annotations = {one.name: [a for exchange in one.exchanges for a in exchange.annotations or ()] for one in request}
     labels = {name: sum(one.label is not None for one in given) for name, given in annotations.items()}
     of_initial = labels.pop(INITIAL, 0)
-    question = next((one.pending for one in request if one.pending), None)
+    pending = [one.pending for one in request if one.pending]
+    question, ahead = (pending[0] if pending else None), pending[1:]
     counts, shown = run.label_counts, last_segment(records)
     mine, of_random = _compared_runs(run, against, read)
     return Status(
@@ -201,6 +204,7 @@ def look(folder: Path, against: Sequence[Path] = (), read: _Reader = read_quietl
         + sum(
             one.label is None for name, given in annotations.items() if name in labels or not records for one in given
         ),
+        num_ahead=sum(len(batch.items) for batch in ahead),
         waiting=_waiting(question, bool(config.get("oracle.init_args.allow_new_classes"))) if question else None,
         busy=DirectoryLock(folder / "lock").holder(),
         gain=next_gain([r.num_labeled for r in shown], [r.accuracy for r in shown], _MORE),

@@ -10,12 +10,19 @@ from msal_lightning.io.own_files import refuse_linked_folders, remove_parts
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
 from msal_lightning.oracles.base import LabelingBatch
-from msal_lightning.oracles.csv_files.csv_file import Votes, annotators_in, read_votes, write_votes
+from msal_lightning.oracles.csv_files.csv_file import (
+    Votes,
+    annotators_in,
+    plain_path,
+    read_lines,
+    read_votes,
+    write_votes,
+)
 from msal_lightning.oracles.csv_files.shares import Share, find_shares
 from msal_lightning.oracles.disagreement import say_disagreements
 from msal_lightning.oracles.resolve import disagree
 from msal_lightning.runs.directory import is_run
-from msal_lightning.runs.pending import BATCH_FILES, pending
+from msal_lightning.runs.pending import BATCH_FILES, all_pending
 from msal_lightning.runs.reading import read_run
 
 
@@ -40,9 +47,10 @@ def label(run: Path, file: Path, annotator: str | None = None) -> None:
         )
     refuse_linked_folders(run, BATCH_FILES)
     with closing(_only_writer(run)):
-        batch = pending(run)
-        if batch is None:
+        batches = [request.pending for request in all_pending(run) if request.pending]
+        if not batches:
             raise RunError(f"the run '{run}' waits for no labels: run its `fit` command, which requests the next ones")
+        batch = _batch_of(file, batches)
         share = _share(batch, file, annotator)
         ours, name = share.file, annotator or share.annotator
         if not ours.resolve().is_relative_to(run.resolve()):
@@ -62,6 +70,14 @@ def label(run: Path, file: Path, annotator: str | None = None) -> None:
     _say(ours, given, votes, changed)
     if listed:
         say(listed)
+
+
+def _batch_of(file: Path, batches: Sequence[LabelingBatch]) -> LabelingBatch:
+    """Return the batch whose images a file names; the one that the run waits for if it names none."""
+    header, *lines = read_lines(file)
+    place = header.fields.index("path")
+    named = {plain_path(line.fields[place]) for line in lines if len(line.fields) > place}
+    return next((one for one in batches if named & {plain_path(item.path) for item in one.items}), batches[0])
 
 
 def _share(batch: LabelingBatch, file: Path, annotator: str | None) -> Share:

@@ -32,8 +32,7 @@ from msal_lightning.oracles.base import LabelingBatch
 from msal_lightning.oracles.csv_files.contact_sheet import write_sheet
 from msal_lightning.oracles.csv_files.csv_file import write_csv
 from msal_lightning.oracles.tasks import make_items
-from msal_lightning.query.callback import Query
-from msal_lightning.query.shortlist import Selection
+from msal_lightning.query.callback import Query, leave_in_pool
 from msal_lightning.runs.trained_model import Trained, read_trained
 from msal_lightning.strategies import Strategy
 from msal_lightning.training.failures import explained
@@ -74,7 +73,7 @@ def query(argv: list[str]) -> None:
     n = min(options.n, data.num_pool)
     if n < options.n:
         say(f"(--n is {options.n}, and there {'is' if n == 1 else 'are'} {counted(n, 'image')})")
-    callback = Query(strategy, n, config.seed, trained.round, receive=_leave_in_pool)
+    callback = Query(strategy, n, config.seed, trained.round, receive=leave_in_pool)
     with isolate_rng(), quiet_lightning(), explained(data.num_workers), GracefulShutdown() as stop:
         stop.where = "the query"
         trainer = _trainer(config, callback, stop)
@@ -98,10 +97,6 @@ def query(argv: list[str]) -> None:
         f"{strategy.name} chose {n} of {counted(data.num_pool, 'image')}: fill in {table}, or open {page} to label "
         f"{'it' if n == 1 else 'them'} by keys"
     )
-
-
-def _leave_in_pool(selection: Selection, data: ActiveDataModule) -> None:
-    """The labels come later, by hand."""
 
 
 def _cannot_write(out: Path, error: OSError) -> ConfigError:

@@ -99,6 +99,8 @@ def show(status: Status, console: Console) -> None:
         )
         for share in waiting.shares:
             console.print(f"  {share.blank} of {share.labels} in {share.file}", markup=False)
+        if status.num_ahead:
+            console.print(f"{counted(status.num_ahead, 'image')} of later rounds may be labeled already", markup=False)
         if waiting.mistake:
             console.print(waiting.mistake, markup=False)
     if status.warnings:

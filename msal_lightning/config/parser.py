@@ -33,7 +33,7 @@ from msal_lightning.data import ActiveDataModule
 from msal_lightning.errors import ConfigError
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.models.timm_backbone import EfficientNetLite0, TimmBackbone  # noqa: F401 - --model.backbone finds these
-from msal_lightning.oracles import Files, LabelStudio, Oracle, Simulated  # noqa: F401 - --oracle finds these names
+from msal_lightning.oracles import Files, LabelStudio, Oracle, Simulated, Told  # noqa: F401 - --oracle finds these
 from msal_lightning.runs.moved_names import present
 from msal_lightning.runs.options import LoopOptions
 from msal_lightning.stopping import AccuracyReached, KappaAgreement  # noqa: F401 - --loop.stop finds these and their like

@@ -16,6 +16,8 @@ class Place(IntEnum):
     """Labeled to test on."""
     REMOVED = -5
     """Removed from the run by a person, with its label if it had one."""
+    RESERVED = -6
+    """Chosen ahead of its round; no other query sees it."""
 
 
 SKIP, UNSURE = "skip", "unsure"

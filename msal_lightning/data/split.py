@@ -65,6 +65,11 @@ class Split:
         return in_pool if self.test_only is None else in_pool & ~self.test_only
 
     @property
+    def trainable(self) -> Tensor:
+        """Whether each image is trained on, or may be later: labeled, reserved, or in the pool; (N,) bool."""
+        return self.in_pool | (self.labeled_at >= 0) | (self.labeled_at == Place.RESERVED)
+
+    @property
     def held_out(self) -> Tensor:
         """Indices of the images that were labeled to test on, ascending."""
         return self._at(Place.HELD_OUT)
@@ -241,6 +246,22 @@ class Split:
         """
         self._check_in_pool(index)
         self._put(index, Place.LEFT_OUT)
+
+    def reserve(self, index: Tensor) -> None:
+        """Take images out of the pool whose labels a later round requests.
+
+        Args:
+            index: (n,) int64 of images in the pool.
+
+        Raises:
+            ValueError: see :meth:`label`.
+        """
+        self._check_in_pool(index)
+        self._put(index, Place.RESERVED)
+
+    def release(self) -> None:
+        """Put all reserved images back into the pool."""
+        self._put(self._at(Place.RESERVED), Place.POOL)
 
     def set_pseudo_labels(self, index: Tensor, labels: Tensor) -> None:
         """Train the next fit on predictions too. They replace the former ones, and every image stays where it is.

@@ -2,25 +2,26 @@
 
 import itertools
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import torch
 
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.places import REASONS, Place
-from msal_lightning.errors import AnnotationError
+from msal_lightning.errors import AnnotationError, UserError
 from msal_lightning.io.kill_points import kill_point
 from msal_lightning.loop.checks import ModelCheck, check_test_set
 from msal_lightning.loop.fitting import Fitted, Fitter
 from msal_lightning.loop.initial_order import InitialOrder
 from msal_lightning.loop.label_sources import InitialSet, LabelSource, pseudo_labels_of
 from msal_lightning.models.predictor import Predictor
-from msal_lightning.oracles.base import AwaitingLabels, LabelingBatch, LabelingTask, Oracle
-from msal_lightning.oracles.tasks import make_items
-from msal_lightning.query.callback import Query
+from msal_lightning.oracles.base import Annotation, AwaitingLabels, LabelingBatch, LabelingTask, Oracle
+from msal_lightning.oracles.tasks import make_items, with_files
+from msal_lightning.query.callback import Query, leave_in_pool
 from msal_lightning.query.shortlist import Selection
 from msal_lightning.runs.directory import RunDirectory
-from msal_lightning.runs.pending import INITIAL, Exchange, PendingRequest, pending_file, round_name
+from msal_lightning.runs.pending import INITIAL, Exchange, PendingRequest, open_requests, pending_file, round_name
 from msal_lightning.runs.records import (
     LabeledImages,
     PseudoLabels,
@@ -51,6 +52,7 @@ class AnnotatorLabels(LabelSource):
         fitter: makes models and Trainers.
         model_check: checks the model as soon as the annotations have named the classes.
         order: makes the order in which images enter the initial set.
+        lag: number of queries that are requested ahead.
     """
 
     keeps_model = True  # the model chooses replacements of skipped images, possibly in a later process
@@ -66,8 +68,9 @@ class AnnotatorLabels(LabelSource):
         fitter: Fitter,
         model_check: ModelCheck,
         order: Callable[[], InitialOrder],
+        lag: int = 0,
     ) -> None:
-        super().__init__(data, label_counts, held_out, f"query {strategy.name}")
+        super().__init__(data, label_counts, held_out, f"query {strategy.name}", lag)
         self._oracle = oracle
         self._strategy = strategy
         self._run = run
@@ -149,16 +152,33 @@ class AnnotatorLabels(LabelSource):
         Raises:
             AwaitingLabels: labels are missing; the draft is saved, so the round is not trained again.
         """
+        predictor = Predictor(fitted.model, fitted.trainer)
+        self._request_ahead(draft.round, predictor)
         kill_point("ask about a round")
-        draft = replace(draft, pseudo_labels=pseudo_labels_of(query))
+        draft = replace(draft, pseudo_labels=pseudo_labels_of(query), upcoming=self.upcoming_record())
         request = replace(self._pending_request(round_name(draft.round)), record=record_body(draft))
-        return self._collect(draft, request, query.n, [(selection, Predictor(fitted.model, fitted.trainer))])
+        if request.exchanges:  # it was chosen ahead
+            self._fitter.ranks.on_zero(lambda: self._run.write_pending(request))
+        asked = sum(len(exchange.batch.items) for exchange in request.exchanges)
+        further = selection.part(slice(asked, None))
+        chosen = [(further, predictor)] if len(further.index) else []
+        return self._collect(draft, request, self.to_label(draft.round), chosen)
 
     def resume(self, draft: RoundRecord) -> RoundRecord:  # noqa: D102
         request = self._pending_request(round_name(draft.round))
+        self.reserve(draft.upcoming)
         if not self.to_label(draft.round):  # the run ends with this round, and nobody has answered
             return self._collect(draft, replace(request, exchanges=()), 0, [])
-        return self._collect(draft, request, len(request.exchanges[0].batch.items), [])
+        return self._collect(draft, request, self.to_label(draft.round), [])
+
+    def _request_ahead(self, round: int, predictor: Predictor) -> None:
+        """Request the labels of later rounds whose images are chosen already."""
+        ahead = self.upcoming
+        for later, (before, after) in enumerate(itertools.pairwise(self.label_counts[round + 1 :]), round + 1):
+            batch, ahead = ahead.part(slice(after - before)), ahead.part(slice(after - before, None))
+            request = self._pending_request(round_name(later))
+            if len(batch.index) and not request.exchanges:
+                self._session().request(request, batch, predictor)
 
     def _collect(
         self, draft: RoundRecord, request: PendingRequest, n: int, chosen: list[tuple[Selection, Predictor]]
@@ -170,6 +190,7 @@ class AnnotatorLabels(LabelSource):
             return chosen.pop() if chosen else self._choose_again(draft.round, n)
 
         try:
+            self._session().announce(draft.round)
             given, skipped, votes = self._session().collect(request, n, draft.round + 1, choose)
         except AwaitingLabels as waiting:
             waiting.record = draft  # it holds the accuracy so far
@@ -200,7 +221,7 @@ class AnnotatorLabels(LabelSource):
     def _choose_again(self, round: int, n: int) -> tuple[Selection, Predictor]:
         """Let the saved model of a round select replacements from the remaining pool."""
         file = self._run.model_file(round)
-        query = Query(self._strategy, n, self._fitter.options.seed, round, self.receive, self._fitter.ranks)
+        query = Query(self._strategy, n, self._fitter.options.seed, round, leave_in_pool, self._fitter.ranks)
         with self._fitter.guarded():
             fitted = self._fitter.untrained([query])
             try:
@@ -288,6 +309,27 @@ class AnnotationSession:
         labeled = LabeledImages(index, labels, scores if items and len(scores) == len(items) else None, paths)
         return labeled, skipped, _votes_of(request)
 
+    def request(self, request: PendingRequest, selection: Selection, predictor: Predictor) -> None:
+        """Save a labeling batch of a later round."""
+        kill_point("request ahead")
+        self._ranks.on_zero(lambda: self._put(request, selection, predictor, [*self._data.class_names]))
+
+    def announce(self, round: int) -> None:
+        """Send the batches of later rounds to the oracle; their labels may be there before they are due."""
+        later = open_requests(self._run.path, round + 1)
+
+        def send() -> None:
+            for batch in (request.pending for request in later):
+                if batch is not None:
+                    with suppress(AwaitingLabels, UserError):  # mistakes are reported when the labels are due
+                        self._ask(batch)
+
+        self._ranks.on_zero(send)
+
+    def _ask(self, batch: LabelingBatch) -> list[Annotation]:
+        """Send a batch to the oracle, with the places of the files now."""
+        return self._oracle.ask(replace(with_files(batch, self._data), earlier=self._earlier()))
+
     def _put(
         self, request: PendingRequest, selection: Selection, predictor: Predictor | None, names: list[str]
     ) -> PendingRequest:
@@ -309,10 +351,8 @@ class AnnotationSession:
 
         def ask() -> PendingRequest | tuple[int, str, str]:
             batch = request.exchanges[-1].batch
-            files = self._data.locations(torch.tensor([item.index for item in batch.items], dtype=torch.int64)) or []
-            items = tuple(replace(item, file=file) for item, file in zip(batch.items, files, strict=True))
             try:
-                annotated = request.annotate(self._oracle.ask(replace(batch, items=items, earlier=self._earlier())))
+                annotated = request.annotate(self._ask(batch))
             except AwaitingLabels as waiting:
                 return waiting.count, waiting.where, waiting.how
             self._check_classes(batch, annotated, names)

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from msal_lightning.io.rounding import fixed
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
 from msal_lightning.models.class_results import MOST_CLASSES
-from msal_lightning.oracles.base import AwaitingLabels
+from msal_lightning.oracles.base import AwaitingLabels, LabelingBatch
 from msal_lightning.runs.classes import MissingClasses, accuracy_name, missing_classes, say_segment
 from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.records import RoundRecord, aubc
@@ -181,9 +182,11 @@ class Display:
                 self._print(f"WARNING: {warning}", style="bold red" if "test image" in warning else "yellow")
         self._missing = missing
 
-    def waiting(self, waiting: AwaitingLabels) -> None:
-        """Print the pending labeling request; the loop stops here."""
+    def waiting(self, waiting: AwaitingLabels, ahead: Sequence[LabelingBatch]) -> None:
+        """Print the pending labeling request, and what was requested ahead of its round; the loop stops here."""
         self._print(str(waiting), style="bold")
+        for batch in ahead:
+            self._print(f"{batch.name} with {counted(len(batch.items), 'image')} may be labeled at the same time")
         self._print(waiting.how or "the same command resumes the run as soon as the labels are there")
 
     def already_finished(self, path: Path) -> None:

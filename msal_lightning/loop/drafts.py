@@ -34,9 +34,8 @@ def first_facts(data: ActiveDataModule, initial: InitialSet, images: Mapping[str
 
 def class_facts(data: ActiveDataModule) -> dict[str, Any]:
     """Return the fields that the record of round 0 and of each round with other classes has."""
-    train = data.in_pool | (data.labeled_at >= 0)
     return {
-        "train_class_counts": data.hidden_labels.count_classes(train, data.num_classes),
+        "train_class_counts": data.hidden_labels.count_classes(data.split.trainable, data.num_classes),
         "class_names": [*data.class_names],
     }
 

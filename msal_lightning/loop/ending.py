@@ -108,6 +108,6 @@ class Ending:
     def _index(self) -> Tensor:
         """The images with the smallest noise among all that are in the pool or labeled, ascending."""
         assert self._criterion is not None
-        known = (self._data.in_pool | (self._data.labeled_at >= 0)).nonzero().squeeze(1)
+        known = self._data.split.trainable.nonzero().squeeze(1)
         noise = noise_of_rows(derive_seed(self._seed, "stop"), known)
         return known[noise.argsort(stable=True)[: self._criterion.stop_set_size]].sort().values

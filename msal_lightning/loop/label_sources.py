@@ -15,7 +15,9 @@ from msal_lightning.loop.initial_order import InitialOrder
 from msal_lightning.oracles.tasks import shortest
 from msal_lightning.query.callback import Query, label_selection
 from msal_lightning.query.shortlist import Selection
-from msal_lightning.runs.records import LabeledImages, PseudoLabels, RoundRecord, Skipped, Votes
+from msal_lightning.runs.records import LabeledImages, PseudoLabels, RoundRecord, Skipped, Upcoming, Votes
+
+_NOTHING = Selection(torch.empty(0, dtype=torch.int64), None)
 
 
 @dataclass(frozen=True)
@@ -43,20 +45,26 @@ class LabelSource(ABC):
         label_counts: number of labels before each round.
         held_out: labels of the initial set to test on.
         title: how images are selected, for the first line of the run.
+        lag: number of queries that are chosen ahead.
 
     Attributes:
         queries: whether the strategy selects images.
         keeps_model: whether the model of a round must be saved before its labels are there.
+        upcoming: the images that are chosen for later rounds, best first; reserved in the split.
     """
 
     keeps_model = False
     queries = True
 
-    def __init__(self, data: ActiveDataModule, label_counts: Sequence[int], held_out: int, title: str) -> None:
+    def __init__(
+        self, data: ActiveDataModule, label_counts: Sequence[int], held_out: int, title: str, lag: int = 0
+    ) -> None:
         self.data = data
         self.label_counts = [*label_counts]
         self.held_out = held_out
         self.title = title
+        self.lag = lag
+        self.upcoming = _NOTHING
 
     @abstractmethod
     def check(self) -> None:
@@ -91,21 +99,60 @@ class LabelSource(ABC):
         return False
 
     def to_label(self, round: int) -> int:
-        """Return the number of images that the query of a round selects; 0 in the last round."""
-        is_last = round == len(self.label_counts) - 1
-        given = len(self.data.labeled) + len(self.data.held_out) + self.data.split.num_removed_labels
-        return 0 if is_last else self.label_counts[round + 1] - given
+        """Return the number of images that are labeled after a round; 0 after the last one."""
+        return 0 if self._is_last(round) else self.label_counts[round + 1] - self._num_given
+
+    def to_select(self, round: int) -> int:
+        """Return the number of images that the query of a round selects, for the round ``lag`` later; 0 in the end."""
+        until = self.label_counts[min(round + 1 + self.lag, len(self.label_counts) - 1)]
+        return 0 if self._is_last(round) else max(0, until - self._num_given - len(self.upcoming.index))
+
+    def _is_last(self, round: int) -> bool:
+        return round == len(self.label_counts) - 1
+
+    @property
+    def _num_given(self) -> int:
+        return len(self.data.labeled) + len(self.data.held_out) + self.data.split.num_removed_labels
+
+    def reserve(self, upcoming: Upcoming | None) -> None:
+        """Reserve the images of a record or draft that are chosen for later rounds, and no others.
+
+        Args:
+            upcoming: the images; those that a person has removed since are left out.
+        """
+        self.data.split.release()
+        known = upcoming or Upcoming()
+        score = None if known.score is None else torch.tensor(known.score, dtype=torch.float32)
+        chosen = Selection(torch.tensor(known.index, dtype=torch.int64), score)
+        self.upcoming = chosen.part(self.data.in_pool[chosen.index])
+        self.data.split.reserve(self.upcoming.index)
+
+    def take_due(self, query: Query) -> Selection:
+        """Return the images to label after a round, back in the pool, and reserve the others that are chosen.
+
+        Args:
+            query: the round's query; it has selected.
+        """
+        queue, split = self.upcoming.then(query.selection), self.data.split
+        due = self.to_label(query.round)
+        split.release()
+        later = queue.part(slice(due, None))
+        self.upcoming = later if len(later.index) else _NOTHING
+        split.reserve(self.upcoming.index)
+        return replace(queue.part(slice(due)), pseudo_labels=query.selection.pseudo_labels)
+
+    def upcoming_record(self) -> Upcoming | None:
+        """Return the images that are chosen for later rounds in the form of a record; None for none."""
+        index, score = self.upcoming.index, self.upcoming.score
+        return Upcoming(index.tolist(), None if score is None else shortest_of(score)) if len(index) else None
 
     def unanswered(self, round: int) -> RoundRecord | None:
         """Return the draft of a round whose query is made but not fully labeled; None for any other round."""
         return None
 
-    def receive(self, selection: Selection, data: ActiveDataModule) -> None:
-        """Accept the query's selection at the end of the pool pass, on every process."""
-
     def selected(self, query: Query) -> Selection:
-        """Return the images to label after a round: the selection of its query."""
-        return query.selection
+        """Return the images to label after a round: the selection of its query, or with a lag of an earlier one."""
+        return self.take_due(query)
 
     @abstractmethod
     def settle(self, draft: RoundRecord, selection: Selection, query: Query, fitted: Fitted) -> RoundRecord:
@@ -161,6 +208,7 @@ class LabelSource(ABC):
             queried=labels_of(self.data, selection.index, selection.score),
             class_counts=counts.tolist(),
             pseudo_labels=pseudo_labels_of(query),
+            upcoming=self.upcoming_record(),
         )
 
 
@@ -173,6 +221,7 @@ class DataLabels(LabelSource):
         held_out: labels of the initial set to test on.
         title: how images are selected, for the first line of the run.
         order: makes the order in which images enter the initial set.
+        lag: number of queries that are chosen ahead.
     """
 
     def __init__(
@@ -182,8 +231,9 @@ class DataLabels(LabelSource):
         held_out: int,
         title: str,
         order: Callable[[], InitialOrder],
+        lag: int = 0,
     ) -> None:
-        super().__init__(data, label_counts, held_out, title)
+        super().__init__(data, label_counts, held_out, title, lag)
         self._order = order
 
     def check(self) -> None:  # noqa: D102
@@ -199,8 +249,10 @@ class DataLabels(LabelSource):
         index = self.data.draw_initial(self.label_counts[0], order.index)
         return self.split_initial(order.held_out_first(index))
 
-    def receive(self, selection: Selection, data: ActiveDataModule) -> None:  # noqa: D102
-        label_selection(selection, data)
+    def selected(self, query: Query) -> Selection:  # noqa: D102
+        due = self.take_due(query)
+        label_selection(due, self.data)
+        return due
 
     def settle(self, draft: RoundRecord, selection: Selection, query: Query, fitted: Fitted) -> RoundRecord:  # noqa: D102
         return self.with_labels(draft, selection, query)
@@ -214,8 +266,13 @@ def labels_of(data: ActiveDataModule, index: Tensor, score: Tensor | None = None
         index: (n,) int64, dataset-absolute.
         score: (n,) float32, scores of the query.
     """
-    scores = None if score is None else [shortest(s) for s in score.tolist()]
+    scores = None if score is None else shortest_of(score)
     return LabeledImages(index.tolist(), data.labels[index].tolist(), scores, data.paths(index))
+
+
+def shortest_of(score: Tensor) -> list[float]:
+    """Return scores as the shortest decimals with the same float32."""
+    return [shortest(value) for value in score.tolist()]
 
 
 def pseudo_labels_of(query: Query) -> PseudoLabels | None:

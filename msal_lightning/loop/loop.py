@@ -1,14 +1,16 @@
 """The active-learning loop: start here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import Any
 
+import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.fingerprint import FILES as FINGERPRINT_FILES
+from msal_lightning.errors import ConfigError
 from msal_lightning.loop.checks import ModelCheck, check_fits
 from msal_lightning.loop.describe import from_python, title
 from msal_lightning.loop.drafts import class_counts, class_facts, draft_record, first_facts
@@ -22,9 +24,11 @@ from msal_lightning.loop.restore import check_rounds, initial_set_of, keep_batch
 from msal_lightning.loop.same_images import check_images
 from msal_lightning.loop.sources import choose_label_source
 from msal_lightning.models.classifier import MSALClassifier
-from msal_lightning.oracles.base import AwaitingLabels, Oracle
+from msal_lightning.oracles.base import AwaitingLabels, LabelingBatch, Oracle
 from msal_lightning.oracles.simulated import Simulated
-from msal_lightning.query.callback import Query
+from msal_lightning.oracles.tasks import with_files
+from msal_lightning.oracles.told import Told
+from msal_lightning.query.callback import Query, leave_in_pool
 from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.embeddings import FILES as EMBEDDINGS_FILES
 from msal_lightning.runs.image_order import read_as_recorded
@@ -59,7 +63,8 @@ class ActiveLoop:
         pool_pass: scores the pool; by default the Trainer of the fit does.
 
     Attributes:
-        waiting: the pending labeling request; None if :meth:`run` finished all rounds.
+        waiting: the pending labeling request; None if all rounds are finished.
+        records: records of the finished rounds, in order.
 
     Raises:
         UserError: the options do not fit the data or each other, or the strategy does not fit the model.
@@ -79,9 +84,12 @@ class ActiveLoop:
     ) -> None:
         self.data = data
         self.strategy = strategy
+        self.oracle = oracle or Simulated()
         self.run_directory = run
         self.options = options
         self.waiting: AwaitingLabels | None = None
+        self.records: list[RoundRecord] = []
+        self._is_open = False
         self._images: dict[str, Any] = {}  # digest and numbers of the images
         self.ranks = Ranks()
         self.stop = GracefulShutdown()
@@ -102,7 +110,7 @@ class ActiveLoop:
             trainer = self.fitter.new_trainer()
         self.num_processes = trainer.world_size
         check_model = ModelCheck(new_model, data, strategy, trainer.max_epochs)
-        self.labels = choose_label_source(data, strategy, oracle or Simulated(), run, self.fitter, check_model)
+        self.labels = choose_label_source(data, strategy, self.oracle, run, self.fitter, check_model)
         self.ending = Ending(options.stop, data, run, self.labels, self.ranks, options.seed)
         run.config = run.config or from_python(options, strategy, data)
         keep_batches(run, data, trainer.world_size)
@@ -123,25 +131,93 @@ class ActiveLoop:
         with isolate_rng(), quiet_lightning():
             trainer = self.fitter.new_trainer()
             ranks = self.ranks.connect(trainer)
-        with ranks, self.stop.listen_as(ranks), closing(self.run_directory), closing(self.observers):
-            records, self.fitter.reopened = ranks.on_zero(self._open)
-            is_finished = len(records) == len(self.labels.label_counts)
-            if not is_finished:
-                self._resume(records, trainer)
-            self.observers.start(self.title, records, finished=is_finished)
-            try:
-                self.waiting = None
-                while len(records) < len(self.labels.label_counts):  # a stopping criterion may lower their number
-                    self.stop.where = f"round {len(records)}"
-                    records.append(self._round(len(records)))
-                if self.ending.reason:
-                    self.observers.note(f"stopped early: {self.ending.reason} (loop.stop)")
-                self.observers.finish(records)
-            except AwaitingLabels as waiting:
-                self.waiting = waiting
-                self.observers.waiting(waiting)
+        with ranks, self.stop.listen_as(ranks), closing(self):
+            self._open(trainer)
+            self._advance()
+            if self.waiting is not None:
+                self.observers.waiting(self.waiting)
                 ranks.disconnect()
-        return records
+        return self.records
+
+    def ask(self) -> list[LabelingBatch]:
+        """Run rounds until labels are missing, and return the images to label.
+
+        The loop stays open between two calls. This labels a run from Python, with the oracle
+        :class:`~msal_lightning.oracles.Told`::
+
+            while batches := loop.ask():
+                loop.tell({item.path: "cat" if is_cat(item.file) else "dog" for item in batches[0].items})
+
+        Returns:
+            The batches with missing labels: first the one that the next round waits for, then with ``loop.lag`` those
+            of later rounds, which may be labeled at the same time. None is left when all rounds are finished.
+
+        Raises:
+            Stopped: Ctrl-C or SIGTERM stopped the run.
+            UserError: a label is wrong, or the Trainer has several processes.
+        """
+        with isolate_rng(), quiet_lightning():
+            trainer = self.fitter.new_trainer()
+        if trainer.world_size > 1:
+            raise ConfigError(
+                f"expected trainer.devices 1 for ask(), got {trainer.world_size} processes: label by files instead, "
+                "with oracle Files"
+            )
+        try:
+            with self.stop.listen_as(self.ranks):
+                if self._is_open:
+                    self._restore()
+                else:
+                    self._open(trainer)
+                self._advance()
+        except BaseException:
+            self.close()
+            raise
+        if self.waiting is None:
+            self.close()
+            return []
+        return [with_files(batch, self.data) for batch in self.run_directory.open_batches()]
+
+    def tell(self, labels: Mapping[str, str], annotator: str = "") -> None:
+        """Take labels of images that :meth:`ask` returned; any thread may call this, see :meth:`Told.tell`.
+
+        Raises:
+            ConfigError: the oracle takes labels from elsewhere.
+            AnnotationError: no label is missing for an image, or a class is not known. No label is taken then.
+        """
+        if not isinstance(self.oracle, Told):
+            raise ConfigError(f"expected oracle Told for tell(), got {type(self.oracle).__name__}: set oracle to Told")
+        self.oracle.tell(labels, annotator)
+
+    def close(self) -> None:
+        """Release the run directory and the tracker; a later call of :meth:`ask` or :meth:`run` resumes."""
+        self.observers.close()
+        self.run_directory.close()
+        self._is_open = False
+
+    def _open(self, trainer: Trainer) -> None:
+        """Lock the run directory, and move the images as its records say."""
+        self.records, self.fitter.reopened = self.ranks.on_zero(self._read)
+        is_finished = len(self.records) == len(self.labels.label_counts)
+        if not is_finished:
+            self._resume(trainer)
+        self.observers.start(self.title, self.records, finished=is_finished)
+        self._is_open = True
+
+    def _advance(self) -> None:
+        """Run rounds until all are finished, or labels are missing."""
+        records, self.waiting = self.records, None
+        try:
+            while len(records) < len(self.labels.label_counts):  # a stopping criterion may lower their number
+                self.stop.where = f"round {len(records)}"
+                records.append(self._round(len(records)))
+        except AwaitingLabels as waiting:
+            self.waiting = waiting
+            return
+        self.ranks.on_zero(self.run_directory.drop_requests)
+        if self.ending.reason:
+            self.observers.note(f"stopped early: {self.ending.reason} (loop.stop)")
+        self.observers.finish(records)
 
     def _round(self, round: int) -> RoundRecord:
         """Run one round: initial set, fit, test, pool pass, selection, model, labels, record."""
@@ -159,7 +235,7 @@ class ActiveLoop:
             return self._commit(labels.resume(draft))
 
         num_labeled = len(data.labeled) + len(data.held_out)
-        query = Query(self.strategy, labels.to_label(round), options.seed, round, labels.receive, self.ranks)
+        query = Query(self.strategy, labels.to_select(round), options.seed, round, leave_in_pool, self.ranks)
         keep = KeepEmbeddings(options.keep_embeddings, options.seed)
         with self.fitter.guarded():
             fitted = self.fitter.fit(round, len(labels.label_counts) - 1, [query, keep])
@@ -171,7 +247,7 @@ class ActiveLoop:
 
         selection = labels.selected(query)
         self.run_directory.save_model(fitted.trainer, round, needed=labels.keeps_model)
-        keep.save(self.run_directory, round, selection.index, self.ranks)
+        keep.save(self.run_directory, round, torch.cat([selection.index, query.selection.index]), self.ranks)
         self.observers.queried(round, selection.index, fitted.model, fitted.trainer)
         draft = draft_record(data, query, fitted, metrics, by_class, num_labeled, num_pool, facts)
         return self._commit(labels.settle(draft, selection, query, fitted))
@@ -185,7 +261,7 @@ class ActiveLoop:
         self.observers.commit(record)
         return record
 
-    def _open(self) -> tuple[list[RoundRecord], RoundRecord | None]:
+    def _read(self) -> tuple[list[RoundRecord], RoundRecord | None]:
         """Lock the run directory; return the records of its finished rounds, and the round that is open again."""
         run = self.run_directory
         records = run.open()
@@ -196,15 +272,22 @@ class ActiveLoop:
             run.drop_checkpoints(records[-1].round)
         return records, run.reopened
 
-    def _resume(self, records: list[RoundRecord], trainer: Trainer) -> None:
+    def _resume(self, trainer: Trainer) -> None:
         """Check the images, and move them as the records say."""
+        records = self.records
         known = [*records, self.fitter.reopened] if self.fitter.reopened else records
         if known and (changed := say_changed_environment(known[-1].environment, environment(trainer))):
             self.observers.note(changed)
         run, note = self.run_directory, self.observers.note
         self._images = self.ranks.on_zero(lambda: check_images(self.data, run, self.labels, known, note))
         self.fitter.images_digest = self._images.get("digest")
+        self._restore()
+
+    def _restore(self) -> None:
+        """Put each image where the records say."""
+        run, records = self.run_directory, self.records
         restore(self.data, records, run.amendments, self.options.seed, run.path)
+        self.labels.reserve(records[-1].upcoming if records else None)
 
     @property
     def title(self) -> str:

@@ -101,7 +101,7 @@ class Observers:
             return
         if waiting.record is not None:
             self._display.round(waiting.record)
-        self._display.waiting(waiting)
+        self._display.waiting(waiting, self._run.open_batches()[1:])
 
     def finish(self, records: list[RoundRecord]) -> None:
         """Report that all rounds are finished."""

@@ -89,7 +89,7 @@ class ReplayedLabels(LabelSource):
         index = torch.tensor([*self._held_out.index, *initial.index], dtype=torch.int64)
         return self.split_initial(index, num_tested=len(self._held_out.index))
 
-    def to_label(self, round: int) -> int:  # noqa: D102
+    def to_select(self, round: int) -> int:  # noqa: D102
         return 0
 
     def selected(self, query: Query) -> Selection:

@@ -42,9 +42,11 @@ def choose_label_source(
         strategy.expect_queries(len(planned) - 1)  # a decay over the run keeps the span that it began with
         order = partial(initial_order, data, options, counts[0], fitter.ranks)
         if oracle.needs_annotator:
-            labels = AnnotatorLabels(data, counts, options.held_out, oracle, strategy, run, fitter, model_check, order)
+            labels = AnnotatorLabels(
+                data, counts, options.held_out, oracle, strategy, run, fitter, model_check, order, options.lag
+            )
         else:
-            labels = DataLabels(data, counts, options.held_out, f"query {strategy.name}", order)
+            labels = DataLabels(data, counts, options.held_out, f"query {strategy.name}", order, options.lag)
     labels.check()
     oracle.connect(data)
     return labels

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from msal_lightning.oracles.csv_files.oracle import Files
     from msal_lightning.oracles.label_studio.oracle import LabelStudio
     from msal_lightning.oracles.simulated import Simulated
+    from msal_lightning.oracles.told import Told
 
 _HOME = {
     "Annotation": "base",
@@ -21,6 +22,7 @@ _HOME = {
     "Oracle": "base",
     "LabelingBatch": "base",
     "Simulated": "simulated",
+    "Told": "told",
 }
 
 # names of earlier versions, for users' own oracles
@@ -35,6 +37,7 @@ __all__ = [
     "LabelingTask",
     "Oracle",
     "Simulated",
+    "Told",
 ]
 
 

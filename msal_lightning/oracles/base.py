@@ -15,7 +15,7 @@ class LabelingTask:
 
     Attributes:
         index: dataset-absolute.
-        path: path relative to data.root, as in the ledger.
+        path: path relative to data.root, as in the ledger; the index where the data has no image files.
         file: absolute path of the image.
         suggested: name of the predicted class; None before the first model.
         score: score of the strategy; None if it has no score.

@@ -41,6 +41,15 @@ def label_selection(selection: Selection, data: ActiveDataModule) -> None:
         data.split.set_pseudo_labels(*selection.pseudo_labels)
 
 
+def leave_in_pool(selection: Selection, data: ActiveDataModule) -> None:
+    """Move nothing at the end of a query; whoever made it reads ``query.selection``.
+
+    Args:
+        selection: result of the query.
+        data: owns the pool.
+    """
+
+
 class PoolPart(NamedTuple):
     """What a process found in its part of the pool, to be sent to the process that selects.
 

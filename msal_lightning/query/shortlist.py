@@ -31,6 +31,17 @@ class Selection:
     score: Tensor | None
     pseudo_labels: tuple[Tensor, Tensor] | None = None
 
+    def part(self, rows: slice | Tensor) -> "Selection":
+        """Return some of the images, without pseudo-labels."""
+        return Selection(self.index[rows], None if self.score is None else self.score[rows])
+
+    def then(self, other: "Selection") -> "Selection":
+        """Return these images and others after them, without pseudo-labels; scores stay if both have them."""
+        if not len(self.index) or not len(other.index):
+            return (self if len(self.index) else other).part(slice(None))
+        scores = [one.score for one in (self, other) if one.score is not None]
+        return Selection(torch.cat([self.index, other.index]), torch.cat(scores) if len(scores) == 2 else None)
+
 
 @dataclass(frozen=True)
 class ShardShortlist:

@@ -19,6 +19,7 @@ from msal_lightning.io.lock import DirectoryLock
 from msal_lightning.io.own_files import others, refuse_linked_folders, remove_own, remove_parts
 from msal_lightning.io.terminal import say
 from msal_lightning.io.yaml_files import read_yaml
+from msal_lightning.oracles.base import LabelingBatch
 from msal_lightning.runs.amendments import FILES as AMENDMENT_FILES
 from msal_lightning.runs.amendments import Amendments, read_amendments
 from msal_lightning.runs.changes import changed, gone, not_written, without_defaults
@@ -30,6 +31,7 @@ from msal_lightning.runs.pending import (
     PENDING_FILES,
     PendingRequest,
     all_pending,
+    open_batches,
     pending_file,
     read_pending,
     round_name,
@@ -328,6 +330,15 @@ class RunDirectory:
             write_pending(self.path, request)
         except OSError as error:
             raise RunError(self._cannot_write(f"the labeling request of {request.name}", error.strerror)) from None
+
+    def open_batches(self) -> list[LabelingBatch]:
+        """Return the batches whose labels are missing: that of the next round first, then those requested ahead."""
+        return open_batches(self.path, len(self._records))
+
+    def drop_requests(self) -> None:
+        """Remove the labeling requests of rounds that a finished run does not reach; the files for people stay."""
+        for request in all_pending(self.path):
+            pending_file(self.path, request.name).unlink(missing_ok=True)
 
     def _drop_pending(self, rounds: int) -> None:
         """Remove the labeling requests of recorded rounds."""

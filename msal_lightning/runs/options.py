@@ -48,6 +48,8 @@ class LoopOptions:
         perturb: with warm_start, add noise with this standard deviation to its trained weights.
         initial: strategy without a model that chooses the initial set, TypiClust for example; by default Random.
         initial_features: folder of `embed` with the features that loop.initial reads; not for data Embeddings.
+        lag: number of queries that are chosen ahead, so that people label while the next model is trained: with 1, the
+            labels of a round are chosen by the model of the round before. 0 is the paper's loop.
         stop: stopping criterion, KappaAgreement for example, that may end the run before its budget; `extend` goes on.
         first_fit: file that holds the model of round 0, shared by runs that differ only in query and budget.
 
@@ -73,6 +75,7 @@ class LoopOptions:
     perturb: float = _option(0.0, alters_result=True)
     initial: "Strategy | None" = _option(None, alters_result=True)  # noqa: RUF009 - _option is field()
     initial_features: str | None = _option(None, alters_result=True)
+    lag: int = _option(0, alters_result=True)
     stop: "StoppingCriterion | None" = _option(None, alters_result=True)  # noqa: RUF009 - as above
     first_fit: str | None = _option(None, alters_result=False)
 
@@ -91,6 +94,8 @@ class LoopOptions:
                 f"expected loop.keep_embeddings to be at least 0, got {self.keep_embeddings}: 1000 is enough for a "
                 "figure"
             )
+        if self.lag < 0:
+            raise ConfigError(f"expected loop.lag to be at least 0, got {self.lag}: 1 chooses one query ahead")
         if self.initial_features and self.initial is None:
             raise ConfigError(
                 "expected loop.initial to be a strategy that chooses by loop.initial_features, got none: set it to "

@@ -159,6 +159,19 @@ def open_requests(run: Path, num_records: int) -> list[PendingRequest]:
     ]
 
 
+def open_batches(run: Path, num_records: int) -> list[LabelingBatch]:
+    """Return the batches whose labels are missing; that of the next round comes first.
+
+    Args:
+        run: the run directory.
+        num_records: see :func:`open_requests`.
+
+    Raises:
+        RunError: a request file is damaged.
+    """
+    return [one.pending for one in open_requests(run, num_records) if one.pending]
+
+
 def pending(run: Path) -> LabelingBatch | None:
     """Return the batch that a run waits for; None if it waits for none.
 

@@ -32,6 +32,7 @@ _LEFT_OUT_WHERE_NONE = (
     "trained_class_counts",
     "class_numbers",
     "stop_set",
+    "upcoming",
 )
 _ON_DISK = {"queried": "bought", "train_class_counts": "learn_class_counts"}  # keys of the first versions
 
@@ -125,6 +126,19 @@ class Votes:
 
 
 @dataclass(frozen=True)
+class Upcoming:
+    """Images that queries chose ahead of their round, best first.
+
+    Attributes:
+        index: dataset-absolute indices.
+        score: scores of the query strategy; None if it has no score.
+    """
+
+    index: list[int] = field(default_factory=list)
+    score: list[float] | None = None
+
+
+@dataclass(frozen=True)
 class RoundRecord:
     """The result of one finished round; the split, the curve and the ledger can be rebuilt from all records.
 
@@ -158,6 +172,7 @@ class RoundRecord:
             or removed before, or have other classes; None if the records before tell it.
         class_numbers: new number of each class of the round before, if classes were merged, split or renamed since; -1
             for a class that was split. ``class_names`` has the new names.
+        upcoming: images that are chosen already for later rounds; None without ``loop.lag``.
         stop_set: predictions that a stopping criterion compares from round to round; None without such a criterion.
     """
 
@@ -185,6 +200,7 @@ class RoundRecord:
     votes: Votes | None = None
     class_numbers: list[int] | None = None
     stop_set: StopSet | None = None
+    upcoming: Upcoming | None = None
 
     def moves(self) -> "list[tuple[LabeledImages, int]]":
         """Return the record's labeled images in order, each group with its new ``labeled_at``."""
@@ -288,6 +304,8 @@ def checked_record_of(body: Mapping[str, Any]) -> RoundRecord:
             raise ValueError("columns of different lengths, or a negative index")
     if record.votes and len({len(record.votes.index), len(record.votes.annotator), len(record.votes.label)}) > 1:
         raise ValueError("votes of different lengths")
+    if record.upcoming and record.upcoming.score and len(record.upcoming.score) != len(record.upcoming.index):
+        raise ValueError("scores of another number of images")
     if record.stop_set and len(record.stop_set.index) != len(record.stop_set.predicted):
         raise ValueError("predictions of different lengths")
     if "accuracy" not in record.metrics or min(record.num_labeled, record.round) < 0:
@@ -313,6 +331,7 @@ def record_of(body: Mapping[str, Any]) -> RoundRecord:
         "test_classes": ClassResults,
         "votes": Votes,
         "stop_set": StopSet,
+        "upcoming": Upcoming,
     }
     made = {key: part(**body[key]) for key, part in parts.items() if body.get(key)}
     return RoundRecord(**{**body, **made})

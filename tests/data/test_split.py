@@ -61,8 +61,20 @@ def test_any_sequence_of_moves_is_what_a_dictionary_remembers(moves):
         split.check_bill()
 
 
+def test_reserved_images_leave_the_pool_for_a_while():
+    split = new()
+    before, digest = split.pool.tolist(), split._digest.value
+    split.reserve(torch.tensor([5, 2]))
+    assert split.pool.tolist() == [i for i in before if i not in (2, 5)]
+    assert split.trainable.all()
+    with pytest.raises(ValueError, match="not in the pool, index 2 first"):
+        split.label(torch.tensor([2]), 1)
+    split.release()
+    assert (split.pool.tolist(), split._digest.value) == (before, digest)
+
+
 def test_the_codes_are_those_of_older_checkpoints_and_ledgers():
-    codes = {"POOL": -1, "LEFT_OUT": -2, "SKIPPED": -3, "HELD_OUT": -4, "REMOVED": -5}
+    codes = {"POOL": -1, "LEFT_OUT": -2, "SKIPPED": -3, "HELD_OUT": -4, "REMOVED": -5, "RESERVED": -6}
     assert {place.name: int(place) for place in Place} == codes
     assert new().labeled_at.dtype == torch.int32
 

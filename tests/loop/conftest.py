@@ -41,7 +41,7 @@ def loop_in():
 
     def make(
         folder, strategy=None, *, kill_at=None, data=None, model=None, head="prototype", epochs=5, callbacks=(),
-        precision="32-true", trainer=None, **options,
+        precision="32-true", trainer=None, oracle=None, **options,
     ):  # fmt: skip
         data = data or Digits(batch_size=16, augmentation=CropFlip(padding=1))
         model = model or (lambda *inputs: MSALClassifier(*inputs, head=head))
@@ -61,6 +61,7 @@ def loop_in():
             strategy or Entropy(),
             RunDirectory(folder),
             LoopOptions(**sizes | options),
+            oracle,
         )
 
     return make

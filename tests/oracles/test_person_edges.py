@@ -138,7 +138,7 @@ WAYS = {
         "--loop.keep_checkpoints",
         "none",
     ],
-    "KCenter, all checkpoints": ["--query", "KCenter", "--loop.keep_checkpoints", "all"],
+    "KCenter, all checkpoints, lag": ["--query", "KCenter", "--loop.keep_checkpoints", "all", "--loop.lag", "1"],
     "CEAL": ["--query", "CEAL"],
     "BatchBALD": ["--query", "BatchBALD", "--query.mc_samples", "4"],
     "KCenter": ["--query", "KCenter"],
@@ -146,6 +146,7 @@ WAYS = {
     "pool_limit": ["--query", "Entropy", "--loop.pool_limit", "80"],
     "no checkpoints": ["--loop.keep_checkpoints", "none"],
     "all checkpoints": ["--loop.keep_checkpoints", "all"],
+    "CEAL, lag": ["--query", "CEAL", "--loop.lag", "1"],
 }
 TOGETHER, SINGLE = [*WAYS][:2], [*WAYS][2:]
 
@@ -167,7 +168,9 @@ def test_the_person_gets_what_known_labels_get(way, photos, options, person, tmp
     assert len(list((tmp_path / "asked/checkpoints").glob("round-*.ckpt"))) == kept
 
 
-@pytest.mark.parametrize("way", [TOGETHER[0], *alone("CEAL", "BatchBALD", "KCenter", "pool_limit", "no checkpoints")])
+@pytest.mark.parametrize(
+    "way", [*TOGETHER, *alone("CEAL", "CEAL, lag", "BatchBALD", "KCenter", "pool_limit", "no checkpoints")]
+)
 def test_what_is_skipped_never_comes_back(way, photos, options, person, tmp_path, until_done):
     argv, run, skipped = [*options(*WAYS[way]), *PERSON], tmp_path / "run", set()
 

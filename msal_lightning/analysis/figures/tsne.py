@@ -20,7 +20,7 @@ from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
 from msal_lightning.runs.embeddings import Embeddings, read_embeddings
 from msal_lightning.runs.reading import Run
-from msal_lightning.runs.records import last_segment
+from msal_lightning.runs.records import RoundRecord, last_segment
 
 _ROUNDS = 5  # as in the paper
 _NAMED_CLASSES = 10  # in the legend
@@ -102,7 +102,7 @@ def map_rounds(run: Run, kept: Mapping[int, Embeddings], points: int) -> list[Pa
     Raises:
         RunError: there are too few images.
     """
-    shown = {k: _thin(embeddings, run.records[k].queried.index, points // len(kept)) for k, embeddings in kept.items()}
+    shown = {k: _thin(embeddings, _chosen(run.records[k]), points // len(kept)) for k, embeddings in kept.items()}
     turned: list[NDArray[np.float64]] = []
     previous: Embeddings | None = None
     for embeddings in shown.values():
@@ -119,12 +119,12 @@ def map_rounds(run: Run, kept: Mapping[int, Embeddings], points: int) -> list[Pa
     places = TSNE(perplexity=min(30, (len(together) - 1) / 3), init="pca", random_state=0).fit_transform(together)
     ends = np.cumsum([len(vectors) for vectors in turned])[:-1]
     panels = []
+    labels = {i: c for record in run.records for i, c in zip(record.queried.index, record.queried.label, strict=True)}
     for (k, embeddings), place in zip(shown.items(), np.split(places, ends), strict=True):
-        queried = run.records[k].queried
-        labels = dict(zip(queried.index, queried.label, strict=True))
-        label = np.array([labels.get(int(i), -1) for i in embeddings.index], dtype=np.int64)
         num_labeled = run.records[k].num_labeled
-        is_queried = np.isin(embeddings.index, queried.index)
+        is_queried = np.isin(embeddings.index, _chosen(run.records[k]))
+        known = [labels.get(int(i), -1) for i in embeddings.index]
+        label = np.where(is_queried, np.array(known, dtype=np.int64), -1)
         panels.append(Panel(k, num_labeled, embeddings.index, place, embeddings.predicted, is_queried, label))
     return panels
 
@@ -184,6 +184,11 @@ def _kept(run: Run) -> dict[int, Embeddings]:
     # only rounds with a record, since any other file belongs to an unfinished round; and of one set of classes
     read = {record.round: read_embeddings(run.folder, record.round) for record in last_segment(run.records)}
     return {k: embeddings for k, embeddings in read.items() if embeddings is not None}
+
+
+def _chosen(record: RoundRecord) -> list[int]:
+    """The images that were labeled after a round, or chosen in it for later rounds."""
+    return [*record.queried.index, *(record.upcoming.index if record.upcoming else [])]
 
 
 def _thin(kept: Embeddings, queried: Sequence[int], points: int) -> Embeddings:
