@@ -156,11 +156,9 @@ class ActiveLoop:
             Stopped: Ctrl-C or SIGTERM stopped the run.
             UserError: a label is wrong, or the Trainer has several processes.
         """
-        with isolate_rng(), quiet_lightning():
-            trainer = self.fitter.new_trainer()
-        if trainer.world_size > 1:
+        if self.num_processes > 1:
             raise ConfigError(
-                f"expected trainer.devices 1 for ask(), got {trainer.world_size} processes: label by files instead, "
+                f"expected trainer.devices 1 for ask(), got {self.num_processes} processes: label by files instead, "
                 "with oracle Files"
             )
         try:
@@ -168,6 +166,8 @@ class ActiveLoop:
                 if self._is_open:
                     self._restore()
                 else:
+                    with isolate_rng(), quiet_lightning():
+                        trainer = self.fitter.new_trainer()
                     self._open(trainer)
                 self._advance()
         except BaseException:
