@@ -55,7 +55,8 @@ def test_the_cells_of_a_sweep_find_their_numbers(name):
                 parsed_row[row] = options, method_name(parsed)
             method = {"BADGE(KMeans++)": "BADGE", "DBAL(KMeans)": "DBAL", "Ours(MSAL)": "MSAL"}.get(row, row)
             assert parsed_row[row] == (options, method)
-            assert reported(*where, method, "F-acc")
+            is_empty = (config, row) == ("tiny_imagenet", "BADGE(KMeans++)")  # in the paper's table
+            assert bool(reported(*where, method, "F-acc")) != is_empty
 
 
 def test_every_cell_of_every_table_is_there_and_plain():

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from msal_lightning.analysis.figures.groups import read_groups
+from msal_lightning.analysis.figures.groups import dataset_of, read_groups
 from msal_lightning.analysis.figures.style import check_out, draw_mean, finish_curves, line_settings, save
 from msal_lightning.io.rounding import fixed
 from msal_lightning.io.terminal import say
@@ -37,8 +37,9 @@ def plot(runs: Sequence[str], out: str = "budget_curves.png") -> None:
         UserError: the runs cannot be read, or the picture cannot be written.
     """
     check_out(out)
-    groups = collect([Path(run) for run in runs])
-    save(budget_curves(groups), out)
+    found = read_groups([Path(run) for run in runs])
+    groups = {name: [run.records for run in of_group] for name, of_group in found.items()}
+    save(budget_curves(groups, dataset_of(found)), out)
     changed = [name for name, of_group in groups.items() if say_segment(of_group[0])]
     say(f"{counted(sum(map(len, groups.values())), 'run')} drawn in {out}")
     if changed:
@@ -57,22 +58,23 @@ def collect(paths: Sequence[Path]) -> dict[str, list[list[RoundRecord]]]:
     return {name: [run.records for run in runs] for name, runs in read_groups(paths).items()}
 
 
-def budget_curves(groups: Mapping[str, list[list[RoundRecord]]]) -> Figure:
+def budget_curves(groups: Mapping[str, list[list[RoundRecord]]], title: str = "") -> Figure:
     """Draw one line per group: mean accuracy over its seeds, in a band from the lowest to the highest.
 
     More than six lines cannot be told apart in one picture, so each gets a panel of its own, with all others in grey.
 
     Args:
         groups: name to runs; the runs of a group may have different numbers of rounds.
+        title: name of the dataset.
     """
     curves = sorted((Curve.of(name, runs) for name, runs in groups.items()), key=lambda curve: -curve.area)
     if len(curves) > _IN_ONE:
-        return _panels(curves)
+        return _panels(curves, title)
     figure, axes = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
     for curve in curves:
         _draw_earlier(axes, curve)
         draw_mean(axes, curve.labels, curve.accuracies, curve.name, curve.legend)
-    axes.set(xlabel="labels", ylabel="test accuracy")
+    axes.set(xlabel="labels", ylabel="test accuracy", title=title)
     finish_curves(axes, "lower right")
     return figure
 
@@ -149,7 +151,7 @@ def _draw_earlier(axes: Axes, curve: Curve) -> None:
         axes.axvline(curve.labels[0], color=colour, linewidth=0.6, alpha=0.5)
 
 
-def _panels(curves: Sequence[Curve]) -> Figure:
+def _panels(curves: Sequence[Curve], title: str) -> Figure:
     """Draw a small panel for each curve, the best first, on the same axes."""
     columns = min(_COLUMNS, len(curves))
     rows = -(-len(curves) // columns)
@@ -181,6 +183,7 @@ def _panels(curves: Sequence[Curve]) -> Figure:
         axes.set_visible(False)
     for axes in panels[max(0, len(curves) - columns) : len(curves)]:
         axes.tick_params(labelbottom=True)
+    figure.suptitle(title, fontsize="medium")
     figure.supxlabel("labels", fontsize="medium")
     figure.supylabel("test accuracy", fontsize="medium")
     return figure

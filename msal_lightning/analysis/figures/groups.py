@@ -1,7 +1,7 @@
 """Groups the runs of a figure and names the groups."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msal_lightning.errors import RunError
@@ -34,6 +34,11 @@ def read_groups(paths: Sequence[Path]) -> dict[str, list[Run]]:
         differing = [f"{k.replace('init_args.', '')}={_short(dict(key).get(k, 'null'))}" for k in keys]
         named[", ".join([names[key], *differing])] = sorted(runs, key=_seed)
     return named
+
+
+def dataset_of(groups: Mapping[str, Sequence[Run]]) -> str:
+    """Return the name of the dataset that all runs share."""
+    return next(run.dataset for runs in groups.values() for run in runs)
 
 
 def first_seeds(groups: dict[str, list[Run]]) -> dict[str, Run]:

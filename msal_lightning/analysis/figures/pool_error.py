@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from msal_lightning.analysis.figures.budget import seeds
-from msal_lightning.analysis.figures.groups import read_groups
+from msal_lightning.analysis.figures.groups import dataset_of, read_groups
 from msal_lightning.analysis.figures.style import check_out, draw_mean, finish_curves, save
 from msal_lightning.errors import RunError
 from msal_lightning.io.terminal import say
@@ -37,17 +37,18 @@ def draw_pool_error(runs: Sequence[str], out: str) -> None:
             f"expected runs with an error rate on the pool, found none in {', '.join(map(str, runs))}: run `fit` with "
             "--loop.pool_error true"
         )
-    save(pool_error_curves(groups), out)
+    save(pool_error_curves(groups, dataset_of(groups)), out)
     say(f"{counted(sum(map(len, groups.values())) - len(without), 'run')} drawn in {out}")
     if without:
         say(f"no error rate on the pool in {', '.join(without)}: `fit` with --loop.pool_error true measures it")
 
 
-def pool_error_curves(groups: Mapping[str, list[Run]]) -> Figure:
+def pool_error_curves(groups: Mapping[str, list[Run]], title: str = "") -> Figure:
     """Draw one line per group, in percent, over the rounds that all its runs measured.
 
     Args:
         groups: name to runs; runs and groups without a pool error are left out.
+        title: name of the dataset.
     """
     figure, axes = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
     for name, runs in sorted(groups.items()):
@@ -56,7 +57,7 @@ def pool_error_curves(groups: Mapping[str, list[Run]]) -> Figure:
         if rounds:
             values = [[100 * error[k] for k in rounds] for error in errors]
             draw_mean(axes, rounds, values, name, f"{name} ({seeds(len(errors))})")
-    axes.set(xlabel="round", ylabel="error rate on the pool (%)")
+    axes.set(xlabel="round", ylabel="error rate on the pool (%)", title=title)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     finish_curves(axes, "upper right")
     return figure

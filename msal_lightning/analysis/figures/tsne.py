@@ -13,7 +13,7 @@ from rich.progress import track
 from scipy.linalg import orthogonal_procrustes
 from sklearn.manifold import TSNE
 
-from msal_lightning.analysis.figures.groups import choose_rounds, first_seeds, read_groups
+from msal_lightning.analysis.figures.groups import choose_rounds, dataset_of, first_seeds, read_groups
 from msal_lightning.analysis.figures.style import check_out, class_colours, save
 from msal_lightning.errors import RunError
 from msal_lightning.io.terminal import say
@@ -62,7 +62,8 @@ def draw_tsne(runs: Sequence[str], out: str, rounds: Sequence[int] | None, point
         RunError: no run has embeddings, those of a requested round are missing, or the picture cannot be written.
     """
     check_out(out)
-    chosen = first_seeds(read_groups([Path(run) for run in runs]))
+    groups = read_groups([Path(run) for run in runs])
+    chosen = first_seeds(groups)
     kept = {name: _kept(run) for name, run in chosen.items()}
     without = [str(chosen[name].folder) for name in kept if not kept[name]]
     kept = {name: embeddings for name, embeddings in kept.items() if embeddings}
@@ -80,7 +81,7 @@ def draw_tsne(runs: Sequence[str], out: str, rounds: Sequence[int] | None, point
         name: map_rounds(chosen[name], {k: kept[name][k] for k in numbers}, points)
         for name in track(list(kept), "t-SNE", transient=True)
     }
-    save(small_multiples(rows), out)
+    save(small_multiples(rows, dataset_of(groups)), out)
     say(f"rounds {', '.join(map(str, numbers))} of {', '.join(str(chosen[n].folder) for n in rows)} drawn in {out}")
     if without:
         say(f"no embeddings in {', '.join(without)}: `fit` with --loop.keep_embeddings 1000 keeps them")
@@ -129,11 +130,12 @@ def map_rounds(run: Run, kept: Mapping[int, Embeddings], points: int) -> list[Pa
     return panels
 
 
-def small_multiples(rows: Mapping[str, Sequence[Panel]]) -> Figure:
+def small_multiples(rows: Mapping[str, Sequence[Panel]], title: str = "") -> Figure:
     """Draw one row per run, one column per round; the predicted class colours dots, the true class colours stars.
 
     Args:
         rows: name to panels; all runs have the same rounds.
+        title: name of the dataset.
     """
     columns = max(map(len, rows.values()))
     figure, grid = plt.subplots(
@@ -162,6 +164,7 @@ def small_multiples(rows: Mapping[str, Sequence[Panel]]) -> Figure:
             axes.spines[:].set(linewidth=0.5, color="0.6")
             axes.set_title(f"round {panel.round}, {counted(panel.num_labeled, 'label')}", fontsize="small")
         axes_of_row[0].set_ylabel(name, fontsize="small")
+    figure.suptitle(title, fontsize="medium")
     star = Line2D([], [], marker="*", color="white", markeredgecolor="black", markersize=8, linestyle="none")
     handles, texts = [star], ["queried (colour: true class)"]
     if highest < _NAMED_CLASSES:
