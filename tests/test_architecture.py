@@ -12,9 +12,9 @@ import msal_lightning
 ROOT = Path(__file__).parents[1]
 PACKAGE = "msal_lightning"
 LAYERS = [  # each imports from itself and from those behind it
-    "__main__", "cli", "sweep", "analysis", "inference", "config", "loop", "tracking", "runs", "stopping", "oracles",
-    "arrays", "query", "strategies", "embed", "datasets", "models", "data", "training", "paper", "io", "seeding",
-    "errors", "compat",
+    "__main__", "cli", "serve", "sweep", "analysis", "inference", "config", "loop", "tracking", "runs", "stopping",
+    "oracles", "arrays", "query", "strategies", "embed", "datasets", "models", "data", "training", "paper", "io",
+    "seeding", "errors", "compat",
 ]  # fmt: skip
 ABOUT_ALL = {"faults", "hostile"}  # folders of tests that are about no folder of the package
 

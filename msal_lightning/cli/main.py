@@ -133,6 +133,13 @@ def _embed(argv: list[str]) -> None:
     embed(argv)
 
 
+def _serve(argv: list[str]) -> None:
+    """Label the images of a run on a page in the browser, while it fits and queries."""
+    from msal_lightning.cli.serve import serve
+
+    serve(argv)
+
+
 def _label(argv: list[str]) -> None:
     """Check a filled CSV file, and copy its labels into the run that waits for them."""
     from msal_lightning.config.command_parser import PROGRAM, CommandParser
@@ -366,6 +373,7 @@ COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "threshold": _threshold,
     "export": _export,
     "embed": _embed,
+    "serve": _serve,
     "label": _label,
     "labels": _labels,
     "status": _status,
@@ -380,7 +388,7 @@ COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
 
 _GROUPS = {
     "run a loop": ("fit", "resume", "sweep", "replay"),
-    "label": ("label", "labels", "suspects", "correct"),
+    "label": ("serve", "label", "labels", "suspects", "correct"),
     "change a run": ("extend", "finish", "add", "remove", "classes", "archive"),
     "look at runs": ("status", "report", "plot", "figure"),
     "use a network": ("predict", "threshold", "export", "query", "embed"),

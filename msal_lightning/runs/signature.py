@@ -71,7 +71,7 @@ def sign(folder: Path, config: Mapping[str, Any]) -> str | None:
         content = read_bytes(folder / "config.yaml")
         if is_own(folder, content) or not _is_same(present(load_yaml(content.decode())), present(config)):
             return None
-        write_atomically(folder / FILE, _sign(_key(), content) + "\n")
+        write_atomically(folder / FILE, _sign(own_key(), content) + "\n")
     except (UnicodeDecodeError, yaml.YAMLError):
         return None
     except OSError as error:
@@ -94,8 +94,12 @@ def _sign(key: bytes, content: bytes) -> str:
     return hmac.new(key, b"msal_lightning config.yaml\0" + content, hashlib.sha256).hexdigest()
 
 
-def _key() -> bytes:
-    """Return the user's key and create it if missing; of two processes that create it, the first one wins."""
+def own_key() -> bytes:
+    """Return the user's key and create it if missing; of two processes that create it, the first one wins.
+
+    Raises:
+        OSError: there is none, and it cannot be created; or others can read it.
+    """
     file = key_file()
     if not file.exists():
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

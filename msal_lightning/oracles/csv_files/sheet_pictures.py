@@ -16,7 +16,7 @@ SIDE = 320
 """Side of a shown image in pixels."""
 # Sides of enlarged copies in pixels, of few images and of thousands, for files that browsers cannot show
 _LARGE = (1600, 640)
-_SHOWN = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".webp", ".avif", ".bmp"}
+SHOWN = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".webp", ".avif", ".bmp"}
 _SMALL = 64  # images up to this side in pixels are embedded exactly and enlarged without smoothing
 
 
@@ -36,7 +36,7 @@ def picture_of_file(file: Path, how: Decoding, folder: Path, side: int) -> dict[
     """
     path = str(file)
     try:
-        is_shown = file.suffix.lower() in _SHOWN and how.is_plain(path)
+        is_shown = file.suffix.lower() in SHOWN and how.is_plain(path)
         image = how.picture(path, SIDE if is_shown else side)
         width, height = image.size
         large = None

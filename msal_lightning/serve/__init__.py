@@ -1,0 +1,1 @@
+"""The labeling page on a running loop: ``serve RUN``."""

@@ -1,0 +1,68 @@
+"""The loop in the main thread, between the answers of people."""
+
+from collections.abc import Callable, Sequence
+
+from msal_lightning.errors import AnnotationError
+from msal_lightning.loop.loop import ActiveLoop
+from msal_lightning.oracles.base import LabelingBatch
+from msal_lightning.oracles.csv_files.csv_file import read_answers
+from msal_lightning.runs.pending import INITIAL
+from msal_lightning.runs.records import RoundRecord
+from msal_lightning.serve.desk import Desk
+from msal_lightning.serve.facts import facts_of
+
+
+def work(loop: ActiveLoop, desk: Desk, learn: Callable[[int], None]) -> None:
+    """Run the loop to its end: show the open images, wait for the answers, fit.
+
+    Args:
+        loop: the loop, with oracle Told.
+        desk: lends the images.
+        learn: is called with the number of tested rounds while the loop stands still.
+
+    Raises:
+        Stopped: Ctrl-C or SIGTERM stopped it; answers are on disk.
+        UserError: a fit or a query failed.
+    """
+    while True:
+        try:
+            batches = loop.ask()
+        except AnnotationError as error:  # the answers do not fit, for example all name one class
+            desk.object(str(error))
+            continue
+        records = tested_rounds(loop)
+        learn(len(records))
+        if not batches:
+            break
+        told = told_so_far(batches, desk.allow_new_classes)
+        desk.show(batches, told, labels_known(loop, batches), facts_of(loop, records))
+        desk.wait(batches[0])
+    desk.finish(facts_of(loop, records))
+
+
+def tested_rounds(loop: ActiveLoop) -> list[RoundRecord]:
+    """Return the records, and the draft of the round whose labels are missing."""
+    draft = loop.waiting.record if loop.waiting else None
+    return [*loop.records, draft] if isinstance(draft, RoundRecord) else [*loop.records]
+
+
+def told_so_far(batches: Sequence[LabelingBatch], allow_new_classes: bool) -> dict[str, str]:
+    """Return the answers on disk, word by path."""
+    words = dict[str, str]()
+    for batch in batches:
+        file = batch.folder / f"{batch.name}.csv"
+        answers = read_answers(batch, file, allow_new_classes) if file.exists() else [None] * len(batch.items)
+        words |= {item.path: given.word for item, given in zip(batch.items, answers, strict=True) if given}
+    return words
+
+
+def labels_known(loop: ActiveLoop, batches: Sequence[LabelingBatch]) -> dict[str, int]:
+    """Return the number of labels that the model of each batch knew when it selected the images."""
+    known = dict[str, int]()
+    for batch in batches:
+        number = batch.name.removeprefix("round-").partition("-")
+        if batch.name.startswith(INITIAL) or not number[0].isdecimal():
+            continue
+        lag = 0 if number[2] else loop.options.lag  # replacements are chosen by the round's own model
+        known[batch.name] = loop.labels.label_counts[max(0, int(number[0]) - lag)]
+    return known
