@@ -41,6 +41,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, **_: Any) -> str:
     """Let links to files of the repository lead to their pages."""
+    markdown = markdown.replace(r"\<", "&lt;")  # an escape that Python's Markdown does not know
     uri = page.file.src_uri
     source = config.extra["sources"].get(uri)
     if source is None:  # the page of a file

@@ -224,7 +224,9 @@ def say_labels_to(found: LabelsTo, labels: int) -> str:
     chance = f"within {found.horizon - labels:,} more labels, where the forecast ends, its probability is"
     if found.low is None:
         return f"{name} is far: {chance} {found.probability:.0%}"
-    low = _rounded(found.low - labels)
+    low = _rounded(max(0.0, found.low - labels))
+    if found.median is not None and found.median <= labels:
+        return f"half of the seeds or more had {name} with {round(found.median):,} labels"
     if found.median is None:
         return f"{name} takes at least {low:,} more labels ({0.5 + LEVEL / 2:.0%}): {chance} {found.probability:.0%}"
     interval = f"{low:,} or more" if found.high is None else f"{low:,} to {_rounded(found.high - labels):,}"

@@ -76,6 +76,10 @@ def test_sentences():
         "95 % accuracy takes at least 1,000 more labels (90%): within 2,000 more labels, where the forecast ends, its "
         "probability is 40%"
     )
+    had = LabelsTo(0.95, 800.0, 920.0, 1_910.0, 0.97, 3_000)  # some of several seeds reached it and fell back
+    assert say_labels_to(had, 1_000) == "half of the seeds or more had 95 % accuracy with 920 labels"
+    some = LabelsTo(0.95, 800.0, 1_323.0, None, 0.7, 3_000)
+    assert say_labels_to(some, 1_000) == "about 320 more labels for 95 % accuracy (80%: 0 or more)"
     assert say_random_needed(one) == (
         "Random would need about 1,323 labels for the best accuracy so far, 0.9500 (80%: 1,180 to 1,910)"
     )

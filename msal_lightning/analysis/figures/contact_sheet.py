@@ -98,7 +98,7 @@ def draw_contact_sheet(
                 read[key] = _rebuild(spec, run)
         if change := changed_images(read[key], run.folder, run.records[0], ("train",)):
             raise RunError(_OTHERS.format(run.folder, change, read[key].root))
-        blocks[name] = [_choice(read[key], run, k, images) for k in numbers]
+        blocks[f"{name} on {run.dataset}"] = [_choice(read[key], run, k, images) for k in numbers]
     save(contact_sheet(blocks), out)
     say(f"rounds {', '.join(map(str, numbers))} of {', '.join(str(r.folder) for r in chosen.values())} drawn in {out}")
 
@@ -141,9 +141,11 @@ def _draw_row(axes: Axes, choice: Choice, top: float) -> None:
             interpolation="nearest" if small else "antialiased",
         )
         text = label if len(label) <= _WIDTH else f"{label[: _WIDTH - 1]}…"
+        middle = left + _IMAGE / 2
+        axes.text(middle, top - _IMAGE - 0.03, text, fontsize=6, fontweight="bold", ha="center", va="top")
         if choice.score is not None:
-            text += f"\n{choice.score[i]:#.3g}"
-        axes.text(left + _IMAGE / 2, top - _IMAGE - 0.03, text, fontsize=6, ha="center", va="top", linespacing=1.1)
+            score = f"score {choice.score[i]:#.3g}"
+            axes.text(middle, top - _IMAGE - 0.14, score, fontsize=5, color="0.4", ha="center", va="top")
 
 
 def _choice(data: ActiveDataModule, run: Run, round: int, images: int) -> Choice:

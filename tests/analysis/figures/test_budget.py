@@ -112,6 +112,11 @@ def test_many_methods_have_a_panel_each(runs, write_run):
     assert panels[0].get_title(loc="left") == "MSAL-D"  # the best
 
 
+def test_the_picture_names_the_dataset(runs):
+    assert main(["plot", str(runs), "--out", str(runs / "a.svg")]) == 0
+    assert ">Digits<" in (runs / "a.svg").read_text()
+
+
 def test_two_datasets_in_one_picture_are_refused(runs, write_run):
     write_run(runs / "d0", "Random", 0, [0.1, 0.2], dataset="MNIST")
     with pytest.raises(UserError, match="one dataset, got Digits and MNIST"):

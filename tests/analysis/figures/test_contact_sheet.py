@@ -32,7 +32,7 @@ def test_images_lie_in_rows_with_their_labels_and_scores():
     (axes,) = contact_sheet({"Entropy": choices}).axes
     for drawn, expected in zip(images_of(axes), image, strict=True):
         np.testing.assert_array_equal(drawn, expected[0])
-    assert texts_of(axes) == ["Entropy", "round 0", "cat\n0.250", "a very lon…\n2.00", "round 5", "dog"]
+    assert texts_of(axes) == ["Entropy", "round 0", "cat", "score 0.250", "a very lon…", "score 2.00", "round 5", "dog"]
     first, second, below = (picture.get_extent() for picture in axes.get_images())
     assert second[0] > first[1]
     assert second[2:] == first[2:]
@@ -58,7 +58,7 @@ def test_images_are_those_of_the_ledger_spread_over_the_ranks(tmp_path, write_ru
     write_run(tmp_path / "a1", "Entropy", 1, [0.5, 0.6], queried=[LabeledImages([1], [1], [0.1]), LabeledImages()])
     assert main(["figure", "contact-sheet", str(tmp_path), "--images", "2", "--out", str(tmp_path / "a.png")]) == 0
     (axes,) = drawn["axes"]  # the lowest seed only
-    assert texts_of(axes) == ["Entropy(MSAL)", "round 0", "5\n0.900", "0\n0.700"]
+    assert texts_of(axes) == ["Entropy(MSAL) on Digits", "round 0", "5", "score 0.900", "0", "score 0.700"]
     for image, index in zip(images_of(axes), [7, 3], strict=True):
         np.testing.assert_array_equal(image, digits.images[index, 0])
 
