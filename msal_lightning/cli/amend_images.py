@@ -8,7 +8,7 @@ from msal_lightning.config.paths import a_path
 from msal_lightning.data.label_table import read_table, refuse_lines
 from msal_lightning.errors import DataError, RunError
 from msal_lightning.io.terminal import say
-from msal_lightning.runs.amendments import Add, Remove
+from msal_lightning.runs.amendments import Remove
 from msal_lightning.runs.image_order import image_order, paths_at_start, removed_paths
 from msal_lightning.runs.pending import all_pending
 from msal_lightning.runs.reading import Run
@@ -26,18 +26,17 @@ def add(argv: list[str]) -> None:
     prog = f"{PROGRAM} add"
     parser = amending_parser(
         prog,
-        "Add the images of a folder below data.root to the pool. Indices, test set and records stay as they are.",
-        [f"{prog} runs/mine photos/week12 --reason 'the cards of June'"],
+        "Add the images of a folder below data.root to the pool, or on data Embeddings the features in such a folder. "
+        "Indices, test set and records stay as they are.",
+        [f"{prog} runs/mine photos/week12 --reason 'the cards of June'", f"{prog} runs/mine features/week12"],
     )
     parser.add_argument("folder", metavar="FOLDER", type=a_path, help="data.root or a folder below it")
     options, changes = parser.parse_known_args(argv)
     with amending(options.run) as run:
         _check_begun(run)
-        from msal_lightning.cli.new_images import find_new_images  # imports torch
-        from msal_lightning.data.fingerprint import as_list
+        from msal_lightning.cli.new_images import find_new  # imports torch
 
-        images, num_train = find_new_images(run, Path(options.folder), changes, options.trust)
-        record(run, Add(num_train, num_train + len(images), [as_list(image) for image in images]), options.reason)
+        record(run, find_new(run, Path(options.folder), changes, options.trust), options.reason)
     _say_next(run, "chooses among them too")
 
 

@@ -1,4 +1,4 @@
-"""Images below the root of a run's data that the run does not know."""
+"""Images or rows of features below the root of a run's data that the run does not know."""
 
 import io
 from collections.abc import Sequence
@@ -7,21 +7,24 @@ from pathlib import Path
 
 from msal_lightning.cli.run_config import protecting, read_for_fit
 from msal_lightning.config.parser import as_user_error, build_parser, instantiate, parse
+from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.class_numbers import SPLIT
-from msal_lightning.data.fingerprint import Print, look_at_files
+from msal_lightning.data.fingerprint import as_list, look_at_files
 from msal_lightning.data.image_items import ImageItem
 from msal_lightning.data.labels import UNKNOWN, label_marks
 from msal_lightning.data.relative import relative
+from msal_lightning.datasets.embeddings import Embeddings
 from msal_lightning.datasets.image_folder import ImageFolder
 from msal_lightning.errors import ConfigError, DataError
 from msal_lightning.io.names import name_some
+from msal_lightning.runs.amendments import Add
 from msal_lightning.runs.classes import class_names
 from msal_lightning.runs.image_order import image_order, paths_at_start
 from msal_lightning.runs.reading import Run
 
 
-def find_new_images(run: Run, folder: Path, changes: Sequence[str], trusted: Sequence[str]) -> tuple[list[Print], int]:
-    """Find images below a folder that a run does not know.
+def find_new(run: Run, folder: Path, changes: Sequence[str], trusted: Sequence[str]) -> Add:
+    """Find images or rows below a folder that a run does not know.
 
     Args:
         run: with a finished round.
@@ -29,15 +32,27 @@ def find_new_images(run: Run, folder: Path, changes: Sequence[str], trusted: Seq
         changes: options of ``fit`` about the data.
         trusted: classes that a stranger's configuration may name.
 
-    Returns:
-        The images in the order of their paths, and the number of training images of the run so far.
-
     Raises:
-        UserError: the data is no folder of images, the folder lies elsewhere, or it has no new images.
+        UserError: the data cannot grow, the folder lies elsewhere, or it has nothing new.
     """
+    data = _data_of(run, changes, trusted)
+    if isinstance(data, ImageFolder):
+        return _find_new_images(run, data, folder)
+    from msal_lightning.cli.new_rows import find_new_rows
+
+    if not isinstance(data, Embeddings):
+        raise ConfigError(
+            f"expected a run on data ImageFolder or Embeddings for `add`, got {type(data).__name__}: begin another run "
+            "with all of it"
+        )
+    return find_new_rows(run, data, folder, _names_in_files(run))
+
+
+def _find_new_images(run: Run, data: ImageFolder, folder: Path) -> Add:
+    """Find new images, in the order of their paths."""
     import torch
 
-    data, order = _data_of(run, changes, trusted), image_order(run.folder, run.amendments, run.records[0])
+    order = image_order(run.folder, run.amendments, run.records[0])
     train, test = (order.train, order.test) if order else paths_at_start(run.folder)
     if not folder.resolve().is_relative_to(Path(data.root).resolve()):
         raise ConfigError(
@@ -61,7 +76,8 @@ def find_new_images(run: Run, folder: Path, changes: Sequence[str], trusted: Seq
     for row, item in enumerate(new.values(), len(train)):
         labels[row] = UNKNOWN if item.label is None else names.index(item.label)
     files = [(path, str(item.path.absolute())) for path, item in new.items()]
-    return look_at_files(files, label_marks(labels)[len(train) :], data.verify == "content"), len(train)
+    images = look_at_files(files, label_marks(labels)[len(train) :], data.verify == "content")
+    return Add(len(train), len(train) + len(images), [as_list(image) for image in images])
 
 
 def _names_in_files(run: Run) -> list[str]:
@@ -83,15 +99,11 @@ def _refuse_split(run: Run, labels: set[str | None]) -> None:
         names = {old: change.new[change.numbers[change.old.index(now)]] for old, now in names.items()}
 
 
-def _data_of(run: Run, changes: Sequence[str], trusted: Sequence[str]) -> ImageFolder:
+def _data_of(run: Run, changes: Sequence[str], trusted: Sequence[str]) -> ActiveDataModule:
     found = read_for_fit(run.folder, "RUN", trusted, (), ())
     parser = build_parser()
     with as_user_error(), protecting(found, changes):
-        data = instantiate(parser, parse(parser, [*changes], base=found.values), "data").data
-    if not isinstance(data, ImageFolder):
-        raise ConfigError(
-            f"expected a run on data ImageFolder for `add`, got {type(data).__name__}: begin another run with all of it"
-        )
+        data: ActiveDataModule = instantiate(parser, parse(parser, [*changes], base=found.values), "data").data
     data.resume_as(run.records[0].resolved)
     return data
 

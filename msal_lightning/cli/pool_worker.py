@@ -9,7 +9,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 
 from msal_lightning.config.parser import build_parser, instantiate, parse
 from msal_lightning.data import ActiveDataModule
-from msal_lightning.data.image_order import ImageOrder
+from msal_lightning.data.image_order import ImageOrder, RowOrder
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.query.callback import PartOfQuery, PoolPart
 from msal_lightning.query.pool_request import PoolRequest
@@ -45,7 +45,9 @@ def score_part(request: PoolRequest, part: int, num_parts: int) -> PoolPart:
 
 
 @lru_cache(maxsize=1)
-def _opened(run: str, resolved: str, order: ImageOrder | None) -> tuple[ArgumentParser, Namespace, ActiveDataModule]:
+def _opened(
+    run: str, resolved: str, order: ImageOrder | RowOrder | None
+) -> tuple[ArgumentParser, Namespace, ActiveDataModule]:
     """Return parser, configuration and data of a run; a process that scores several parts opens the files once."""
     parser = build_parser()
     config = parse(parser, [], base=json.loads(run))

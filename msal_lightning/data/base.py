@@ -1,6 +1,7 @@
 """The data of an active-learning loop: one storage of images, their split, and the loaders of each part."""
 
 import hashlib
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -21,7 +22,7 @@ from msal_lightning.data.device_cache import DeviceCache
 from msal_lightning.data.epoch_batches import EpochBatches, LastBatch
 from msal_lightning.data.eval_batch_size import EvalBatchSize, check_eval_batch_size, images_per_step
 from msal_lightning.data.group_split import is_validation_group
-from msal_lightning.data.image_order import ImageOrder
+from msal_lightning.data.image_order import ImageOrder, RowOrder
 from msal_lightning.data.labels import UNKNOWN, HiddenLabels
 from msal_lightning.data.loading import Batch, ImageSet, ImageStore, IndexedImages, shard
 from msal_lightning.data.resident_batches import ResidentBatches
@@ -84,7 +85,7 @@ class ActiveDataModule(LightningDataModule, ABC):
     files: tuple[str, ...] = ()
     source: str = ""
     resolved: dict[str, Any] | None = None
-    order: ImageOrder | None = None
+    order: ImageOrder | RowOrder | None = None
     decoding: Decoding | None = None
     only_sample: bool = False
     groups: Tensor | None = None
@@ -160,14 +161,15 @@ class ActiveDataModule(LightningDataModule, ABC):
             resolved: options in its record of round 0; None in records of older versions.
         """
 
-    def keep_images(self, order: ImageOrder) -> None:
+    def keep_images(self, order: ImageOrder | RowOrder) -> None:
         """Number the images as a run did that images were added to or removed from; call it before :meth:`setup`.
 
         Raises:
-            DataError: the dataset does not consist of image files.
+            DataError: the dataset cannot grow, or is of another kind than the run's.
         """
         raise DataError(
-            f"expected data ImageFolder in a run with added or removed images, got {self.name}: begin another run"
+            f"expected data ImageFolder or Embeddings in a run with added or removed images, got {self.name}: begin "
+            "another run"
         )
 
     def describe(self) -> str:
@@ -334,6 +336,10 @@ class ActiveDataModule(LightningDataModule, ABC):
         """
         return self.images[index]
 
+    def row_label_marks(self) -> Iterable[str]:
+        """Return a digest of the labels of the training rows for each of :meth:`row_files`."""
+        return itertools.repeat(self.hidden_labels.mark_of_all())
+
     def row_files(self, part: str) -> list[tuple[str, str]] | None:
         """The files of the train or test part if each holds many rows; otherwise None.
 
@@ -383,7 +389,7 @@ class ActiveDataModule(LightningDataModule, ABC):
             keep = self.hidden_labels.long_tail(self.imbalance, self.num_classes, stream(seed, "split", 1))
         self.split.reset(keep)
         if self.order:
-            self.split.leave_out(torch.arange(self.order.num_first, len(self.order.train)))  # until they are added
+            self.split.leave_out(torch.tensor(self.order.late, dtype=torch.int64))  # until they are added
 
     @property
     def round(self) -> int:

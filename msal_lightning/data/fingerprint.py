@@ -228,9 +228,9 @@ def _mark(group: str) -> str:
 def _ungrouped(data: ActiveDataModule, part: str, closely: bool) -> Iterator[Print]:
     is_train = part == "train"
     if (files := data.row_files(part)) is not None:
-        label = data.hidden_labels.mark_of_all() if is_train else mark_of_all(data.test.label)
+        marks = data.row_label_marks() if is_train else itertools.repeat(mark_of_all(data.test.label))
         files = files or [("", "")]  # a part of the other one's files, with labels of its own
-        yield from _look_at_files(part, files, itertools.repeat(label), data.verify == "content", closely)
+        yield from _look_at_files(part, files, marks, data.verify == "content", closely)
         return
     labels = data.hidden_labels.marks() if is_train else label_marks(data.test.label)
     if (files := data.image_files(part)) is not None:

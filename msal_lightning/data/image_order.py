@@ -1,4 +1,4 @@
-"""The order of a run's images, when images were added to it or removed from it."""
+"""The order of a run's images or rows, when some were added to it or removed from it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,3 +21,26 @@ class ImageOrder:
     num_first: int
     removed: frozenset[str]
     class_names: Sequence[str]
+
+    @property
+    def late(self) -> range:
+        """Indices of the images that were added after the start of the run."""
+        return range(self.num_first, len(self.train))
+
+
+@dataclass(frozen=True)
+class RowOrder:
+    """Which rows of features follow those that a run began with.
+
+    Attributes:
+        folders: folders below data.root, each with the index of its first row and the one after its last row.
+        class_names: names of the classes at the start.
+    """
+
+    folders: tuple[tuple[str, int, int], ...]
+    class_names: tuple[str, ...]
+
+    @property
+    def late(self) -> range:
+        """Indices of the rows that were added after the start of the run."""
+        return range(self.folders[0][1], self.folders[-1][2])

@@ -91,10 +91,10 @@ class HiddenLabels:
         refuse_if_forbidden()
         return label_marks(self.__in_files)
 
-    def mark_of_all(self) -> str:
-        """Return one digest of all labels in the files, see :func:`mark_of_all`."""
+    def mark_of_all(self, rows: slice = slice(None)) -> str:
+        """Return one digest of all labels in the files, or of some rows, see :func:`mark_of_all`."""
         refuse_if_forbidden()
-        return mark_of_all(self.__in_files)
+        return mark_of_all(self.__in_files[rows])
 
     def long_tail(self, imbalance: float, num_classes: int, generator: Generator) -> Tensor:
         """Keep ``n_c = n_max · imbalance^(c/(C-1))`` images of class c, rounded down.

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from msal_lightning.data.added_rows import AddedRows, read_added
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.class_balance import Sampling
 from msal_lightning.data.decoding import Decoding
@@ -22,7 +24,9 @@ from msal_lightning.data.feature_statistics import find_statistics
 from msal_lightning.data.group_split import groups_to_test, hold_out_groups
 from msal_lightning.data.groups import number_groups, say_shared_groups
 from msal_lightning.data.image_files import ImageFiles
+from msal_lightning.data.image_order import ImageOrder, RowOrder
 from msal_lightning.data.loading import Batch, ImageSet
+from msal_lightning.data.relative import relative
 from msal_lightning.data.source_images import read_source
 from msal_lightning.data.stratified import hold_out
 from msal_lightning.errors import DataError
@@ -71,6 +75,7 @@ class Embeddings(ActiveDataModule):
     """
 
     dtypes = (torch.float16, torch.float32)
+    order: RowOrder | None = None
 
     def __init__(
         self,
@@ -110,6 +115,8 @@ class Embeddings(ActiveDataModule):
         self.group = group
         self.class_names = ()
         self._paths: list[str] | None = None
+        self._added = list[AddedRows]()
+        self._first_rows = 0
 
     def resume_as(self, resolved: dict[str, Any] | None) -> None:  # noqa: D102
         self.resolved = resolved
@@ -118,7 +125,7 @@ class Embeddings(ActiveDataModule):
 
     def describe(self) -> str:  # noqa: D102
         count, width, *_ = self.images.shape
-        return f"{count:,} rows of {width:,} features in {counted(len(self._files['train']), 'file')}"
+        return f"{count:,} rows of {width:,} features in {counted(len(self.row_files('train')), 'file')}"
 
     def load(self) -> tuple[ImageSet, ImageSet]:
         """Open the files; their rows stay on disk.
@@ -144,7 +151,50 @@ class Embeddings(ActiveDataModule):
         if labels.paths is not None:
             self._paths = labels.paths if rows is None else [labels.paths[row] for row in rows.tolist()]
         self._standardize(features, rows)
-        return learn, test
+        return (learn if self.order is None else self._with_added(learn, features, rows, self.order)), test
+
+    def keep_images(self, order: ImageOrder | RowOrder) -> None:  # noqa: D102
+        if not isinstance(order, RowOrder):
+            super().keep_images(order)
+        elif self.imbalance is not None or self.group is not None:
+            raise DataError(
+                "expected no data.imbalance and no data.group in a run with added rows, because they would draw "
+                "others: begin another run"
+            )
+        else:
+            self.order = order
+
+    def _with_added(
+        self, learn: ImageSet, features: list[FeatureFile], rows: NDArray[np.int64] | None, order: RowOrder
+    ) -> ImageSet:
+        """Append the rows of the folders that were added to the run."""
+        first = len(learn.label)
+        files, taken = [*features], [np.arange(first) if rows is None else rows]
+        label, names = [learn.label], order.class_names or self.class_names
+        offset, self._added = sum(file.shape[0] for file in features), list[AddedRows]()
+        for folder, *_ in order.folders:
+            added = read_added(Path(self.root) / folder, Path(self.root), features[0], names)
+            files += added.files
+            taken.append(added.rows + offset)
+            label.append(torch.from_numpy(added.label))
+            offset += added.size
+            self._added.append(added)
+            if self._paths is not None:
+                self._paths = [*self._paths, *self.names_of(added)]
+        self._first_rows = first
+        return ImageSet(FeatureRows(files, np.concatenate(taken)), torch.cat(label))
+
+    def names_of(self, added: AddedRows) -> list[str]:
+        """Return the path of each added image: below the folder of the first images where it is there.
+
+        Raises:
+            DataError: the rows have no paths.
+        """
+        if added.images is None:
+            raise DataError(
+                f"expected a column path in '{added.paths[0].parent / 'labels.csv'}', as in that of data.root: add it"
+            )
+        return [relative(str(added.source / image), str(self._image_folder)) for image in added.images]
 
     def _is_test(self, labels: FeatureLabels) -> NDArray[np.bool_] | None:
         """Which rows are the test part; None if the test part is elsewhere, or there is none."""
@@ -229,7 +279,22 @@ class Embeddings(ActiveDataModule):
         return ImageFiles(files, _SHOWN, 3, Decoding(_SHOWN, 3, "letterbox", None, None, (255, 255, 255), True)).load()
 
     def row_files(self, part: str) -> list[tuple[str, str]]:  # noqa: D102
-        return [(file.name, os.path.abspath(file)) for file in self._files[part]]  # noqa: PTH100 - as image_files
+        added = [file for one in self._added for file in one.paths] if part == "train" else []
+        files = [*self._files[part], *added]
+        names = [file.relative_to(self.root).as_posix() for file in added]
+        names = [*(file.name for file in self._files[part]), *names]
+        return [(name, os.path.abspath(file)) for name, file in zip(names, files, strict=True)]  # noqa: PTH100
+
+    def row_label_marks(self) -> Iterable[str]:  # noqa: D102
+        if not self._added:
+            return super().row_label_marks()
+        start, marks = self._first_rows, [self.hidden_labels.mark_of_all(slice(self._first_rows))]
+        marks *= len(self._files["train"])
+        for added in self._added:
+            stop = start + len(added.rows)
+            marks += [self.hidden_labels.mark_of_all(slice(start, stop))] * len(added.paths)
+            start = stop
+        return marks
 
     @property
     def _image_folder(self) -> Path:
@@ -239,17 +304,26 @@ class Embeddings(ActiveDataModule):
         return None if self._paths is None else [self._paths[row] for row in index.tolist()]
 
     def locations(self, index: Tensor) -> list[Path] | None:  # noqa: D102
-        paths = self.paths(index)
-        if paths is None:
+        if self._paths is None:
             return None
-        root = self._image_folder
-        for path in paths:
+        found = [self._location(row) for row in index.tolist()]
+        for root, path in found:
             if not (root / path).resolve().is_relative_to(root.resolve()):
                 raise DataError(
                     f"expected the paths in labels.csv to stay below data.image_root '{root}', got '{path}': correct "
                     "it, or set data.image_root to a folder that has all images"
                 )
-        return [root / path for path in paths]
+        return [root / path for root, path in found]
+
+    def _location(self, row: int) -> tuple[Path, str]:
+        """Return the folder of an image, and its path in it."""
+        assert self._paths is not None
+        late = row - self._first_rows
+        for added in self._added:
+            if 0 <= late < len(added.rows) and added.images is not None:
+                return added.source, added.images[late]
+            late -= len(added.rows)
+        return self._image_folder, self._paths[row]
 
 
 def as_grey(features: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from msal_lightning.data.image_items import (
     list_labeled,
     without_skipped,
 )
-from msal_lightning.data.image_order import ImageOrder
+from msal_lightning.data.image_order import ImageOrder, RowOrder
 from msal_lightning.data.label_table import class_order, refuse_class_numbers
 from msal_lightning.data.labels import UNKNOWN
 from msal_lightning.data.listing import identity
@@ -111,6 +111,8 @@ class ImageFolder(ActiveDataModule):
     Raises:
         DataError: an option is out of range.
     """
+
+    order: ImageOrder | None = None
 
     def __init__(
         self,
@@ -284,7 +286,10 @@ class ImageFolder(ActiveDataModule):
     def _where(self) -> str:
         return f"data.root '{self.root}'" if self.label_file is None else str(self.label_file)
 
-    def keep_images(self, order: ImageOrder) -> None:  # noqa: D102
+    def keep_images(self, order: ImageOrder | RowOrder) -> None:  # noqa: D102
+        if not isinstance(order, ImageOrder):
+            super().keep_images(order)
+            return
         if self.imbalance is not None:
             raise DataError(
                 "expected no data.imbalance in a run with added or removed images, because it would draw others: begin "

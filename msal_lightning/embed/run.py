@@ -55,7 +55,7 @@ def describe_source(data: ActiveDataModule, out: Path) -> dict[str, Any]:
         if change is not None:
             raise DataError(
                 f"the images have changed since '{out}' was begun ({change}): bring them back, or set --out to another "
-                "folder, because new images cannot be appended yet"
+                "folder: new images get a folder of their own, which `add` takes into a run"
             )
         return {**before["source"], "labels": _labels_of(data)}
     prints = take_fingerprint(data)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.class_change import ClassChange
-from msal_lightning.data.image_order import ImageOrder
+from msal_lightning.data.image_order import ImageOrder, RowOrder
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.query.callback import Query
 
@@ -39,7 +39,7 @@ class PoolRequest:
 
     config: dict[str, Any]
     resolved: dict[str, Any] | None
-    order: ImageOrder | None
+    order: ImageOrder | RowOrder | None
     precision: str
     accelerator: str
     eval_batch_size: int

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.fingerprint import FILE, Print, read_fingerprint
-from msal_lightning.data.image_order import ImageOrder
+from msal_lightning.data.image_order import ImageOrder, RowOrder
 from msal_lightning.errors import RunError
-from msal_lightning.runs.amendments import Add, Amendments, Remove
+from msal_lightning.runs.amendments import Add, AddRows, Amendments, Remove
 from msal_lightning.runs.records import RoundRecord
 
 
@@ -43,8 +43,20 @@ def read_as_recorded(data: ActiveDataModule, folder: Path, amendments: Amendment
         UserError: the record or the list of the images is damaged, or the data cannot have other images.
     """
     data.resume_as(first.resolved)
-    if order := image_order(folder, amendments, first):
+    if order := row_order(amendments, first) or image_order(folder, amendments, first):
         data.keep_images(order)
+
+
+def row_order(amendments: Amendments, first: RoundRecord) -> RowOrder | None:
+    """Return the folders of features that were added to a run; None if there are none.
+
+    Args:
+        amendments: of the run.
+        first: record of round 0.
+    """
+    added = [one.change for one in amendments.items if isinstance(one.change, AddRows)]
+    folders = tuple((change.folder, change.old, change.new) for change in added)
+    return RowOrder(folders, tuple(first.class_names or ())) if folders else None
 
 
 def paths_at_start(folder: Path) -> tuple[list[str], list[str]]:

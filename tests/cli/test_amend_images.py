@@ -211,7 +211,7 @@ def test_digits_have_no_files_to_add(tmp_path, capsys):
     run = tmp_path / "run"
     assert main(["fit", *FIXED[:12], "--loop.query_budget", "0", "--run_dir", str(run)]) == 0
     assert main(["add", str(run), str(tmp_path)]) == 2
-    assert "expected a run on data ImageFolder for `add`, got Digits" in capsys.readouterr().err
+    assert "expected a run on data ImageFolder or Embeddings for `add`, got Digits" in capsys.readouterr().err
     (tmp_path / "out.csv").write_text("path\n3\n")
     assert main(["remove", str(run), str(tmp_path / "out.csv")]) == 2
     assert "expected a run on image files" in capsys.readouterr().err

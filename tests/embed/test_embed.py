@@ -338,7 +338,7 @@ def test_changed_images_are_noticed(photos, tmp_path, capsys, change):
     assert embed(mine, tmp_path / "out") == 2
     err = capsys.readouterr().err
     assert re.search("the images have changed since .* (12.png|12b.png|99.png)", err.replace("'dog/", " ")), err
-    assert "set --out to another folder, because new images cannot be appended yet" in err
+    assert "set --out to another folder: new images get a folder of their own" in err
     assert contents(tmp_path / "out") == before
 
 

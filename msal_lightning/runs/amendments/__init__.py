@@ -1,6 +1,7 @@
 """Changes that a person makes to a run, each in a file of its own: ``amendments/001.json``."""
 
 from msal_lightning.runs.amendments.add import Add
+from msal_lightning.runs.amendments.add_rows import AddRows
 from msal_lightning.runs.amendments.amendments import Amendments, read_amendments
 from msal_lightning.runs.amendments.base import Change
 from msal_lightning.runs.amendments.correct import Correct
@@ -13,6 +14,7 @@ from msal_lightning.runs.amendments.remove import Remove
 __all__ = [
     "FILES",
     "Add",
+    "AddRows",
     "Amendment",
     "Amendments",
     "Change",

@@ -11,6 +11,7 @@ from msal_lightning.io.json_files import read_json
 from msal_lightning.io.kill_points import kill_point
 from msal_lightning.io.typed import check_types
 from msal_lightning.runs.amendments.add import Add
+from msal_lightning.runs.amendments.add_rows import AddRows
 from msal_lightning.runs.amendments.base import Change
 from msal_lightning.runs.amendments.correct import Correct
 from msal_lightning.runs.amendments.extend import Extend
@@ -29,6 +30,7 @@ _KINDS: dict[str, type[Change]] = {
     "extend": Extend,
     "finish": Finish,
     "correct": Correct,
+    "add-rows": AddRows,
     "add": Add,
     "remove": Remove,
     "classes": Reclass,
@@ -72,7 +74,7 @@ def write_amendment(run: Path, amendment: Amendment) -> Path:
     Raises:
         RunError: the file cannot be written.
     """
-    kind = next(name for name, kind in _KINDS.items() if isinstance(amendment.change, kind))
+    kind = next(name for name, kind in _KINDS.items() if type(amendment.change) is kind)
     body = {**asdict(amendment), "kind": kind}
     file = amendment_file(run, amendment.number)
     kill_point("before the amendment")
