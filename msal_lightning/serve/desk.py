@@ -68,7 +68,9 @@ class Desk:
         self._classes: list[str] = []
         self._facts: dict[str, Any] = {}
         self._phase, self._trouble = "fit", ""
-        self._last_answer: float = 0.0
+        self._last_answer = 0.0
+        self._began: float | None = None  # when the loop took the last answers
+        self._learned_in: float | None = None
 
     # ---------------------------------------------------------------- the loop's side
 
@@ -94,6 +96,8 @@ class Desk:
             named = [*(name for batch in batches for name in batch.class_names), *self._words.values()]
             self._classes = [name for name in dict.fromkeys(named) if name not in REASONS]
             self._phase, self._trouble = "label", ""
+            if self._began is not None:
+                self._learned_in = self._clock() - self._began
             self._changed.notify_all()
 
     def wait(self, batch: LabelingBatch, grace: float = GRACE) -> None:
@@ -114,7 +118,7 @@ class Desk:
                 if left <= 0:
                     break
                 self._changed.wait(left)
-            self._phase = "fit"
+            self._phase, self._began = "fit", self._clock()
 
     def finish(self, facts: dict[str, Any]) -> None:
         """Say that the run has finished."""
@@ -211,6 +215,7 @@ class Desk:
                 "trouble": self._trouble,
                 "classes": self._classes,
                 "allow_new": self.allow_new_classes,
+                "learned_in": self._learned_in,
                 "people": len(self._seen),
                 "open": len(self._cards),
                 "answered": len(self._words),

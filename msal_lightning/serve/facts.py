@@ -5,6 +5,7 @@ from typing import Any
 
 from msal_lightning.analysis.stats.estimates import accuracy_interval
 from msal_lightning.loop.loop import ActiveLoop
+from msal_lightning.runs.classes import missing_classes
 from msal_lightning.runs.records import RoundRecord, last_segment
 from msal_lightning.stopping.forecast import forecast, labels_to, next_target, say_labels_to
 
@@ -20,7 +21,8 @@ def facts_of(loop: ActiveLoop, records: Sequence[RoundRecord]) -> dict[str, Any]
         title: name of the run; run: its folder; labels: labels that the loop has; budget: labels that it has at its
         end; rounds: number of rounds; round: number of the last tested round, None before; curve: pairs of labels and
         accuracy of the rounds with the present classes; accuracy: with its interval and number of test images, None
-        before the first model; forecast: a sentence, blank if there is none; seen: how the model cuts an image.
+        before the first model; forecast: a sentence, blank if there is none; warnings: sentences on classes without
+        test images or labels; seen: how the model cuts an image.
     """
     data, counts = loop.data, loop.labels.label_counts
     shown = last_segment(records)
@@ -34,6 +36,7 @@ def facts_of(loop: ActiveLoop, records: Sequence[RoundRecord]) -> dict[str, Any]
         "curve": [[record.num_labeled, record.accuracy] for record in shown],
         "accuracy": _accuracy(records[-1]) if records else None,
         "forecast": _forecast(shown),
+        "warnings": missing_classes(records, len(records) - 1).warnings if records else [],
         "seen": _seen(loop),
     }
 

@@ -16,17 +16,17 @@ NUM_TEST = 100
 
 @pytest.fixture(scope="session")
 def digit_features(tmp_path_factory):
-    """A folder of 400 digits as features and PNG files, 300 of them without labels; and the truth by path."""
+    """A folder of 600 digits as features and PNG files, 500 of them without labels; and the truth by path."""
     root, digits, rows, truth = tmp_path_factory.mktemp("digit_features"), load_digits(), [], {}
     (root / "images").mkdir()
-    for i in range(400):
+    for i in range(600):
         path, label = f"images/{i:03d}.png", str(digits.target[i])
         Image.fromarray((digits.images[i] * 15).astype(np.uint8)).save(root / path)
         rows.append((path, label if i < NUM_TEST else "", "test" if i < NUM_TEST else "train"))
         truth[path] = label
     with (root / "labels.csv").open("w", newline="") as out:
         csv.writer(out).writerows([("path", "label", "split"), *rows])
-    np.save(root / "features.npy", (digits.data[:400] / 16).astype(np.float32))
+    np.save(root / "features.npy", (digits.data[:600] / 16).astype(np.float32))
     return root, truth
 
 

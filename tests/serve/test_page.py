@@ -80,7 +80,7 @@ def test_a_run_is_labeled_to_its_end(served, browser, digit_features, options_of
     press(browser, "g")
     until(lambda: len(browser.find_elements("css selector", "#grid figure")) == 8)
     press(browser, "g")
-    label_until(browser, truth, lambda: "sure" in text(browser, "about"))  # until a model predicts
+    label_until(browser, truth, lambda: browser.find_element("id", "accept").is_displayed())  # until a model predicts
     suggested = until(lambda: browser.find_element("id", "accept").text.split()[1])
     truth[current(browser)] = suggested
     press(browser, Keys.ENTER)

@@ -39,6 +39,7 @@ function finished(state) {
     ...(last ? [element("p", {}, element("b", {}, `${percent(last.value, 1)} accuracy`), ` with ${counted(state.labels, "label")}${interval}`)] : []),
     ...(state.curve.length > 1 ? [curve(state.curve, last)] : []),
     ...(state.forecast ? [element("p", { className: "hint" }, state.forecast)] : []),
+    ...state.warnings.map((line) => element("p", { className: "hint" }, line)),
     element("p", {}, "For more labels, end the server with Ctrl-C and run"),
     element("p", {}, element("code", {}, `python -m msal_lightning extend ${quoted(state.run)} --labels 100 --later`)),
     element("p", {}, element("code", {}, `python -m msal_lightning serve ${quoted(state.run)}`)),

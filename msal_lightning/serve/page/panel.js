@@ -35,7 +35,7 @@ function accuracy(found) {
   if (!found) return [];
   const title = found.tested === null ? "" : `95 % interval, by ${counted(found.tested, "test image")}`;
   const range = found.low === null ? "" : ` ${(100 * found.low).toFixed(1)}–${(100 * found.high).toFixed(1)} %`;
-  return [element("b", { title }, percent(found.value, 1)), element("span", { title }, range)];
+  return [element("i", {}, "accuracy "), element("b", { title }, percent(found.value, 1)), element("span", { title }, range)];
 }
 
 function drawSaved() {
@@ -70,23 +70,26 @@ export function drawPanel() {
   $("skip").disabled = $("unsure").disabled = $("zoom-in").disabled = !image;
   $("undo").disabled = !history.length;
   $("chosen-by").textContent = image && image.known !== null && work.state
-    ? `chosen by a model that knows ${counted(image.known, "label")}; ${work.state.given + pending() - image.known} more are given by now`
+    ? `chosen by a model that knows ${counted(image.known, "label")}; ${work.state.given + pending() - image.known} more are given by now${learned(work.state.learned_in)}`
     : "";
   $("forecast").textContent = work.state?.forecast ?? "";
+  $("warnings").textContent = (work.state?.warnings ?? []).join("\n");
 }
+
+const learned = (seconds) => (seconds === null ? "" : `; the last one was ready ${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s after its answers`);
 
 function drawAbout(about) {
   const [image] = about;
   const lines = !image ? []
     : about.length > 1 ? [element("b", {}, `${about.length} images selected`), element("div", { className: "path" }, counts(about))]
-      : [element("div", {}, describe(image)), element("div", { className: "path" }, image.path)];
+      : [element("div", { className: "path" }, image.path), ...worth(image)];
+  $("about").classList.toggle("several", about.length > 1);
   $("about").replaceChildren(...lines);
 }
 
-const describe = ({ suggested, confidence, score }) => {
-  const sure = confidence === null ? "" : `, ${percent(confidence)} sure`;
-  const worth = score === null ? "" : `; score ${Number(score).toPrecision(3)}`;
-  return suggested === null ? `no prediction yet${worth}` : `predicted: ${suggested}${sure}${worth}`;
+const worth = ({ suggested, score }) => {
+  const lines = [suggested === null ? "no prediction yet" : "", score === null ? "" : `score ${Number(score).toPrecision(3)}`].filter(Boolean);
+  return lines.length ? [element("div", { className: "path" }, lines.join("; "))] : [];
 };
 
 function counts(about) {  // "ok 50, dent 2", of the predictions

@@ -37,6 +37,9 @@ export function draw() {
 function place() {
   const image = $("viewport").querySelector("img");
   if (!image) return;
+  const ratio = image.naturalWidth / image.naturalHeight || 1;
+  const width = Math.min($("viewport").clientWidth, $("viewport").clientHeight * ratio);
+  Object.assign(image.style, { width: `${width}px`, height: `${width / ratio}px` });
   const within = (value, size, room) => Math.max(-Math.max(0, (size * view.scale - room) / 2), Math.min(Math.max(0, (size * view.scale - room) / 2), value));
   view.x = within(view.x, image.offsetWidth, $("viewport").clientWidth);
   view.y = within(view.y, image.offsetHeight, $("viewport").clientHeight);
