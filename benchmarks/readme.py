@@ -50,7 +50,7 @@ def parts() -> Mapping[str, str]:
         rows = list(csv.DictReader(file))
     lines = [
         "| strategy | AUBC | final accuracy | labels saved |",
-        "|---|---|---|---|",
+        "|---|---:|---:|---:|",
     ]
     for row in rows:
         spreads = (

@@ -20,7 +20,16 @@ SCRIPTS = sorted(file.stem for file in FOLDER.glob("*.py"))
 def test_is_made_from_its_script(name):
     script, notebook = jupytext.read(FOLDER / f"{name}.py"), jupytext.read(FOLDER / f"{name}.ipynb")
     cells = [[(cell.cell_type, cell.source) for cell in book.cells] for book in (script, notebook)]
-    assert cells[0] == cells[1], f"run `jupytext --to ipynb notebooks/{name}.py`"
+    assert cells[0] == cells[1], f"run `python -m benchmarks.notebooks {name}`"
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_shows_what_it_printed_and_drew(name):
+    file = FOLDER / f"{name}.ipynb"
+    outputs = [output for cell in nbformat.read(file, 4).cells for output in cell.get("outputs", [])]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) > 0
+    assert {output.get("name", "stdout") for output in outputs} == {"stdout"}  # no warning
+    assert file.stat().st_size < 300_000
 
 
 @pytest.fixture(scope="module")

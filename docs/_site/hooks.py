@@ -71,6 +71,8 @@ def _cell(cell: dict[str, Any]) -> Iterator[str]:
         if "image/png" in data:
             picture = "".join(data["image/png"]).replace("\n", "")
             yield f'<img alt="output of the cell above" src="data:image/png;base64,{picture}">'
+        elif "text/markdown" in data:
+            yield "".join(data["text/markdown"])
         elif text := "".join(output.get("text", data.get("text/plain", ""))):
             yield f"```text\n{text.rstrip()}\n```"
 
