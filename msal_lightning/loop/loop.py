@@ -222,7 +222,6 @@ class ActiveLoop:
     def _round(self, round: int) -> RoundRecord:
         """Run one round: initial set, fit, test, pool pass, selection, model, labels, record."""
         data, labels, options, amendments = self.data, self.labels, self.options, self.run_directory.amendments
-        self.fitter.free_memory()
         data.enter(round=round)
         amendments.before_fit(data, round)
         facts = first_facts(data, self._initial_set(), self._images) if round == 0 else {}
@@ -234,6 +233,7 @@ class ActiveLoop:
             amendments.before_query(data, round)
             return self._commit(labels.resume(draft))
 
+        self.fitter.free_memory()
         num_labeled = len(data.labeled) + len(data.held_out)
         query = Query(self.strategy, labels.to_select(round), options.seed, round, leave_in_pool, self.ranks)
         keep = KeepEmbeddings(options.keep_embeddings, options.seed)
