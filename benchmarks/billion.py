@@ -11,7 +11,7 @@ from PIL import Image
 from benchmarks.measure import RUNS, Row, peak_megabytes, seconds
 from msal_lightning import ActiveDataModule
 from msal_lightning.data import ImageSet
-from msal_lightning.data.image_files import ImageFiles
+from msal_lightning.data.images.image_files import ImageFiles
 
 COUNT = 50_000_000
 JPEGS, SIDE = 400, 224

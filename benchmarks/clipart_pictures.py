@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from msal_lightning.data.decoding import WHITE, Decoding
-from msal_lightning.data.image_files import ImageFiles
+from msal_lightning.data.images.decoding import WHITE, Decoding
+from msal_lightning.data.images.image_files import ImageFiles
 
 CLASSES = (
     "animals", "computer", "food", "geography", "office", "people", "recreation", "shapes", "signs_and_symbols",

@@ -24,7 +24,7 @@ from torch import Tensor
 from msal_lightning.analysis.report.tables import p_value, signed
 from msal_lightning.analysis.stats.significance import holm, paired_t
 from msal_lightning.cli.fit import fit
-from msal_lightning.data.loading import Batch
+from msal_lightning.data.batches.loading import Batch
 from msal_lightning.datasets import Digits
 from msal_lightning.runs.records import RoundRecord, aubc, read_records
 from msal_lightning.strategies import BALD, MSAL, Entropy, ScoreStrategy

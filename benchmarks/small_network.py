@@ -13,7 +13,7 @@ from lightning.pytorch import Callback, Trainer
 
 from benchmarks.measure import RUNS, Row, ratio
 from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
-from msal_lightning.data.epoch_batches import EpochBatches
+from msal_lightning.data.batches.epoch_batches import EpochBatches
 from msal_lightning.datasets import Digits
 from msal_lightning.models.backbones import SmallCNN
 from msal_lightning.strategies import Random

@@ -21,7 +21,7 @@ from sklearn.decomposition import PCA
 from benchmarks.clipart_pictures import draw_pictures
 from msal_lightning.cli.embed import embed
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.data.loading import ImageSet
+from msal_lightning.data.batches.loading import ImageSet
 from msal_lightning.datasets import MNIST, Digits, FashionMNIST
 
 STAMPS = ("animals", "food", "household", "plants", "seasonal", "town", "vehicles")

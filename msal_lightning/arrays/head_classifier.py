@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from msal_lightning.arrays.head_training import draw_weights, train
 from msal_lightning.arrays.rows import StandardizedRows
-from msal_lightning.data.loading import Batch
+from msal_lightning.data.batches.loading import Batch
 from msal_lightning.errors import DataError
 from msal_lightning.models.backbones import MLP
 from msal_lightning.models.classifier import MSALClassifier

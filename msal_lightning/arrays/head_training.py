@@ -8,8 +8,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 
-from msal_lightning.data.epoch_batches import EpochBatches
-from msal_lightning.data.loading import Batch
+from msal_lightning.data.batches.epoch_batches import EpochBatches
+from msal_lightning.data.batches.loading import Batch
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.seeding import stream
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from msal_lightning.cli.amending import amending, amending_parser, record
 from msal_lightning.config.command_parser import PROGRAM
 from msal_lightning.config.paths import a_path
-from msal_lightning.data.label_table import read_table, refuse_lines
+from msal_lightning.data.label_files.label_table import read_table, refuse_lines
 from msal_lightning.errors import DataError, RunError
 from msal_lightning.io.terminal import say
 from msal_lightning.runs.amendments import Remove

@@ -6,10 +6,10 @@ from numpy.typing import NDArray
 
 from msal_lightning.cli.datasets import parser_of, read_dataset, say_sizes
 from msal_lightning.data import ActiveDataModule
+from msal_lightning.data.batches.loading import ImageSet
 from msal_lightning.data.groups import shared_groups
-from msal_lightning.data.loading import ImageSet
-from msal_lightning.data.near_duplicates import BITS, Pair, Relation, find_near_duplicates
-from msal_lightning.data.perceptual_hash import hash_images
+from msal_lightning.data.images.near_duplicates import BITS, Pair, Relation, find_near_duplicates
+from msal_lightning.data.images.perceptual_hash import hash_images
 from msal_lightning.embed.progress import EmbedProgress
 from msal_lightning.errors import ConfigError
 from msal_lightning.io.names import name_some

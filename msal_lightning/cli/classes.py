@@ -9,7 +9,7 @@ from typing import Any
 from msal_lightning.cli.amending import amending, amending_parser, label_counts, queries_later, record
 from msal_lightning.config.command_parser import PROGRAM, CommandParser
 from msal_lightning.data.class_numbers import SPLIT
-from msal_lightning.data.label_table import read_table
+from msal_lightning.data.label_files.label_table import read_table
 from msal_lightning.errors import ConfigError, RunError
 from msal_lightning.io.terminal import say
 from msal_lightning.runs.amendments import Reclass

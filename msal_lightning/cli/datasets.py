@@ -13,7 +13,7 @@ from msal_lightning.config.errors import explain
 from msal_lightning.config.parser import as_user_error
 from msal_lightning.config.paths import expand
 from msal_lightning.data import ActiveDataModule
-from msal_lightning.data.loading import ImageSet
+from msal_lightning.data.batches.loading import ImageSet
 from msal_lightning.errors import ConfigError
 from msal_lightning.io.picture_file import refuse_no_picture
 from msal_lightning.io.terminal import say

@@ -17,10 +17,10 @@ from msal_lightning.config.errors import explain
 from msal_lightning.config.parser import as_user_error
 from msal_lightning.config.paths import expand, expand_paths
 from msal_lightning.data import ActiveDataModule
-from msal_lightning.data.decoding import Decoding
+from msal_lightning.data.features.manifest import read_manifest
+from msal_lightning.data.images.decoding import Decoding
+from msal_lightning.data.images.preprocessing import Preprocessing
 from msal_lightning.data.label_files.hugging_face import is_saved_dataset
-from msal_lightning.data.manifest import read_manifest
-from msal_lightning.data.preprocessing import Preprocessing
 from msal_lightning.datasets import ImageFolder
 from msal_lightning.embed.cluster import Cluster
 from msal_lightning.embed.embedder import BFLOAT16, Embedder

@@ -20,7 +20,7 @@ from msal_lightning.config.command_parser import PROGRAM, TRUST_HELP, CommandPar
 from msal_lightning.config.parser import as_user_error, build_parser, instantiate, parse, resolve
 from msal_lightning.config.paths import expand
 from msal_lightning.config.trust import OF_THE_START
-from msal_lightning.data.batch_size import as_it_began
+from msal_lightning.data.batches.batch_size import as_it_began
 from msal_lightning.errors import ConfigError
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted

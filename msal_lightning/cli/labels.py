@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from msal_lightning.data.features.source_images import read_source
 from msal_lightning.data.label_files.writing import write_label_file
 from msal_lightning.data.places import REASONS
-from msal_lightning.data.source_images import read_source
 from msal_lightning.errors import ConfigError
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted

@@ -10,9 +10,9 @@ from msal_lightning.config.parser import as_user_error, build_parser, instantiat
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.class_numbers import SPLIT
 from msal_lightning.data.fingerprint import as_list, look_at_files
-from msal_lightning.data.image_items import ImageItem
+from msal_lightning.data.images.image_items import ImageItem
+from msal_lightning.data.images.relative import relative
 from msal_lightning.data.labels import UNKNOWN, label_marks
-from msal_lightning.data.relative import relative
 from msal_lightning.datasets.embeddings import Embeddings
 from msal_lightning.datasets.image_folder import ImageFolder
 from msal_lightning.errors import ConfigError, DataError

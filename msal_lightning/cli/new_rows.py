@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
-from msal_lightning.data.added_rows import read_added
-from msal_lightning.data.feature_files import open_features
-from msal_lightning.data.feature_folder import list_files
+from msal_lightning.data.features.added_rows import read_added
+from msal_lightning.data.features.feature_files import open_features
+from msal_lightning.data.features.feature_folder import list_files
 from msal_lightning.data.fingerprint import as_list, look_at_files
 from msal_lightning.data.labels import UNKNOWN, mark_of_all
 from msal_lightning.datasets.embeddings import Embeddings

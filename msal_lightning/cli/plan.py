@@ -14,7 +14,7 @@ from lightning.pytorch import LightningModule, Trainer, seed_everything
 from lightning.pytorch.utilities.seed import isolate_rng
 from rich.table import Table
 
-from msal_lightning.data.loading import Batch
+from msal_lightning.data.batches.loading import Batch
 from msal_lightning.errors import ConfigError
 from msal_lightning.io.console import shared_console
 from msal_lightning.io.terminal import say

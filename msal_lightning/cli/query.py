@@ -16,9 +16,9 @@ from msal_lightning.config.command_parser import PROGRAM, TRUST_HELP, CommandPar
 from msal_lightning.config.parser import as_user_error
 from msal_lightning.config.paths import a_path
 from msal_lightning.data import ActiveDataModule
+from msal_lightning.data.batches.loading import Batch
+from msal_lightning.data.batches.read_only import read_only
 from msal_lightning.data.fingerprint import find_by_content, is_same_file
-from msal_lightning.data.loading import Batch
-from msal_lightning.data.read_only import read_only
 from msal_lightning.datasets import ImageFolder
 from msal_lightning.errors import ConfigError, UserError
 from msal_lightning.inference.rebuild import Rebuilt, read_own_data, rebuild

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from msal_lightning.config.trust import RunConfig, read_config
-from msal_lightning.data.read_only import read_only
+from msal_lightning.data.batches.read_only import read_only
 from msal_lightning.errors import ConfigError
 from msal_lightning.io.terminal import say
 from msal_lightning.runs.changes import knows_trainer

@@ -10,7 +10,7 @@ from msal_lightning.cli.run_config import protecting, read_for_fit
 from msal_lightning.config.parser import as_user_error, build_parser, instantiate, parse
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.class_numbers import SPLIT
-from msal_lightning.data.label_table import Line, class_order, number_of_class, read_table, refuse_lines
+from msal_lightning.data.label_files.label_table import Line, class_order, number_of_class, read_table, refuse_lines
 from msal_lightning.data.places import REASONS, Place
 from msal_lightning.errors import ConfigError, DataError, RunError
 from msal_lightning.inference.rebuild import read_own_data

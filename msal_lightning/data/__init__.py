@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from msal_lightning.data.augmentation import Augmentation, CropFlip, DrawnAugmentation, RotateFlip
     from msal_lightning.data.base import ActiveDataModule
+    from msal_lightning.data.batches.loading import Batch, ImageSet
     from msal_lightning.data.labels import HiddenLabels
-    from msal_lightning.data.loading import Batch, ImageSet
 
 _HOME = {
     "ActiveDataModule": "base",
     "Augmentation": "augmentation",
-    "Batch": "loading",
+    "Batch": "batches.loading",
     "CropFlip": "augmentation",
     "DrawnAugmentation": "augmentation",
-    "ImageSet": "loading",
+    "ImageSet": "batches.loading",
     "RotateFlip": "augmentation",
     "HiddenLabels": "labels",
 }

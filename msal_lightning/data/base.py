@@ -15,21 +15,21 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from msal_lightning.data.augmentation import Augmentation, DrawnAugmentation
+from msal_lightning.data.batches.device_cache import DeviceCache
+from msal_lightning.data.batches.epoch_batches import EpochBatches, LastBatch
+from msal_lightning.data.batches.eval_batch_size import EvalBatchSize, check_eval_batch_size, images_per_step
+from msal_lightning.data.batches.loading import Batch, ImageSet, ImageStore, IndexedImages, shard
+from msal_lightning.data.batches.resident_batches import ResidentBatches
+from msal_lightning.data.batches.workers import start_worker
 from msal_lightning.data.class_balance import Sampling
 from msal_lightning.data.class_change import ClassChange
-from msal_lightning.data.decoding import Decoding
-from msal_lightning.data.device_cache import DeviceCache
-from msal_lightning.data.epoch_batches import EpochBatches, LastBatch
-from msal_lightning.data.eval_batch_size import EvalBatchSize, check_eval_batch_size, images_per_step
 from msal_lightning.data.group_split import is_validation_group
 from msal_lightning.data.image_order import ImageOrder, RowOrder
+from msal_lightning.data.images.decoding import Decoding
 from msal_lightning.data.labels import UNKNOWN, HiddenLabels
-from msal_lightning.data.loading import Batch, ImageSet, ImageStore, IndexedImages, shard
-from msal_lightning.data.resident_batches import ResidentBatches
 from msal_lightning.data.round_context import RoundContext
 from msal_lightning.data.split import Split
 from msal_lightning.data.validation import check_validation_fraction, is_validation, num_validation
-from msal_lightning.data.workers import start_worker
 from msal_lightning.errors import DataError
 from msal_lightning.seeding import derive_seed, retry_key, stream
 from msal_lightning.training.whole_epochs import EpochIndices, Unread, WholeEpochs

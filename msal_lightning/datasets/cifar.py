@@ -6,8 +6,8 @@ import torch
 import torchvision
 
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.data.download import fetch
-from msal_lightning.data.loading import ImageSet
+from msal_lightning.data.batches.loading import ImageSet
+from msal_lightning.data.images.download import fetch
 
 
 class CIFAR10(ActiveDataModule):

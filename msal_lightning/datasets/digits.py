@@ -5,7 +5,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.data.loading import ImageSet
+from msal_lightning.data.batches.loading import ImageSet
 
 
 class Digits(ActiveDataModule):

@@ -12,22 +12,22 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from msal_lightning.data.added_rows import AddedRows, read_added
 from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.data.batches.epoch_batches import LastBatch
+from msal_lightning.data.batches.loading import Batch, ImageSet
 from msal_lightning.data.class_balance import Sampling
-from msal_lightning.data.decoding import Decoding
-from msal_lightning.data.epoch_batches import LastBatch
-from msal_lightning.data.feature_files import FeatureFile, FeatureRows
-from msal_lightning.data.feature_folder import list_files, open_files
-from msal_lightning.data.feature_labels import FeatureLabels, read_labels, with_label_file
-from msal_lightning.data.feature_statistics import find_statistics
+from msal_lightning.data.features.added_rows import AddedRows, read_added
+from msal_lightning.data.features.feature_files import FeatureFile, FeatureRows
+from msal_lightning.data.features.feature_folder import list_files, open_files
+from msal_lightning.data.features.feature_labels import FeatureLabels, read_labels, with_label_file
+from msal_lightning.data.features.feature_statistics import find_statistics
+from msal_lightning.data.features.source_images import read_source
 from msal_lightning.data.group_split import groups_to_test, hold_out_groups
 from msal_lightning.data.groups import number_groups, say_shared_groups
-from msal_lightning.data.image_files import ImageFiles
 from msal_lightning.data.image_order import ImageOrder, RowOrder
-from msal_lightning.data.loading import Batch, ImageSet
-from msal_lightning.data.relative import relative
-from msal_lightning.data.source_images import read_source
+from msal_lightning.data.images.decoding import Decoding
+from msal_lightning.data.images.image_files import ImageFiles
+from msal_lightning.data.images.relative import relative
 from msal_lightning.data.stratified import hold_out
 from msal_lightning.errors import DataError
 from msal_lightning.io.wording import counted

@@ -8,14 +8,14 @@ from torch import Tensor
 
 from msal_lightning.data.augmentation import Augmentation
 from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.data.batches.epoch_batches import LastBatch
+from msal_lightning.data.batches.eval_batch_size import EvalBatchSize
+from msal_lightning.data.batches.loading import ImageSet
+from msal_lightning.data.batches.memory import workers_to_decode
 from msal_lightning.data.class_balance import Sampling
-from msal_lightning.data.decoding import Decoding, Fit
-from msal_lightning.data.encoded_images import DecodedOnAccess, SomeImages
-from msal_lightning.data.epoch_batches import LastBatch
-from msal_lightning.data.eval_batch_size import EvalBatchSize
+from msal_lightning.data.images.decoding import Decoding, Fit
+from msal_lightning.data.images.encoded_images import DecodedOnAccess, SomeImages
 from msal_lightning.data.labels import UNKNOWN
-from msal_lightning.data.loading import ImageSet
-from msal_lightning.data.memory import workers_to_decode
 from msal_lightning.data.stratified import hold_out
 from msal_lightning.errors import DataError
 

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from msal_lightning.data.augmentation import Augmentation
+from msal_lightning.data.batches.epoch_batches import LastBatch
+from msal_lightning.data.batches.eval_batch_size import EvalBatchSize
+from msal_lightning.data.batches.read_only import is_read_only
 from msal_lightning.data.class_balance import Sampling
-from msal_lightning.data.decoding import Fit
-from msal_lightning.data.epoch_batches import LastBatch
-from msal_lightning.data.eval_batch_size import EvalBatchSize
-from msal_lightning.data.hugging_face_rows import LabeledRows, open_saved
+from msal_lightning.data.images.decoding import Fit
+from msal_lightning.data.images.hugging_face_rows import LabeledRows, open_saved
 from msal_lightning.data.label_files.hugging_face import is_saved_dataset, library
-from msal_lightning.data.read_only import is_read_only
 from msal_lightning.datasets.encoded import EncodedDataset, EncodedPart, common
 from msal_lightning.errors import DataError
 

@@ -12,14 +12,17 @@ from torch import Tensor
 
 from msal_lightning.data.augmentation import Augmentation
 from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.data.batches.epoch_batches import LastBatch
+from msal_lightning.data.batches.eval_batch_size import EvalBatchSize
+from msal_lightning.data.batches.loading import ImageSet
+from msal_lightning.data.batches.memory import workers_to_decode
 from msal_lightning.data.class_balance import Sampling
-from msal_lightning.data.decoding import ANY, WHITE, Decoding, Fit, Range
-from msal_lightning.data.epoch_batches import LastBatch
-from msal_lightning.data.eval_batch_size import EvalBatchSize
 from msal_lightning.data.group_split import groups_to_test, hold_out_groups
 from msal_lightning.data.groups import group_names, number_groups, say_shared_groups
-from msal_lightning.data.image_files import ImageFiles, Repeated, name_some
-from msal_lightning.data.image_items import (
+from msal_lightning.data.image_order import ImageOrder, RowOrder
+from msal_lightning.data.images.decoding import ANY, WHITE, Decoding, Fit, Range
+from msal_lightning.data.images.image_files import ImageFiles, Repeated, name_some
+from msal_lightning.data.images.image_items import (
     ImageItem,
     LabelFile,
     list_all_images,
@@ -27,16 +30,10 @@ from msal_lightning.data.image_items import (
     list_labeled,
     without_skipped,
 )
-from msal_lightning.data.image_order import ImageOrder, RowOrder
-from msal_lightning.data.label_table import class_order, refuse_class_numbers
-from msal_lightning.data.labels import UNKNOWN
-from msal_lightning.data.listing import identity
-from msal_lightning.data.loading import ImageSet
-from msal_lightning.data.memory import workers_to_decode
-from msal_lightning.data.ordered_items import in_order, in_place_of_removed
-from msal_lightning.data.relative import relative
-from msal_lightning.data.stratified import hold_out
-from msal_lightning.data.value_range import (
+from msal_lightning.data.images.listing import identity
+from msal_lightning.data.images.ordered_items import in_order, in_place_of_removed
+from msal_lightning.data.images.relative import relative
+from msal_lightning.data.images.value_range import (
     FORMER_RANGES,
     SAMPLE,
     count_animated,
@@ -47,6 +44,9 @@ from msal_lightning.data.value_range import (
     say_ranges,
     share_outside,
 )
+from msal_lightning.data.label_files.label_table import class_order, refuse_class_numbers
+from msal_lightning.data.labels import UNKNOWN
+from msal_lightning.data.stratified import hold_out
 from msal_lightning.errors import DataError
 from msal_lightning.io.terminal import say
 

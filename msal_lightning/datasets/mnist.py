@@ -10,8 +10,8 @@ import torchvision
 from torch import Tensor
 
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.data.download import fetch
-from msal_lightning.data.loading import ImageSet
+from msal_lightning.data.batches.loading import ImageSet
+from msal_lightning.data.images.download import fetch
 from msal_lightning.errors import DataError
 from msal_lightning.io.archives import read_idx
 

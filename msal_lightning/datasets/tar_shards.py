@@ -8,13 +8,13 @@ from typing import Literal
 import torch
 
 from msal_lightning.data.augmentation import Augmentation
+from msal_lightning.data.batches.epoch_batches import LastBatch
+from msal_lightning.data.batches.eval_batch_size import EvalBatchSize
 from msal_lightning.data.class_balance import Sampling
-from msal_lightning.data.decoding import Fit
-from msal_lightning.data.epoch_batches import LastBatch
-from msal_lightning.data.eval_batch_size import EvalBatchSize
-from msal_lightning.data.label_table import class_order, number_of_class
+from msal_lightning.data.images.decoding import Fit
+from msal_lightning.data.images.tar_images import TarImages, TarSample, index_shards
+from msal_lightning.data.label_files.label_table import class_order, number_of_class
 from msal_lightning.data.labels import UNKNOWN
-from msal_lightning.data.tar_images import TarImages, TarSample, index_shards
 from msal_lightning.datasets.encoded import EncodedDataset, EncodedPart, common
 from msal_lightning.errors import DataError
 

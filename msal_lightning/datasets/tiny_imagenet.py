@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.data.decoding import Decoding
-from msal_lightning.data.download import download_file
-from msal_lightning.data.image_files import decode_all, name_some
-from msal_lightning.data.loading import ImageSet
-from msal_lightning.data.read_only import is_read_only
+from msal_lightning.data.batches.loading import ImageSet
+from msal_lightning.data.batches.read_only import is_read_only
+from msal_lightning.data.images.decoding import Decoding
+from msal_lightning.data.images.download import download_file
+from msal_lightning.data.images.image_files import decode_all, name_some
 from msal_lightning.errors import DataError, UserError
 from msal_lightning.io.archives import check_zip
 from msal_lightning.io.atomic import atomic_file, write_atomically

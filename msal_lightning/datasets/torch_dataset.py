@@ -12,13 +12,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from msal_lightning.data.augmentation import Augmentation
+from msal_lightning.data.batches.epoch_batches import LastBatch
+from msal_lightning.data.batches.eval_batch_size import EvalBatchSize
 from msal_lightning.data.class_balance import Sampling
-from msal_lightning.data.decoding import Decoding, Fit
-from msal_lightning.data.encoded_images import DecodedOnAccess
-from msal_lightning.data.epoch_batches import LastBatch
-from msal_lightning.data.eval_batch_size import EvalBatchSize
-from msal_lightning.data.image_files import in_threads
-from msal_lightning.data.label_table import class_order
+from msal_lightning.data.images.decoding import Decoding, Fit
+from msal_lightning.data.images.encoded_images import DecodedOnAccess
+from msal_lightning.data.images.image_files import in_threads
+from msal_lightning.data.label_files.label_table import class_order
 from msal_lightning.data.labels import UNKNOWN
 from msal_lightning.datasets.encoded import EncodedDataset, EncodedPart, common
 from msal_lightning.errors import DataError

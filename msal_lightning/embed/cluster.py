@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from msal_lightning.data.manifest import read_manifest
+from msal_lightning.data.features.manifest import read_manifest
 from msal_lightning.embed.plan import check_same, machine_change
 from msal_lightning.embed.progress import EmbedProgress
 from msal_lightning.embed.run import Embedding

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from msal_lightning.data.preprocessing import Preprocessing
+from msal_lightning.data.images.preprocessing import Preprocessing
 from msal_lightning.embed.device_runner import DeviceRunner
 from msal_lightning.errors import ConfigError
 

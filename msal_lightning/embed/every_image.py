@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from msal_lightning.data.image_files import ImageFiles
-from msal_lightning.data.image_items import (
+from msal_lightning.data.batches.loading import ImageSet
+from msal_lightning.data.images.image_files import ImageFiles
+from msal_lightning.data.images.image_items import (
     ImageItem,
     list_all_images,
     list_class_folders,
     list_labeled,
     without_skipped,
 )
-from msal_lightning.data.label_table import class_order
-from msal_lightning.data.listing import list_images
-from msal_lightning.data.loading import ImageSet
+from msal_lightning.data.images.listing import list_images
+from msal_lightning.data.label_files.label_table import class_order
 from msal_lightning.datasets.image_folder import ImageFolder
 from msal_lightning.errors import DataError
 from msal_lightning.io.names import name_some

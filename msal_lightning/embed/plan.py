@@ -7,8 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from msal_lightning.data.manifest import FORMAT, MANIFEST
-from msal_lightning.data.preprocessing import Preprocessing
+from msal_lightning.data.features.manifest import FORMAT, MANIFEST
+from msal_lightning.data.images.preprocessing import Preprocessing
 from msal_lightning.errors import ConfigError
 
 _LIBRARIES = ("msal_lightning", "torch", "torchvision", "pillow", "numpy", "timm", "onnxruntime")

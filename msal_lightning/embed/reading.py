@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from msal_lightning.data.decoding import Decoding
+from msal_lightning.data.images.decoding import Decoding
 from msal_lightning.errors import DataError
 
 

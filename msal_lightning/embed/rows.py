@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.data.decoding import Decoding
-from msal_lightning.data.encoded_images import DecodedOnAccess
+from msal_lightning.data.batches.loading import ImageStore, displayable
 from msal_lightning.data.fingerprint import PARTS
-from msal_lightning.data.image_files import decode
+from msal_lightning.data.images.decoding import Decoding
+from msal_lightning.data.images.encoded_images import DecodedOnAccess
+from msal_lightning.data.images.image_files import decode
 from msal_lightning.data.labels import UNKNOWN
-from msal_lightning.data.loading import ImageStore, displayable
 from msal_lightning.embed.reading import Batch, read_batches
 from msal_lightning.errors import DataError, RunError
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from msal_lightning.data import ActiveDataModule
+from msal_lightning.data.features.manifest import MANIFEST, read_manifest, write_text
+from msal_lightning.data.features.source_images import path_from
 from msal_lightning.data.fingerprint import FILE, digest_of, first_change, read_fingerprint, take_fingerprint, to_bytes
 from msal_lightning.data.fingerprint import FILES as FINGERPRINT_FILES
 from msal_lightning.data.labels import mark_of_all
-from msal_lightning.data.manifest import MANIFEST, read_manifest, write_text
-from msal_lightning.data.source_images import path_from
 from msal_lightning.embed.embedder import Embedder
 from msal_lightning.embed.plan import Plan, check_same, machine_change
 from msal_lightning.embed.rows import Rows

@@ -3,10 +3,10 @@
 import torch
 
 from msal_lightning.data import ActiveDataModule
-from msal_lightning.data.decoding import Decoding
-from msal_lightning.data.hugging_face_rows import LabeledRows, open_saved
+from msal_lightning.data.batches.loading import ImageSet
+from msal_lightning.data.images.decoding import Decoding
+from msal_lightning.data.images.hugging_face_rows import LabeledRows, open_saved
 from msal_lightning.data.label_files.hugging_face import library
-from msal_lightning.data.loading import ImageSet
 
 
 class SavedDataset(ActiveDataModule):

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from msal_lightning.data.decoding import Decoding
+from msal_lightning.data.images.decoding import Decoding
 from msal_lightning.inference.formats import FILES, INPUT, OUTPUTS
 from msal_lightning.inference.ready import ReadyModel
 from msal_lightning.inference.threshold_file import read_threshold

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from msal_lightning.data import ActiveDataModule
-from msal_lightning.data.loading import ImageStore
-from msal_lightning.data.read_only import read_only
+from msal_lightning.data.batches.loading import ImageStore
+from msal_lightning.data.batches.read_only import read_only
 from msal_lightning.errors import ConfigError, RunError
 from msal_lightning.inference.decision import Decision, choose_threshold, measure
 from msal_lightning.inference.network import ReadyNetwork, Scorer

@@ -5,12 +5,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from msal_lightning.data.decoding import Decoding
-from msal_lightning.data.feature_files import FeatureRows
-from msal_lightning.data.feature_folder import list_files, open_files
-from msal_lightning.data.label_table import read_table, refuse_lines
-from msal_lightning.data.listing import list_images, say_left_out
-from msal_lightning.data.manifest import read_manifest
+from msal_lightning.data.features.feature_files import FeatureRows
+from msal_lightning.data.features.feature_folder import list_files, open_files
+from msal_lightning.data.features.manifest import read_manifest
+from msal_lightning.data.images.decoding import Decoding
+from msal_lightning.data.images.listing import list_images, say_left_out
+from msal_lightning.data.label_files.label_table import read_table, refuse_lines
 from msal_lightning.errors import ConfigError, DataError
 from msal_lightning.inference.ready import ReadyModel
 from msal_lightning.inference.sources import FeatureList, ImageList, NewImages

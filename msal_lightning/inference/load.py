@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from msal_lightning.config.paths import expand
-from msal_lightning.data.decoding import Decoding
+from msal_lightning.data.images.decoding import Decoding
 from msal_lightning.embed.reading import Batch, read_batches
 from msal_lightning.errors import DataError
 from msal_lightning.inference.decision import Decision

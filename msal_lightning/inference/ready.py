@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from msal_lightning.data import ActiveDataModule
-from msal_lightning.data.decoding import Decoding
-from msal_lightning.data.read_only import read_only
+from msal_lightning.data.batches.read_only import read_only
+from msal_lightning.data.images.decoding import Decoding
 from msal_lightning.datasets import Embeddings, ImageFolder
 from msal_lightning.errors import ConfigError, RunError
 from msal_lightning.inference.network import ReadyNetwork

@@ -10,7 +10,7 @@ from jsonargparse import Namespace
 from msal_lightning.config.parser import as_user_error, build_parser, instantiate, parse
 from msal_lightning.config.trust import OF_THE_START, read_config
 from msal_lightning.data import ActiveDataModule
-from msal_lightning.data.read_only import read_only
+from msal_lightning.data.batches.read_only import read_only
 from msal_lightning.datasets import ImageFolder
 from msal_lightning.errors import ConfigError
 from msal_lightning.models.classifier import MSALClassifier

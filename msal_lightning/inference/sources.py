@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from msal_lightning.data.decoding import Decoding
-from msal_lightning.data.feature_files import FeatureRows
-from msal_lightning.data.formats import HEIF_SUFFIXES, UNREADABLE, can_read_heif
+from msal_lightning.data.features.feature_files import FeatureRows
+from msal_lightning.data.images.decoding import Decoding
+from msal_lightning.data.images.formats import HEIF_SUFFIXES, UNREADABLE, can_read_heif
 from msal_lightning.embed.reading import Batch, read_batches
 from msal_lightning.errors import DataError
 

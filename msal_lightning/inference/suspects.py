@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from msal_lightning.arrays.label_issues import FOLDS, find_suspects, out_of_fold
 from msal_lightning.data import ActiveDataModule
+from msal_lightning.data.batches.loading import Batch
+from msal_lightning.data.batches.read_only import read_only
 from msal_lightning.data.label_files.label_set import LabelRow
-from msal_lightning.data.loading import Batch
 from msal_lightning.data.places import REASONS
-from msal_lightning.data.read_only import read_only
 from msal_lightning.datasets import Embeddings
 from msal_lightning.errors import RunError
 from msal_lightning.inference.rebuild import Rebuilt, read_own_data, rebuild

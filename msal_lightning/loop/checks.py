@@ -6,7 +6,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.data.batch_size import check_batch_size
+from msal_lightning.data.batches.batch_size import check_batch_size
 from msal_lightning.errors import ConfigError
 from msal_lightning.models.class_weights import check_balanced_once
 from msal_lightning.models.classifier import MSALClassifier

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.data.batch_size import say_batch_size
+from msal_lightning.data.batches.batch_size import say_batch_size
 from msal_lightning.data.places import Place
 from msal_lightning.io.wording import counted
 from msal_lightning.loop.label_sources import LabelSource

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.data.feature_files import FeatureRows
-from msal_lightning.data.feature_folder import list_files, open_files
-from msal_lightning.data.feature_labels import read_labels
-from msal_lightning.data.feature_statistics import find_statistics
+from msal_lightning.data.features.feature_files import FeatureRows
+from msal_lightning.data.features.feature_folder import list_files, open_files
+from msal_lightning.data.features.feature_labels import read_labels
+from msal_lightning.data.features.feature_statistics import find_statistics
 from msal_lightning.errors import ConfigError
 from msal_lightning.io.names import name_some
 from msal_lightning.query.stored_embeddings import ScaledFeatures

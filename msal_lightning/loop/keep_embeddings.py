@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.data.loading import Batch
+from msal_lightning.data.batches.loading import Batch
 from msal_lightning.query.transfer import Transfer
 from msal_lightning.runs.directory import RunDirectory
 from msal_lightning.runs.embeddings import file_name

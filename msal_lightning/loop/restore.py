@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.data.batch_size import FORMER_LAST_BATCH, LAST_BATCH, PER_DEVICE, began_without, without_key
+from msal_lightning.data.batches.batch_size import FORMER_LAST_BATCH, LAST_BATCH, PER_DEVICE, began_without, without_key
 from msal_lightning.errors import RunError
 from msal_lightning.io.wording import counted
 from msal_lightning.loop.label_sources import InitialSet

@@ -9,7 +9,7 @@ from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.data.image_files import ImageFiles
+from msal_lightning.data.images.image_files import ImageFiles
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.training.step_callback import StepCallback
 

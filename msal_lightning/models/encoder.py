@@ -7,7 +7,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from msal_lightning.data.preprocessing import Preprocessing
+from msal_lightning.data.images.preprocessing import Preprocessing
 
 
 class Encoder(nn.Module, ABC):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from msal_lightning.data.preprocessing import Preprocessing
+from msal_lightning.data.images.preprocessing import Preprocessing
 from msal_lightning.errors import ConfigError
 from msal_lightning.models.encoder import Encoder
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from msal_lightning.data.decoding import Fit
-from msal_lightning.data.preprocessing import Preprocessing
+from msal_lightning.data.images.decoding import Fit
+from msal_lightning.data.images.preprocessing import Preprocessing
 from msal_lightning.errors import ConfigError
 from msal_lightning.io.suggestions import did_you_mean
 from msal_lightning.models.backbones import Backbone

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 import torchvision
 
-from msal_lightning.data.preprocessing import Preprocessing
+from msal_lightning.data.images.preprocessing import Preprocessing
 from msal_lightning.errors import ConfigError
 from msal_lightning.models.weights_file import KEY
 

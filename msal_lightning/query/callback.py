@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.data.loading import Batch
+from msal_lightning.data.batches.loading import Batch
 from msal_lightning.errors import ConfigError
 from msal_lightning.io.kill_points import kill_point
 from msal_lightning.query.output_blocks import Block, OutputBlocks

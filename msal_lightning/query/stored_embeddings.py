@@ -7,9 +7,9 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.data.feature_files import FeatureRows
-from msal_lightning.data.feature_statistics import refuse_rows
-from msal_lightning.data.loading import Batch
+from msal_lightning.data.batches.loading import Batch
+from msal_lightning.data.features.feature_files import FeatureRows
+from msal_lightning.data.features.feature_statistics import refuse_rows
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.strategies.rows import RowSource

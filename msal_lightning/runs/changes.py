@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from msal_lightning.data.batch_size import FORMER_LAST_BATCH, LAST_BATCH
+from msal_lightning.data.batches.batch_size import FORMER_LAST_BATCH, LAST_BATCH
 from msal_lightning.runs.moved_names import former
 
 _ABSENT, _GONE = object(), object()  # no default; no such option

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from msal_lightning.data.batch_size import only_where_it_matters
+from msal_lightning.data.batches.batch_size import only_where_it_matters
 from msal_lightning.errors import RunError, UserError
 from msal_lightning.io.terminal import say
 from msal_lightning.io.yaml_files import read_yaml

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from msal_lightning.data.label_table import CLASS_NAME
+from msal_lightning.data.label_files.label_table import CLASS_NAME
 from msal_lightning.runs.amendments import Amendments
 from msal_lightning.runs.records import RoundRecord
 

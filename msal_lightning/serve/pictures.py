@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.data.decoding import Decoding
-from msal_lightning.data.formats import UNREADABLE
+from msal_lightning.data.images.decoding import Decoding
+from msal_lightning.data.images.formats import UNREADABLE
 from msal_lightning.io.regular_file import TooLargeError, read_regular
 from msal_lightning.oracles.csv_files.sheet_pictures import SHOWN
 

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from msal_lightning.data.base import ActiveDataModule
-from msal_lightning.data.loading import displayable
+from msal_lightning.data.batches.loading import displayable
 from msal_lightning.io.terminal import clean
 from msal_lightning.models.classifier import MSALClassifier
 from msal_lightning.models.predictor import Predictor

@@ -35,7 +35,7 @@ class WholeEpochs(Sampler[EpochIndices]):
     """Gives all batches of an epoch at once.
 
     Args:
-        batches: the batches, see :class:`~msal_lightning.data.epoch_batches.EpochBatches`.
+        batches: the batches, see :class:`~msal_lightning.data.batches.epoch_batches.EpochBatches`.
     """
 
     def __init__(self, batches: Batches) -> None:

@@ -259,7 +259,7 @@ def test_what_is_ours(path):
     [
         "os.system", "timeit.timeit", "torch.optim.sgd.torch.os.system", "torch.optim.lr_scheduler.types.FunctionType",
         "lightning.pytorch.callbacks.model_checkpoint.shutil.rmtree", "msal_lightning.cli.main.console",
-        "msal_lightning.runs.directory.RunDirectory", "msal_lightning.data.image_files.Path", "torch.optim",
+        "msal_lightning.runs.directory.RunDirectory", "msal_lightning.data.images.image_files.Path", "torch.optim",
         "torch.load",
         "torch.optim.Adam.__init__.__globals__", "msal_lightning.__main__.console", "msal_lightning.strategies.nothing",
         "msal_lightningx.Evil", "torch.optimx.Evil", "",

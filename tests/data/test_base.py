@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from msal_lightning.data import Batch
+from msal_lightning.data.batches.loading import ImageSet
 from msal_lightning.data.labels import UNKNOWN
-from msal_lightning.data.loading import ImageSet
 from msal_lightning.data.places import Place
 from msal_lightning.datasets import CIFAR100, Digits, FashionMNIST
 from msal_lightning.errors import UserError

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msal_lightning.cli.main import main
+from msal_lightning.data.batches.epoch_batches import EpochBatches
 from msal_lightning.data.class_balance import balanced_rows
-from msal_lightning.data.epoch_batches import EpochBatches
 from msal_lightning.datasets import Digits
 
 TINY = [

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from msal_lightning.cli.main import main
+from msal_lightning.data.batches.loading import ImageSet
 from msal_lightning.data.fingerprint import (
     FILE,
     Print,
@@ -23,7 +24,6 @@ from msal_lightning.data.fingerprint import (
     to_bytes,
 )
 from msal_lightning.data.labels import HiddenLabels
-from msal_lightning.data.loading import ImageSet
 from msal_lightning.datasets import Digits, ImageFolder
 
 SIZE = 8

@@ -17,7 +17,7 @@ import torch
 import torchvision
 from PIL import Image
 
-from msal_lightning.data.download import download_file
+from msal_lightning.data.images.download import download_file
 from msal_lightning.datasets import CIFAR10, CIFAR100, SVHN, TinyImageNet, tiny_imagenet
 from msal_lightning.errors import UserError
 

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
 from msal_lightning.cli.main import main
-from msal_lightning.data.feature_statistics import find_statistics
+from msal_lightning.data.features.feature_statistics import find_statistics
 from msal_lightning.data.fingerprint import first_change, take_fingerprint
 from msal_lightning.datasets import Embeddings
 from msal_lightning.errors import DataError

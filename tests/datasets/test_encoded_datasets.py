@@ -12,8 +12,8 @@ from PIL import Image
 from torch.utils.data import Dataset, IterableDataset
 
 from msal_lightning.cli.main import main
+from msal_lightning.data.batches.read_only import read_only
 from msal_lightning.data.fingerprint import first_change, read_fingerprint
-from msal_lightning.data.read_only import read_only
 from msal_lightning.datasets import HFDataset, ImageFolder, TarShards, TorchDataset
 from msal_lightning.errors import DataError, UserError
 

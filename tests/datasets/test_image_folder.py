@@ -21,10 +21,11 @@ from PIL import Image
 
 from msal_lightning import ActiveLoop, LoopOptions, MSALClassifier, RunDirectory
 from msal_lightning.cli.main import main
-from msal_lightning.data import Batch, CropFlip, memory
-from msal_lightning.data import image_files as files
-from msal_lightning.data.decoding import Decoding
-from msal_lightning.data.image_files import ImageFiles, free_memory
+from msal_lightning.data import Batch, CropFlip
+from msal_lightning.data.batches import memory
+from msal_lightning.data.images import image_files as files
+from msal_lightning.data.images.decoding import Decoding
+from msal_lightning.data.images.image_files import ImageFiles, free_memory
 from msal_lightning.datasets import FashionMNIST, ImageFolder
 from msal_lightning.errors import DataError, UserError
 from msal_lightning.models.backbones import SmallCNN

@@ -18,7 +18,7 @@ from sklearn.neighbors import NearestNeighbors
 from torchvision.transforms import functional
 
 from msal_lightning.cli.main import main
-from msal_lightning.data.manifest import write_text
+from msal_lightning.data.features.manifest import write_text
 from msal_lightning.datasets import Digits, Embeddings
 from msal_lightning.embed import rows as embed_rows
 from msal_lightning.errors import DataError

@@ -8,7 +8,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from msal_lightning import MSALClassifier
 from msal_lightning.cli.main import main
-from msal_lightning.data.loading import Batch
+from msal_lightning.data.batches.loading import Batch
 from msal_lightning.errors import ConfigError
 from msal_lightning.models.backbones import SmallCNN
 from msal_lightning.models.class_weights import balanced_weights

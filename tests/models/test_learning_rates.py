@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, OneCycleLR, ReduceLROnPlateau, StepLR
 
 from msal_lightning import MSALClassifier
-from msal_lightning.data.loading import Batch
+from msal_lightning.data.batches.loading import Batch
 from msal_lightning.errors import UserError
 from msal_lightning.models.backbones import ResNet18, SmallCNN, TorchvisionBackbone
 from msal_lightning.models.learning_rates import LearningRates, layers

@@ -10,8 +10,8 @@ import textwrap
 import pytest
 import torch
 
-from msal_lightning.data.epoch_batches import EpochBatches
-from msal_lightning.data.loading import shard
+from msal_lightning.data.batches.epoch_batches import EpochBatches
+from msal_lightning.data.batches.loading import shard
 from msal_lightning.training.distributed import Ranks, lost
 
 TWO = ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp"]

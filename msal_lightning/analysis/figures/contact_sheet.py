@@ -19,8 +19,8 @@ from msal_lightning.config.errors import explain
 from msal_lightning.config.parser import as_user_error
 from msal_lightning.config.trust import RunConfig, read_config
 from msal_lightning.data import ActiveDataModule
-from msal_lightning.data.loading import displayable
-from msal_lightning.data.read_only import read_only
+from msal_lightning.data.batches.loading import displayable
+from msal_lightning.data.batches.read_only import read_only
 from msal_lightning.errors import RunError
 from msal_lightning.io.terminal import say
 from msal_lightning.runs.changed_images import changed_images

@@ -11,9 +11,9 @@ from typing import Any
 
 from PIL import Image
 
-from msal_lightning.data.formats import UNREADABLE
+from msal_lightning.data.images.formats import UNREADABLE
 from msal_lightning.data.label_files.label_set import LabelSet
-from msal_lightning.data.label_table import Line
+from msal_lightning.data.label_files.label_table import Line
 from msal_lightning.errors import DataError
 from msal_lightning.io.atomic import write_atomically
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from msal_lightning.data.label_files.label_set import LabelSet
-from msal_lightning.data.label_table import CLASS_NAME, Line, read_table, refuse_class_numbers
+from msal_lightning.data.label_files.label_table import CLASS_NAME, Line, read_table, refuse_class_numbers
 from msal_lightning.io.atomic import write_atomically
 from msal_lightning.io.csv_cells import table
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from msal_lightning.data.label_files.label_set import LabelSet
-from msal_lightning.data.label_table import Line
+from msal_lightning.data.label_files.label_table import Line
 from msal_lightning.errors import DataError
 from msal_lightning.io.atomic import write_atomically
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from msal_lightning.data.label_files.label_set import LabelRow, LabelSet
-from msal_lightning.data.label_table import Line
+from msal_lightning.data.label_files.label_table import Line
 from msal_lightning.errors import ConfigError, DataError
 
 _MARKS = ("dataset_dict.json", "dataset_info.json")

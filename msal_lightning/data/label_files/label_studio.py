@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from msal_lightning.data.label_files.label_set import LabelSet
-from msal_lightning.data.label_table import Line
+from msal_lightning.data.label_files.label_table import Line
 from msal_lightning.data.places import SKIP, UNSURE
 from msal_lightning.errors import DataError
 from msal_lightning.io.atomic import write_atomically

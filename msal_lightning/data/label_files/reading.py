@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from msal_lightning.data.label_files import coco, csv_table, fiftyone, hugging_face, label_studio
-from msal_lightning.data.label_table import Line
+from msal_lightning.data.label_files.label_table import Line
 from msal_lightning.errors import DataError
 from msal_lightning.io.json_files import read_json
 

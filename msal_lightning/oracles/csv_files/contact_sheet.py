@@ -8,8 +8,8 @@ from typing import Any
 
 from PIL import Image
 
-from msal_lightning.data.decoding import Decoding
-from msal_lightning.data.image_files import in_threads
+from msal_lightning.data.images.decoding import Decoding
+from msal_lightning.data.images.image_files import in_threads
 from msal_lightning.io.atomic import write_atomically
 from msal_lightning.io.csv_cells import guard_path
 from msal_lightning.io.html_page import render

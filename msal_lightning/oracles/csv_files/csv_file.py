@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from msal_lightning.data.label_table import number_of_class
+from msal_lightning.data.label_files.label_table import number_of_class
 from msal_lightning.data.places import REASONS
 from msal_lightning.errors import AnnotationError
 from msal_lightning.io.atomic import write_atomically

@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from msal_lightning.data.decoding import Decoding
-from msal_lightning.data.formats import UNREADABLE
+from msal_lightning.data.images.decoding import Decoding
+from msal_lightning.data.images.formats import UNREADABLE
 
 SIDE = 320
 """Side of a shown image in pixels."""

@@ -16,7 +16,7 @@ from msal_lightning.oracles.label_studio.labeling_config import (
 )
 
 if TYPE_CHECKING:
-    from msal_lightning.data.decoding import Decoding
+    from msal_lightning.data.images.decoding import Decoding
 
 
 _T = TypeVar("_T")
@@ -196,8 +196,8 @@ def _json(text: str) -> Any:
 
 def _images(items: Sequence[LabelingTask], decoding: "Decoding | None") -> Iterator[tuple[str, bytes]]:
     """Yield suffix and content of each image in a form that browsers show: the file itself, or a PNG."""
-    from msal_lightning.data.decoding import Decoding
-    from msal_lightning.data.formats import UNREADABLE
+    from msal_lightning.data.images.decoding import Decoding
+    from msal_lightning.data.images.formats import UNREADABLE
 
     how = decoding or Decoding(1, 3)
     for item in items:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from msal_lightning.data.decoding import Decoding
+from msal_lightning.data.images.decoding import Decoding
 from msal_lightning.oracles.base import Annotation, LabelingBatch, LabelingTask
 from msal_lightning.oracles.csv_files.contact_sheet import SheetTable, write_sheet
 from msal_lightning.oracles.csv_files.csv_file import read_answers, read_votes, write_csv

@@ -14,7 +14,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from msal_lightning.data.decoding import Decoding
+from msal_lightning.data.images.decoding import Decoding
 from msal_lightning.datasets import Digits, ImageFolder
 from msal_lightning.errors import UserError
 from msal_lightning.oracles import AwaitingLabels, LabelingBatch, LabelingTask, LabelStudio

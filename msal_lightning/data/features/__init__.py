@@ -1,0 +1,1 @@
+"""Folders of features instead of images."""

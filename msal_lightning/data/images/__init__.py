@@ -1,0 +1,1 @@
+"""Image files: found, decoded, scaled to 8 bits, downloaded, compared."""
