@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.marks import fill
-from benchmarks.verdict.effects import Pair, effect, scores
+from benchmarks.verdict.effects import Pair, curves_of, effect, saved, scores
 from benchmarks.verdict.page import CELLS, PAGE, cells_page, tables
 from benchmarks.verdict.table import Line, read_table, write_table
 from msal_lightning.sweep.verdict import Run, runs
@@ -32,6 +32,8 @@ def test_an_effect_is_the_mean_difference_at_the_seeds_that_both_have():
     found = effect("Margin", scores(lines), {("clipart", "low"): [pair]})
     assert found.estimate.value == pytest.approx((0.02 + 0.04 + 0.06) / 3)
     assert found.estimate.low < found.estimate.value < found.estimate.high
+    gained = saved(curves_of(lines), pair)  # mean curves 0.501 + 0.05 k, and 0.04 above: 0.04 / 0.05 of 22 labels less
+    assert gained.value == pytest.approx(0.04 / 0.05 * 22)
     assert (found.positive, found.num_blocks, found.num_runs, found.std) == (1, 1, 3, pytest.approx(0.02))
 
 
@@ -39,7 +41,7 @@ def test_the_page_of_the_verdict_is_the_one_of_its_table():
     """Every table and every cell; the pictures come from the same call."""
     lines = read_table()
     found = scores(lines)
-    assert CELLS.read_text() == cells_page(found)
+    assert CELLS.read_text() == cells_page(lines, found)
     assert PAGE.read_text() == fill(PAGE, tables(lines, found))
     assert {line.run for line in lines} <= {*runs()}
     assert len({line.run for line in lines}) == len(lines)

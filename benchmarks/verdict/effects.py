@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from benchmarks.verdict.table import Line
 from msal_lightning.analysis.stats.bootstrap import mean_difference, pooled_std
 from msal_lightning.analysis.stats.estimates import Estimate
+from msal_lightning.analysis.stats.savings import saved_with_interval
 from msal_lightning.models.metrics import area_under_budget_curve
 from msal_lightning.sweep.verdict import Cell
 
@@ -24,6 +25,14 @@ def scores(lines: Sequence[Line]) -> dict[Cell, dict[int, float]]:
     return found
 
 
+def curves_of(lines: Sequence[Line]) -> dict[Cell, dict[int, Line]]:
+    """Return the runs of each cell by seed."""
+    found: dict[Cell, dict[int, Line]] = {}
+    for line in lines:
+        found.setdefault(line.run.cell, {})[line.run.seed] = line
+    return found
+
+
 @dataclass(frozen=True)
 class Pair:
     """Two cells that differ in one choice.
@@ -35,6 +44,14 @@ class Pair:
 
     first: Cell
     second: Cell
+
+
+def saved(curves: Mapping[Cell, Mapping[int, Line]], pair: Pair) -> Estimate | None:
+    """Return how many labels a cell saves at the final accuracy of another, with an interval over shared seeds."""
+    first, second = curves[pair.first], curves[pair.second]
+    seeds = sorted({*first} & {*second})
+    ours, theirs = (np.array([cell[seed].accuracy for seed in seeds]) for cell in (first, second))
+    return saved_with_interval(ours, theirs, np.array(second[seeds[0]].labels))
 
 
 def values_of(found: Scores, cells: Sequence[Cell]) -> NDArray[np.float64]:

@@ -24,13 +24,13 @@ from benchmarks.verdict.choices import (
     pairs_of_rows,
     strategies_of,
 )
-from benchmarks.verdict.effects import Effect, Scores, effect, scores, values_of
+from benchmarks.verdict.effects import Effect, Pair, Scores, curves_of, effect, saved, scores, values_of
 from benchmarks.verdict.figures import draw_all
 from benchmarks.verdict.table import Line, read_table
 from msal_lightning.analysis.report.formats.markdown import escape
 from msal_lightning.analysis.report.formats.markdown import table as markdown
 from msal_lightning.analysis.report.ranking import rank_blocks
-from msal_lightning.analysis.report.ranking_tables import ranking_sentence, ranking_table, with_interval
+from msal_lightning.analysis.report.ranking_tables import as_labels, ranking_sentence, ranking_table, with_interval
 from msal_lightning.analysis.report.tables import NONE, Table, signed
 from msal_lightning.analysis.stats.power import seeds_needed
 from msal_lightning.io.atomic import write_atomically
@@ -131,36 +131,41 @@ def error(values: NDArray[np.float64]) -> float:
     return float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
 
 
-def cells_page(found: Scores) -> str:
+def cells_page(lines: Sequence[Line], found: Scores) -> str:
     """Return every cell with its standard error, alone and paired against Random."""
     parts = [
         "# The verdict: all cells",
         "Written by `python -m benchmarks.verdict.page` from `verdict.csv.xz`; [verdict.md](verdict.md) explains it. "
         f"*for {ERROR}*: number of seeds at which the standard error of the paired difference is {ERROR}. "
-        "*for 0.005*: number of seeds at which a paired t-test finds a difference of 0.005 with a probability of 0.8.",
+        "*for 0.005*: number of seeds at which a paired t-test finds a difference of 0.005 with a probability of 0.8. "
+        "*labels saved*: how many labels fewer than Random the mean curve needs for Random's final accuracy; "
+        f"{NONE} not reached, −∞ not reached in all draws of seeds.",
     ]
+    curves = curves_of(lines)
     for budget, head in ((budget, head) for budget in ("low", "high") for head in HEADS):
         for name in dict.fromkeys(cell[0] for cell in found):
             rows = [
-                _cell_row(found, cell)
+                _cell_row(found, curves, cell)
                 for cell in found
                 if (cell[0], cell[1], cell[2]) == (name, budget, head) and len(found[cell]) > 1
             ]
             if rows:
                 columns = ["strategy", "initial set", "seeds", "AUBC", "minus Random", f"for {ERROR}", "for 0.005"]
+                columns.append("labels saved [95%]")
                 parts += [f"## {name}, {budget} budget, {head} head", markdown(Table("", columns, rows))]
     return "\n\n".join(parts) + "\n"
 
 
-def _cell_row(found: Scores, cell: Cell) -> list[str]:
+def _cell_row(found: Scores, curves: Mapping[Cell, Mapping[int, Line]], cell: Cell) -> list[str]:
     own = np.array([*found[cell].values()])
     row = [cell[3], cell[4], str(len(own)), with_error(own, 4)]
     if cell[3:] == ("Random", "Random"):
-        return [*row, *[NONE] * 3]
-    both = values_of(found, [cell, (*cell[:3], "Random", "Random")])
+        return [*row, *[NONE] * 4]
+    random = (*cell[:3], "Random", "Random")
+    both = values_of(found, [cell, random])
     apart = both[:, 0] - both[:, 1]
     if len(apart) < 2:
-        return [*row, *[NONE] * 3]
+        return [*row, *[NONE] * 4]
     std = float(apart.std(ddof=1))
     needed = seeds_needed(std)
     return [
@@ -168,6 +173,7 @@ def _cell_row(found: Scores, cell: Cell) -> list[str]:
         difference(apart),
         str(math.ceil((std / ERROR) ** 2)),
         NONE if needed is None else str(needed),
+        with_interval(saved(curves, Pair(cell, random)), as_labels),
     ]
 
 
@@ -215,7 +221,7 @@ def main() -> None:
     matplotlib.use("agg")
     lines = read_table()
     found = scores(lines)
-    write_atomically(CELLS, cells_page(found))
+    write_atomically(CELLS, cells_page(lines, found))
     draw_all(lines, found, DOCS)
     write_atomically(PAGE, fill(PAGE, tables(lines, found)))
     print(f"{len(lines):,} runs: wrote {PAGE.name}, {CELLS.name} and the figures in {DOCS}")

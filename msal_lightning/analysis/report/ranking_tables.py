@@ -60,7 +60,7 @@ def _row(one: Standing, ranking: Ranking) -> list[str]:
     cells = [one.name, fixed(one.mean_rank, 2)]
     if not ranking.baseline:
         return cells
-    saved = [with_interval(ranking.saved.get(one.name), _labels)] if ranking.saved else []
+    saved = [with_interval(ranking.saved.get(one.name), as_labels)] if ranking.saved else []
     if one.difference is None:
         return [*cells, *[NONE] * (4 + len(saved) + 1)]
     p = ranking.against[one.name]
@@ -92,5 +92,6 @@ def _decimals(value: float) -> str:
     return fixed(value, 2).replace("-", "−")
 
 
-def _labels(value: float) -> str:
-    return "−∞" if value == -math.inf else fixed(value, 0).replace("-", "−")
+def as_labels(value: float) -> str:
+    """Format a number of labels; -inf stands for an accuracy that is not reached."""
+    return "−∞" if value == -math.inf else fixed(round(value) + 0.0, 0).replace("-", "−")  # + 0.0: no −0
