@@ -230,7 +230,7 @@ def say_labels_to(found: LabelsTo, labels: int) -> str:
     if found.median is None:
         return f"{name} takes at least {low:,} more labels ({0.5 + LEVEL / 2:.0%}): {chance} {found.probability:.0%}"
     interval = f"{low:,} or more" if found.high is None else f"{low:,} to {_rounded(found.high - labels):,}"
-    return f"about {_rounded(found.median - labels):,} more labels for {name} ({LEVEL:.0%}: {interval})"
+    return f"about {_rounded(found.median - labels):,} more labels for {name} ({100 * LEVEL:g} % interval: {interval})"
 
 
 def say_random_needed(found: LabelsTo) -> str:
@@ -244,7 +244,8 @@ def say_random_needed(found: LabelsTo) -> str:
     high = "more" if found.high is None else f"{round(found.high):,}"
     middle = f"more than {found.horizon:,}" if found.median is None else f"about {round(found.median):,}"
     return (
-        f"Random would need {middle} labels {name} ({LEVEL:.0%}: {low} {'or' if found.high is None else 'to'} {high})"
+        f"Random would need {middle} labels {name} "
+        f"({100 * LEVEL:g} % interval: {low} {'or' if found.high is None else 'to'} {high})"
     )
 
 

@@ -66,7 +66,7 @@ def test_four_rounds_are_needed():
 
 def test_sentences():
     one = LabelsTo(0.95, 1_180.4, 1_323.0, 1_910.0, 0.97, 3_000)
-    assert say_labels_to(one, 1_000) == "about 320 more labels for 95 % accuracy (80%: 180 to 910)"
+    assert say_labels_to(one, 1_000) == "about 320 more labels for 95 % accuracy (80 % interval: 180 to 910)"
     far = LabelsTo(0.995, None, None, None, 0.02, 3_000)
     assert say_labels_to(far, 1_000) == (
         "99.5 % accuracy is far: within 2,000 more labels, where the forecast ends, its probability is 2%"
@@ -79,9 +79,9 @@ def test_sentences():
     had = LabelsTo(0.95, 800.0, 920.0, 1_910.0, 0.97, 3_000)  # some of several seeds reached it and fell back
     assert say_labels_to(had, 1_000) == "half of the seeds or more had 95 % accuracy with 920 labels"
     some = LabelsTo(0.95, 800.0, 1_323.0, None, 0.7, 3_000)
-    assert say_labels_to(some, 1_000) == "about 320 more labels for 95 % accuracy (80%: 0 or more)"
+    assert say_labels_to(some, 1_000) == "about 320 more labels for 95 % accuracy (80 % interval: 0 or more)"
     assert say_random_needed(one) == (
-        "Random would need about 1,323 labels for the best accuracy so far, 0.9500 (80%: 1,180 to 1,910)"
+        "Random would need about 1,323 labels for the best accuracy so far, 0.9500 (80 % interval: 1,180 to 1,910)"
     )
     reached = LabelsTo(0.95, 800.0, 800.0, 800.0, 1.0, 3_000)
     assert say_random_needed(reached) == "Random needed 800 labels for the best accuracy so far, 0.9500"
