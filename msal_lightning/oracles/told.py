@@ -91,6 +91,15 @@ class Told(Oracle):
             for name, batch in changed.items():
                 self._write(batch, votes[name])
 
+    def reopen(self, batch: LabelingBatch) -> None:
+        """Take labels of a batch again after the run has refused them, for example because all are of one class.
+
+        Args:
+            batch: a batch of the run that is not accepted.
+        """
+        with self._lock:
+            self._open[batch.name] = batch
+
     def told(self) -> dict[str, str]:
         """Return the labels told so far of the batches that wait for others: word by path."""
         with self._lock:

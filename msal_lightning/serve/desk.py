@@ -118,6 +118,7 @@ class Desk:
                 if left <= 0:
                     break
                 self._changed.wait(left)
+            self._trouble = ""
             self._phase, self._began = "fit", self._clock()
 
     def finish(self, facts: dict[str, Any]) -> None:
@@ -132,7 +133,7 @@ class Desk:
             self._phase, self._trouble = "error", sentence
 
     def object(self, sentence: str) -> None:
-        """Return when an answer has changed, after the loop has refused the answers as they are.
+        """Return when an answer has been taken back, after the loop has refused the answers as they are.
 
         Args:
             sentence: the reason, which the page shows.
@@ -140,9 +141,8 @@ class Desk:
         with self._changed:
             self._phase, self._trouble = "label", sentence
             before = dict(self._words)
-            while self._words == before or len(self._words) < len(before):
+            while self._words == before:
                 self._changed.wait(1.0)
-            self._trouble = ""
 
     # ---------------------------------------------------------------- the side of the people
 

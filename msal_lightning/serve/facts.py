@@ -26,10 +26,11 @@ def facts_of(loop: ActiveLoop, records: Sequence[RoundRecord]) -> dict[str, Any]
     """
     data, counts = loop.data, loop.labels.label_counts
     shown = last_segment(records)
+    given = len(data.labeled) + len(data.held_out) + data.split.num_removed_labels  # 0 if the run had finished before
     return {
         "title": loop.run_directory.path.name,
         "run": str(loop.run_directory.path),
-        "labels": len(data.labeled) + len(data.held_out) + data.split.num_removed_labels,
+        "labels": max(given, records[-1].num_labeled) if records else given,
         "budget": counts[-1],
         "rounds": len(counts),
         "round": records[-1].round if records else None,

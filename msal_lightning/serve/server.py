@@ -102,9 +102,14 @@ def _bind(host: str, port: int | None) -> socket.socket:
         try:
             family, kind, _, _, place = socket.getaddrinfo(host, candidate, type=socket.SOCK_STREAM)[0]
             found = socket.socket(family, kind)
+        except OSError as error:
+            last = error
+            continue
+        try:
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             found.bind(place)
         except OSError as error:
+            found.close()
             last = error
             continue
         return found

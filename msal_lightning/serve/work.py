@@ -6,6 +6,7 @@ from msal_lightning.errors import AnnotationError
 from msal_lightning.loop.loop import ActiveLoop
 from msal_lightning.oracles.base import LabelingBatch
 from msal_lightning.oracles.csv_files.csv_file import read_answers
+from msal_lightning.oracles.told import Told
 from msal_lightning.runs.pending import INITIAL
 from msal_lightning.runs.records import RoundRecord
 from msal_lightning.serve.desk import Desk
@@ -24,11 +25,17 @@ def work(loop: ActiveLoop, desk: Desk, learn: Callable[[int], None]) -> None:
         Stopped: Ctrl-C or SIGTERM stopped it; answers are on disk.
         UserError: a fit or a query failed.
     """
+    batches = list[LabelingBatch]()
     while True:
         try:
             batches = loop.ask()
-        except AnnotationError as error:  # the answers do not fit, for example all name one class
+        except AnnotationError as error:  # the answers do not fit together, for example all name one class
+            if not batches or not isinstance(loop.oracle, Told):
+                raise
+            for batch in batches:
+                loop.oracle.reopen(batch)
             desk.object(str(error))
+            desk.wait(batches[0])
             continue
         records = tested_rounds(loop)
         learn(len(records))

@@ -126,17 +126,3 @@ def test_the_last_answer_can_be_taken_back_for_a_moment():
     done.join()
     assert disk == {"0.png": "cat", "1.png": "dog"}
     assert desk.state()["phase"] == "fit"
-
-
-def test_answers_that_do_not_fit_can_be_changed():
-    """The loop refuses labels of one class only; it looks again when one of them has changed."""
-    desk = Desk(lambda words, _: None)
-    desk.show([batch_of(0, size=2)], {"0.png": "cat", "1.png": "cat"}, {}, {})
-    again = threading.Thread(target=desk.object, args=("expected at least two classes",))
-    again.start()
-    while not desk.state()["trouble"]:
-        pass
-    assert not desk.answer("a", {1: ""})
-    assert not desk.answer("a", {1: "dog"})
-    again.join()
-    assert desk.places() == {0: "cat", 1: "dog"}

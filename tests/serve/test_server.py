@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from msal_lightning.datasets import ImageFolder
+from msal_lightning.errors import RunError
 from msal_lightning.oracles.base import LabelingBatch, LabelingTask
 from msal_lightning.serve.app import make_app
 from msal_lightning.serve.desk import Desk
@@ -35,12 +36,19 @@ def site(tmp_path_factory):
     data.setup()
     data.reset(0)
     disk = {}
-    desk = Desk(lambda words, _: disk.update(words))
+    full = []
+
+    def tell(words, _):
+        if full:
+            raise RunError("cannot write 'round-000.csv' with 3 labels (No space left on device): make room")
+        disk.update(words)
+
+    desk = Desk(tell)
     paths, files = data.paths(data.pool), data.locations(data.pool)
     tasks = [LabelingTask(i, paths[i], files[i], "cat", 0.5, 0.9, i) for i in range(3)]
     desk.show([LabelingBatch("round-000", tuple(tasks), ("cat", "dog"), root)], {}, {}, {"labels": 0, "budget": 3})
     with Server(make_app(desk, Pictures(data), lambda: {"why": "none"}), TOKEN, port=0) as server:
-        server.disk, server.desk, server.root = disk, desk, root
+        server.disk, server.desk, server.full = disk, desk, full
         yield server
 
 
@@ -124,6 +132,18 @@ def test_each_hostile_request_is_refused_in_a_line_and_changes_nothing(site):
     assert status == 200
     assert json.loads(body)["refused"] == {}
     assert list(site.disk.values()) == ["cat"]
+
+
+def test_a_full_disk_takes_no_answer_until_there_is_room(site):
+    wish = {"browser": BROWSER, "words": {"1": "cat"}, "want": 3}
+    site.full.append(True)
+    status, _, body = ask(site, "POST", "/answer", wish)
+    assert (status, body.count(b"\n")) == (503, 1)
+    assert b"No space left on device" in body
+    assert site.desk.places()[1] == ""
+    site.full.clear()
+    assert ask(site, "POST", "/answer", wish)[0] == 200  # the page sends it again
+    assert site.desk.places()[1] == "cat"
 
 
 def test_an_endless_body_is_cut_off(site):
