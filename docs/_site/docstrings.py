@@ -1,4 +1,4 @@
-"""Docstrings as Markdown: roles and literal blocks become code, references a list, loop options show their defaults."""
+"""Docstrings as Markdown: roles and blocks become code, references a list with links, loop options show defaults."""
 
 import re
 import textwrap
@@ -8,6 +8,7 @@ import griffe
 
 _ROLE = re.compile(r":(?:class|meth|func|attr|data|mod):`(~?)\.?([\w.]+)`")
 _BLOCK = re.compile(r"::\n\n((?:    .*\n?|\n(?=    ))+)")
+_ARXIV = re.compile(r"\barXiv (\d{4}\.\d{4,5})\b")
 _REFERENCE = re.compile(r"^\[(\d)\] ", re.MULTILINE)
 
 
@@ -20,6 +21,7 @@ class PlainMarkdown(griffe.Extension):
             text = _ROLE.sub(_name, obj.docstring.value)
             text = _BLOCK.sub(lambda code: f":\n\n```python\n{textwrap.dedent(code[1]).rstrip()}\n```\n", text)
             text = re.sub(r"^Example:$", "Examples:", text, flags=re.MULTILINE)  # the name of the section elsewhere
+            text = _ARXIV.sub(r"[arXiv \1](https://arxiv.org/abs/\1)", text)
             obj.docstring.value = _REFERENCE.sub(r"- \\[\1\\] ", text)
 
     def on_attribute_instance(self, *, attr: griffe.Attribute, **_: Any) -> None:

@@ -12,7 +12,7 @@ class MSAL(Uncertainty):
 
     With two classes every cosine is ±1 and the score is constant, so at least three classes are needed.
 
-    [0] Kasarla et al., Maximally Separated Active Learning, Eq. 2
+    [0] Kasarla et al., 2024, Maximally Separated Active Learning, arXiv 2411.17444, Eq. 2
     """
 
     needs_prototypes = True

@@ -28,7 +28,7 @@ class MSALD(PrefilterStrategy):
     This form needs embeddings. It works on any head on which the uncertainty does: on a linear head, the nearest
     prototype is the predicted class.
 
-    [0] Kasarla et al., Maximally Separated Active Learning, Algorithm 1
+    [0] Kasarla et al., 2024, Maximally Separated Active Learning, arXiv 2411.17444, Algorithm 1
 
     Args:
         uncertainty: the score of the pre-filter: MSAL, Entropy, Margin, LeastConfidence (Table 3), or any other score.
