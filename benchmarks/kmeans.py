@@ -6,8 +6,8 @@ import torch
 
 from benchmarks.measure import Row, in_turn, ratio
 from msal_lightning.strategies import KMeansFaiss
-from msal_lightning.strategies._kmeans import kmeans
 from msal_lightning.strategies.outputs import PoolOutputs
+from msal_lightning.strategies.shared.kmeans import kmeans
 
 ROWS, WIDTH, CHOSEN, CLUSTERS, SEEDS = 20_000, 64, 250, 400, 5
 

@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from msal_lightning.errors import DataError
-from msal_lightning.strategies._distances import blocks, nearest_rows
-from msal_lightning.strategies._kmeans import kmeans
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.strategies.outputs import PoolOutputs
+from msal_lightning.strategies.shared.distances import blocks, nearest_rows
+from msal_lightning.strategies.shared.kmeans import kmeans
 
 
 class ALFAMix(Strategy):

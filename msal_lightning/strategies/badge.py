@@ -2,10 +2,10 @@
 
 from torch import Generator, Tensor
 
-from msal_lightning.strategies._gradients import PoolGradients
-from msal_lightning.strategies._kmeans_plus_plus import KMeansPlusPlus
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.strategies.outputs import PoolOutputs
+from msal_lightning.strategies.shared.gradients import PoolGradients
+from msal_lightning.strategies.shared.kmeans_plus_plus import KMeansPlusPlus
 
 
 class BADGE(Strategy):

@@ -3,9 +3,9 @@
 import torch
 from torch import Generator, Tensor
 
-from msal_lightning.strategies._fisher import Design, Fishers
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.strategies.outputs import PoolOutputs
+from msal_lightning.strategies.shared.fisher import Design, Fishers
 
 _TOGETHER = 64  # rows that are looked at together
 

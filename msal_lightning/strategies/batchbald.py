@@ -3,10 +3,10 @@
 import torch
 from torch import Generator, Tensor
 
-from msal_lightning.strategies._distances import blocks
 from msal_lightning.strategies.bald import BALD
 from msal_lightning.strategies.base import PrefilterStrategy
 from msal_lightning.strategies.outputs import PoolOutputs
+from msal_lightning.strategies.shared.distances import blocks
 
 _TINY = torch.finfo(torch.float32).tiny
 

@@ -5,11 +5,11 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from msal_lightning.strategies._distances import centered
-from msal_lightning.strategies._kmeans import kmeans
 from msal_lightning.strategies.base import PrefilterStrategy, by_score
 from msal_lightning.strategies.margin import Margin
 from msal_lightning.strategies.outputs import PoolOutputs
+from msal_lightning.strategies.shared.distances import centered
+from msal_lightning.strategies.shared.kmeans import kmeans
 
 _MOST_LEAVES = 2000  # rows of a matrix of distances: 32 MB in float64
 

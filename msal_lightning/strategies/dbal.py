@@ -2,11 +2,11 @@
 
 from torch import Generator, Tensor
 
-from msal_lightning.strategies._distances import centered, nearest_rows
-from msal_lightning.strategies._kmeans import kmeans
 from msal_lightning.strategies.base import PrefilterStrategy, Uncertainty
 from msal_lightning.strategies.margin import Margin
 from msal_lightning.strategies.outputs import PoolOutputs
+from msal_lightning.strategies.shared.distances import centered, nearest_rows
+from msal_lightning.strategies.shared.kmeans import kmeans
 
 
 class DBAL(PrefilterStrategy):

@@ -5,10 +5,10 @@ from dataclasses import replace
 import torch
 from torch import Generator, Tensor
 
-from msal_lightning.strategies._distances import centered, nearest_rows
-from msal_lightning.strategies._kmeans import kmeans
 from msal_lightning.strategies.base import Strategy, check_mc_samples
 from msal_lightning.strategies.outputs import PoolOutputs
+from msal_lightning.strategies.shared.distances import centered, nearest_rows
+from msal_lightning.strategies.shared.kmeans import kmeans
 
 
 class DropQuery(Strategy):

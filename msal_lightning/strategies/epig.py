@@ -3,9 +3,9 @@
 import torch
 from torch import Generator, Tensor
 
-from msal_lightning.strategies._distances import blocks
 from msal_lightning.strategies.base import Strategy, check_mc_samples, mean_over_passes
 from msal_lightning.strategies.outputs import PoolOutputs
+from msal_lightning.strategies.shared.distances import blocks
 
 _TINY = torch.finfo(torch.float32).tiny
 

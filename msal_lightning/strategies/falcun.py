@@ -3,10 +3,10 @@
 import torch
 from torch import Generator, Tensor
 
-from msal_lightning.strategies._kmeans_plus_plus import draw_rows
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.strategies.margin import Margin
 from msal_lightning.strategies.outputs import PoolOutputs
+from msal_lightning.strategies.shared.kmeans_plus_plus import draw_rows
 
 
 class FALCUN(Strategy):

@@ -3,9 +3,9 @@
 import torch
 from torch import Generator, Tensor
 
-from msal_lightning.strategies._class_order import UNKNOWN, class_scores, with_labeled
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.strategies.outputs import PoolOutputs
+from msal_lightning.strategies.shared.class_order import UNKNOWN, class_scores, with_labeled
 
 
 class GALAXY(Strategy):

@@ -3,9 +3,9 @@
 import torch
 from torch import Generator, Tensor
 
-from msal_lightning.strategies._farthest_first import FarthestFirst
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.strategies.outputs import PoolOutputs
+from msal_lightning.strategies.shared.farthest_first import FarthestFirst
 
 
 class KCenter(Strategy):

@@ -2,9 +2,9 @@
 
 from torch import Generator, Tensor
 
-from msal_lightning.strategies._kmeans import kmeans, nearest_to_centers
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.strategies.outputs import PoolOutputs
+from msal_lightning.strategies.shared.kmeans import kmeans, nearest_to_centers
 
 
 class KMeans(Strategy):

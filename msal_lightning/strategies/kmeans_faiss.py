@@ -4,9 +4,9 @@ import torch
 from torch import Generator, Tensor
 
 from msal_lightning.errors import ConfigError
-from msal_lightning.strategies._kmeans import nearest_to_centers
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.strategies.outputs import PoolOutputs
+from msal_lightning.strategies.shared.kmeans import nearest_to_centers
 
 
 class KMeansFaiss(Strategy):

@@ -4,10 +4,10 @@ import math
 
 from torch import Generator, Tensor
 
-from msal_lightning.strategies._greedy_coverage import GreedyCoverage, most_covering
-from msal_lightning.strategies._kernels import Kernel, KernelName
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.strategies.outputs import PoolOutputs
+from msal_lightning.strategies.shared.greedy_coverage import GreedyCoverage, most_covering
+from msal_lightning.strategies.shared.kernels import Kernel, KernelName
 
 
 class MaxHerding(Strategy):

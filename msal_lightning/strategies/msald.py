@@ -8,10 +8,10 @@ import torch
 from torch import Generator, Tensor
 
 from msal_lightning.models.prototypes import cosine_to_prototypes, largest_cosine
-from msal_lightning.strategies._class_coverage import cover_classes
 from msal_lightning.strategies.base import PrefilterStrategy, ScoreStrategy, by_score
 from msal_lightning.strategies.msal import MSAL
 from msal_lightning.strategies.outputs import PoolOutputs
+from msal_lightning.strategies.shared.class_coverage import cover_classes
 
 
 class MSALD(PrefilterStrategy):

@@ -4,12 +4,12 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from msal_lightning.strategies._changed_rows import ChangedRows
-from msal_lightning.strategies._distances import blocks
-from msal_lightning.strategies._kmeans import clusters, held_if_few
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.strategies.outputs import PoolOutputs
 from msal_lightning.strategies.rows import Rows
+from msal_lightning.strategies.shared.changed_rows import ChangedRows
+from msal_lightning.strategies.shared.distances import blocks
+from msal_lightning.strategies.shared.kmeans import clusters, held_if_few
 
 _SAMPLE = 2000  # number of rows from which the radius is estimated
 _TOGETHER = 2048  # balls at a time

@@ -5,10 +5,10 @@ from dataclasses import replace
 import torch
 from torch import Generator, Tensor
 
-from msal_lightning.strategies._nearest_neighbours import nearest_neighbours
 from msal_lightning.strategies.base import Strategy, by_score
 from msal_lightning.strategies.entropy import Entropy
 from msal_lightning.strategies.outputs import PoolOutputs
+from msal_lightning.strategies.shared.nearest_neighbours import nearest_neighbours
 
 
 class SEALS(Strategy):

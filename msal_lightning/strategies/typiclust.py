@@ -4,11 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from msal_lightning.strategies._changed_rows import ChangedRows, JoinedRows
-from msal_lightning.strategies._distances import blocks
-from msal_lightning.strategies._kmeans import clusters, held_if_few
 from msal_lightning.strategies.base import Strategy
 from msal_lightning.strategies.outputs import PoolOutputs
+from msal_lightning.strategies.shared.changed_rows import ChangedRows, JoinedRows
+from msal_lightning.strategies.shared.distances import blocks
+from msal_lightning.strategies.shared.kmeans import clusters, held_if_few
 
 
 class TypiClust(Strategy):

@@ -6,15 +6,15 @@ from dataclasses import replace
 import torch
 from torch import Generator, Tensor
 
-from msal_lightning.strategies._distances import blocks
-from msal_lightning.strategies._greedy_coverage import GreedyCoverage, most_covering
-from msal_lightning.strategies._kernels import Kernel, KernelName
-from msal_lightning.strategies._unit_rows import UnitRows
 from msal_lightning.strategies.base import Strategy, Uncertainty
 from msal_lightning.strategies.margin import Margin
 from msal_lightning.strategies.maxherding import check_sigma
 from msal_lightning.strategies.outputs import PoolOutputs
 from msal_lightning.strategies.rows import Rows
+from msal_lightning.strategies.shared.distances import blocks
+from msal_lightning.strategies.shared.greedy_coverage import GreedyCoverage, most_covering
+from msal_lightning.strategies.shared.kernels import Kernel, KernelName
+from msal_lightning.strategies.shared.unit_rows import UnitRows
 
 
 class UHerding(Strategy):

@@ -21,8 +21,7 @@ from msal_lightning.strategies import (
     Entropy,
     KCenter,
     Margin,
-    _distances,
-    _farthest_first,
+    shared,
 )
 from msal_lightning.training.lightning_noise import quiet_lightning
 
@@ -150,8 +149,8 @@ def test_files_are_read_in_blocks(tmp_path, monkeypatch, name, dtype):
     at = ArrayRows.at
     monkeypatch.setattr(ArrayRows, "at", lambda self, rows: sizes.append(len(rows)) or at(self, rows))
     monkeypatch.setattr(module, "_BLOCK_BYTES", 2000)
-    monkeypatch.setattr(_distances, "_BLOCK", 20000)
-    monkeypatch.setattr(_farthest_first, "_SAMPLE", 500)
+    monkeypatch.setattr(shared.distances, "_BLOCK", 20000)
+    monkeypatch.setattr(shared.farthest_first, "_SAMPLE", 500)
     assert select(name, n=20, **mapped, labeled=labeled, seed=1).tolist() == expected.tolist()
     assert max(sizes) < 600  # about the 512 rows that farthest first and k-means++ look at together
 

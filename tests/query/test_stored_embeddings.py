@@ -23,7 +23,7 @@ from msal_lightning.strategies import (
     ProbCover,
     TypiClust,
     UHerding,
-    _kmeans,
+    shared,
 )
 from msal_lightning.strategies.rows import IndexedRows
 from msal_lightning.training.lightning_noise import quiet_lightning
@@ -67,8 +67,8 @@ def folder(tmp_path):
 @pytest.mark.parametrize("held", [100_000, 300], ids=["held", "by rows"])
 @pytest.mark.parametrize("strategy", [KCenter, BADGE, KMeans, KMeansFaiss, TypiClust, ProbCover, UHerding, SEALS, TCM])
 def test_picks_are_those_of_the_pass(make_trainer, folder, monkeypatch, strategy, held):
-    monkeypatch.setattr(_kmeans, "HELD_ROWS", held)
-    monkeypatch.setattr(_kmeans, "_PER_CLUSTER", 5)
+    monkeypatch.setattr(shared.kmeans, "HELD_ROWS", held)
+    monkeypatch.setattr(shared.kmeans, "_PER_CLUSTER", 5)
     index, kind, error = query(make_trainer, folder, strategy)
     expected, kept, expected_error = query(make_trainer, folder, strategy, Subclass)
     assert (kind, kept) == (IndexedRows, torch.Tensor)

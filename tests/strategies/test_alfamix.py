@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from msal_lightning import select_indices
 from msal_lightning.models.prototypes import LinearHead, PrototypeHead
 from msal_lightning.strategies import ALFAMix
-from msal_lightning.strategies._kmeans import kmeans
 from msal_lightning.strategies.outputs import PoolOutputs
+from msal_lightning.strategies.shared.kmeans import kmeans
 
 
 def generator(seed=0):

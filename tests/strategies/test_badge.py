@@ -10,10 +10,10 @@ from scipy.stats import kstest
 
 from msal_lightning import select_indices
 from msal_lightning.models.prototypes import simplex_prototypes
-from msal_lightning.strategies import BADGE, _distances, _kmeans_plus_plus
-from msal_lightning.strategies._gradients import PoolGradients
-from msal_lightning.strategies._kmeans_plus_plus import draw_rows
+from msal_lightning.strategies import BADGE, shared
 from msal_lightning.strategies.outputs import PoolOutputs
+from msal_lightning.strategies.shared.gradients import PoolGradients
+from msal_lightning.strategies.shared.kmeans_plus_plus import draw_rows
 
 
 def generator(seed=0):
@@ -108,9 +108,9 @@ def test_picks_are_drawn_by_the_gradients_below_the_prototypes(num_classes):
 
 @pytest.mark.parametrize(("queue", "few"), [(3, 1), (3, 4), (7, 2), (512, 513)])
 def test_draws_are_right_however_often_weights_are_computed_anew(monkeypatch, queue, few):
-    monkeypatch.setattr(_kmeans_plus_plus, "_QUEUE", queue)
+    monkeypatch.setattr(shared.kmeans_plus_plus, "_QUEUE", queue)
     monkeypatch.setattr(
-        _kmeans_plus_plus, "_FEW", few
+        shared.kmeans_plus_plus, "_FEW", few
     )  # 1: if none is accepted; above the queue's length: after each queue
     h, logits = randn(60, 3), randn(60, 4, seed=1)
     h[:6] *= 20  # far from all others, so that the first distances say little later
@@ -125,7 +125,7 @@ def test_picks_depend_neither_on_blocks_nor_on_the_order_of_the_pool(monkeypatch
     expected = selected(pool, 60)
     batches = [pool.rows(rows) for rows in torch.randperm(300, generator=generator(5)).split(70)]
     assert select_indices(BADGE(), batches, None, 60, generator()).tolist() == expected
-    monkeypatch.setattr(_distances, "_BLOCK", 500)
+    monkeypatch.setattr(shared.distances, "_BLOCK", 500)
     assert selected(pool, 60) == expected
     exact = PoolOutputs(pool.index, logits=pool.logits.double(), embeddings=pool.embeddings.double())
     assert selected(exact, 60) == expected

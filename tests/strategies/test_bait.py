@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from msal_lightning import select_indices
-from msal_lightning.strategies import BAIT, _distances
-from msal_lightning.strategies._fisher import Design, Fishers
+from msal_lightning.strategies import BAIT, shared
 from msal_lightning.strategies.bait import _components
 from msal_lightning.strategies.outputs import PoolOutputs
+from msal_lightning.strategies.shared.fisher import Design, Fishers
 
 
 def generator(seed=0):
@@ -103,7 +103,7 @@ def test_factors_give_the_matrices(monkeypatch):
     matrix = torch.randn(9, 9, generator=generator(), dtype=torch.float64)
     matrix += matrix.T.clone()
     for block in (1, 8_000_000):
-        monkeypatch.setattr(_distances, "_BLOCK", block)
+        monkeypatch.setattr(shared.distances, "_BLOCK", block)
         torch.testing.assert_close(fishers.total(), sum(v.T @ v for v in factors))
         rows = torch.tensor([4, 1])
         torch.testing.assert_close(

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from msal_lightning import select_indices
-from msal_lightning.strategies import BALD, BatchBALD, _distances
+from msal_lightning.strategies import BALD, BatchBALD, shared
 from msal_lightning.strategies.batchbald import _Batch
 from msal_lightning.strategies.outputs import PoolOutputs
 
@@ -72,7 +72,7 @@ def greedy(p, n):
 @pytest.mark.parametrize("block", [10, 8_000_000])
 @pytest.mark.parametrize(("passes", "num_classes", "rows", "n"), [(4, 3, 12, 3), (2, 2, 10, 4), (10, 4, 8, 3)])
 def test_picks_are_those_of_all_combinations(monkeypatch, block, passes, num_classes, rows, n):
-    monkeypatch.setattr(_distances, "_BLOCK", block)
+    monkeypatch.setattr(shared.distances, "_BLOCK", block)
     for seed in range(4):
         mc_logits = draw(passes, rows, num_classes, seed)
         assert selected(make_pool(mc_logits), n) == greedy(probabilities(mc_logits), n)
@@ -189,7 +189,7 @@ def test_prefilter_keeps_the_highest_bald():
 
 
 def test_memory_is_a_block(monkeypatch, largest_tensor):
-    monkeypatch.setattr(_distances, "_BLOCK", 20_000)
+    monkeypatch.setattr(shared.distances, "_BLOCK", 20_000)
     pool = make_pool(draw(10, 200, 5))
     with largest_tensor() as largest:
         BatchBALD(10, configurations=500).select(pool, None, 8, generator())

@@ -9,8 +9,8 @@ from sklearn.cluster import KMeans
 
 from msal_lightning import select_indices
 from msal_lightning.strategies import DropQuery
-from msal_lightning.strategies._kmeans import kmeans
 from msal_lightning.strategies.outputs import PoolOutputs
+from msal_lightning.strategies.shared.kmeans import kmeans
 
 
 def generator(seed=0):

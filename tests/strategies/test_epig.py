@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from msal_lightning import select_indices
-from msal_lightning.strategies import BALD, EPIG, _distances
+from msal_lightning.strategies import BALD, EPIG, shared
 from msal_lightning.strategies.epig import information
 from msal_lightning.strategies.outputs import PoolOutputs
 
@@ -44,7 +44,7 @@ def selected(mc_logits, n, seed=0, **options):
 def test_information_is_its_definition(monkeypatch, passes, num_classes):
     pool, targets = draw(passes, 30, num_classes), draw(passes, 12, num_classes, seed=9)
     for block in (8_000_000, 1):
-        monkeypatch.setattr(_distances, "_BLOCK", block)
+        monkeypatch.setattr(shared.distances, "_BLOCK", block)
         found = information(pool.softmax(-1), targets.softmax(-1))
         assert found.dtype == torch.float32
         np.testing.assert_allclose(found.numpy(), naive(pool, targets), atol=3e-6)

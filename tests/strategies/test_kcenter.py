@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from msal_lightning import select_indices
-from msal_lightning.strategies import KCenter, _distances, _farthest_first
+from msal_lightning.strategies import KCenter, shared
 from msal_lightning.strategies.outputs import PoolOutputs
 
 
@@ -47,7 +47,7 @@ def greedy(x, covered_by, n):
     ("rows", "num_labeled", "dimensions", "n"), [(60, 1, 2, 20), (90, 40, 8, 30), (30, 5, 64, 30), (12, 200, 3, 11)]
 )
 def test_picks_are_those_of_the_greedy_algorithm(monkeypatch, block, rows, num_labeled, dimensions, n):
-    monkeypatch.setattr(_distances, "_BLOCK", block)
+    monkeypatch.setattr(shared.distances, "_BLOCK", block)
     for seed in range(3):
         x, labeled = randn(rows, dimensions, seed=seed), randn(num_labeled, dimensions, seed=seed + 9)
         assert selected(x, labeled, n) == greedy(x, labeled, n)
@@ -56,7 +56,7 @@ def test_picks_are_those_of_the_greedy_algorithm(monkeypatch, block, rows, num_l
 @pytest.fixture(params=[3, 512])
 def held(request, monkeypatch):
     """Number of rows whose distances are up to date: few, or all of a test."""
-    monkeypatch.setattr(_farthest_first, "_HELD", request.param)
+    monkeypatch.setattr(shared.farthest_first, "_HELD", request.param)
     return request.param
 
 
@@ -121,7 +121,7 @@ def test_picks_do_not_depend_on_the_precision_of_products_or_numbers(held):
 def test_first_bounds_are_never_below_the_distance(monkeypatch, precision):
     monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: precision)
     x, labeled = randn(500, 64) + 100, randn(50, 64, seed=1) + 100
-    bound = _farthest_first.FarthestFirst(x, labeled, [])._bound
+    bound = shared.farthest_first.FarthestFirst(x, labeled, [])._bound
     exact = torch.cdist(x.double(), labeled.double(), compute_mode="donot_use_mm_for_euclid_dist").amin(dim=1).square()
     assert (bound >= exact * (1 - 1e-12)).all()
     assert (bound <= exact * 1.001).all()
@@ -129,13 +129,13 @@ def test_first_bounds_are_never_below_the_distance(monkeypatch, precision):
 
 def test_few_rows_are_read(monkeypatch):
     read = []
-    points_of = _farthest_first.FarthestFirst._points_of
+    points_of = shared.farthest_first.FarthestFirst._points_of
 
     def counted(self, rows):
         read.append(len(rows))
         return points_of(self, rows)
 
-    monkeypatch.setattr(_farthest_first.FarthestFirst, "_points_of", counted)
+    monkeypatch.setattr(shared.farthest_first.FarthestFirst, "_points_of", counted)
     selected(randn(20_000, 16), randn(100, 16, seed=1), 400)
     assert sum(read) < 2 * 20_000  # all rows for each pick: 400 · 20,000
 
@@ -207,7 +207,7 @@ def test_labeled_rows_count_in_any_order_and_are_never_picked():
 
 
 def test_memory_is_one_distance_an_image(monkeypatch, largest_tensor):
-    monkeypatch.setattr(_distances, "_BLOCK", 4000)
+    monkeypatch.setattr(shared.distances, "_BLOCK", 4000)
     pool, labeled = outputs(randn(1500, 4)), outputs(randn(1000, 4, seed=1), first=10_000)
     with largest_tensor() as largest:
         KCenter().select(pool, labeled, 30, generator())

@@ -10,10 +10,10 @@ import torch
 
 from msal_lightning import select_indices
 from msal_lightning.errors import UserError
-from msal_lightning.strategies import KMeans, KMeansFaiss, _distances, _kmeans
-from msal_lightning.strategies._distances import blocks, centered, nearest_rows
-from msal_lightning.strategies._kmeans import clusters, kmeans, training_rows
+from msal_lightning.strategies import KMeans, KMeansFaiss, shared
 from msal_lightning.strategies.outputs import PoolOutputs
+from msal_lightning.strategies.shared.distances import blocks, centered, nearest_rows
+from msal_lightning.strategies.shared.kmeans import clusters, kmeans, training_rows
 
 BOTH = [KMeans, KMeansFaiss]
 
@@ -120,8 +120,8 @@ def test_more_than_100000_rows_are_sampled_and_so_many_are_not(rows, k, size):
 
 @pytest.mark.parametrize("cls", BOTH)
 def test_a_sample_is_clustered_and_all_rows_are_candidates(monkeypatch, cls):
-    monkeypatch.setattr(_kmeans, "HELD_ROWS", 500)
-    monkeypatch.setattr(_distances, "_BLOCK", 2000)
+    monkeypatch.setattr(shared.kmeans, "HELD_ROWS", 500)
+    monkeypatch.setattr(shared.distances, "_BLOCK", 2000)
     embeddings, cluster = blobs([900, 700, 400])
     origin = training_rows(embeddings, 3, generator(3))
     assert len(origin) == 768  # 256 a cluster
@@ -135,8 +135,8 @@ def test_a_sample_is_clustered_and_all_rows_are_candidates(monkeypatch, cls):
 
 
 def test_rows_beyond_the_sample_belong_to_the_nearest_center(monkeypatch):
-    monkeypatch.setattr(_kmeans, "HELD_ROWS", 500)
-    monkeypatch.setattr(_kmeans, "_PER_CLUSTER", 1)
+    monkeypatch.setattr(shared.kmeans, "HELD_ROWS", 500)
+    monkeypatch.setattr(shared.kmeans, "_PER_CLUSTER", 1)
     x, planted = blobs([900, 700, 400])
     found = clusters(x, 3, generator(3))
     pairs = {*zip(found.tolist(), planted.tolist(), strict=True)}
@@ -249,7 +249,7 @@ def test_kmeans_is_that_of_its_generator():
 @pytest.mark.parametrize("block", [1, 7, 100, 10**6])
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (20, 3), (20, 0), (23, 50)])
 def test_blocks_are_all_rows_once(monkeypatch, block, rows, columns):
-    monkeypatch.setattr(_distances, "_BLOCK", block)
+    monkeypatch.setattr(shared.distances, "_BLOCK", block)
     parts = [list(range(rows))[part] for part in blocks(rows, columns)]
     assert [row for part in parts for row in part] == list(range(rows))
     assert all(len(part) == 1 or len(part) * columns <= block for part in parts)
@@ -258,7 +258,7 @@ def test_blocks_are_all_rows_once(monkeypatch, block, rows, columns):
 @pytest.mark.parametrize("block", [1, 64, 10**6])
 @pytest.mark.parametrize(("rows", "num_centers"), [(1, 1), (40, 1), (40, 12), (40, 40), (57, 31)])
 def test_nearest_against_naive_loops(monkeypatch, block, rows, num_centers):
-    monkeypatch.setattr(_distances, "_BLOCK", block)
+    monkeypatch.setattr(shared.distances, "_BLOCK", block)
     for seed in range(3):
         x, centers = randn(rows, 3, seed=seed), 0.3 * randn(num_centers, 3, seed=seed + 10)  # many want the same row
         assert nearest_rows(x, centers).tolist() == naive_nearest(x, centers)
@@ -286,7 +286,7 @@ def test_centered_moves_the_mean_to_zero_in_float32():
 
 
 def test_memory_of_distances_is_a_block(monkeypatch, largest_tensor):
-    monkeypatch.setattr(_distances, "_BLOCK", 5000)
+    monkeypatch.setattr(shared.distances, "_BLOCK", 5000)
     x, centers = randn(2000, 4), randn(300, 4, seed=1)
     with largest_tensor() as largest:
         nearest_rows(x, centers)

@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from skactiveml.pool import MaxHerding as Theirs
 
 from msal_lightning import select_indices
-from msal_lightning.strategies import MaxHerding, _coverage_gains, _greedy_coverage, _unit_rows
-from msal_lightning.strategies._coverage_gains import CoverageGains
-from msal_lightning.strategies._kernels import Kernel
-from msal_lightning.strategies._unit_rows import UnitRows
+from msal_lightning.strategies import MaxHerding, shared
 from msal_lightning.strategies.outputs import PoolOutputs
+from msal_lightning.strategies.shared.coverage_gains import CoverageGains
+from msal_lightning.strategies.shared.kernels import Kernel
+from msal_lightning.strategies.shared.unit_rows import UnitRows
 
 
 def generator(seed=0):
@@ -73,8 +73,8 @@ POOLS = {
 @pytest.fixture(params=[2, 64])
 def many(request, monkeypatch):
     """Numbers of rows looked at together: as few as can be, or all of a test."""
-    monkeypatch.setattr(_greedy_coverage, "_MOST", request.param)
-    monkeypatch.setattr(_coverage_gains, "_TILE", 70 if request.param == 2 else 512)
+    monkeypatch.setattr(shared.greedy_coverage, "_MOST", request.param)
+    monkeypatch.setattr(shared.coverage_gains, "_TILE", 70 if request.param == 2 else 512)
 
 
 @pytest.mark.parametrize("sigma", [1.0, 0.2])
@@ -130,7 +130,7 @@ def test_picks_do_not_depend_on_the_precision_of_products_or_numbers(monkeypatch
     x, labeled = clusters(6, 50, 40), randn(20, 40, seed=1)
     expected = selected(x, labeled, 60)
     assert selected(x.double(), labeled.double(), 60) == expected
-    monkeypatch.setattr(_unit_rows, "_KEPT", 0)
+    monkeypatch.setattr(shared.unit_rows, "_KEPT", 0)
     assert selected(x, labeled, 60) == expected
     try:
         torch.set_float32_matmul_precision("medium")
@@ -158,7 +158,7 @@ def test_bounds_hold_and_are_close(kernel, sigma):
 
 
 def test_memory_is_no_matrix_of_all_pairs(monkeypatch, largest_tensor):
-    monkeypatch.setattr(_coverage_gains, "_TILE", 100)
+    monkeypatch.setattr(shared.coverage_gains, "_TILE", 100)
     pool, labeled = outputs(randn(1500, 4)), outputs(randn(500, 4, seed=1), first=10_000)
     with largest_tensor() as largest:
         MaxHerding().select(pool, labeled, 30, generator())

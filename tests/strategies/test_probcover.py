@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 
 from msal_lightning import select_indices
-from msal_lightning.strategies import ProbCover, _distances, _kmeans, probcover
-from msal_lightning.strategies._kmeans import kmeans
+from msal_lightning.strategies import ProbCover, probcover, shared
 from msal_lightning.strategies.outputs import PoolOutputs
 from msal_lightning.strategies.probcover import pure_radius
+from msal_lightning.strategies.shared.kmeans import kmeans
 
 
 def generator(seed=0):
@@ -63,7 +63,7 @@ def on_a_circle(*angles):
 @pytest.mark.parametrize("num_labeled", [0, 1, 15])
 @pytest.mark.parametrize(("rows", "dimensions", "delta"), [(80, 3, 0.3), (137, 6, 0.8), (60, 16, 1.2), (50, 3, 1e-3)])
 def test_picks_are_those_of_the_greedy_cover(monkeypatch, block, num_labeled, rows, dimensions, delta):
-    monkeypatch.setattr(_distances, "_BLOCK", block)
+    monkeypatch.setattr(shared.distances, "_BLOCK", block)
     for seed in range(2):
         x, labeled = randn(rows, dimensions, seed=seed), randn(num_labeled, dimensions, seed=seed + 9)
         expected = cover(x, labeled, delta)
@@ -76,8 +76,8 @@ def test_picks_are_those_of_the_greedy_cover(monkeypatch, block, num_labeled, ro
 def test_many_rows_are_read_in_blocks(monkeypatch):
     x, labeled = randn(137, 6), randn(5, 6, seed=9)
     expected = cover(x, labeled, 0.8)
-    monkeypatch.setattr(_kmeans, "HELD_ROWS", 50)
-    monkeypatch.setattr(_distances, "_BLOCK", 300)
+    monkeypatch.setattr(shared.kmeans, "HELD_ROWS", 50)
+    monkeypatch.setattr(shared.distances, "_BLOCK", 300)
     monkeypatch.setattr(probcover, "_TOGETHER", 7)
     assert selected(ProbCover(0.8), x, labeled, len(expected)) == expected
 
@@ -92,7 +92,7 @@ def test_worked_example_on_the_circle():
 
 
 def test_last_rows_of_the_pool_have_neighbours(monkeypatch):
-    monkeypatch.setattr(_distances, "_BLOCK", 500 * 1037)  # blocks of 500 rows, then 37
+    monkeypatch.setattr(shared.distances, "_BLOCK", 500 * 1037)  # blocks of 500 rows, then 37
     angles = [*(0.005 * i for i in range(1007)), *(5.5 + 0.001 * i for i in range(30))]
     assert selected(ProbCover(0.05), on_a_circle(*angles), None, 1)[0] >= 1007  # 30 in a ball, elsewhere 21 at most
 
@@ -150,7 +150,7 @@ def test_length_of_an_embedding_does_not_count():
 
 
 def test_memory_is_a_block_and_not_the_graph(monkeypatch, largest_tensor):
-    monkeypatch.setattr(_distances, "_BLOCK", 4000)
+    monkeypatch.setattr(shared.distances, "_BLOCK", 4000)
     pool, labeled = outputs(randn(1500, 3)), outputs(randn(700, 3, seed=1))
     for strategy in (ProbCover(0.5), ProbCover()):
         with largest_tensor() as largest:

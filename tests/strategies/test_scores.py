@@ -17,7 +17,7 @@ from msal_lightning.strategies.outputs import PoolOutputs
 MODULES = [
     importlib.import_module(f"msal_lightning.strategies.{module.name}")
     for module in pkgutil.iter_modules(msal_lightning.strategies.__path__)
-    if module.name not in ("base", "outputs", "rows") and not module.name.startswith("_")
+    if module.name not in ("base", "outputs", "rows", "shared")
 ]
 
 

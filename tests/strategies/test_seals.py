@@ -17,7 +17,7 @@ from msal_lightning.strategies import (
     PowerAcquisition,
     Random,
     TypiClust,
-    _nearest_neighbours,
+    shared,
 )
 from msal_lightning.strategies.outputs import PoolOutputs
 
@@ -52,8 +52,8 @@ def neighbours(k):
 @pytest.mark.parametrize("tile", [7, 2048])
 @pytest.mark.parametrize("k", [1, 5, 30, 200])
 def test_candidates_are_the_nearest_neighbours(monkeypatch, k, tile):
-    monkeypatch.setattr(_nearest_neighbours, "_TILE", tile)
-    found = _nearest_neighbours.nearest_neighbours(POOL.embeddings, LABELED.embeddings, k)
+    monkeypatch.setattr(shared.nearest_neighbours, "_TILE", tile)
+    found = shared.nearest_neighbours.nearest_neighbours(POOL.embeddings, LABELED.embeddings, k)
     assert found.shape == (6, k)
     assert found.unique().tolist() == neighbours(k).tolist()
 

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 
 from msal_lightning import select_indices
-from msal_lightning.strategies import TypiClust, _distances, _kmeans, typiclust
-from msal_lightning.strategies._changed_rows import JoinedRows
-from msal_lightning.strategies._kmeans import kmeans
+from msal_lightning.strategies import TypiClust, shared, typiclust
 from msal_lightning.strategies.outputs import PoolOutputs
+from msal_lightning.strategies.shared.changed_rows import JoinedRows
+from msal_lightning.strategies.shared.kmeans import kmeans
 
 
 def generator(seed=0):
@@ -87,7 +87,7 @@ def around(angle, size):
     ],
 )
 def test_picks_are_those_of_naive_visits(monkeypatch, block, rows, num_labeled, n, options):
-    monkeypatch.setattr(_distances, "_BLOCK", block)
+    monkeypatch.setattr(shared.distances, "_BLOCK", block)
     for seed in range(2):
         x, labeled = randn(rows, 4, seed=seed) + 0.5, randn(num_labeled, 4, seed=seed + 9) + 0.5
         expected = naive(x, labeled, n, seed, **options)
@@ -174,8 +174,8 @@ def test_many_rows_are_read_by_cluster(monkeypatch):
     x = torch.cat([5 * c + 0.1 * randn(300, 3, seed=k) for k, c in enumerate(torch.eye(3))])  # planted on three axes
     labeled = 5 * torch.eye(3)[:1]
     expected = selected(TypiClust(max_clusters=3), x, labeled, 12)
-    monkeypatch.setattr(_kmeans, "HELD_ROWS", 200)
-    monkeypatch.setattr(_kmeans, "_PER_CLUSTER", 1)
+    monkeypatch.setattr(shared.kmeans, "HELD_ROWS", 200)
+    monkeypatch.setattr(shared.kmeans, "_PER_CLUSTER", 1)
     reads = []
 
     class Watched(JoinedRows):
@@ -196,7 +196,7 @@ def test_order_of_picks_falls_with_density():
 
 
 def test_memory_is_a_block_and_not_all_distances(monkeypatch, largest_tensor):
-    monkeypatch.setattr(_distances, "_BLOCK", 3000)
+    monkeypatch.setattr(shared.distances, "_BLOCK", 3000)
     pool = outputs(randn(1200, 3))
     with largest_tensor() as largest:
         TypiClust(max_clusters=1).select(pool, None, 3, generator())

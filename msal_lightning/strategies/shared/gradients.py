@@ -5,8 +5,8 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
-from msal_lightning.strategies._distances import without_residue
 from msal_lightning.strategies.rows import Rows
+from msal_lightning.strategies.shared.distances import without_residue
 
 _TOGETHER = 256  # distances of a row at a time, so that those of a thousand rows fit into a core's cache
 

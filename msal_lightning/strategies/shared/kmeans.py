@@ -6,9 +6,9 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
-from msal_lightning.strategies._changed_rows import ChangedRows, on_cpu
-from msal_lightning.strategies._distances import blocks, centered, mean_row, nearest_rows
 from msal_lightning.strategies.rows import Rows
+from msal_lightning.strategies.shared.changed_rows import ChangedRows, on_cpu
+from msal_lightning.strategies.shared.distances import blocks, centered, mean_row, nearest_rows
 
 HELD_ROWS = 100_000  # that a strategy holds in memory: 600 MB of width 1,536
 _PER_CLUSTER = 256  # rows of a sample, as in faiss

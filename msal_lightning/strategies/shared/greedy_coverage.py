@@ -3,10 +3,10 @@
 import torch
 from torch import Generator, Tensor
 
-from msal_lightning.strategies._coverage_gains import CoverageGains
-from msal_lightning.strategies._kernels import Kernel
-from msal_lightning.strategies._unit_rows import UnitRows
 from msal_lightning.strategies.rows import Rows
+from msal_lightning.strategies.shared.coverage_gains import CoverageGains
+from msal_lightning.strategies.shared.kernels import Kernel
+from msal_lightning.strategies.shared.unit_rows import UnitRows
 
 _MOST = 64  # rows whose gains are computed in float64 at a time; at first one, then twice as many each time
 _TIE = 1e-10  # gains that differ by less are equal: float64 leaves 1e-14, float32 rows differ by 1e-7

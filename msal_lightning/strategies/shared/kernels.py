@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from msal_lightning.strategies._unit_rows import UnitRow
+from msal_lightning.strategies.shared.unit_rows import UnitRow
 
 KernelName = Literal["gaussian", "student_t"]
 _BETA = 0.5  # degrees of freedom of the Student t kernel in the authors' code

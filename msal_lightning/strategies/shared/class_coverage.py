@@ -3,8 +3,8 @@
 import torch
 from torch import Generator, Tensor
 
-from msal_lightning.strategies._greedy_coverage import GreedyCoverage, most_covering
-from msal_lightning.strategies._kernels import Kernel
+from msal_lightning.strategies.shared.greedy_coverage import GreedyCoverage, most_covering
+from msal_lightning.strategies.shared.kernels import Kernel
 
 _KERNEL = Kernel("gaussian", 1.0)  # MaxHerding's
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from msal_lightning.strategies._unit_rows import UnitRows
 from msal_lightning.strategies.rows import Rows
+from msal_lightning.strategies.shared.unit_rows import UnitRows
 
 _TILE = 2048  # rows at a time
 

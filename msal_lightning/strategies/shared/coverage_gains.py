@@ -5,9 +5,9 @@ import math
 import torch
 from torch import Tensor
 
-from msal_lightning.strategies._distances import type_of_products
-from msal_lightning.strategies._kernels import Kernel
-from msal_lightning.strategies._unit_rows import UnitRows
+from msal_lightning.strategies.shared.distances import type_of_products
+from msal_lightning.strategies.shared.kernels import Kernel
+from msal_lightning.strategies.shared.unit_rows import UnitRows
 
 _TILE = 512  # rows and columns of a matrix of kernels; 1 MB, which a core keeps in its cache
 _NOTHING = 1e-12  # a gain of this share of all weight is 0: rounding, where copies of a row are covered

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Generator, Tensor
 
-from msal_lightning.strategies._distances import blocks, first_of_largest
-from msal_lightning.strategies._gradients import PoolGradients
+from msal_lightning.strategies.shared.distances import blocks, first_of_largest
+from msal_lightning.strategies.shared.gradients import PoolGradients
 
 _QUEUE = 512  # candidates that are drawn together
 _FEW = 26  # accepted candidates of a queue, 5 %: with fewer, the next queue gets new weights

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from msal_lightning.strategies._distances import blocks
 from msal_lightning.strategies.rows import Rows
+from msal_lightning.strategies.shared.distances import blocks
 
 _KEPT = (
     256_000_000  # bytes; a copy of few rows is kept, because scaling all rows costs more than a pass over the result

@@ -5,7 +5,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from msal_lightning.strategies._distances import blocks
+from msal_lightning.strategies.shared.distances import blocks
 
 
 class Fishers:

@@ -5,14 +5,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from msal_lightning.strategies._distances import (
+from msal_lightning.strategies.rows import Rows
+from msal_lightning.strategies.shared.distances import (
     TIE,
     blocks,
     first_of_largest,
     type_of_products,
     without_residue,
 )
-from msal_lightning.strategies.rows import Rows
 
 _HELD = 512  # rows at a time whose distances are up to date; 2 MB of width 512, which a core keeps in its cache
 _SAMPLE = 4096  # rows for the mean

@@ -1,0 +1,1 @@
+"""Distances, clusters, coverage and gradients that several strategies need."""
