@@ -13,6 +13,7 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[2]
 MOVED = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+_BARE = re.compile(r"(?<![\w`(\[/])docs/([\w-]+\.md)(?![\w`)\]])")
 _LINK = re.compile(r"\]\(([^)\s#]+)((?:#[^)\s]*)?)\)")
 _LANGUAGES = {".py": "python", ".yaml": "yaml", ".csv": "text"}
 
@@ -46,6 +47,9 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, **_: Any) 
     source = config.extra["sources"].get(uri)
     if source is None:  # the page of a file
         return markdown
+
+    if source in MOVED:  # which name pages in plain words, to be read in an editor
+        markdown = _BARE.sub(r"[\1](docs/\1)", markdown)
 
     def moved(link: re.Match[str]) -> str:
         target = _resolve(source, link[1])
