@@ -160,3 +160,15 @@ def test_other_programs_exist():
         for word in words:
             if re.match(r"(tests|benchmarks|docs|configs)/", word):
                 assert (ROOT / word.partition("::")[0]).exists(), (page, words)
+
+
+def test_python_on_the_pages_can_be_read_and_imports_what_there_is():
+    blocks = [
+        (page.name, block) for page in PAGES for block in re.findall(r"```python\n(.*?)```", text_of(page), re.DOTALL)
+    ]
+    assert len(blocks) > 10
+    for page, block in blocks:
+        for node in ast.walk(ast.parse(block, page)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("msal_lightning"):
+                module = importlib.import_module(node.module)
+                assert [name.name for name in node.names if not hasattr(module, name.name)] == [], page
