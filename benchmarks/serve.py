@@ -1,6 +1,7 @@
 """The page of `serve`: from a key press to the next image in Chromium, from an answer to an order that reflects it."""
 
 import contextlib
+import gc
 import io
 import json
 import os
@@ -21,6 +22,7 @@ from PIL import Image, ImageDraw
 from benchmarks.measure import Row
 
 ANSWERS, QUERY, INITIAL = 200, 10, 50
+STEPS = (300, 20)  # of a fit: the configuration's, and few
 PACE = 0.4  # seconds from one key press to the next: a person in a hurry
 WIDTH, TESTED, PICTURES = 384, 1_000, 200
 SIDES = (1_600, 1_200)
@@ -88,8 +90,14 @@ def options(folder: Path, lag: int, budget: int) -> list[str]:
     ]  # fmt: skip
 
 
-def orders(rows: int, rounds: int = 12) -> list[float]:
-    """Return the seconds from the last answer of each batch to the next batch, which reflects it."""
+def orders(rows: int, steps: int, rounds: int = 12) -> list[float]:
+    """Return the seconds from the last answer of each batch to the next batch, which reflects it.
+
+    Args:
+        rows: features in the pool.
+        steps: training steps of a fit.
+        rounds: number of batches.
+    """
     from msal_lightning.cli.fit import open_loop
     from msal_lightning.oracles.told import Told
 
@@ -97,8 +105,10 @@ def orders(rows: int, rounds: int = 12) -> list[float]:
     with tempfile.TemporaryDirectory() as name, contextlib.redirect_stdout(io.StringIO()):
         folder = Path(name)
         labels = write(folder, rows, pictures=False)
-        argv = [*options(folder, 0, rounds * QUERY), "--run_dir", f"{folder}/run"]
+        more = ["--trainer.max_steps", str(steps), "--run_dir", f"{folder}/run"]
+        argv = [*options(folder, 0, rounds * QUERY), *more]
         with open_loop(argv, replace_oracle=lambda _: Told()) as (loop, _):
+            gc.freeze()  # as `serve` does
             batches = loop.ask()
             while batches:
                 words = {item.path: f"class {labels[item.index]}" for item in batches[0].items}
@@ -175,8 +185,9 @@ def run() -> list[Row]:
         Row("key press to saved, median", saved, saved["median ms"]),
     ]
     for count, target in ((10_000, 0.1), (1_000_000, 2.0)):
-        seconds = orders(count)
-        spread = {"median s": float(np.median(seconds)), "95 % s": float(np.quantile(seconds, 0.95))}
-        case = f"last answer to the next order, {count:,} × {WIDTH}"
-        rows.append(Row(case, spread, spread["median s"], target, at_least=False))
+        for steps in STEPS:
+            seconds = orders(count, steps)
+            spread = {"median s": float(np.median(seconds)), "95 % s": float(np.quantile(seconds, 0.95))}
+            case = f"last answer to the next order, {count:,} × {WIDTH}, {steps} steps"
+            rows.append(Row(case, spread, spread["median s"], target, at_least=False))
     return rows

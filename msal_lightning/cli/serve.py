@@ -81,7 +81,7 @@ def told_instead(own: Oracle | None) -> Told:
         return own
     if not isinstance(own, Files):
         name = "Simulated" if own is None else type(own).__name__
-        raise AnnotationError(f"expected oracle Files for `serve`, got {name}: begin another run with --oracle Files")
+        raise AnnotationError(f"expected oracle Files for `serve`, got {name}: add --oracle Files")
     if own.annotators:
         raise AnnotationError(
             "expected no oracle.annotators for `serve`, where everybody gets other images, got "

@@ -1,5 +1,6 @@
 """The loop in the main thread, between the answers of people."""
 
+import gc
 from collections.abc import Callable, Sequence
 
 from msal_lightning.errors import AnnotationError
@@ -25,6 +26,8 @@ def work(loop: ActiveLoop, desk: Desk, learn: Callable[[int], None]) -> None:
         Stopped: Ctrl-C or SIGTERM stopped it; answers are on disk.
         UserError: a fit or a query failed.
     """
+    gc.collect()
+    gc.freeze()  # the libraries stay: a collection between two rounds need not walk over them for a third of a second
     batches = list[LabelingBatch]()
     while True:
         try:

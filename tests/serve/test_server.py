@@ -47,8 +47,9 @@ def site(tmp_path_factory):
     paths, files = data.paths(data.pool), data.locations(data.pool)
     tasks = [LabelingTask(i, paths[i], files[i], "cat", 0.5, 0.9, i) for i in range(3)]
     desk.show([LabelingBatch("round-000", tuple(tasks), ("cat", "dog"), root)], {}, {}, {"labels": 0, "budget": 3})
-    with Server(make_app(desk, Pictures(data), lambda: {"why": "none"}), TOKEN, port=0) as server:
-        server.disk, server.desk, server.full = disk, desk, full
+    app = make_app(desk, Pictures(data), lambda: {"why": "none"})
+    with Server(app, TOKEN, port=0) as server:
+        server.app, server.disk, server.desk, server.full = app, disk, desk, full
         yield server
 
 
@@ -197,6 +198,19 @@ def test_pictures_come_by_index_and_size(site, size, side):
 
 def test_only_this_machine_reaches_it_by_default(site):
     assert site._socket.getsockname()[0] == "127.0.0.1"
+
+
+def test_a_server_for_a_network_knows_its_names_and_numeric_addresses(site):
+    """Nobody can make a foreign name out of a numeric address."""
+    with Server(site.app, TOKEN, host="0.0.0.0", port=0) as server:
+        for host, status in {
+            "10.0.0.1:8410": 200,
+            "[::1]:1": 200,
+            socket.gethostname(): 200,
+            "evil.example": 403,
+        }.items():
+            cookie = f"msal_{server.port}={TOKEN}"
+            assert ask(server, "GET", "/", host=host, origin=None, cookie=cookie)[0] == status, host
 
 
 def test_the_token_stays_when_the_server_starts_again(tmp_path):

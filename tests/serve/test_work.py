@@ -127,12 +127,12 @@ def test_the_map_has_what_is_labeled_and_open(label, digit_features, options_of_
     assert [sum(map(bool, points["word"])) for _, points in maps][:2] == [0, 20]
 
 
-def test_a_run_that_nobody_labels_is_not_served(label, monkeypatch):
+def test_a_run_that_people_do_not_label_here_is_not_served():
     from msal_lightning.cli.serve import told_instead
     from msal_lightning.oracles import Files, Simulated
 
     assert told_instead(Files(allow_new_classes=True)).allow_new_classes
-    with pytest.raises(AnnotationError, match="got Simulated: begin another run with --oracle Files"):
+    with pytest.raises(AnnotationError, match="got Simulated: add --oracle Files"):
         told_instead(Simulated())
     with pytest.raises(AnnotationError, match="got anna, ben: leave them out"):
         told_instead(Files(annotators=["anna", "ben"]))

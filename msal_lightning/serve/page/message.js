@@ -24,7 +24,10 @@ const learning = (state) => [
   element("div", { className: "busy" }),
   element("h2", {}, "The model learns from your labels"),
   element("p", {}, `${counted(state.given, "label")} so far. The next images come by themselves.`),
+  ...(state.learned_in > 2 ? [element("p", { className: "hint" }, `The last round took ${long(state.learned_in)}.`)] : []),
 ];
+
+const long = (seconds) => (seconds < 100 ? `${Math.round(seconds)} seconds` : `${Math.round(seconds / 60)} minutes`);
 
 const others = (state) => [
   element("h2", {}, "Somebody else has the last images"),
