@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from msal_lightning.analysis.status import look
-from msal_lightning.cli.amending import amending, amending_parser, go_on_after, label_counts, record
+from msal_lightning.cli.amending import amending, amending_parser, go_on_after, label_counts, record, trained_request
 from msal_lightning.config.command_parser import PROGRAM
 from msal_lightning.config.paths import a_path
 from msal_lightning.errors import ConfigError, RunError
@@ -79,8 +79,8 @@ def finish(argv: list[str]) -> None:
             say(f"the run '{run.folder}' is finished with {counts[-1]:,} labels; `extend` queries more")
             return
         if not (run.amendments.finishes and len(run.records) < len(counts)):
-            last = _last_round(run, counts)
-            record(run, Finish(counts[-1], [*counts, counts[-1]][last], last), options.reason)
+            last, labels = _end(run, counts)
+            record(run, Finish(counts[-1], labels, last), options.reason)
     go_on_after(options, changes)
 
 
@@ -108,10 +108,11 @@ def correct(argv: list[str]) -> None:
     options = parser.parse_args(argv)
     with amending(options.run) as run:
         change = read_corrections(run, Path(options.file))
-        record(run, change, options.reason)
+        trained = trained_request(run)
+        done = len(run.records) if trained is None else trained + 1
+        record(run, change, options.reason, done)
         RunDirectory(run.folder).derive_tables()  # the ledger shows the new labels
         counts = run.label_counts
-    done = len(run.records)
     if counts and done == len(counts):
         say(f"the run is finished: `finish {options.run}` trains a model on the new labels, and `extend` queries more")
     else:
@@ -145,32 +146,47 @@ def _extends_by(run: Run, labels: int) -> bool:
 
 def _is_finished(run: Run, counts: list[int]) -> bool:
     """Whether all rounds are done, and no label has changed since."""
-    return len(run.records) == len(counts) and not _labels_changed(run)
+    return len(run.records) == len(counts) and not _labels_changed(run, len(run.records) - 1)
 
 
-def _labels_changed(run: Run) -> bool:
-    """Whether labels were corrected or removed since the last recorded round."""
-    changes = [one.change for one in run.amendments.items if one.before_round == len(run.records)]
-    return any(isinstance(change, Correct | Remove) for change in changes)
+def _labels_changed(run: Run, trained: int) -> bool:
+    """Whether labels may have been corrected or removed since the fit of a round.
+
+    Args:
+        run: the run.
+        trained: the round. If it has no record yet, nothing tells whether images were removed before its fit.
+    """
+    corrected = (isinstance(one.change, Correct) and one.before_round > trained for one in run.amendments.items)
+    removed = (isinstance(one.change, Remove) and one.before_round >= len(run.records) for one in run.amendments.items)
+    return any(corrected) or any(removed)
 
 
-def _last_round(run: Run, counts: list[int]) -> int:
-    """Return the number of the round that trains on all labels given so far."""
-    done = len(run.records)
+def _end(run: Run, counts: list[int]) -> tuple[int, int]:
+    """Return the last round of a run that ends now, and the number of labels that its model trains on: all so far."""
+    done, trained = len(run.records), trained_request(run)
     if done == len(counts):
-        return done
-    if run.amendments.reopened(run.records) and not _labels_changed(run):
-        done -= 1  # the model of the reopened round is the last one, unless its request has answers
-    found = look(run.folder)
-    if done == 0 and not found.tested:
-        what = f"labels for {INITIAL} are missing" if found.waiting else "round 0 is not trained"
-        raise RunError(
-            f"expected a run with a model for `finish`, got one without ({what}): `resume {run.folder}` first"
-        )
-    waiting = found.waiting
-    if waiting is None or len(found.tested) == done:
-        return done
+        return done, counts[-1]
+    if trained is None and not run.amendments.reopened(run.records):
+        if done == 0:
+            what = f"labels for {INITIAL} are missing" if look(run.folder).waiting else "round 0 is not trained"
+            raise RunError(
+                f"expected a run with a model for `finish`, got one without ({what}): `resume {run.folder}` first"
+            )
+        return done, counts[done]
+    if trained is None:
+        trained = done - 1  # the run was extended, and its last model has not queried yet
+    elif not _is_unanswered(run):
+        return trained + 1, counts[trained + 1]
+    return trained + _labels_changed(run, trained), counts[trained]
+
+
+def _is_unanswered(run: Run) -> bool:
+    """Whether the run waits for labels of which none has been given."""
+    waiting = look(run.folder).waiting
+    if waiting is None:
+        return False
     is_listed = waiting.file is not None or waiting.shares
-    unanswered = is_listed and waiting.blank == waiting.labels and not waiting.mistake
     requests = [one for one in all_pending(run.folder) if one.pending]
-    return done if unanswered and len(requests[0].exchanges) == 1 else done + 1
+    return (
+        bool(is_listed) and waiting.blank == waiting.labels and not waiting.mistake and len(requests[0].exchanges) == 1
+    )

@@ -11,7 +11,7 @@ from msal_lightning.errors import RunError
 from msal_lightning.io.lock import DirectoryLock
 from msal_lightning.io.terminal import say
 from msal_lightning.runs.amendments import Change, write_amendment
-from msal_lightning.runs.pending import all_pending, round_name
+from msal_lightning.runs.pending import all_pending, open_requests, round_name
 from msal_lightning.runs.reading import Run, read_run
 
 
@@ -54,10 +54,18 @@ def go_on_after(options: Any, changes: list[str]) -> None:
     go_on(run, changes, options.trust)
 
 
-def record(run: Run, change: Change, reason: str) -> None:
-    """Write an amendment, and say what it changes."""
+def record(run: Run, change: Change, reason: str, before_round: int | None = None) -> None:
+    """Write an amendment, and say what it changes.
+
+    Args:
+        run: the run, locked.
+        change: the change.
+        reason: the person's words.
+        before_round: first round whose fit knows the change; by default the first one without a record.
+    """
     before_query = queries_later(run) and change.may_precede_query
-    file = write_amendment(run.folder, run.amendments.next(change, len(run.records), before_query, reason))
+    before_round = len(run.records) if before_round is None else before_round
+    file = write_amendment(run.folder, run.amendments.next(change, before_round, before_query, reason))
     say(f"{change.describe(run.class_names)} ({file})")
 
 
@@ -75,6 +83,13 @@ def label_counts(run: Run, command: str) -> list[int]:
             + f": name a run with a loop.query_budget, or give `{command}` the run that was replayed"
         )
     return counts
+
+
+def trained_request(run: Run) -> int | None:
+    """Return the round whose model is trained, and whose requested labels no record has; None if there is none."""
+    done = len(run.records) - (run.amendments.reopened(run.records) is not None)
+    waiting = [one.name for one in open_requests(run.folder, done) if one.record]
+    return int(waiting[0].removeprefix("round-")) if waiting else None
 
 
 def queries_later(run: Run) -> bool:

@@ -135,6 +135,42 @@ def test_a_label_is_corrected_by_path_and_class(labeled, person, waiting_for, tm
     assert row.num_labeled == 50
 
 
+@pytest.mark.parametrize("corrected_at", ["the request", "the end"])
+def test_the_last_model_knows_a_label_that_was_corrected(
+    labeled, options, person, waiting_for, tmp_path, capsys, corrected_at
+):
+    """While labels are requested, the model of the round is trained already; `finish` must not end with it."""
+    run, file = tmp_path / "run", tmp_path / "corrected.csv"
+
+    def correct():
+        row = list(csv.DictReader((run / "ledger.csv").read_text().splitlines()))[4]
+        file.write_text(f"path,label\n{row['path']},{(int(row['label']) + 1) % 10}\n")
+        assert main(["correct", str(run), str(file)]) == 0
+
+    if corrected_at == "the end":
+        labeled(run, 20)
+        correct()
+        assert main(["extend", str(run), "--labels", "20"]) == 0
+    else:
+        argv = options(*PERSON, "--run_dir", str(run))
+        for _ in range(2):
+            assert main(argv) == 0
+            person(waiting_for(run))
+        assert main(argv) == 0
+        capsys.readouterr()
+        correct()
+        assert "the fits from round 2 on use them" in capsys.readouterr().out
+    assert waiting_for(run).stem == "round-001"
+    assert main(["finish", str(run)]) == 0
+    assert waiting_for(run) is None
+    records, ledger = read_records(run), list(csv.DictReader((run / "ledger.csv").read_text().splitlines()))
+    labels = [int(row["corrected"] or row["label"]) for row in ledger]
+    assert [record.num_labeled for record in records] == [30, 50, 50]
+    assert records[2].trained_class_counts == [labels.count(c) for c in range(10)]
+    assert main(["finish", str(run)]) == 0  # nothing is left to do
+    assert len(read_records(run)) == 3
+
+
 def test_nothing_can_be_finished_before_the_first_model(options, tmp_path, capsys):
     assert main(options(*PERSON, "--run_dir", str(tmp_path / "run"))) == 0
     assert main(["finish", str(tmp_path / "run")]) == 2

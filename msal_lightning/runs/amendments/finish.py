@@ -17,8 +17,8 @@ class Finish(Change):
     Attributes:
         old: number of labels at the end of the run before the change.
         new: number of labels at its end afterwards.
-        last_round: number of the last round. One more than planned, without a query before it, if labels were corrected
-            or removed after the planned last round.
+        last_round: number of the last round. It follows a round without a query if labels were corrected or removed
+            since the last fit.
     """
 
     old: int
@@ -26,8 +26,8 @@ class Finish(Change):
     last_round: int
 
     def label_counts(self, counts: list[int]) -> list[int]:
-        """Drop later rounds, or add one without new labels."""
-        return [*counts, counts[-1]][: self.last_round + 1]
+        """Drop later rounds, or put one without new labels in their place."""
+        return [*counts[: self.last_round], self.new]
 
     def reopens(self, last: "RoundRecord", before: bool) -> bool:
         """Return whether a later round follows after all; a finished run stays as it is."""
