@@ -42,7 +42,7 @@ def shape(text):
     """The lines of an output without its numbers, bars and rules, and without what is said about this machine."""
     lines = (re.sub(r"[\d.,+–-]+|[━─]+", "#", line) for line in text.splitlines())
     plain = (re.sub(r"[\s#]+", " ", line).strip() for line in lines)
-    return [line for line in plain if line and not line.startswith("precision ")]
+    return [line for line in plain if line and not line.startswith(("precision ", "the next "))]  # as accurate as it is
 
 
 def walk(page, folder, browser, downloads, key_of):
@@ -83,13 +83,17 @@ def test_the_tutorial_goes_through(browser, downloads, tmp_path):
     truth = load_digits().target
 
     def key_of(name, rank, image):
-        return "s" if (name, rank) == ("round-000", 1) else str(truth[image])
+        if (name, rank) == ("round-000", 1):
+            return "s"
+        return "0" if name == "round-003" and truth[image] == 6 else str(truth[image])  # the classes are merged by then
 
     said = walk("tutorial", tmp_path, browser, downloads, key_of)
     assert "waiting for 40 labels in runs/mine/queries/initial.csv" in said[1]
     assert "waiting for 1 label in runs/mine/queries/round-000-2.csv" in said[5]
-    assert "1 skipped" in said[-2]
-    assert len((tmp_path / "runs" / "mine" / "ledger.csv").read_text().splitlines()) == 1 + 100
+    assert "130 of 140 labels" in said[-1]
+    assert "finished" not in said[-1]
+    assert len((tmp_path / "runs" / "mine" / "ledger.csv").read_text().splitlines()) == 1 + 130
+    assert len((tmp_path / "predictions.csv").read_text().splitlines()) == 1 + 597
     assert len((tmp_path / "query" / "query.csv").read_text().splitlines()) == 1 + 20
 
 
