@@ -51,7 +51,7 @@ class Comparison:
 
 
 def compare(paths: Sequence[Path]) -> Comparison:
-    """Read runs that differ in query, head and seed only, and group them by method.
+    """Read runs that differ in query, head, lag and seed only, and group them by method.
 
     A run that has fewer rounds than its configuration defines, or than another run has, is left out with a note. Full
     (``loop.initial_size: all``) has no query, so its ``loop.*`` may differ.
@@ -109,14 +109,14 @@ def _check_settings(runs: list[Run]) -> None:
             excused = key.startswith("loop.") and is_full(run.config)
             if expected.get(key) != got.get(key) and not excused and not _is_method(key):
                 raise RunError(
-                    f"expected runs that differ in query, head and seed only, got {key} "
+                    f"expected runs that differ in query, head, loop.lag and seed only, got {key} "
                     f"{rule.config.get(key, expected.get(key))} in {rule.folder} and "
                     f"{run.config.get(key, got.get(key))} in {run.folder}: report them one by one"
                 )
 
 
 def _is_method(key: str) -> bool:
-    return key == "query" or key.startswith("query.") or key == "model.head"
+    return key == "query" or key.startswith("query.") or key in ("model.head", "loop.lag")
 
 
 def _check_initial_sets(runs: list[Run]) -> None:
@@ -136,7 +136,8 @@ def _check_initial_sets(runs: list[Run]) -> None:
 def _methods(runs: list[Run]) -> list[Method]:
     groups: dict[tuple[tuple[str, str], ...], dict[int, Run]] = defaultdict(dict)
     for run in runs:
-        key = tuple((k, str(v)) for k, v in sorted(run.config.items()) if _is_method(k))
+        config = {"loop.lag": 0, **run.config}  # earlier versions had none
+        key = tuple((k, str(v)) for k, v in sorted(config.items()) if _is_method(k))
         key = tuple((k, v) for k, v in key if v != "None") + (("loop.initial_size", "all"),) * is_full(run.config)
         seed = int(run.config.get("seed", 0))
         if seed in groups[key]:
@@ -160,4 +161,4 @@ def _variant(config: Mapping[str, str], others: list[dict[str, str]]) -> str:
 
 
 def _short(key: str) -> str:
-    return key.removeprefix("query.").replace("init_args.", "").removeprefix("model.")
+    return key.removeprefix("query.").replace("init_args.", "").removeprefix("model.").removeprefix("loop.")

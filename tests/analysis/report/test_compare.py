@@ -29,6 +29,14 @@ def test_variants_of_a_row_are_told_apart_by_what_differs(write_run, folder):
     assert names(compare([folder])) == {"MSAL-D, beta=5.0": [0], "MSAL-D, beta=10.0": [0]}
 
 
+def test_a_lag_is_a_method_of_its_own(write_run, folder):
+    sizes = {"initial_size": 2, "query_size": 1, "query_budget": 2}
+    write_run("before", [0.5, 0.6, 0.7], loop=sizes, seed=1)  # of a version without the option
+    for lag in (0, 1):
+        write_run(f"lag{lag}", [0.5, 0.6, 0.7], loop=sizes | {"lag": lag}, seed=0)
+    assert names(compare([folder])) == {"Random, lag=0": [0, 1], "Random, lag=1": [0]}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
