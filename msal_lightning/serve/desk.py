@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from msal_lightning.data.places import REASONS
-from msal_lightning.errors import AnnotationError
+from msal_lightning.errors import AnnotationError, RunError
 from msal_lightning.oracles.base import LabelingBatch, LabelingTask
 
 PATIENCE = 90.0
@@ -67,7 +67,7 @@ class Desk:
         self._seen: dict[str, float] = {}  # last sign of life of each browser
         self._classes: list[str] = []
         self._facts: dict[str, Any] = {}
-        self._phase, self._trouble = "fit", ""
+        self._phase, self._trouble = "start", ""
         self._last_answer = 0.0
         self._began: float | None = None  # when the loop took the last answers
         self._learned_in: float | None = None
@@ -81,7 +81,7 @@ class Desk:
 
         Args:
             batches: the open batches, the one that the loop waits for first.
-            told: answers to them that are on disk, by path.
+            told: answers on disk to the images that were not open before, by path.
             known: number of labels that the model knew which selected a batch, by name of the batch.
             facts: what the page says about the run, see :mod:`~msal_lightning.serve.facts`.
         """
@@ -89,7 +89,9 @@ class Desk:
             now = {
                 task.index: Card(task, batch.name, known.get(batch.name)) for batch in batches for task in batch.items
             }
-            self._words = {i: told[card.task.path] for i, card in now.items() if told.get(card.task.path)}
+            # of images that are open already, an answer may have come after `told` was read
+            said = {i: self._words.get(i) if i in self._cards else told.get(now[i].task.path) for i in now}
+            self._words = {i: word for i, word in said.items() if word}
             self._given_by = {i: who for i, who in self._given_by.items() if i in self._words}
             self._lent = {i: who for i, who in self._lent.items() if i in now and i not in self._words}
             self._cards, self._facts = now, facts
@@ -182,10 +184,12 @@ class Desk:
             Refused answers: the reason by index.
 
         Raises:
-            RunError: the disk does not take them.
+            RunError: the disk does not take them, or the loop has not been opened yet.
         """
         with self._changed:
             self._alive(browser)
+            if self._phase == "start":
+                raise RunError("the run is being opened: send the answers again")
             refused = {i: why for i, word in words.items() if (why := self._refuses(browser, i, word))}
             accepted = {i: word for i, word in words.items() if i not in refused and self._words.get(i, "") != word}
             try:

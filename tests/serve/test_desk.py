@@ -3,19 +3,21 @@
 import threading
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from msal_lightning.errors import AnnotationError
+from msal_lightning.errors import AnnotationError, RunError
 from msal_lightning.oracles.base import LabelingBatch, LabelingTask
 from msal_lightning.serve.desk import PATIENCE, Desk
 
 NAMES = ("cat", "dog")
+SIZE = 3
 PEOPLE = st.sampled_from("ab")
 
 
-def batch_of(number, size=6):
+def batch_of(number, size=SIZE):
     first = number * size
     files = {i: Path(f"{i}.png") for i in range(first, first + size)}
     tasks = [LabelingTask(i, file.name, file, "cat", None, 0.9, i - first) for i, file in files.items()]
@@ -61,7 +63,7 @@ class TwoPeople(RuleBasedStateMachine):
                 assert self.disk.get(f"{i}.png") == before.get(f"{i}.png")
             else:
                 assert self.disk[f"{i}.png"] == word  # it is on disk when the page says so
-                self.given[person].append(i)
+                self.given[person] = [*dict.fromkeys([*self.given[person], i])]
 
     @rule(person=PEOPLE)
     def undo(self, person):
@@ -101,8 +103,8 @@ class TwoPeople(RuleBasedStateMachine):
             for card in self.desk.take("c", 60):
                 assert not self.desk.answer("c", {card.task.index: "dog"})
             self.accept()
-        assert len(self.ledger) == self.number * 6
-        assert {*self.ledger} == {f"{i}.png" for i in range(self.number * 6)}
+        assert len(self.ledger) == self.number * SIZE
+        assert {*self.ledger} == {f"{i}.png" for i in range(self.number * SIZE)}
 
 
 TestTwoPeople = TwoPeople.TestCase
@@ -126,3 +128,26 @@ def test_the_last_answer_can_be_taken_back_for_a_moment():
     done.join()
     assert disk == {"0.png": "cat", "1.png": "dog"}
     assert desk.state()["phase"] == "fit"
+
+
+def test_an_answer_counts_that_comes_while_the_loop_reads_the_others():
+    desk = Desk(lambda words, _: None)
+    due, ahead, later = (batch_of(number, size=2) for number in range(3))
+    desk.show([due, ahead], {}, {}, {})
+    assert desk.answer("a", {0: "cat", 1: "dog"}) == {}
+    desk.wait(due, grace=0)
+    told = {}  # what the loop has read before the next answer
+    assert desk.answer("a", {2: "dog"}) == {}
+    desk.show([ahead, later], told, {}, {})
+    assert desk.places() == {2: "dog", 3: "", 4: "", 5: ""}
+    assert desk.answer("b", {2: "cat"}) == {2: "it has an answer already: dog"}
+
+
+def test_no_answer_is_refused_before_the_run_is_open():
+    """A page that was open while the server started again keeps its answers."""
+    desk, disk = Desk(lambda words, _: disk.update(words)), {}
+    with pytest.raises(RunError, match="is being opened: send the answers again"):
+        desk.answer("a", {0: "cat"})
+    desk.show([batch_of(0)], {}, {}, {})
+    assert desk.answer("a", {0: "cat"}) == {}
+    assert disk == {"0.png": "cat"}

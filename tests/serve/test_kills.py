@@ -63,15 +63,15 @@ def test_every_acknowledged_answer_is_in_the_ledger_once(served, browser, option
     browser.execute_script("localStorage.setItem('msal:annotator', 'anna')")
     program, draw = Program(server.address), random.Random(0)
     program.start()
-    pressed, kills, reloads, shown = {}, 0, 0, None
+    pressed, kills, reloads, shown, since = {}, 0, 0, None, 0.0
     end = time.monotonic() + 900
     while program.phase != "done":
         assert time.monotonic() < end
         path = browser.execute_script("return document.querySelector('#about .path')?.textContent")
-        if path and path != shown:
-            pressed[path] = str(draw.randrange(10))
+        if path and (path != shown or time.monotonic() > since + 1):  # the page ignores keys after a change of its own
+            pressed.setdefault(path, str(draw.randrange(10)))
             ActionChains(browser, duration=0).send_keys(pressed[path]).perform()
-        shown = path
+            shown, since = path, time.monotonic()
         done = len(pressed) + len(program.acknowledged)
         if reloads < RELOADS and done > 290 * (reloads + 0.5) / RELOADS:
             browser.refresh()  # while answers may be on their way
@@ -92,8 +92,9 @@ def test_every_acknowledged_answer_is_in_the_ledger_once(served, browser, option
     assert (kills, reloads) == (KILLS, RELOADS)
     assert len(ledger) == len(rows) == 300
     for acknowledged in (kept, program.acknowledged):
-        assert len(acknowledged) > 50
-        assert acknowledged.items() <= ledger.items()
+        assert len(acknowledged) > 20
+        lost = {path: (word, ledger.get(path)) for path, word in acknowledged.items() if ledger.get(path) != word}
+        assert not lost, [(path, words, pressed.get(path), program.said.get(path)) for path, words in lost.items()]
     for path, label in ledger.items():
         assert label in (pressed.get(path), program.said.get(path))
     faults_table(

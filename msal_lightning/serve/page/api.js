@@ -48,6 +48,10 @@ export function withdraw(index) {  // an answer that has not been sent yet
 }
 
 export function remember(group) { history.push(group); keepAll(); }
+export function forgetThese(indices) {  // an answer that did not count needs no undo
+  history.forEach((group) => group.splice(0, group.length, ...group.filter(({ image }) => !indices.has(image.index))));
+  keepAll();
+}
 export function forget() { const group = history.pop(); keepAll(); return group; }
 
 let sending = 0;  // answers at the front that are on their way

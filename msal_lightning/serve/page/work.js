@@ -1,6 +1,6 @@
 // The images of this browser, and what happens to an answer.
 
-import { forget, history, onReply, onWish, put, remember, run, unsaved, withdraw } from "./api.js";
+import { forget, forgetThese, onReply, onWish, put, remember, run, unsaved, withdraw } from "./api.js";
 import { OUT } from "./dom.js";
 
 export const work = {
@@ -26,29 +26,31 @@ onReply((reply) => {
     const refused = Object.entries(reply.refused ?? {});
     if (refused.length) {
       work.said = `${refused.length > 1 ? `${refused.length} answers were` : "an answer was"} refused: ${refused[0][1]}`;
-      drop(new Set(refused.map(([index]) => Number(index))));
+      forgetThese(new Set(refused.map(([index]) => Number(index))));
     }
   }
   draw(Boolean(reply));
 });
 
+const BLINK = 600;  // ms in which a person may still mean the image that was there before
+let swapped = -Infinity;
+
 function merge(given) {
+  const before = current()?.index;
   const last = new Map(unsaved.map(({ index, word }) => [index, word]));
   const mine = new Map(given.filter(({ index }) => !last.get(index)).map((image) => [image.index, image]));
   const stay = work.images.filter(({ index }) => mine.has(index) || last.get(index) === "");
   const there = new Set(stay.map(({ index }) => index));
   work.images = [...stay.map((image) => mine.get(image.index) ?? image), ...[...mine.values()].filter(({ index }) => !there.has(index))];
   tidy();
+  // somebody else has the image now: the next key may have been meant for it
+  if (before !== undefined && current()?.index !== before) swapped = performance.now();
 }
 
 function tidy() {
   const there = new Set(work.images.map(({ index }) => index));
   work.selected.forEach((index) => { if (!there.has(index) && work.view === "grid") work.selected.delete(index); });
   work.cursor = Math.max(0, Math.min(work.cursor, work.images.length - 1));
-}
-
-function drop(indices) {  // an answer that did not count needs no undo
-  history.forEach((group) => group.splice(0, group.length, ...group.filter(({ image }) => !indices.has(image.index))));
 }
 
 export const current = () => work.images[work.cursor];
@@ -61,14 +63,18 @@ export function targets() {  // what an answer is about: in the enlarged view a 
 export function answer(wordOf, about = targets()) {  // an image without a word keeps waiting
   const group = about.map((image) => ({ image, word: wordOf(image) })).filter(({ word }) => word);
   if (!group.length) return;
+  if (performance.now() - swapped < BLINK) {
+    work.said = "another image is here now: look again";
+    return draw(true);
+  }
   const done = new Set(group.map(({ image }) => image.index));
   work.images = work.images.filter(({ index }) => !done.has(index));
   done.forEach((index) => work.selected.delete(index));
   work.said = "";
   tidy();
-  draw(true);  // the next image comes before anything else
   remember(group);
   put(group.map(({ image, word }) => ({ index: image.index, word })));
+  draw(true);  // after it, or the page would say that all is saved
 }
 
 export function undo() {
@@ -82,8 +88,8 @@ export function undo() {
   work.cursor = 0;
   work.selected = new Set(back.length > 1 ? there : []);
   work.said = "";
-  draw(true);
   if (open.length) put(open.map(({ image }) => ({ index: image.index, word: "" })));
+  draw(true);
 }
 
 export function step(by) {
