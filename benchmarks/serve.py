@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -168,7 +167,7 @@ def presses() -> tuple[list[float], list[float], float]:
             )
         finally:
             browser.quit()
-            server.send_signal(signal.SIGTERM)
+            server.kill()
             server.wait(30)
             log.close()
     return times, saves, float(state["learned_in"])

@@ -170,6 +170,8 @@ class ActiveLoop:
                         trainer = self.fitter.new_trainer()
                     self._open(trainer)
                 self._advance()
+                if self.waiting is not None:
+                    self.stop.check()  # a signal that came after the last batch of the query
         except BaseException:
             self.close()
             raise

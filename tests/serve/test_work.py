@@ -1,6 +1,8 @@
 """A real loop behind the desk, without a server."""
 
 import _thread
+import os
+import signal
 import threading
 import time
 
@@ -13,6 +15,7 @@ from msal_lightning.serve.desk import Desk
 from msal_lightning.serve.embedding_map import EmbeddingMap
 from msal_lightning.serve.pictures import Pictures
 from msal_lightning.serve.work import work
+from msal_lightning.training.signals import Stopped
 
 
 def until(condition):
@@ -136,3 +139,21 @@ def test_a_run_that_people_do_not_label_here_is_not_served():
         told_instead(Simulated())
     with pytest.raises(AnnotationError, match="got anna, ben: leave them out"):
         told_instead(Files(annotators=["anna", "ben"]))
+
+
+def test_a_signal_after_the_last_batch_of_a_query_ends_the_loop(options_of_run, tmp_path, monkeypatch):
+    """It used to be forgotten, and `serve` waited for answers."""
+    argv = [*options_of_run(20, 5, 5), "--run_dir", str(tmp_path / "run")]
+    with open_loop(argv, replace_oracle=lambda _: Told()) as (loop, _):
+        advance = loop._advance
+
+        def late():
+            advance()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        monkeypatch.setattr(loop, "_advance", late)
+        with pytest.raises(Stopped):
+            loop.ask()
+        monkeypatch.undo()
+        assert [batch.name for batch in loop.ask()] == ["initial"]
+        loop.close()
