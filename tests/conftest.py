@@ -30,6 +30,7 @@ def pytest_configure(config):
 
     digits.load_digits = functools.cache(digits.load_digits)  # it reads a text file, and each set copies its images
     registry.entry_points = functools.cache(registry.entry_points)  # each Trainer would look at all installed packages
+    os.fsync = lambda descriptor: None  # tests kill processes, but cut no power: nobody has to wait for the disk
     torch.set_num_threads(1)  # tiny models gain nothing from a second thread, and lose much on a busy machine
 
 

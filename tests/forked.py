@@ -158,6 +158,7 @@ if __name__ == "__main__":
     from msal_lightning.config.parser import build_parser, parse  # all this takes seconds
 
     torch.set_num_threads(1)
+    os.fsync = lambda descriptor: None  # as in conftest.py
     registry.entry_points = functools.cache(registry.entry_points)  # each Trainer would look at all installed packages
     registry.entry_points(group="lightning.pytorch.callbacks_factory")
     parse(build_parser(), ["--config", "digits"])  # a parser is made once, and a signature read once

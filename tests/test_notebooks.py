@@ -12,7 +12,7 @@ from jupyter_client import KernelManager
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 LENGTH = re.compile(r"(max_epochs=|max_steps=|epochs, pool_limit = )\d+")
-FEW = ("own_strategy", "quickstart")
+FEW = ("quickstart",)
 SCRIPTS = sorted(file.stem for file in FOLDER.glob("*.py"))
 
 

@@ -13,7 +13,8 @@ from msal_lightning.io.kill_points import kill_point
 class GrowingTable:
     """A CSV file that is written whole once; later rows are appended.
 
-    A kill may leave a part of the appended rows: :meth:`write` mends the file.
+    A kill may leave a part of the appended rows, and a power failure none of those since the last :meth:`sync`:
+    :meth:`write` mends the file.
 
     Args:
         path: path of the file.
@@ -40,8 +41,13 @@ class GrowingTable:
         kill_point(f"append to {self.path.name}")
         with open(self.path, "ab", opener=open_unlinked) as file:
             file.write(lines(rows, self._columns).encode())
-            file.flush()
-            os.fsync(file.fileno())
             self._size = file.tell()
         kill_point(f"appended to {self.path.name}")
         return True
+
+    def sync(self) -> None:
+        """Make the appended rows survive a power failure; rows that nobody appended need no call."""
+        if self._size < 0 or not self.path.is_file():
+            return
+        with open(self.path, "ab", opener=open_unlinked) as file:
+            os.fsync(file.fileno())

@@ -371,11 +371,16 @@ class Fitter:
 
     # ---------------------------------------------------------------- saved fits
 
+    @cached_property
+    def _config_digest(self) -> str:
+        """The configuration does not change during a run; to read and hash it takes as long as a short fit."""
+        return self._run.config_digest
+
     def _origin(self, round: int) -> dict[str, Any]:
         """Return the properties that identify a saved fit."""
         split = self._data.digest()
         self.ranks.agree(split, "split")
-        origin = {"round": round, "split": split, "config": self._run.config_digest, "processes": self.ranks.size}
+        origin = {"round": round, "split": split, "config": self._config_digest, "processes": self.ranks.size}
         origin["steps"] = WHOLE_EPOCHS if self.whole_epochs else SINGLE_STEPS
         return origin | ({"data": self.images_digest} if self.images_digest else {})
 

@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -211,6 +212,8 @@ class RunDirectory:
 
     def close(self) -> None:
         """Release the lock."""
+        with suppress(OSError):
+            self._tables.sync()
         self._lock.close()
 
     @property

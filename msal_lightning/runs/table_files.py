@@ -59,6 +59,11 @@ class TableFiles:
         else:
             self.write(records)
 
+    def sync(self) -> None:
+        """Make the files survive a power failure; until then they can be derived from the records."""
+        for file in (self._curve, self._classes, self._ledger):
+            file.sync()
+
     def _ledger_rows(self, records: Sequence[RoundRecord], round: int) -> list[dict[str, Any]]:
         """Return the rows of a round, with the class names of its time."""
         amendments = self._amendments()

@@ -103,10 +103,12 @@ def write_tiny_imagenet(root):
 ALIKE = {
     "fashion_mnist",
     "mnist_strong",
+    "cifar10",
+    "image_folder",
     "cifar100",
     "cifar10_strong",
     "cifar100_lt",
-}  # mnist, cifar100_strong and cifar10_lt
+}  # mnist, cifar100_strong, cifar10_lt and image_folder_pretrained
 
 
 @pytest.mark.parametrize(

@@ -41,9 +41,10 @@ def go_on(run, person, waiting_for):
     return asked
 
 
-def test_an_extended_run_asks_what_the_longer_run_asked(labeled, person, waiting_for, tmp_path, capsys):
+@pytest.mark.parametrize("budgets", [(20,), pytest.param((0,), marks=pytest.mark.slow)])
+def test_an_extended_run_asks_what_the_longer_run_asked(labeled, person, waiting_for, tmp_path, capsys, budgets):
     whole = labeled(tmp_path / "whole", 40)
-    for budget in (20, 0):
+    for budget in budgets:
         run = labeled(tmp_path / f"run{budget}", budget)
         assert main(["extend", str(run), "--labels", str(40 - budget)]) == 0
         file = waiting_for(run)

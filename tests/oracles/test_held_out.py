@@ -157,6 +157,7 @@ def test_replay_with_a_test_set_learns_from_none_of_them(simulated, photos, tmp_
     assert (tmp_path / "again/ledger.csv").read_bytes() == (simulated[1] / "ledger.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_two_processes_test_on_all_of_it(simulated, tmp_path, commands):
     command, known = simulated
     two = [*command[:-1], str(tmp_path / "two"), "--trainer.devices", "2", "--trainer.strategy", "ddp"]

@@ -63,6 +63,7 @@ def label(tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_labels_of_one_class_are_refused_until_one_changes(label, digit_features):
     """The classes are unknown at first; the page says what is wrong, and the run goes on when it is corrected."""
     root, truth = digit_features
