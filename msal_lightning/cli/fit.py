@@ -43,7 +43,7 @@ from msal_lightning.training.threads import choose_threads
 
 # A replay takes these keys from the run whose labels it uses
 _SIZES = ("initial_size", "query_size", "query_budget", "held_out")
-_REPLAYED = ("query", "oracle", *(f"loop.{key}" for key in (*_SIZES, "initial", "initial_features", "stop")))
+_REPLAYED = ("query", "oracle", *(f"loop.{key}" for key in (*_SIZES, "initial", "initial_features", "stop", "lag")))
 # and these too if its user made that run
 _TAKEN_OVER_OF_ONES_OWN = ("logger", "oracle", "wandb_images")
 

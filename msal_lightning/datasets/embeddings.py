@@ -116,7 +116,6 @@ class Embeddings(ActiveDataModule):
         self.class_names = ()
         self._paths: list[str] | None = None
         self._added = list[AddedRows]()
-        self._first_rows = 0
 
     def resume_as(self, resolved: dict[str, Any] | None) -> None:  # noqa: D102
         self.resolved = resolved
@@ -181,7 +180,6 @@ class Embeddings(ActiveDataModule):
             self._added.append(added)
             if self._paths is not None:
                 self._paths = [*self._paths, *self.names_of(added)]
-        self._first_rows = first
         return ImageSet(FeatureRows(files, np.concatenate(taken)), torch.cat(label))
 
     def names_of(self, added: AddedRows) -> list[str]:
@@ -288,7 +286,8 @@ class Embeddings(ActiveDataModule):
     def row_label_marks(self) -> Iterable[str]:  # noqa: D102
         if not self._added:
             return super().row_label_marks()
-        start, marks = self._first_rows, [self.hidden_labels.mark_of_all(slice(self._first_rows))]
+        start = self._num_first
+        marks = [self.hidden_labels.mark_of_all(slice(start))]
         marks *= len(self._files["train"])
         for added in self._added:
             stop = start + len(added.rows)
@@ -315,10 +314,15 @@ class Embeddings(ActiveDataModule):
                 )
         return [root / path for root, path in found]
 
+    @property
+    def _num_first(self) -> int:
+        """Number of training rows that the run began with."""
+        return self.order.late.start if self.order else len(self.hidden_labels.known)
+
     def _location(self, row: int) -> tuple[Path, str]:
         """Return the folder of an image, and its path in it."""
         assert self._paths is not None
-        late = row - self._first_rows
+        late = row - self._num_first
         for added in self._added:
             if 0 <= late < len(added.rows) and added.images is not None:
                 return added.source, added.images[late]

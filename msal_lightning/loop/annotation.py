@@ -21,7 +21,7 @@ from msal_lightning.oracles.tasks import make_items, with_files
 from msal_lightning.query.callback import Query, leave_in_pool
 from msal_lightning.query.shortlist import Selection
 from msal_lightning.runs.directory import RunDirectory
-from msal_lightning.runs.pending import INITIAL, Exchange, PendingRequest, open_requests, pending_file, round_name
+from msal_lightning.runs.pending import INITIAL, Exchange, PendingRequest, open_batches, pending_file, round_name
 from msal_lightning.runs.records import (
     LabeledImages,
     PseudoLabels,
@@ -316,13 +316,11 @@ class AnnotationSession:
 
     def announce(self, round: int) -> None:
         """Send the batches of later rounds to the oracle; their labels may be there before they are due."""
-        later = open_requests(self._run.path, round + 1)
 
         def send() -> None:
-            for batch in (request.pending for request in later):
-                if batch is not None:
-                    with suppress(AwaitingLabels, UserError):  # mistakes are reported when the labels are due
-                        self._ask(batch)
+            for batch in open_batches(self._run.path, round + 1):
+                with suppress(AwaitingLabels, UserError):  # mistakes are reported when the labels are due
+                    self._ask(batch)
 
         self._ranks.on_zero(send)
 

@@ -1,7 +1,7 @@
 """Labels that a program tells one by one, with ``ActiveLoop.tell`` or on the page of ``serve``."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from msal_lightning.errors import AnnotationError, RunError
@@ -10,7 +10,7 @@ from msal_lightning.io.wording import counted
 from msal_lightning.oracles.base import Annotation, AwaitingLabels, LabelingBatch, Oracle
 from msal_lightning.oracles.csv_files.csv_file import KnownClasses, Votes, plain_path, read_votes, write_votes
 from msal_lightning.oracles.csv_files.shares import Share, check_same_split
-from msal_lightning.oracles.resolve import with_votes
+from msal_lightning.oracles.resolve import disagree, with_votes
 
 
 class Told(Oracle):
@@ -45,13 +45,13 @@ class Told(Oracle):
                 self._open[batch.name] = batch
                 how = f"`serve {batch.folder.parent}` opens a page to label them, `loop.tell` takes them from a program"
                 raise AwaitingLabels(missing, str(file), how)
+            for item, given in zip(batch.items, votes, strict=True):
+                if disagree(given):
+                    words = name_some([vote.word for vote in given.values()])
+                    raise AnnotationError(
+                        f"expected one label of '{item.path}' in '{file}', got {words}: remove the wrong lines"
+                    )
             self._open.pop(batch.name, None)
-        for item, given in zip(batch.items, votes, strict=True):
-            if len({*given.values()}) > 1:
-                words = name_some([vote.word for vote in given.values()])
-                raise AnnotationError(
-                    f"expected one label of '{item.path}' in '{file}', got {words}: remove the wrong lines"
-                )
         return [with_votes(next(iter(given.values())), given) for given in votes]
 
     def tell(self, labels: Mapping[str, str], annotator: str = "") -> None:
@@ -100,10 +100,15 @@ class Told(Oracle):
         with self._lock:
             self._open[batch.name] = batch
 
-    def told(self) -> dict[str, str]:
-        """Return the labels told so far of the batches that wait for others: word by path."""
+    def told(self, batches: Iterable[LabelingBatch] | None = None) -> dict[str, str]:
+        """Return the labels told so far: word by path.
+
+        Args:
+            batches: batches of the run; by default those that wait for labels.
+        """
         with self._lock:
-            found = [(batch, self._read(batch)) for batch in self._open.values()]
+            wanted = self._open.values() if batches is None else batches
+            found = [(batch, self._read(batch)) for batch in wanted if _file(batch).exists()]
         return {
             item.path: next(iter(given.values())).word
             for batch, votes in found

@@ -46,6 +46,8 @@ def repeat_all(data: ActiveDataModule, run: Run, records: Sequence[RoundRecord])
     for record in records:
         repeat_round(data, record, run.amendments)
     run.amendments.before_fit(data, len(records))
+    if len(records) == len(run.records):  # where labels are requested, the model of the next round is trained already
+        run.amendments.before_fit(data, len(records) + 1)
 
 
 def move_as_recorded(data: ActiveDataModule, record: RoundRecord) -> None:

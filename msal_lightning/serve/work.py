@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from msal_lightning.errors import AnnotationError
 from msal_lightning.loop.loop import ActiveLoop
 from msal_lightning.oracles.base import LabelingBatch
-from msal_lightning.oracles.csv_files.csv_file import read_answers
 from msal_lightning.oracles.told import Told
 from msal_lightning.runs.pending import INITIAL
 from msal_lightning.runs.records import RoundRecord
@@ -28,15 +27,16 @@ def work(loop: ActiveLoop, desk: Desk, learn: Callable[[int], None]) -> None:
     """
     gc.collect()
     gc.freeze()  # the libraries stay: a collection between two rounds need not walk over them for a third of a second
-    batches = list[LabelingBatch]()
+    oracle, batches = loop.oracle, list[LabelingBatch]()
+    assert isinstance(oracle, Told)
     while True:
         try:
             batches = loop.ask()
         except AnnotationError as error:  # the answers do not fit together, for example all name one class
-            if not batches or not isinstance(loop.oracle, Told):
+            if not batches:
                 raise
             for batch in batches:
-                loop.oracle.reopen(batch)
+                oracle.reopen(batch)
             desk.object(str(error))
             desk.wait(batches[0])
             continue
@@ -44,7 +44,7 @@ def work(loop: ActiveLoop, desk: Desk, learn: Callable[[int], None]) -> None:
         learn(len(records))
         if not batches:
             break
-        told = told_so_far(batches, desk.allow_new_classes)
+        told = oracle.told(batches)
         desk.show(batches, told, labels_known(loop, batches), facts_of(loop, records))
         desk.wait(batches[0])
     desk.finish(facts_of(loop, records))
@@ -54,16 +54,6 @@ def tested_rounds(loop: ActiveLoop) -> list[RoundRecord]:
     """Return the records, and the draft of the round whose labels are missing."""
     draft = loop.waiting.record if loop.waiting else None
     return [*loop.records, draft] if isinstance(draft, RoundRecord) else [*loop.records]
-
-
-def told_so_far(batches: Sequence[LabelingBatch], allow_new_classes: bool) -> dict[str, str]:
-    """Return the answers on disk, word by path."""
-    words = dict[str, str]()
-    for batch in batches:
-        file = batch.folder / f"{batch.name}.csv"
-        answers = read_answers(batch, file, allow_new_classes) if file.exists() else [None] * len(batch.items)
-        words |= {item.path: given.word for item, given in zip(batch.items, answers, strict=True) if given}
-    return words
 
 
 def labels_known(loop: ActiveLoop, batches: Sequence[LabelingBatch]) -> dict[str, int]:

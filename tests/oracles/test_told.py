@@ -32,12 +32,13 @@ def test_labels_are_on_disk_and_can_be_taken_back(batch):
     oracle.tell({"0.png": "dog"})
     assert answers(file) == {"0.png": "dog", "1.png": "", "2.png": ""}
     oracle.tell({"0.png": "", "1.png": "skip", "./2.png": "cat"}, "anna")
-    assert oracle.told() == {"1.png": "skip", "2.png": "cat"}
+    assert oracle.told() == oracle.told([batch]) == {"1.png": "skip", "2.png": "cat"}
     with pytest.raises(AwaitingLabels, match=r"waiting for 1 label in .*round-000\.csv"):
         Told().ask(batch)
     oracle.tell({"0.png": "cat"})
     labels = oracle.ask(batch)
     assert [label.word for label in labels] == ["cat", "skip", "cat"]
+    assert (oracle.told(), len(oracle.told([batch]))) == ({}, 3)
     assert [label.votes for label in labels] == [(("", "cat"),)[:0], (("anna", "skip"),), (("anna", "cat"),)]
 
 

@@ -1,13 +1,16 @@
 """A record's moves, repeated in a data module."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from msal_lightning.data.places import Place
 from msal_lightning.datasets import Digits
-from msal_lightning.runs.moves import know_classes, move_as_recorded
+from msal_lightning.runs.amendments import Amendment, Amendments, Correct
+from msal_lightning.runs.moves import know_classes, move_as_recorded, repeat_all
+from msal_lightning.runs.reading import Run
 from msal_lightning.runs.records import LabeledImages, RoundRecord, Skipped
 
 TRUTH = Digits().load()[0].label
@@ -44,6 +47,16 @@ def test_a_record_of_other_images_is_refused(fresh_digits, again, message):
     move_as_recorded(fresh_digits, record(0, initial=[1], skipped=Skipped([3], ["skip"], [""])))
     with pytest.raises(ValueError, match=message):
         move_as_recorded(fresh_digits, again)
+
+
+@pytest.mark.parametrize(("known_from", "num_records", "new"), [(1, 1, 7), (2, 1, 7), (2, 2, 7), (2, 0, None)])
+def test_present_labels_have_every_correction_and_earlier_states_have_not(fresh_digits, known_from, num_records, new):
+    """A label that is corrected while others are requested is known to the fit after the next one only."""
+    records = [record(0, initial=[1, 2]), record(1, queried=[9])][: max(num_records, 1)]
+    change = Correct([1], [int(TRUTH[1])], [7])
+    run = Run(Path(), {}, records, Amendments((Amendment(1, "", known_from, False, "", change),)))
+    repeat_all(fresh_digits, run, records[:num_records])
+    assert int(fresh_digits.labels[1]) == (-1 if new is None else new)
 
 
 class Named(Digits):

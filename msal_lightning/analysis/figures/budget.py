@@ -18,6 +18,7 @@ from msal_lightning.io.rounding import fixed
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
 from msal_lightning.runs.classes import say_segment
+from msal_lightning.runs.reading import Run
 from msal_lightning.runs.records import RoundRecord, aubc
 
 _IN_ONE = 6  # most curves that can be told apart in one picture
@@ -38,7 +39,7 @@ def plot(runs: Sequence[str], out: str = "budget_curves.png") -> None:
     """
     check_out(out)
     found = read_groups([Path(run) for run in runs])
-    groups = {name: [run.records for run in of_group] for name, of_group in found.items()}
+    groups = _records(found)
     save(budget_curves(groups, dataset_of(found)), out)
     changed = [name for name, of_group in groups.items() if say_segment(of_group[0])]
     say(f"{counted(sum(map(len, groups.values())), 'run')} drawn in {out}")
@@ -55,7 +56,11 @@ def collect(paths: Sequence[Path]) -> dict[str, list[list[RoundRecord]]]:
     Raises:
         UserError: a folder has no runs, or the runs are on different datasets.
     """
-    return {name: [run.records for run in runs] for name, runs in read_groups(paths).items()}
+    return _records(read_groups(paths))
+
+
+def _records(groups: Mapping[str, Sequence[Run]]) -> dict[str, list[list[RoundRecord]]]:
+    return {name: [run.records for run in runs] for name, runs in groups.items()}
 
 
 def budget_curves(groups: Mapping[str, list[list[RoundRecord]]], title: str = "") -> Figure:
