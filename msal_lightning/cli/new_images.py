@@ -35,7 +35,7 @@ def find_new(run: Run, folder: Path, changes: Sequence[str], trusted: Sequence[s
     Raises:
         UserError: the data cannot grow, the folder lies elsewhere, or it has nothing new.
     """
-    data = _data_of(run, changes, trusted)
+    data = data_of(run, changes, trusted)
     if isinstance(data, ImageFolder):
         return _find_new_images(run, data, folder)
     from msal_lightning.cli.new_rows import find_new_rows
@@ -99,7 +99,8 @@ def _refuse_split(run: Run, labels: set[str | None]) -> None:
         names = {old: change.new[change.numbers[change.old.index(now)]] for old, now in names.items()}
 
 
-def _data_of(run: Run, changes: Sequence[str], trusted: Sequence[str]) -> ActiveDataModule:
+def data_of(run: Run, changes: Sequence[str], trusted: Sequence[str]) -> ActiveDataModule:
+    """Build the data module of a run, before ``setup``; arguments as for :func:`find_new`."""
     found = read_for_fit(run.folder, "RUN", trusted, (), ())
     parser = build_parser()
     with as_user_error(), protecting(found, changes):

@@ -8,7 +8,7 @@ import torch
 from msal_lightning.data.features.added_rows import read_added
 from msal_lightning.data.features.feature_files import open_features
 from msal_lightning.data.features.feature_folder import list_files
-from msal_lightning.data.fingerprint import as_list, look_at_files
+from msal_lightning.data.fingerprint import as_list, look_at_files, mark_group
 from msal_lightning.data.labels import UNKNOWN, mark_of_all
 from msal_lightning.datasets.embeddings import Embeddings
 from msal_lightning.errors import ConfigError, DataError
@@ -44,7 +44,7 @@ def find_new_rows(run: Run, data: Embeddings, folder: Path, class_names: list[st
     if order:
         data.keep_images(order)
     data.setup()
-    added = read_added(folder, root, open_features(list_files(root, "data.root")[0]), class_names)
+    added = read_added(folder, root, open_features(list_files(root, "data.root")[0]), class_names, data.group)
     old, unknown = data.images.shape[0], int((added.label == UNKNOWN).sum())
     if unknown and not run.records[0].skipped:
         raise DataError(
@@ -58,5 +58,7 @@ def find_new_rows(run: Run, data: Embeddings, folder: Path, class_names: list[st
         )
     files = [(f"{name}/{file.name}", os.path.abspath(file)) for file in added.paths]  # noqa: PTH100 - as row_files
     marks = [mark_of_all(torch.from_numpy(added.label))] * len(files)
-    images = [as_list(one) for one in look_at_files(files, marks, data.verify == "content")]
+    group = "" if added.groups is None else mark_group(*added.groups)
+    found = look_at_files(files, marks, data.verify == "content")
+    images = [as_list(one._replace(group=group)) for one in found]
     return AddRows(old, old + len(added.rows), images, name)

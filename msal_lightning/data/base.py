@@ -336,10 +336,6 @@ class ActiveDataModule(LightningDataModule, ABC):
         """
         return self.images[index]
 
-    def row_label_marks(self) -> Iterable[str]:
-        """Return a digest of the labels of the training rows for each of :meth:`row_files`."""
-        return itertools.repeat(self.hidden_labels.mark_of_all())
-
     def row_files(self, part: str) -> list[tuple[str, str]] | None:
         """The files of the train or test part if each holds many rows; otherwise None.
 
@@ -350,6 +346,14 @@ class ActiveDataModule(LightningDataModule, ABC):
             Of each file its name, and its absolute path.
         """
         return None
+
+    def rows_behind(self, part: str) -> Iterable[slice]:
+        """The rows whose labels and groups are read with each of :meth:`row_files`; by default all of the part.
+
+        Args:
+            part: train or test.
+        """
+        return itertools.repeat(slice(None))
 
     def add_classes(self, names: Sequence[str]) -> None:
         """Know classes that a person has named; the next model has them too.

@@ -14,7 +14,7 @@ import json
 import os
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -212,8 +212,8 @@ def _and_more(paths: list[str]) -> str:
 def _look(data: ActiveDataModule, part: str, closely: bool) -> Iterator[Print]:
     """The images of a part; files are opened to look closely only."""
     if names := data.group_names.get(part):
-        in_rows = data.row_files(part) is not None  # one mark of all, as for labels
-        marks = itertools.repeat(_mark("\0".join(names))) if in_rows else map(_mark, names)
+        in_rows = data.row_files(part) is not None  # one mark of many, as for labels
+        marks = _mark_rows(data, part, lambda rows: mark_group(*names[rows])) if in_rows else map(mark_group, names)
         yield from (
             image._replace(group=mark) for image, mark in zip(_ungrouped(data, part, closely), marks, strict=False)
         )
@@ -221,14 +221,26 @@ def _look(data: ActiveDataModule, part: str, closely: bool) -> Iterator[Print]:
         yield from _ungrouped(data, part, closely)
 
 
-def _mark(group: str) -> str:
-    return hashlib.blake2b(group.encode(errors="surrogateescape"), digest_size=4).hexdigest()
+def mark_group(*names: str) -> str:
+    """Return a digest of the name of an image's group, or of many names."""
+    return hashlib.blake2b("\0".join(names).encode(errors="surrogateescape"), digest_size=4).hexdigest()
+
+
+def _mark_rows(data: ActiveDataModule, part: str, mark: Callable[[slice], str]) -> Iterator[str]:
+    """Mark the rows behind each file, those that several files share once."""
+    marks = dict[tuple[int | None, int | None], str]()
+    for rows in data.rows_behind(part):
+        key = rows.start, rows.stop
+        if key not in marks:
+            marks[key] = mark(rows)
+        yield marks[key]
 
 
 def _ungrouped(data: ActiveDataModule, part: str, closely: bool) -> Iterator[Print]:
     is_train = part == "train"
     if (files := data.row_files(part)) is not None:
-        marks = data.row_label_marks() if is_train else itertools.repeat(mark_of_all(data.test.label))
+        marks = _mark_rows(data, part, data.hidden_labels.mark_of_all if is_train else lambda _: tested)
+        tested = mark_of_all(data.test.label)
         files = files or [("", "")]  # a part of the other one's files, with labels of its own
         yield from _look_at_files(part, files, marks, data.verify == "content", closely)
         return

@@ -146,19 +146,19 @@ class Embeddings(ActiveDataModule):
         rows = labels.rows(None if is_test is None else ~is_test)
         learn = self._set(features, labels, rows)
         test = self._test_part(features[0]) if is_test is None else self._set(features, labels, labels.rows(is_test))
-        self._find_groups(labels, rows, None if is_test is None else labels.rows(is_test))
         if labels.paths is not None:
             self._paths = labels.paths if rows is None else [labels.paths[row] for row in rows.tolist()]
         self._standardize(features, rows)
-        return (learn if self.order is None else self._with_added(learn, features, rows, self.order)), test
+        learn = learn if self.order is None else self._with_added(learn, features, rows, self.order)
+        self._find_groups(labels, rows, None if is_test is None else labels.rows(is_test))
+        return learn, test
 
     def keep_images(self, order: ImageOrder | RowOrder) -> None:  # noqa: D102
         if not isinstance(order, RowOrder):
             super().keep_images(order)
-        elif self.imbalance is not None or self.group is not None:
+        elif self.imbalance is not None:
             raise DataError(
-                "expected no data.imbalance and no data.group in a run with added rows, because they would draw "
-                "others: begin another run"
+                "expected no data.imbalance in a run with added rows, because it would draw others: begin another run"
             )
         else:
             self.order = order
@@ -172,7 +172,7 @@ class Embeddings(ActiveDataModule):
         label, names = [learn.label], order.class_names or self.class_names
         offset, self._added = sum(file.shape[0] for file in features), list[AddedRows]()
         for folder, *_ in order.folders:
-            added = read_added(Path(self.root) / folder, Path(self.root), features[0], names)
+            added = read_added(Path(self.root) / folder, Path(self.root), features[0], names, self.group)
             files += added.files
             taken.append(added.rows + offset)
             label.append(torch.from_numpy(added.label))
@@ -218,13 +218,14 @@ class Embeddings(ActiveDataModule):
         """Number the groups, and keep some for held-out labels if there is no test part."""
         if labels.groups is None:
             return
-        names = labels.groups_at(rows)
+        first = labels.groups_at(rows)
+        names = [*first, *(name for added in self._added for name in added.groups or ())]
         self.groups = torch.from_numpy(number_groups(names))
         tested = self._groups_of_test if test_rows is None else labels.groups_at(test_rows)
         self.group_names = {"train": names, "test": tested}
         say_shared_groups(names, tested)
         if not tested:
-            self.test_only = groups_to_test(self.groups, len(names), self.test_fraction, self.test_seed)
+            self.test_only = groups_to_test(self.groups, len(first), self.test_fraction, self.test_seed)
 
     def _test_part(self, like: FeatureFile) -> ImageSet:
         if self.test_root is None:
@@ -283,17 +284,16 @@ class Embeddings(ActiveDataModule):
         names = [*(file.name for file in self._files[part]), *names]
         return [(name, os.path.abspath(file)) for name, file in zip(names, files, strict=True)]  # noqa: PTH100
 
-    def row_label_marks(self) -> Iterable[str]:  # noqa: D102
-        if not self._added:
-            return super().row_label_marks()
+    def rows_behind(self, part: str) -> Iterable[slice]:  # noqa: D102
+        if part == "test" or not self._added:
+            return super().rows_behind(part)
         start = self._num_first
-        marks = [self.hidden_labels.mark_of_all(slice(start))]
-        marks *= len(self._files["train"])
+        behind = [slice(0, start)] * len(self._files["train"])
         for added in self._added:
             stop = start + len(added.rows)
-            marks += [self.hidden_labels.mark_of_all(slice(start, stop))] * len(added.paths)
+            behind += [slice(start, stop)] * len(added.paths)
             start = stop
-        return marks
+        return behind
 
     @property
     def _image_folder(self) -> Path:

@@ -7,7 +7,7 @@ from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.fingerprint import FILE, Print, read_fingerprint
 from msal_lightning.data.image_order import ImageOrder, RowOrder
 from msal_lightning.errors import RunError
-from msal_lightning.runs.amendments import Add, AddRows, Amendments, Remove
+from msal_lightning.runs.amendments import Add, AddRows, Amendments, Remove, RemoveRows
 from msal_lightning.runs.records import RoundRecord
 
 
@@ -94,5 +94,6 @@ def known_images(folder: Path, amendments: Amendments) -> Iterator[Print]:
 
 
 def removed_paths(amendments: Amendments) -> frozenset[str]:
-    """Return the paths of all removed images."""
-    return frozenset(path for one in amendments.items if isinstance(one.change, Remove) for path in one.change.path)
+    """Return the paths of all removed image files, which may be gone."""
+    removed = (one.change for one in amendments.items if isinstance(one.change, Remove))
+    return frozenset(path for change in removed if not isinstance(change, RemoveRows) for path in change.path)

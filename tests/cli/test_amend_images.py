@@ -140,7 +140,7 @@ def test_removed_images_never_come_back_and_their_files_may_go(photos, tmp_path,
     for line, said in (
         (labeled[0], "was removed before"),
         (test[0], "is a test image"),
-        ("no such.png", "the run has no image 'no such.png'"),
+        ("no such.png", "the run has no training image 'no such.png'"),
     ):
         file.write_text(f"path\n{line}\n")
         assert main(["remove", str(run), str(file)]) == 2
@@ -212,6 +212,15 @@ def test_digits_have_no_files_to_add(tmp_path, capsys):
     assert main(["fit", *FIXED[:12], "--loop.query_budget", "0", "--run_dir", str(run)]) == 0
     assert main(["add", str(run), str(tmp_path)]) == 2
     assert "expected a run on data ImageFolder or Embeddings for `add`, got Digits" in capsys.readouterr().err
-    (tmp_path / "out.csv").write_text("path\n3\n")
+    labeled, other = (
+        ledger(run)[4]["index"],
+        next(i for i in range(30) if str(i) not in {r["index"] for r in ledger(run)}),
+    )
+    (tmp_path / "out.csv").write_text(f"path\n{labeled}\n{other}\n")
+    assert main(["remove", str(run), str(tmp_path / "out.csv")]) == 0  # but rows that must go
+    assert f"2 rows removed, 1 of them labeled: '{labeled}'" in capsys.readouterr().out
+    assert main(["extend", str(run), "--labels", "1200"]) == 0
+    assert labeled not in {row["index"] for row in ledger(run)[30:]}
+    assert str(other) not in {row["index"] for row in ledger(run)}
     assert main(["remove", str(run), str(tmp_path / "out.csv")]) == 2
-    assert "expected a run on image files" in capsys.readouterr().err
+    assert f"'{labeled}' was removed before" in capsys.readouterr().err

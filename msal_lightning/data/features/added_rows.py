@@ -26,6 +26,7 @@ class AddedRows:
         label: (n,) int64 numbers of classes, -1 where unknown.
         source: folder in which the paths of its images begin.
         images: path of the image behind each row; None if unknown.
+        groups: name of the group of each row; None without ``data.group``.
     """
 
     paths: list[Path]
@@ -34,6 +35,7 @@ class AddedRows:
     label: NDArray[np.int64]
     source: Path
     images: list[str] | None
+    groups: list[str] | None
 
     @property
     def size(self) -> int:
@@ -41,7 +43,9 @@ class AddedRows:
         return sum(file.shape[0] for file in self.files)
 
 
-def read_added(folder: Path, root: Path, like: FeatureFile, class_names: Sequence[str]) -> AddedRows:
+def read_added(
+    folder: Path, root: Path, like: FeatureFile, class_names: Sequence[str], group: str | None = None
+) -> AddedRows:
     """Open the features of a folder, and read their labels.
 
     Args:
@@ -49,6 +53,7 @@ def read_added(folder: Path, root: Path, like: FeatureFile, class_names: Sequenc
         root: the folder of the run's first features, which the same network computed.
         like: a file of them.
         class_names: names of the classes in the order of their numbers.
+        group: ``data.group`` of the run; None for no groups.
 
     Raises:
         DataError: files are missing or damaged, the features are those of another network, or rows are to test on.
@@ -56,7 +61,7 @@ def read_added(folder: Path, root: Path, like: FeatureFile, class_names: Sequenc
     _check_same_network(folder, root)
     paths = list_files(folder, "FOLDER")
     files = open_files(paths, like)
-    labels = read_labels(folder, sum(file.shape[0] for file in files), [*class_names] or None)
+    labels = read_labels(folder, sum(file.shape[0] for file in files), [*class_names] or None, group)
     if labels.is_test is not None and labels.is_test.any():
         raise DataError(f"expected training rows in '{folder}', got some in the split test: the test part stays")
     if new := [name for name in labels.names if name not in class_names]:
@@ -64,7 +69,8 @@ def read_added(folder: Path, root: Path, like: FeatureFile, class_names: Sequenc
     kept = labels.rows()
     rows = np.arange(len(labels.label)) if kept is None else kept
     images = None if labels.paths is None else [labels.paths[row] for row in rows.tolist()]
-    return AddedRows(paths, files, rows, labels.label[rows], read_source(folder)[0], images)
+    groups = None if labels.groups is None else labels.groups_at(rows)
+    return AddedRows(paths, files, rows, labels.label[rows], read_source(folder)[0], images, groups)
 
 
 def _check_same_network(folder: Path, root: Path) -> None:

@@ -10,6 +10,7 @@ from msal_lightning.runs.amendments.files import FILES, Amendment, write_amendme
 from msal_lightning.runs.amendments.finish import Finish
 from msal_lightning.runs.amendments.reclass import Reclass
 from msal_lightning.runs.amendments.remove import Remove
+from msal_lightning.runs.amendments.remove_rows import RemoveRows
 
 __all__ = [
     "FILES",
@@ -23,6 +24,7 @@ __all__ = [
     "Finish",
     "Reclass",
     "Remove",
+    "RemoveRows",
     "read_amendments",
     "write_amendment",
 ]

@@ -18,6 +18,7 @@ from msal_lightning.runs.amendments.extend import Extend
 from msal_lightning.runs.amendments.finish import Finish
 from msal_lightning.runs.amendments.reclass import Reclass
 from msal_lightning.runs.amendments.remove import Remove
+from msal_lightning.runs.amendments.remove_rows import RemoveRows
 from msal_lightning.runs.records import digest_of
 
 FORMAT = 1
@@ -33,6 +34,7 @@ _KINDS: dict[str, type[Change]] = {
     "add-rows": AddRows,
     "add": Add,
     "remove": Remove,
+    "remove-rows": RemoveRows,
     "classes": Reclass,
 }
 
