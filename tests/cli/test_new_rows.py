@@ -108,7 +108,7 @@ def test_new_rows_join_the_groups_of_the_run(tmp_path, capsys):
     assert last.num_labeled - 10 + last.num_pool == 400 - 20 * len(tested) + 400 - only_tested
     text = (root / "more/labels.csv").read_text()
     (root / "more/labels.csv").write_text(text.replace("site 39", "site 3"))
-    assert main(["extend", str(run), "--labels", "20"]) == 2
+    assert main(["extend", str(run), "--labels", "30"]) == 2
     assert "the group of 'more/features.npy' is another one" in capsys.readouterr().err
 
 
