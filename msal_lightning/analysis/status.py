@@ -83,7 +83,7 @@ class Amended:
     Attributes:
         number: 1 for the first amendment.
         when: date and time.
-        before_round: the fits from this round on know it.
+        before_round: from this round on it is known.
         what: description of the change.
         reason: the person's words.
     """

@@ -111,7 +111,7 @@ def show(status: Status, console: Console) -> None:
     if status.classes:
         console.print(_by_class(status.classes, status.tested[-1].round))
     for amended in status.amendments:
-        known = "every fit" if amended.before_round == 0 else f"fits from round {amended.before_round} on"
+        known = f"known from {'the start' if amended.before_round == 0 else f'round {amended.before_round}'} on"
         told = f' — "{amended.reason}"' if amended.reason else ""
         console.print(f"amended {amended.when[:10]}: {amended.what} ({known}){told}", markup=False)
     for line in conclusions(status):

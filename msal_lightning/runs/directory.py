@@ -369,8 +369,8 @@ class RunDirectory:
         return (*_FILES, *BATCH_FILES, *self.written_by_others)
 
     def _clear(self) -> None:
-        """Remove the files of a former run by their names; folders that may hold a person's labels are renamed."""
-        for folder in ("queries", "amendments"):
+        """Remove the files of a former run by their names; folders of a person's work are renamed."""
+        for folder in ("queries", "amendments", "export"):
             if any((self.path / folder).glob("*")):
                 places = (self.path / f"{folder}-{n}" for n in itertools.count(1))
                 (self.path / folder).rename(next(place for place in places if not place.exists()))

@@ -62,7 +62,7 @@ def test_an_extended_run_is_the_run_that_began_with_the_larger_budget(runs, shor
     assert main(["status", str(short)]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "5 of 5 rounds, 120 of 120 labels" in said
-    assert '40 more labels: 120 instead of 80 (fits from round 3 on) — "more"' in said
+    assert '40 more labels: 120 instead of 80 (known from round 3 on) — "more"' in said
 
 
 @pytest.mark.parametrize("query", ["BALD", "BADGE", "Random", "CEAL"])

@@ -178,7 +178,7 @@ def test_its_pages_tell_the_merged_class(year, serve):
     assert serve(["status", "wild"], year) == 0
     said = " ".join((year / "log").read_text().split())
     assert "9 classes: 4 120" in said
-    assert "classes 'Hase', 'Igel' merged into 'Kleintier' (fits from round 4 on)" in said
+    assert "classes 'Hase', 'Igel' merged into 'Kleintier' (known from round 4 on)" in said
     assert serve(["report", "wild", "--out", "report"], year) == 0
     page = (year / "report/report.html").read_text()
     assert "round 4 on, with 9 classes" in page

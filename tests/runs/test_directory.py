@@ -199,9 +199,13 @@ def test_what_changes_no_result_may_differ(run):
 
 def test_overwrite_starts_anew_but_leaves_strangers_alone(run):
     (run.path / "notes.txt").write_text("mine")
+    (run.path / "export").mkdir()
+    (run.path / "export/model.onnx").write_text("of the former model")
     other = {**CONFIG, "seed": 1}
     assert RunDirectory(run.path, other, overwrite=True).open() == []
     assert (run.path / "notes.txt").read_text() == "mine"
+    assert (run.path / "export-1/model.onnx").read_text() == "of the former model"
+    assert not (run.path / "export").exists()
     assert not (run.path / "ledger.csv").exists()
     assert yaml.safe_load((run.path / "config.yaml").read_text())["seed"] == 1
 
