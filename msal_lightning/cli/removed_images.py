@@ -74,7 +74,7 @@ def _names_of(run: Run, data: ActiveDataModule) -> list[str]:
 
 
 def _refuse_requested(run: Run, chosen: dict[int, str]) -> None:
-    """Refuse images that somebody is asked about."""
+    """Refuse images whose labels are requested now."""
     asked = {
         item.index for one in all_pending(run.folder) for exchange in one.exchanges for item in exchange.batch.items
     }
