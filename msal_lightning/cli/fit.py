@@ -150,6 +150,8 @@ def _use_device(loop: ActiveLoop) -> None:
         trainer, model = loop.fitter.new_trainer(), loop.fitter.new_model()
     device, image = trainer.strategy.root_device, loop.data.images.shape[1:]
     if device.type == "cpu":
+        if not torch.cuda.device_count():
+            os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # or each step of an optimizer asks the driver again
         _use_threads(loop, step_flop(model, image, loop.data.batch_size))
     elif device.type == "cuda":
         take_share(device)
