@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from benchmarks.measure import Row, in_turn, ratio
-from msal_lightning.cli.embed_options import read_options
-from msal_lightning.cli.embed_parts import prepare
+from msal_lightning.cli.embed.options import read_options
+from msal_lightning.cli.embed.parts import prepare
 from msal_lightning.embed.progress import EmbedProgress
 from msal_lightning.embed.run import describe_source
 from msal_lightning.models.timm_backbone import EfficientNetLite0

@@ -24,7 +24,7 @@ from PIL import Image, ImageDraw
 from sklearn.preprocessing import StandardScaler
 
 from msal_lightning import MSALHeadClassifier, select
-from msal_lightning.cli.embed import embed
+from msal_lightning.cli.embed.embed import embed
 
 folder = Path(mkdtemp())
 

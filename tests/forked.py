@@ -150,7 +150,7 @@ if __name__ == "__main__":
     from lightning.fabric.utilities import registry
 
     import msal_lightning.cli.datasets
-    import msal_lightning.cli.embed_parts
+    import msal_lightning.cli.embed.parts
     import msal_lightning.cli.fit
     import msal_lightning.cli.label
     import msal_lightning.cli.query

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from msal_lightning.cli.embed_options import _split
-from msal_lightning.cli.embed_parts import _parse
+from msal_lightning.cli.embed.options import _split
+from msal_lightning.cli.embed.parts import _parse
 from msal_lightning.cli.main import COMMANDS, main
 from msal_lightning.config.command_parser import CommandParser
 from msal_lightning.config.parser import build_parser, parse

@@ -19,7 +19,7 @@ import torch
 from sklearn.decomposition import PCA
 
 from benchmarks.clipart_pictures import draw_pictures
-from msal_lightning.cli.embed import embed
+from msal_lightning.cli.embed.embed import embed
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.batches.loading import ImageSet
 from msal_lightning.datasets import MNIST, Digits, FashionMNIST

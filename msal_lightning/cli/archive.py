@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from msal_lightning.cli.amending import amending
+from msal_lightning.cli.amend.amending import amending
 from msal_lightning.config.command_parser import PROGRAM, CommandParser
 from msal_lightning.config.paths import a_path
 from msal_lightning.errors import ConfigError

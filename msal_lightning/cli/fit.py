@@ -13,8 +13,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only  # type: ignore
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from msal_lightning.analysis.status import outlook
-from msal_lightning.cli.ray_pool import RayParts
 from msal_lightning.cli.run_config import protecting, read_for_fit
+from msal_lightning.cli.workers.ray_pool import RayParts
 from msal_lightning.compat import scan_packages_once
 from msal_lightning.config.command_parser import PROGRAM, TRUST_HELP, CommandParser
 from msal_lightning.config.parser import as_user_error, build_parser, instantiate, parse, resolve

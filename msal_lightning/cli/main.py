@@ -37,21 +37,21 @@ def _resume(argv: list[str]) -> None:
 
 def _extend(argv: list[str]) -> None:
     """Query more labels than a run was planned for."""
-    from msal_lightning.cli.amend import extend
+    from msal_lightning.cli.amend.extend import extend
 
     extend(argv)
 
 
 def _finish(argv: list[str]) -> None:
     """End a run with the labels that it has: train and test the last model on all of them."""
-    from msal_lightning.cli.amend import finish
+    from msal_lightning.cli.amend.finish import finish
 
     finish(argv)
 
 
 def _correct(argv: list[str]) -> None:
     """Correct labels of any round by a CSV file; later fits use the new ones."""
-    from msal_lightning.cli.amend import correct
+    from msal_lightning.cli.amend.correct import correct
 
     correct(argv)
 
@@ -65,21 +65,21 @@ def _suspects(argv: list[str]) -> None:
 
 def _add(argv: list[str]) -> None:
     """Add images to the pool of a run."""
-    from msal_lightning.cli.amend_images import add
+    from msal_lightning.cli.amend.add import add
 
     add(argv)
 
 
 def _remove(argv: list[str]) -> None:
     """Remove images from a run by a CSV file, with their labels."""
-    from msal_lightning.cli.amend_images import remove
+    from msal_lightning.cli.amend.remove import remove
 
     remove(argv)
 
 
 def _classes(argv: list[str]) -> None:
     """Rename, merge or split classes of a run."""
-    from msal_lightning.cli.classes import classes
+    from msal_lightning.cli.amend.classes import classes
 
     classes(argv)
 
@@ -128,7 +128,7 @@ def _export(argv: list[str]) -> None:
 
 def _embed(argv: list[str]) -> None:
     """Compute features of images with a pretrained network, for fits on features."""
-    from msal_lightning.cli.embed import embed
+    from msal_lightning.cli.embed.embed import embed
 
     embed(argv)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from msal_lightning.cli.embed_parts import prepare_words
+from msal_lightning.cli.embed.parts import prepare_words
 from msal_lightning.cli.main import main
 from msal_lightning.data.features.manifest import write_text
 from msal_lightning.embed.cluster import run_shard

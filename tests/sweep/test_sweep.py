@@ -67,7 +67,7 @@ def forked_cells(commands, monkeypatch, tmp_path):
     os.mkfifo(tmp_path / "open")  # the sweep that they watch never ends
 
     def start_fit(task, environment):
-        words = ["-m", "msal_lightning.cli.sweep_worker", "fit", *task.arguments]
+        words = ["-m", "msal_lightning.cli.workers.sweep_worker", "fit", *task.arguments]
         files = {"stdin": tmp_path / "open", "log": task.log.resolve()}
         process = commands.start(*words, cwd=Path.cwd(), **files, **environment)
         process.stdin = None

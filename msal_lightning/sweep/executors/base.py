@@ -69,7 +69,7 @@ def start_fit(task: Task, environment: Mapping[str, str], watch: int = subproces
         watch: its standard input; the fit ends when the input ends.
     """
     task.log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "msal_lightning.cli.sweep_worker", "fit", *task.arguments]
+    command = [sys.executable, "-m", "msal_lightning.cli.workers.sweep_worker", "fit", *task.arguments]
     with open(task.log, "ab", opener=open_unlinked) as log:
         return subprocess.Popen(
             command,

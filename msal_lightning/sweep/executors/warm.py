@@ -90,7 +90,7 @@ class _Worker:
     def start(cls, environment: dict[str, str]) -> "_Worker":
         results, write = os.pipe()
         process = subprocess.Popen(
-            [sys.executable, "-m", "msal_lightning.cli.warm_worker", str(write)],
+            [sys.executable, "-m", "msal_lightning.cli.workers.warm_worker", str(write)],
             stdin=subprocess.PIPE,
             pass_fds=[write],
             env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},

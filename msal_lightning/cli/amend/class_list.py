@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from msal_lightning.cli.split_class import Members, members_of
+from msal_lightning.cli.amend.split_class import Members, members_of
 from msal_lightning.config.command_parser import PROGRAM
 from msal_lightning.errors import ConfigError
 from msal_lightning.io.atomic import write_atomically

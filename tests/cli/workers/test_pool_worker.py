@@ -11,7 +11,7 @@ import torch
 import msal_lightning.cli.fit
 from msal_lightning import MSALClassifier, Query
 from msal_lightning.cli.main import main
-from msal_lightning.cli.pool_worker import score_part
+from msal_lightning.cli.workers.pool_worker import score_part
 from msal_lightning.data.class_change import ClassChange
 from msal_lightning.datasets import Digits
 from msal_lightning.models.backbones import SmallCNN

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from msal_lightning.cli.amending import amending, amending_parser, label_counts, queries_later, record
+from msal_lightning.cli.amend.amending import amending, amending_parser, label_counts, queries_later, record
 from msal_lightning.config.command_parser import PROGRAM, CommandParser
 from msal_lightning.data.class_numbers import SPLIT
 from msal_lightning.data.label_files.label_table import read_table
@@ -39,7 +39,7 @@ def classes(argv: list[str]) -> None:
         if change is None:
             return
         if len(change.new) < _FEWEST:
-            from msal_lightning.cli.split_class import check_strategy  # imports torch
+            from msal_lightning.cli.amend.split_class import check_strategy  # imports torch
 
             check_strategy(run, len(change.new), options.trust)
         record(run, change, options.reason)
@@ -54,11 +54,11 @@ def _change(run: Run, options: Any, changes: Sequence[str]) -> Reclass | None:
         if file and _was_split(run, name, Path(*file)):
             return None
         if options.list:
-            from msal_lightning.cli.class_list import list_class  # imports torch
+            from msal_lightning.cli.amend.class_list import list_class  # imports torch
 
             list_class(run, name, Path(options.list), changes, options.trust)
             return None
-        from msal_lightning.cli.split_class import split  # imports torch
+        from msal_lightning.cli.amend.split_class import split  # imports torch
 
         return _with_round(run, split(run, name, Path(*file), changes, options.trust))
     if options.how == "rename":

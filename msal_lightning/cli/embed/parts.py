@@ -11,7 +11,7 @@ import torch
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from lightning.pytorch.utilities.seed import isolate_rng
 
-from msal_lightning.cli.embed_options import read_options
+from msal_lightning.cli.embed.options import read_options
 from msal_lightning.compat import drop_options_of_another_class
 from msal_lightning.config.errors import explain
 from msal_lightning.config.parser import as_user_error

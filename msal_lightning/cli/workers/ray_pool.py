@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.progress import Progress
 
-from msal_lightning.cli.pool_worker import score_part
+from msal_lightning.cli.workers.pool_worker import score_part
 from msal_lightning.errors import UserError
 from msal_lightning.io.console import shared_console
 from msal_lightning.query.callback import PoolPart

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from msal_lightning.cli.new_images import data_of
+from msal_lightning.cli.amend.new_images import data_of
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.label_files.label_table import read_table, refuse_lines
 from msal_lightning.datasets.image_folder import ImageFolder

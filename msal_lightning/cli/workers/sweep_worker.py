@@ -1,4 +1,4 @@
-"""``python -m msal_lightning.cli.sweep_worker fit ...``: a fit that does not outlive the sweep that started it."""
+"""``python -m msal_lightning.cli.workers.sweep_worker fit ...``: a fit that ends with the sweep that started it."""
 
 import os
 import signal

@@ -6,14 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msal_lightning.cli.embed_options import read_options
+from msal_lightning.cli.embed.options import read_options
 from msal_lightning.config.command_parser import PROGRAM
 from msal_lightning.errors import ConfigError
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
 
 if TYPE_CHECKING:
-    from msal_lightning.cli.embed_parts import Parts
+    from msal_lightning.cli.embed.parts import Parts
     from msal_lightning.embed.progress import EmbedProgress
     from msal_lightning.embed.run import Embedding
 
@@ -35,12 +35,12 @@ def embed(argv: list[str]) -> None:
     with _about_out(options.out):
         check_folder(options.out, "set of features", "--out")
     if options.executor == "local":
-        from msal_lightning.cli.embed_parts import prepare
+        from msal_lightning.cli.embed.parts import prepare
         from msal_lightning.embed.sharded_rows import compute_here
 
         _run(options, prepare(options), compute_here)
         return
-    from msal_lightning.cli.embed_parts import prepare_driver, prepare_words
+    from msal_lightning.cli.embed.parts import prepare_driver, prepare_words
     from msal_lightning.embed.cluster import Cluster
 
     cluster = Cluster(prepare_words, tuple(argv), options.cpus, options.gpus)

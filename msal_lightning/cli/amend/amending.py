@@ -99,3 +99,29 @@ def queries_later(run: Run) -> bool:
         return True
     asked = {request.name for request in all_pending(run.folder)}
     return run.amendments.reopened(run.records) is not None and round_name(done - 1) not in asked
+
+
+def check_begun(run: Run) -> None:
+    """Refuse a run without a finished round.
+
+    Raises:
+        RunError: there is none.
+    """
+    if not run.records:
+        raise RunError(
+            f"expected a run with a finished round, got '{run.folder}' without one: change the folder of the images, "
+            "and begin the run anew"
+        )
+
+
+def say_next(run: Run, what: str) -> None:
+    """Name the command that continues a run whose images have changed.
+
+    Args:
+        run: the run.
+        what: what happens then.
+    """
+    if len(run.records) == len(run.label_counts or []):
+        say(f"the run is finished: `{PROGRAM} extend {run.folder} --labels N` goes on and {what}")
+    else:
+        say(f"`{PROGRAM} resume {run.folder}` goes on and {what}")

@@ -1,4 +1,4 @@
-"""``python -m msal_lightning.cli.warm_worker FD``: fits whose arguments come as lines of JSON, one after another."""
+"""``python -m msal_lightning.cli.workers.warm_worker FD``: fits, one after another; arguments come as lines of JSON."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 from msal_lightning.cli.main import main
-from msal_lightning.cli.sweep_worker import wait_for_lock
+from msal_lightning.cli.workers.sweep_worker import wait_for_lock
 from msal_lightning.io.atomic import open_unlinked
 
 

@@ -38,7 +38,7 @@ def find_new(run: Run, folder: Path, changes: Sequence[str], trusted: Sequence[s
     data = data_of(run, changes, trusted)
     if isinstance(data, ImageFolder):
         return _find_new_images(run, data, folder)
-    from msal_lightning.cli.new_rows import find_new_rows
+    from msal_lightning.cli.amend.new_rows import find_new_rows
 
     if not isinstance(data, Embeddings):
         raise ConfigError(

@@ -1,0 +1,1 @@
+"""The command ``embed``, and the same work divided among processes."""

@@ -1,0 +1,1 @@
+"""Processes of other commands: cells of a sweep, parts of a pool."""
