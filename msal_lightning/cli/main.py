@@ -273,7 +273,7 @@ def _report(argv: list[str]) -> None:
         nargs="+",
         metavar="RUNS",
         type=expand,
-        help=f"{RUNS_HELP}; the runs may differ in query, head and seed",
+        help=f"{RUNS_HELP}; the runs may differ in query, head, lag and seed",
     )
     parser.add_argument(
         "--out",

@@ -119,7 +119,11 @@ def build_parser() -> ArgumentParser:
         default=None,
         help="folder for the results; runs/DATA-QUERY-HEAD-seedSEED by default",
     )
-    parser.add_argument("--overwrite", action="store_true", help="delete the earlier run in run_dir first")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="begin anew in run_dir; labels of people, amendments and exports of the earlier run are kept in folders that end in -1",
+    )
     parser.add_argument("--plan", action="store_true", help="print rounds, steps, memory and time; train nothing")
     parser.add_argument(
         "--logger",

@@ -12,7 +12,7 @@ from msal_lightning.strategies.typiclust import TypiClust
 
 
 class TCM(Strategy):
-    """:class:`TypiClust` while there are few labels, then :class:`Margin`.
+    """TypiClust while there are few labels, then Margin.
 
     Typical images start a classifier, uncertain ones refine it. The strategy changes between two rounds: Margin selects
     as soon as the labeled set has ``labels_per_class`` images for each class on average. The paper has a heuristic for
