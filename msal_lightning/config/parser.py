@@ -122,7 +122,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="begin anew in run_dir; what people made there (labels, amendments, exports) stays in folders that end in -1",
+        help="begin anew in run_dir; what people made (labels, amendments, exports) stays in folders that end in -1",
     )
     parser.add_argument("--plan", action="store_true", help="print rounds, steps, memory and time; train nothing")
     parser.add_argument(
