@@ -195,7 +195,7 @@ def main() -> None:
 
 def tables(table: Sequence[dict[str, str]]) -> dict[str, str]:
     """Return the tables of the page by name."""
-    return {"MNIST-prototype": arms_table(table, "MNIST", "prototype")}
+    return {f"{name}-prototype": arms_table(table, name, "prototype") for name in DATA}
 
 
 if __name__ == "__main__":

@@ -103,6 +103,7 @@ def write_tiny_imagenet(root):
 ALIKE = {
     "fashion_mnist",
     "mnist_strong",
+    "fashion_mnist_strong",
     "cifar10",
     "image_folder",
     "cifar100",
@@ -153,7 +154,7 @@ def test_long_tails_of_table_5_hold_their_budget(name, num_classes):
 
 
 def test_schedule_of_the_stronger_recipe_ends_with_the_fit():
-    for name in ("mnist_strong", "cifar10_strong", "cifar100_strong"):
+    for name in ("mnist_strong", "fashion_mnist_strong", "cifar10_strong", "cifar100_strong"):
         config = parse(build_parser(), ["--config", name])
         assert config.model.lr_scheduler.init_args.T_max == config.trainer.max_epochs
 
