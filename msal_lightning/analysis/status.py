@@ -248,10 +248,12 @@ def conclusions(status: Status) -> list[str]:
     if status.gain:
         value, low, high = (100 * part for part in (status.gain.value, status.gain.low, status.gain.high))
         unsure = "" if low > 0 or high < 0 else ": too uncertain to tell from zero"
-        ends = f"({low:+.1f} to {high:+.1f}){unsure}"
+        said = f"{value:+.1f} points of accuracy ({low:+.1f} to {high:+.1f}){unsure}"
         if high - low < _SHOWN:  # both ends are cut: an accuracy ends at 0 and 1
-            ends = "at most: the trend of the last rounds leads beyond the end of the scale"
-        lines.append(f"the next {_MORE} labels may add {value:+.1f} points of accuracy {ends}")
+            said = f"{value:+.1f} points of accuracy at most: the trend of the last rounds leads beyond the end of the scale"
+        elif high - value < _SHOWN:
+            said = f"{low:+.1f} to {high:+.1f} points of accuracy, the rest to 100 %{unsure}"
+        lines.append(f"the next {_MORE} labels may add {said}")
     elif status.tested:
         lines.append(f"the gain from the next {_MORE} labels can be estimated from three rounds on")
     if status.forecast:

@@ -176,5 +176,8 @@ def test_a_trend_beyond_the_end_of_the_scale_is_no_interval(write_run):
     cut = replace(look(run), gain=Estimate(0.2, 0.2, 0.2))
     said = "the next 100 labels may add +20.0 points of accuracy at most: the trend of the last rounds leads beyond"
     assert any(line.startswith(said) for line in conclusions(cut))
-    wide = replace(look(run), gain=Estimate(0.2, 0.1, 0.2))
-    assert any("+20.0 points of accuracy (+10.0 to +20.0)" in line for line in conclusions(wide))
+    for low, said in ((0.1, "+10.0 to +20.0 points of accuracy, the rest to 100 %"), (-0.1, "-10.0 to +20.0 points")):
+        wide = replace(look(run), gain=Estimate(0.2, low, 0.2))
+        assert any(f"the next 100 labels may add {said}" in line for line in conclusions(wide))
+    inside = replace(look(run), gain=Estimate(0.1, -0.1, 0.2))
+    assert any("+10.0 points of accuracy (-10.0 to +20.0): too uncertain" in line for line in conclusions(inside))
