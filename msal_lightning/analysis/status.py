@@ -250,7 +250,8 @@ def conclusions(status: Status) -> list[str]:
         unsure = "" if low > 0 or high < 0 else ": too uncertain to tell from zero"
         said = f"{value:+.1f} points of accuracy ({low:+.1f} to {high:+.1f}){unsure}"
         if high - low < _SHOWN:  # both ends are cut: an accuracy ends at 0 and 1
-            said = f"{value:+.1f} points of accuracy at most: the trend of the last rounds leads beyond the end of the scale"
+            beyond = "the trend of the last rounds leads beyond the end of the scale"
+            said = f"{value:+.1f} points of accuracy at most: {beyond}"
         elif high - value < _SHOWN:
             said = f"{low:+.1f} to {high:+.1f} points of accuracy, the rest to 100 %{unsure}"
         lines.append(f"the next {_MORE} labels may add {said}")
