@@ -12,6 +12,7 @@ from msal_lightning.io.rounding import fixed
 from msal_lightning.io.wording import counted
 from msal_lightning.oracles.base import LabelingBatch
 from msal_lightning.oracles.csv_files.csv_file import read_lines, read_votes
+from msal_lightning.oracles.csv_files.decisions import file_of
 from msal_lightning.oracles.csv_files.shares import find_shares
 from msal_lightning.paper.methods import last_word, method_name
 from msal_lightning.runs.amendments import Amendment
@@ -291,7 +292,7 @@ def _waiting(question: LabelingBatch, allow_new_classes: bool) -> Waiting:
     found = [_waiting_in(share.batch, share.file, allow_new_classes) for share in shares]
     if not found:
         return Waiting(question.name, len(question.items), len(question.items), None)
-    decisions = question.folder / f"{question.name}-disagreements.csv"
+    decisions = file_of(question)
     if decisions.exists() and not any(one.blank or one.mistake for one in found):
         found.append(_undecided(question.name, decisions))
     if len(found) == 1:

@@ -11,6 +11,7 @@ from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
 from msal_lightning.oracles.base import LabelingBatch
 from msal_lightning.oracles.csv_files.csv_file import (
+    KnownClasses,
     Votes,
     annotators_in,
     plain_path,
@@ -18,6 +19,7 @@ from msal_lightning.oracles.csv_files.csv_file import (
     read_votes,
     write_votes,
 )
+from msal_lightning.oracles.csv_files.decisions import file_of, is_list, take_over
 from msal_lightning.oracles.csv_files.shares import Share, find_shares
 from msal_lightning.oracles.disagreement import say_disagreements
 from msal_lightning.oracles.resolve import disagree
@@ -29,8 +31,8 @@ from msal_lightning.runs.reading import read_run
 def label(run: Path, file: Path, annotator: str | None = None) -> None:
     """Check a whole filled file, then copy its labels into the file that the run waits for.
 
-    Blank lines leave the run's file as it is; labels of another annotator stay beside the new ones. The same ``fit``
-    command resumes the run.
+    A file with the column votes decides about images on which annotators disagree. Blank lines leave the run's file as
+    it is; labels of another annotator stay beside the new ones. The same ``fit`` command resumes the run.
 
     Args:
         run: the run directory.
@@ -51,6 +53,9 @@ def label(run: Path, file: Path, annotator: str | None = None) -> None:
         if not batches:
             raise RunError(f"the run '{run}' waits for no labels: run its `fit` command, which requests the next ones")
         batch = _batch_of(file, batches)
+        if is_list(file):
+            _decide(batch, file, bool(config.get("oracle.init_args.allow_new_classes")))
+            return
         share = _share(batch, file, annotator)
         ours, name = share.file, annotator or share.annotator
         if not ours.resolve().is_relative_to(run.resolve()):
@@ -70,6 +75,25 @@ def label(run: Path, file: Path, annotator: str | None = None) -> None:
     _say(ours, given, votes, changed)
     if listed:
         say(listed)
+
+
+def _decide(batch: LabelingBatch, file: Path, allow_new: bool) -> None:
+    """Copy what a person decided about images on which annotators disagree."""
+    ours = file_of(batch)
+    if not ours.exists():
+        raise RunError(
+            f"expected annotators to disagree about images of {batch.name}, found no '{ours}': give `label` a file of "
+            "labels"
+        )
+    named = {vote.label for share in find_shares(batch) for given in read_votes(share.batch, share.file, allow_new)
+             for vote in given.values() if vote.label is not None}  # fmt: skip
+    classes = KnownClasses([*batch.class_names, *sorted(named - {*batch.class_names})], allow_new)
+    try:
+        copied, missing = take_over(file, ours, classes)
+    except OSError as error:
+        raise RunError(f"cannot write '{ours}' ({error.strerror}): make room or give it back to you") from None
+    then = f"{missing} are still missing" if missing else "all are there: the same `fit` command resumes the run"
+    say(f"{counted(copied, 'decision')} copied into {ours}; {then}")
 
 
 def _batch_of(file: Path, batches: Sequence[LabelingBatch]) -> LabelingBatch:

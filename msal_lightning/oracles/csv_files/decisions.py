@@ -3,12 +3,20 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from msal_lightning.errors import AnnotationError
 from msal_lightning.io.atomic import write_atomically
 from msal_lightning.io.csv_cells import table, unguard
-from msal_lightning.oracles.base import Annotation, LabelingTask
+from msal_lightning.io.wording import counted
+from msal_lightning.oracles.base import Annotation, LabelingBatch, LabelingTask
 from msal_lightning.oracles.csv_files.csv_file import KnownClasses, Votes, plain_path, read_lines
 
-_COLUMNS = ("path", "votes", "label")
+COLUMNS = ("path", "votes", "label")
+"""Columns of the list."""
+
+
+def file_of(batch: LabelingBatch) -> Path:
+    """Return the CSV file of the list; the page is beside it."""
+    return batch.folder / f"{batch.name}-disagreements.csv"
 
 
 def say_votes(votes: Votes) -> str:
@@ -38,7 +46,7 @@ def update_decisions(
         said, follows = say_votes(given), "" if label is None else label.word
         by_hand = before.get((plain_path(item.path), said))
         rows.append({"path": item.path, "votes": said, "label": by_hand or follows})
-    text = table(rows, _COLUMNS)
+    text = table(rows, COLUMNS)
     if not file.exists() or file.read_text(encoding="utf-8") != text:
         write_atomically(file, text)
     return [row["label"] for row in rows]
@@ -55,6 +63,48 @@ def decisions(
         except ValueError as error:
             wrong.append(f"'{item.path}': {error}")
     return found, wrong
+
+
+def is_list(file: Path) -> bool:
+    """Return whether a file is such a list, and not one of labels."""
+    header, *_ = read_lines(file)
+    return "votes" in header.fields
+
+
+def take_over(file: Path, ours: Path, classes: KnownClasses) -> tuple[int, int]:
+    """Copy the column label of a list that a person saved into the list of the run.
+
+    Args:
+        file: what the person saved; it may lack images.
+        ours: the list of the run.
+        classes: the classes that may be named.
+
+    Returns:
+        The number of labels that were copied, and of images that nobody has decided.
+
+    Raises:
+        AnnotationError: a label is no class, or the votes on an image are others by now. Nothing is written then.
+    """
+    given, known = {key: label for key, label in _read(file).items() if label}, _read(ours)
+    wrong = [
+        f"'{path}' has other votes in '{ours.name}', or is not in it: open its page again"
+        for path, votes in given
+        if (path, votes) not in known
+    ]
+    for (path, _), label in given.items():
+        try:
+            classes.answer(label)
+        except ValueError as error:
+            wrong.append(f"'{path}': {error}")
+    if wrong:
+        raise AnnotationError(
+            f"{counted(len(wrong), 'line')} of '{file}' cannot be accepted, so no label was accepted: correct the file"
+            + "".join(f"\n  {sentence}" for sentence in wrong)
+        )
+    merged = {**known, **given}
+    rows = [{"path": path, "votes": votes, "label": label} for (path, votes), label in merged.items()]
+    write_atomically(ours, table(rows, COLUMNS))
+    return len(given), sum(not label for label in merged.values())
 
 
 def _read(file: Path) -> dict[tuple[str, str], str]:

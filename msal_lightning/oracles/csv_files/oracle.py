@@ -1,6 +1,7 @@
 """The oracle of people who fill in CSV files."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,8 @@ from msal_lightning.io.wording import counted
 from msal_lightning.oracles.base import Annotation, AwaitingLabels, LabelingBatch, LabelingTask, Oracle
 from msal_lightning.oracles.csv_files.contact_sheet import SheetTable, write_sheet
 from msal_lightning.oracles.csv_files.csv_file import KnownClasses, Votes, read_votes, write_csv
-from msal_lightning.oracles.csv_files.decisions import decisions, say_votes, update_decisions
+from msal_lightning.oracles.csv_files.decisions import decisions, file_of, say_votes, update_decisions
+from msal_lightning.oracles.csv_files.decisions_page import write_page
 from msal_lightning.oracles.csv_files.shares import Share, check_annotators, check_same_split, split
 from msal_lightning.oracles.resolve import Resolve, decide, disagree, with_votes
 
@@ -130,21 +132,29 @@ class Files(Oracle):
         labels: Sequence[Annotation | None],
     ) -> list[Annotation]:
         """Return the labels of the images on which annotators disagree, and list these images."""
-        file = batch.folder / f"{batch.name}-disagreements.csv"
-        classes = KnownClasses([*batch.class_names, *_new_names(batch, votes)], self.allow_new_classes)
+        file, names = file_of(batch), (*batch.class_names, *_new_names(batch, votes))
+        classes = KnownClasses(names, self.allow_new_classes)
         found, wrong = decisions(items, update_decisions(file, items, votes, labels), classes)
         if wrong:
             raise AnnotationError(
                 f"{counted(len(wrong), 'line')} of '{file}' cannot be accepted, so no label was accepted: correct the "
                 "column label" + "".join(f"\n  {sentence}" for sentence in wrong)
             )
-        results = zip(items, votes, found, strict=True)
+        results = [*zip(items, votes, found, strict=True)]
         listed = [f"  '{item.path}': {say_votes(given)}{_counts(label)}" for item, given, label in results]
         more = [f"  and {len(listed) - _SHOWN} more"] if len(listed) > _SHOWN else []
         about = f"{len(items)} of {counted(len(batch.items), 'image')} of {batch.name}"
         say("\n".join([f"annotators disagree about {about}:", *listed[:_SHOWN], *more, f"  all are in {file}"]))
         if undecided := found.count(None):
-            how = "fill in the column label, or let the annotators correct their files; then run the same command again"
+            open_ones = [(item, given) for item, given, label in results if label is None]
+            tasks, split_votes = zip(*open_ones, strict=True)
+            read_as = (self._data.decoding, self._data.describe()) if self._data else (None, "")
+            named = replace(batch, class_names=names)
+            page = write_page(named, tasks, split_votes, self.allow_new_classes, *read_as)
+            how = (
+                f"fill in the column label, or open {page.name} beside it, or let the annotators correct their files; "
+                "then run the same command again"
+            )
             raise AwaitingLabels(undecided, str(file), how)
         return [label for label in found if label is not None]
 

@@ -59,6 +59,7 @@ function counts(about) {  // "ok 50, dent 2", of the predictions
 function aboutLines(item) {
   const lines = [];
   if (relabels) lines.push(element("div", {}, "given: ", element("b", {}, item.given), `, ${percent(Number(item.cells.confidence))} sure`));
+  if (item.cells.votes) lines.push(element("div", {}, item.cells.votes));
   if (item.suggested !== null) {
     const sure = item.confidence === null ? "" : `, ${percent(item.confidence)} sure`;
     const score = item.score === null ? "" : `; score ${Number(item.score).toPrecision(3)}`;

@@ -115,6 +115,44 @@ def test_three_people_label_a_run(photos, options, answer, tmp_path, capsys):
     assert "anna and cleo agree about 10 of 10 images, Cohen's kappa 1.00" in capsys.readouterr().out
 
 
+def test_decisions_on_the_page_are_taken_over(photos, options, answer, tmp_path, capsys):
+    run, saved, truth = tmp_path / "run", tmp_path / "initial-disagreements.csv", photos[1]
+    argv = options(*PEOPLE, "--oracle.resolve", "adjudicate", "--loop.query_budget", "0", "--run_dir", str(run))
+    assert main(argv) == 0
+    answer(run)
+    assert main(argv) == 0
+    ours = run / "queries/initial-disagreements.csv"
+    listed = rows(ours)
+    assert len(listed) > 1
+
+    def save(label, **changed):
+        with saved.open("w", newline="") as out:
+            writer = csv.DictWriter(out, ["path", "votes", "label"])
+            writer.writeheader()
+            writer.writerows({**row, "label": label(row), **changed} for row in listed)
+
+    def refused(*words):
+        capsys.readouterr()
+        assert main(["label", str(run), str(saved)]) == 2
+        said = capsys.readouterr().err
+        assert all(word in said for word in words)
+        assert rows(ours) == listed
+
+    save(lambda row: "nothing")
+    refused("no label was accepted", "'nothing'")
+    save(lambda row: truth[row["path"]], votes="anna: cat; ben: dog")
+    refused("has other votes in 'initial-disagreements.csv'")
+    save(lambda row: truth[row["path"]] if row is listed[0] else "")
+    assert main(["label", str(run), str(saved)]) == 0
+    assert f"1 decision copied into {ours}; {len(listed) - 1} are still missing" in capsys.readouterr().out
+    save(lambda row: "" if row is listed[0] else truth[row["path"]])
+    assert main(["label", str(run), str(saved)]) == 0
+    assert "all are there" in capsys.readouterr().out
+    assert main(argv) == 0
+    labels = {row["path"]: row["class_name"] for row in rows(run / "ledger.csv")}
+    assert all(labels[row["path"]] == truth[row["path"]] for row in listed)
+
+
 @pytest.fixture
 def batch(tmp_path):
     """Eight images that nobody has labeled."""
@@ -143,7 +181,10 @@ def test_a_person_decides_where_nobody_else_does(batch, capsys):
     file = batch.folder / "round-000-disagreements.csv"
     with pytest.raises(AwaitingLabels, match=f"waiting for 2 labels in {file}") as waiting:  # two have no majority
         oracle.ask(batch)
-    assert "let the annotators correct their files" in waiting.value.how
+    assert "open round-000-disagreements.html beside it" in waiting.value.how
+    page = file.with_suffix(".html").read_text()
+    assert '"votes": "anna: cat; ben: dog"' in page
+    assert "2.png" not in page  # nothing to decide there
     said = capsys.readouterr().out
     assert "annotators disagree about 2 of 8 images of round-000:\n  '0.png': anna: cat; ben: dog\n" in said
     assert [(row["path"], row["label"]) for row in rows(file)] == [("0.png", ""), ("1.png", "")]
