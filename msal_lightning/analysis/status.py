@@ -253,7 +253,7 @@ def conclusions(status: Status) -> list[str]:
         if high - low < _SHOWN:  # both ends are cut: an accuracy ends at 0 and 1
             beyond = "the trend of the last rounds leads beyond the end of the scale"
             said = f"{value:+.1f} points of accuracy at most: {beyond}"
-        elif high - value < _SHOWN:
+        elif high - value < _SHOWN <= value - low:
             said = f"{low:+.1f} to {high:+.1f} points of accuracy, the rest to 100 %{unsure}"
         lines.append(f"the next {_MORE} labels may add {said}")
     elif status.tested:

@@ -24,7 +24,7 @@ from msal_lightning.data.batches.workers import start_worker
 from msal_lightning.data.class_balance import Sampling
 from msal_lightning.data.class_change import ClassChange
 from msal_lightning.data.group_split import is_validation_group
-from msal_lightning.data.image_order import ImageOrder, RowOrder
+from msal_lightning.data.image_order import IMBALANCE, ImageOrder, RowOrder
 from msal_lightning.data.images.decoding import Decoding
 from msal_lightning.data.labels import UNKNOWN, HiddenLabels
 from msal_lightning.data.round_context import RoundContext
@@ -171,6 +171,15 @@ class ActiveDataModule(LightningDataModule, ABC):
             f"expected data ImageFolder or Embeddings in a run with added or removed images, got {self.name}: begin "
             "another run"
         )
+
+    def check_may_change(self) -> None:
+        """Check that images may be added or removed.
+
+        Raises:
+            DataError: a long-tailed version would draw others.
+        """
+        if self.imbalance is not None:
+            raise DataError(IMBALANCE)
 
     def describe(self) -> str:
         """Return a line for a person about how images are read; empty if there is nothing to say."""

@@ -1,5 +1,7 @@
 """Parts of a dataset that have whole groups of images."""
 
+from collections.abc import Collection, Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -66,6 +68,21 @@ def groups_to_test(groups: Tensor, num_first: int, fraction: float, seed: int) -
     first = groups[:num_first].numpy()
     drawn = hold_out_groups(np.zeros_like(first), first, fraction, seed)
     return torch.isin(groups, groups[:num_first][torch.from_numpy(drawn)])
+
+
+def added_to_test(names: Sequence[str], num_first: int, tested: Collection[str]) -> Tensor:
+    """Find the images that belong to groups of the test set, and to none that was trained on from the start.
+
+    Args:
+        names: N names of groups, those of the images that the run began with first.
+        num_first: number of images that the run began with.
+        tested: names of the groups of the test set.
+
+    Returns:
+        (N,) bool; they are not trained on.
+    """
+    tests = {*tested} - {*names[:num_first]}
+    return torch.tensor([name in tests for name in names])
 
 
 def is_validation_group(

@@ -3,6 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+IMBALANCE = (
+    "expected no data.imbalance in a run with added or removed images, because it would draw others: begin another run"
+)
+"""Why images of a long-tailed version stay the same."""
+
 
 @dataclass(frozen=True)
 class ImageOrder:

@@ -27,6 +27,8 @@ class Split:
         pseudo_labels: indices and labels of images of the pool that the next fit trains on as if they were labeled.
     """
 
+    pseudo_labels: tuple[Tensor, Tensor]
+
     def __init__(self, hidden_labels: HiddenLabels, test_only: Tensor | None = None) -> None:
         self.hidden_labels = hidden_labels
         self.test_only = test_only
@@ -208,6 +210,9 @@ class Split:
         labeled = int(((places >= 0) | (places == Place.HELD_OUT)).sum())
         self.hidden_labels.num_revealed -= labeled
         self.num_removed_labels += labeled
+        predicted, classes = self.pseudo_labels
+        stays = ~torch.isin(predicted, index)
+        self.pseudo_labels = predicted[stays], classes[stays]
         self._put(index, Place.REMOVED)
 
     def hold_out(self, index: Tensor) -> None:

@@ -22,12 +22,11 @@ from msal_lightning.data.features.feature_folder import list_files, open_files
 from msal_lightning.data.features.feature_labels import FeatureLabels, read_labels, with_label_file
 from msal_lightning.data.features.feature_statistics import find_statistics
 from msal_lightning.data.features.source_images import read_source
-from msal_lightning.data.group_split import groups_to_test, hold_out_groups
+from msal_lightning.data.group_split import added_to_test, groups_to_test, hold_out_groups
 from msal_lightning.data.groups import number_groups, say_shared_groups
 from msal_lightning.data.image_order import ImageOrder, RowOrder
 from msal_lightning.data.images.decoding import Decoding
 from msal_lightning.data.images.image_files import ImageFiles
-from msal_lightning.data.images.relative import relative
 from msal_lightning.data.stratified import hold_out
 from msal_lightning.errors import DataError
 from msal_lightning.io.wording import counted
@@ -140,7 +139,7 @@ class Embeddings(ActiveDataModule):
         self.images_in, self.decoding = read_source(root)
         labels = read_labels(root, count, self.classes, self.group)
         if self.label_file is not None:
-            labels = with_label_file(labels, Path(self.label_file), self._image_folder, self.classes)
+            labels = with_label_file(labels, Path(self.label_file), self.image_folder, self.classes)
         self.class_names, self.partly_labeled = labels.names, bool(labels.unknown.any())
         is_test = self._is_test(labels)
         rows = labels.rows(None if is_test is None else ~is_test)
@@ -156,12 +155,9 @@ class Embeddings(ActiveDataModule):
     def keep_images(self, order: ImageOrder | RowOrder) -> None:  # noqa: D102
         if not isinstance(order, RowOrder):
             super().keep_images(order)
-        elif self.imbalance is not None:
-            raise DataError(
-                "expected no data.imbalance in a run with added rows, because it would draw others: begin another run"
-            )
-        else:
-            self.order = order
+            return
+        self.check_may_change()
+        self.order = order
 
     def _with_added(
         self, learn: ImageSet, features: list[FeatureFile], rows: NDArray[np.int64] | None, order: RowOrder
@@ -172,27 +168,17 @@ class Embeddings(ActiveDataModule):
         label, names = [learn.label], order.class_names or self.class_names
         offset, self._added = sum(file.shape[0] for file in features), list[AddedRows]()
         for folder, *_ in order.folders:
-            added = read_added(Path(self.root) / folder, Path(self.root), features[0], names, self.group)
+            added = read_added(
+                Path(self.root) / folder, Path(self.root), features[0], names, self.image_folder, self.group
+            )
             files += added.files
             taken.append(added.rows + offset)
             label.append(torch.from_numpy(added.label))
             offset += added.size
             self._added.append(added)
             if self._paths is not None:
-                self._paths = [*self._paths, *self.names_of(added)]
+                self._paths = [*self._paths, *_names_of(added)]
         return ImageSet(FeatureRows(files, np.concatenate(taken)), torch.cat(label))
-
-    def names_of(self, added: AddedRows) -> list[str]:
-        """Return the path of each added image: below the folder of the first images where it is there.
-
-        Raises:
-            DataError: the rows have no paths.
-        """
-        if added.images is None:
-            raise DataError(
-                f"expected a column path in '{added.paths[0].parent / 'labels.csv'}', as in that of data.root: add it"
-            )
-        return [relative(str(added.source / image), str(self._image_folder)) for image in added.images]
 
     def _is_test(self, labels: FeatureLabels) -> NDArray[np.bool_] | None:
         """Which rows are the test part; None if the test part is elsewhere, or there is none."""
@@ -223,9 +209,11 @@ class Embeddings(ActiveDataModule):
         self.groups = torch.from_numpy(number_groups(names))
         tested = self._groups_of_test if test_rows is None else labels.groups_at(test_rows)
         self.group_names = {"train": names, "test": tested}
-        say_shared_groups(names, tested)
+        say_shared_groups(first, tested)
         if not tested:
             self.test_only = groups_to_test(self.groups, len(first), self.test_fraction, self.test_seed)
+        elif self._added:
+            self.test_only = added_to_test(names, len(first), tested)
 
     def _test_part(self, like: FeatureFile) -> ImageSet:
         if self.test_root is None:
@@ -296,7 +284,8 @@ class Embeddings(ActiveDataModule):
         return behind
 
     @property
-    def _image_folder(self) -> Path:
+    def image_folder(self) -> Path:
+        """Folder in which the paths of the images begin."""
         return (Path(self.image_root) if self.image_root else self.images_in).absolute()
 
     def paths(self, index: Tensor) -> list[str] | None:  # noqa: D102
@@ -327,7 +316,15 @@ class Embeddings(ActiveDataModule):
             if 0 <= late < len(added.rows) and added.images is not None:
                 return added.source, added.images[late]
             late -= len(added.rows)
-        return self._image_folder, self._paths[row]
+        return self.image_folder, self._paths[row]
+
+
+def _names_of(added: AddedRows) -> list[str]:
+    if added.names is None:
+        raise DataError(
+            f"expected a column path in '{added.paths[0].parent / 'labels.csv'}', as in that of data.root: add it"
+        )
+    return added.names
 
 
 def as_grey(features: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from msal_lightning.data.batches.eval_batch_size import EvalBatchSize
 from msal_lightning.data.batches.loading import ImageSet
 from msal_lightning.data.batches.memory import workers_to_decode
 from msal_lightning.data.class_balance import Sampling
-from msal_lightning.data.group_split import groups_to_test, hold_out_groups
+from msal_lightning.data.group_split import added_to_test, groups_to_test, hold_out_groups
 from msal_lightning.data.groups import group_names, number_groups, say_shared_groups
 from msal_lightning.data.image_order import ImageOrder, RowOrder
 from msal_lightning.data.images.decoding import ANY, WHITE, Decoding, Fit, Range
@@ -290,11 +290,7 @@ class ImageFolder(ActiveDataModule):
         if not isinstance(order, ImageOrder):
             super().keep_images(order)
             return
-        if self.imbalance is not None:
-            raise DataError(
-                "expected no data.imbalance in a run with added or removed images, because it would draw others: begin "
-                "another run"
-            )
+        self.check_may_change()
         self.order = order
 
     def list_files(self) -> tuple[list[ImageItem], list[ImageItem] | None]:
@@ -418,12 +414,18 @@ class ImageFolder(ActiveDataModule):
         if self.group is None:
             is_test = hold_out(labels, self.class_names, self.test_fraction, self.test_seed, "images")
         else:
-            groups = number_groups(self._names_of_groups(items, self.root))
+            groups = number_groups(self.names_of_groups(items, self.root))
             is_test = hold_out_groups(labels, groups, self.test_fraction, self.test_seed)
         pairs = list(zip(items, is_test.tolist(), strict=True))
         return [item for item, held in pairs if not held], [item for item, held in pairs if held]
 
-    def _names_of_groups(self, items: list[ImageItem], root: str) -> list[str]:
+    def names_of_groups(self, items: list[ImageItem], root: str) -> list[str]:
+        """Return the name of the group of each image.
+
+        Args:
+            items: the images.
+            root: folder in which their paths begin.
+        """
         assert self.group is not None
         paths = [relative(str(item.path), root) for item in items]
         return group_names(self.group, paths, [item.group for item in items])
@@ -432,16 +434,15 @@ class ImageFolder(ActiveDataModule):
         """Number the groups, and keep some for held-out labels if there is no test set."""
         if self.group is None:
             return
-        names = self._names_of_groups(learn, self.root)
-        tested = self._names_of_groups(test, self.test_root or self.root) if test else []
+        names = self.names_of_groups(learn, self.root)
+        tested = self.names_of_groups(test, self.test_root or self.root) if test else []
         self.groups, self.group_names = torch.from_numpy(number_groups(names)), {"train": names, "test": tested}
         say_shared_groups(names[: self.order.num_first] if self.order else names, tested)
         first = self.order.num_first if self.order else len(names)
         if not test:
             self.test_only = groups_to_test(self.groups, first, self.test_fraction, self.test_seed)
         elif first < len(names):  # added images of the groups that models are tested on
-            tests = {*tested} - {*names[:first]}
-            self.test_only = torch.tensor([name in tests for name in names])
+            self.test_only = added_to_test(names, first, tested)
 
     def _apart(self, learn: list[ImageItem], test: list[ImageItem]) -> list[ImageItem]:
         """Remove test images from the training images; a folder without labels may contain both."""

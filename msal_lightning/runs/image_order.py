@@ -65,16 +65,25 @@ def paths_at_start(folder: Path) -> tuple[list[str], list[str]]:
     Raises:
         RunError: the list is missing or damaged, or the run's images are no files.
     """
-    try:
-        known = [*read_fingerprint(folder / FILE)]
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"cannot read '{folder / FILE}', the list of the run's images ({error}): restore a copy of it"
-        ) from None
+    known = _read_known(folder)
     if not all(image.path for image in known if image.part == "train"):
         raise RunError(f"expected a run on image files, got '{folder}', whose images have no paths")
     train, test = ([image.path for image in known if image.part == part] for part in ("train", "test"))
     return train, test
+
+
+def has_image_files(folder: Path, first: RoundRecord) -> bool:
+    """Return whether each training image that a run began with is a file of its own.
+
+    Args:
+        folder: the run directory.
+        first: record of round 0.
+
+    Raises:
+        RunError: the list of the images is missing or damaged.
+    """
+    known = [image for image in _read_known(folder) if image.part == "train"]
+    return all(image.path for image in known) and (first.data is None or len(known) == first.data["train"])
 
 
 def known_images(folder: Path, amendments: Amendments) -> Iterator[Print]:
@@ -91,6 +100,15 @@ def known_images(folder: Path, amendments: Amendments) -> Iterator[Print]:
             added = []
         yield image
     yield from (Print(*one) for one in added)  # type: ignore[arg-type]
+
+
+def _read_known(folder: Path) -> list[Print]:
+    try:
+        return [*read_fingerprint(folder / FILE)]
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"cannot read '{folder / FILE}', the list of the run's images ({error}): restore a copy of it"
+        ) from None
 
 
 def removed_paths(amendments: Amendments) -> frozenset[str]:

@@ -33,7 +33,7 @@ def labels_of(run: Run, root: Path) -> LabelSet:
         for row in _accepted(request, len(run.records)):
             (skipped if row.round is None else labeled).append(row)
     removed = run.amendments.removed
-    labeled = [row for row in labeled if row.index not in removed]
+    labeled, skipped = ([row for row in rows if row.index not in removed] for rows in (labeled, skipped))
     known = {row.label: None for row in labeled}
     all_names = (*names, *(name for name in known if name not in names))
     said = {index: given for index, given in votes.items() if index not in run.amendments.corrected}

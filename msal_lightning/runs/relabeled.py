@@ -21,7 +21,10 @@ def read_corrections(run: Run, file: Path) -> Correct:
     Raises:
         AnnotationError: a line names an image without a label, or no class of the run; or no label differs.
     """
-    known = {index: (label, path) for part in _labeled(run) for index, label, path in _rows(part)}
+    removed = run.amendments.removed
+    known = {
+        index: (label, path) for part in _labeled(run) for index, label, path in _rows(part) if index not in removed
+    }
     names = run.class_names
     if not known or not names:
         raise AnnotationError(f"expected a run with labels, got '{run.folder}' without a finished round: correct the "

@@ -5,7 +5,7 @@ from msal_lightning.config.command_parser import PROGRAM
 from msal_lightning.errors import ConfigError, RunError
 from msal_lightning.io.terminal import say
 from msal_lightning.io.wording import counted
-from msal_lightning.runs.amendments import Extend
+from msal_lightning.runs.amendments import Extend, Remove
 from msal_lightning.runs.reading import Run
 from msal_lightning.runs.records import digest_of, record_body
 
@@ -49,19 +49,29 @@ def extend(argv: list[str]) -> None:
 
 
 def _check_pool(run: Run, old: int, new: int) -> None:
+    """Refuse more labels than the pool has images."""
     if not run.records:
         return
-    first = run.records[0]
-    skipped = sum(len(record.skipped.index) for record in run.records if record.skipped)
-    skipped_first = len(first.skipped.index) if first.skipped else 0
-    total = first.num_labeled + first.num_pool + skipped_first - skipped + run.amendments.pool_growth
-    if total == old:
+    given, left = _given_and_left(run)
+    if given + left <= old:
         raise RunError(f"the pool of '{run.folder}' has no image left: `add` new ones first, or `finish`")
-    if new > total:
+    if new > given + left:
         raise RunError(
-            f"expected at most {counted(total - old, 'more label')}, since the pool has no more images after round "
-            f"{len(run.label_counts or []) - 1}, got {new - old}: lower it"
+            f"expected at most {counted(given + left - old, 'more label')}, since the pool has no more images after "
+            f"round {len(run.label_counts or []) - 1}, got {new - old}: lower it"
         )
+
+
+def _given_and_left(run: Run) -> tuple[int, int]:
+    """Return the number of labels after the last recorded round, removed ones too, and of images that have none."""
+    *_, before, last = None, *run.records
+    removed = (one for one in run.amendments.items if one.before_round <= last.round)
+    given = last.num_labeled + sum(one.change.labeled for one in removed if isinstance(one.change, Remove))
+    reserved = len(before.upcoming.index) if before and before.upcoming else 0
+    skipped = len(last.skipped.index) if last.skipped and last.queried.index else 0
+    queried = len(last.queried.index)
+    left = last.num_pool + reserved - queried - skipped + run.amendments.pool_growth(last)
+    return given + queried, left
 
 
 def _extends_by(run: Run, labels: int) -> bool:

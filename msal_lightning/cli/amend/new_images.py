@@ -5,11 +5,15 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 
+import torch
+
 from msal_lightning.cli.run_config import protecting, read_for_fit
 from msal_lightning.config.parser import as_user_error, build_parser, instantiate, parse
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.class_numbers import SPLIT
-from msal_lightning.data.fingerprint import as_list, look_at_files
+from msal_lightning.data.fingerprint import FILE, as_list, look_at_files, mark_group, read_fingerprint
+from msal_lightning.data.group_split import groups_to_test
+from msal_lightning.data.groups import number_groups
 from msal_lightning.data.images.image_items import ImageItem
 from msal_lightning.data.images.relative import relative
 from msal_lightning.data.labels import UNKNOWN, label_marks
@@ -50,8 +54,7 @@ def find_new(run: Run, folder: Path, changes: Sequence[str], trusted: Sequence[s
 
 def _find_new_images(run: Run, data: ImageFolder, folder: Path) -> Add:
     """Find new images, in the order of their paths."""
-    import torch
-
+    data.check_may_change()
     order = image_order(run.folder, run.amendments, run.records[0])
     train, test = (order.train, order.test) if order else paths_at_start(run.folder)
     if not folder.resolve().is_relative_to(Path(data.root).resolve()):
@@ -77,7 +80,25 @@ def _find_new_images(run: Run, data: ImageFolder, folder: Path) -> Add:
         labels[row] = UNKNOWN if item.label is None else names.index(item.label)
     files = [(path, str(item.path.absolute())) for path, item in new.items()]
     images = look_at_files(files, label_marks(labels)[len(train) :], data.verify == "content")
-    return Add(len(train), len(train) + len(images), [as_list(image) for image in images])
+    if data.group is not None:
+        marks = map(mark_group, data.names_of_groups([*new.values()], data.root))
+        images = [image._replace(group=mark) for image, mark in zip(images, marks, strict=True)]
+    tested_groups = _tested_groups(run, data)
+    tested = sum(image.group in tested_groups for image in images)
+    return Add(len(train), len(train) + len(images), [as_list(image) for image in images], tested=tested)
+
+
+def _tested_groups(run: Run, data: ImageFolder) -> set[str]:
+    """Return the marks of the groups that are tested on only, as the fingerprint has them."""
+    if data.group is None:
+        return set()
+    first = [image.group for image in read_fingerprint(run.folder / FILE) if image.part == "train"]
+    tested = {image.group for image in read_fingerprint(run.folder / FILE) if image.part == "test"}
+    if tested:
+        return tested - {*first}
+    groups = torch.from_numpy(number_groups(first))
+    is_tested = groups_to_test(groups, len(first), data.test_fraction, data.test_seed).tolist()
+    return {mark for mark, tests in zip(first, is_tested, strict=True) if tests}
 
 
 def _names_in_files(run: Run) -> list[str]:

@@ -11,10 +11,11 @@ from msal_lightning.data.features.feature_folder import list_files
 from msal_lightning.data.fingerprint import as_list, look_at_files, mark_group
 from msal_lightning.data.labels import UNKNOWN, mark_of_all
 from msal_lightning.datasets.embeddings import Embeddings
-from msal_lightning.errors import ConfigError, DataError
+from msal_lightning.errors import ConfigError, DataError, RunError
 from msal_lightning.io.names import name_some
 from msal_lightning.io.wording import counted
 from msal_lightning.runs.amendments import AddRows
+from msal_lightning.runs.changed_images import changed_images
 from msal_lightning.runs.image_order import row_order
 from msal_lightning.runs.reading import Run
 
@@ -41,10 +42,14 @@ def find_new_rows(run: Run, data: Embeddings, folder: Path, class_names: list[st
     order = row_order(run.amendments, run.records[0])
     if order and name in {known for known, *_ in order.folders}:
         raise DataError(f"expected a folder that the run does not know, got '{folder}', which was added before")
+    data.check_may_change()
     if order:
         data.keep_images(order)
     data.setup()
-    added = read_added(folder, root, open_features(list_files(root, "data.root")[0]), class_names, data.group)
+    if change := changed_images(data, run.folder, run.records[0]):
+        raise RunError(f"expected the data of the run '{run.folder}', got others ({change}): restore the former data")
+    like = open_features(list_files(root, "data.root")[0])
+    added = read_added(folder, root, like, class_names, data.image_folder, data.group)
     old, unknown = data.images.shape[0], int((added.label == UNKNOWN).sum())
     if unknown and not run.records[0].skipped:
         raise DataError(
@@ -52,7 +57,7 @@ def find_new_rows(run: Run, data: Embeddings, folder: Path, class_names: list[st
             f"got {counted(unknown, 'row')} without: add them to labels.csv"
         )
     paths = data.paths(torch.arange(old))
-    if paths is not None and (known := sorted({*paths} & {*data.names_of(added)})):
+    if paths is not None and (known := sorted({*paths} & {*(added.names or ())})):
         raise DataError(
             f"expected images that the run does not know in '{folder}', got {name_some(known)}: leave them out"
         )
@@ -61,4 +66,14 @@ def find_new_rows(run: Run, data: Embeddings, folder: Path, class_names: list[st
     group = "" if added.groups is None else mark_group(*added.groups)
     found = look_at_files(files, marks, data.verify == "content")
     images = [as_list(one._replace(group=group)) for one in found]
-    return AddRows(old, old + len(added.rows), images, name)
+    tests = set() if added.groups is None else _tested_groups(data)
+    tested = sum(name in tests for name in added.groups or ())
+    return AddRows(old, old + len(added.rows), images, name, tested=tested)
+
+
+def _tested_groups(data: Embeddings) -> set[str]:
+    """Return the groups that are tested on only."""
+    names = data.group_names["train"]
+    if data.test_only is None:
+        return {*data.group_names["test"]} - {*names}
+    return {name for name, is_tested in zip(names, data.test_only.tolist(), strict=True) if is_tested}

@@ -6,20 +6,17 @@ from pathlib import Path
 
 import torch
 
-from msal_lightning.cli.run_config import protecting, read_for_fit
+from msal_lightning.cli.amend.present_data import present_data
+from msal_lightning.cli.run_config import read_for_fit
 from msal_lightning.config.parser import as_user_error, build_parser, instantiate, parse
 from msal_lightning.data.base import ActiveDataModule
 from msal_lightning.data.class_numbers import SPLIT
 from msal_lightning.data.label_files.label_table import Line, class_order, number_of_class, read_table, refuse_lines
 from msal_lightning.data.places import REASONS, Place
-from msal_lightning.errors import ConfigError, DataError, RunError
-from msal_lightning.inference.rebuild import read_own_data
+from msal_lightning.errors import ConfigError, DataError
 from msal_lightning.io.names import name_some
 from msal_lightning.query.shortlist import check_classes
 from msal_lightning.runs.amendments import Reclass
-from msal_lightning.runs.changed_images import changed_images
-from msal_lightning.runs.image_order import read_as_recorded
-from msal_lightning.runs.moves import repeat_all
 from msal_lightning.runs.reading import Run
 
 
@@ -106,7 +103,7 @@ def members_of(run: Run, name: str, changes: Sequence[str], trusted: Sequence[st
     names = run.class_names
     if name not in names:
         raise ConfigError(f"expected a class of the run, {name_some(names)}, got '{name}': correct the name")
-    data = _data_of(run, changes, trusted)
+    data = present_data(run, changes, trusted)
     number, places = names.index(name), data.labeled_at
     is_in = (places != Place.LEFT_OUT) & (places != Place.REMOVED)
     labeled = (places >= 0) | (places == Place.HELD_OUT)
@@ -119,24 +116,6 @@ def members_of(run: Run, name: str, changes: Sequence[str], trusted: Sequence[st
         {files[row][0] if files else str(row): row for row in tested},
         data,
     )
-
-
-def _data_of(run: Run, changes: Sequence[str], trusted: Sequence[str]) -> ActiveDataModule:
-    """Return the data of a run with all labels and amendments."""
-    found = read_for_fit(run.folder, "RUN", trusted, (), ())
-    parser = build_parser()
-    with as_user_error(), protecting(found, changes):
-        data: ActiveDataModule = instantiate(parser, parse(parser, [*changes], base=found.values), "data").data
-        read_as_recorded(data, run.folder, run.amendments, run.records[0])
-        read_own_data(data)
-    change = changed_images(data, run.folder, run.records[0])
-    try:
-        repeat_all(data, run, run.records)
-    except ValueError as error:
-        change = change or str(error)
-    if change:
-        raise RunError(f"expected the images of the run '{run.folder}', got others ({change}): restore the former data")
-    return data
 
 
 def _read(file: Path, found: Members, name: str, names: Sequence[str]) -> dict[tuple[str, str], str]:

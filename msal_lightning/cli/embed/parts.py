@@ -82,7 +82,7 @@ def prepare(options: argparse.Namespace) -> Parts:
     """Read the images' list and the model, and try the model once; nothing is written.
 
     Args:
-        options: see ``cli/embed.py``.
+        options: see ``cli/embed/embed.py``.
 
     Raises:
         UserError: a mistake that the user can correct.

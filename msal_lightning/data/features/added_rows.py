@@ -12,6 +12,7 @@ from msal_lightning.data.features.feature_folder import list_files, open_files
 from msal_lightning.data.features.feature_labels import read_labels
 from msal_lightning.data.features.manifest import MANIFEST, read_manifest
 from msal_lightning.data.features.source_images import read_source
+from msal_lightning.data.images.relative import relative
 from msal_lightning.errors import DataError
 
 
@@ -25,7 +26,8 @@ class AddedRows:
         rows: (n,) ascending numbers of its rows; images that an annotator skipped are left out.
         label: (n,) int64 numbers of classes, -1 where unknown.
         source: folder in which the paths of its images begin.
-        images: path of the image behind each row; None if unknown.
+        images: path of the image behind each row, below source; None if unknown.
+        names: the same path from the folder of the run's first images; None if unknown.
         groups: name of the group of each row; None without ``data.group``.
     """
 
@@ -35,6 +37,7 @@ class AddedRows:
     label: NDArray[np.int64]
     source: Path
     images: list[str] | None
+    names: list[str] | None
     groups: list[str] | None
 
     @property
@@ -44,7 +47,7 @@ class AddedRows:
 
 
 def read_added(
-    folder: Path, root: Path, like: FeatureFile, class_names: Sequence[str], group: str | None = None
+    folder: Path, root: Path, like: FeatureFile, class_names: Sequence[str], first_images: Path, group: str | None
 ) -> AddedRows:
     """Open the features of a folder, and read their labels.
 
@@ -53,6 +56,7 @@ def read_added(
         root: the folder of the run's first features, which the same network computed.
         like: a file of them.
         class_names: names of the classes in the order of their numbers.
+        first_images: folder of the images behind the first features.
         group: ``data.group`` of the run; None for no groups.
 
     Raises:
@@ -61,7 +65,12 @@ def read_added(
     _check_same_network(folder, root)
     paths = list_files(folder, "FOLDER")
     files = open_files(paths, like)
-    labels = read_labels(folder, sum(file.shape[0] for file in files), [*class_names] or None, group)
+    source, count = read_source(folder)[0], sum(file.shape[0] for file in files)
+
+    def named(path: str) -> str:
+        return relative(str(source / path), str(first_images))
+
+    labels = read_labels(folder, count, [*class_names] or None, group, named)
     if labels.is_test is not None and labels.is_test.any():
         raise DataError(f"expected training rows in '{folder}', got some in the split test: the test part stays")
     if new := [name for name in labels.names if name not in class_names]:
@@ -70,7 +79,8 @@ def read_added(
     rows = np.arange(len(labels.label)) if kept is None else kept
     images = None if labels.paths is None else [labels.paths[row] for row in rows.tolist()]
     groups = None if labels.groups is None else labels.groups_at(rows)
-    return AddedRows(paths, files, rows, labels.label[rows], read_source(folder)[0], images, groups)
+    names = None if images is None else [*map(named, images)]
+    return AddedRows(paths, files, rows, labels.label[rows], source, images, names, groups)
 
 
 def _check_same_network(folder: Path, root: Path) -> None:

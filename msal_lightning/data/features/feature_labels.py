@@ -1,6 +1,7 @@
 """The labels of features: an array or a CSV file beside them, and a file of labels from elsewhere."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -65,7 +66,13 @@ class FeatureLabels:
         return self.groups if rows is None else [self.groups[row] for row in rows.tolist()]
 
 
-def read_labels(folder: Path, count: int, classes: list[str] | None, group: str | None = None) -> FeatureLabels:
+def read_labels(
+    folder: Path,
+    count: int,
+    classes: list[str] | None,
+    group: str | None = None,
+    named: Callable[[str], str] = lambda path: path,
+) -> FeatureLabels:
     """Read ``labels.csv`` or ``labels.npy``; without both no label is known.
 
     Args:
@@ -73,12 +80,13 @@ def read_labels(folder: Path, count: int, classes: list[str] | None, group: str 
         count: N, number of rows.
         classes: names of the classes in the order of their numbers; by default those in the CSV file, or the numbers.
         group: column with the group of each row, or a regular expression on the column path; None for no groups.
+        named: makes the path that the expression sees from that in the column.
 
     Raises:
         DataError: the file is damaged, or has another number of rows or other classes.
     """
     if (folder / "labels.csv").is_file():
-        found = _from_csv(folder / "labels.csv", classes, group)
+        found = _from_csv(folder / "labels.csv", classes, group, named)
     elif group is not None:
         raise DataError(f"expected '{folder}/labels.csv' for data.group, because groups are in it, got no such file")
     elif (folder / "labels.npy").is_file():
@@ -113,7 +121,9 @@ def _from_array(file: Path, classes: list[str] | None) -> FeatureLabels:
     return FeatureLabels(label.astype(np.int64, copy=False), names)
 
 
-def _from_csv(file: Path, classes: list[str] | None, group: str | None) -> FeatureLabels:
+def _from_csv(
+    file: Path, classes: list[str] | None, group: str | None, named_by: Callable[[str], str]
+) -> FeatureLabels:
     where = f"'{file}'"
     columns, lines = read_table(file, ("label",), where)
     refuse_lines([why for line in lines if (why := line.damage or line.wrong_split)], where)
@@ -130,7 +140,8 @@ def _from_csv(file: Path, classes: list[str] | None, group: str | None) -> Featu
     is_test = np.array([line.fields["split"] == "test" for line in lines]) if "split" in columns else None
     groups = None
     if group is not None:
-        groups = group_names(group, paths, [line.fields.get(group) for line in lines], ", ".join(columns))
+        shown = None if paths is None else [*map(named_by, paths)]
+        groups = group_names(group, shown, [line.fields.get(group) for line in lines], ", ".join(columns))
     return FeatureLabels(label, names, paths, is_test, _left_out(named, where), groups)
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from msal_lightning.io.wording import counted
@@ -23,11 +23,14 @@ class Add(Change):
         new: number of training images afterwards.
         images: the new images as ``images.jsonl.gz`` has the others, see
             :class:`~msal_lightning.data.fingerprint.Print`.
+        tested: number of the new images that belong to groups of ``data.group`` that are tested on; no query selects
+            them.
     """
 
     old: int
     new: int
     images: list[list[str | int]]
+    tested: int = field(default=0, kw_only=True)
 
     def __post_init__(self) -> None:
         if len(self.images) != self.new - self.old or any(len(image) not in _FIELDS for image in self.images):
@@ -38,6 +41,11 @@ class Add(Change):
         import torch  # imported here, because `status` reads amendments without torch
 
         data.split.add(torch.arange(self.old, self.new))
+
+    @property
+    def pool_growth(self) -> int:
+        """Number of images that a query may select."""
+        return self.new - self.old - self.tested
 
     @property
     def paths(self) -> list[str]:

@@ -170,12 +170,20 @@ class Amendments:
         later = [one.change for one in self.items[number - 1 :]]
         return next((change.old for change in later if isinstance(change, Reclass)), [*present])
 
-    @property
-    def pool_growth(self) -> int:
-        """Number of added images, less that of removed ones without a label."""
-        changes = [one.change for one in self.items]
-        added = sum(change.new - change.old for change in changes if isinstance(change, Add))
-        return added - sum(len(change.index) - change.labeled for change in changes if isinstance(change, Remove))
+    def pool_growth(self, last: RoundRecord) -> int:
+        """Return the number of images that entered the pool after a round, less that of those which left it.
+
+        Args:
+            last: the record of the round.
+        """
+        # a last round that was opened again has queried among these already
+        known_to_query = last.round + 1 if last.queried.index else None
+        changes = (
+            one.change
+            for one in self.items
+            if one.before_round > last.round and not (one.before_query and one.before_round == known_to_query)
+        )
+        return sum(change.pool_growth for change in changes if isinstance(change, Add | Remove))
 
     @property
     def removed(self) -> set[int]:

@@ -1,7 +1,7 @@
 """Images that leave a run."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from msal_lightning.io.names import name_some
@@ -22,6 +22,7 @@ class Remove(Change):
         index: dataset-absolute indices; they stay free.
         path: paths of the image files.
         labeled: number of these images that had a label.
+        pooled: number of them that a query could select; None in files of older versions.
     """
 
     old: int
@@ -29,10 +30,16 @@ class Remove(Change):
     index: list[int]
     path: list[str]
     labeled: int
+    pooled: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if len(self.index) != len(self.path) or min(self.index, default=0) < 0:
             raise ValueError("columns of different lengths, or a negative index")
+
+    @property
+    def pool_growth(self) -> int:
+        """Minus the number of images that a query could select."""
+        return self.labeled - len(self.index) if self.pooled is None else -self.pooled
 
     def apply(self, data: "ActiveDataModule") -> None:
         """Move the images out of their places."""

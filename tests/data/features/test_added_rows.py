@@ -32,11 +32,11 @@ def root(tmp_path):
 
 def test_rows_labels_and_images(root):
     moved = {"model": MANIFEST["model"] | {"init_args": {"weights": "elsewhere/a.pt"}}}
-    added = read_added(
-        write(root / "new", source={"root": "../../new photos"}, **moved), root, np.ones((1, 3), "f4"), ["dog", "cat"]
-    )
+    new = write(root / "new", source={"root": "../../new photos"}, **moved)
+    added = read_added(new, root, np.ones((1, 3), "f4"), ["dog", "cat"], root.parent / "photos", None)
     assert (added.rows.tolist(), added.label.tolist(), added.size) == ([0, 1, 3], [1, -1, 0], 4)
     assert added.source / added.images[2] == root.parent / "new photos/d.png"
+    assert added.names[2] == "../new photos/d.png"
 
 
 @pytest.mark.parametrize(
@@ -51,4 +51,4 @@ def test_rows_labels_and_images(root):
 def test_what_does_not_fit_is_refused(root, changes, message):
     folder = write(root / "new", **changes)
     with pytest.raises(DataError, match=message):
-        read_added(folder, root, np.ones((1, 3), "f4"), ["dog", "cat"])
+        read_added(folder, root, np.ones((1, 3), "f4"), ["dog", "cat"], root, None)

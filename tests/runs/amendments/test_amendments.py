@@ -99,7 +99,12 @@ def test_images_come_and_go(tmp_path):
     assert split.labeled_at.tolist() == [-5, 0, -5, -5, -1, -1, -1, -5, -1]
     assert split.num_removed_labels == 2
     split.check_bill()
-    assert found.pool_growth == 1
+    last = SimpleNamespace(round=1, queried=LabeledImages())
+    assert found.pool_growth(last) == 1
+    assert found.pool_growth(SimpleNamespace(round=2, queried=LabeledImages())) == 0  # its record knows them
+    exact = [Add(6, 9, images, tested=1), Remove(9, 5, [0, 2, 3, 7], ["0.png", "2.png", "3.png", "b.png"], 2, pooled=1)]
+    (tmp_path / "exact").mkdir()
+    assert kept(tmp_path / "exact", exact).pool_growth(last) == 2 - 1
     assert found.items[1].change.describe([]).startswith("4 images removed, 2 of them labeled: '0.png', '2.png'")
 
 
