@@ -1,11 +1,13 @@
 """The page of the verdict is what its table says, and the table is read as it was written."""
 
+from dataclasses import replace
+
 import pytest
 
 from benchmarks.marks import fill
 from benchmarks.verdict.effects import Pair, curves_of, effect, saved, scores
 from benchmarks.verdict.page import CELLS, PAGE, cells_page, tables
-from benchmarks.verdict.table import Line, read_table, write_table
+from benchmarks.verdict.table import Line, check_same_runs, check_same_start, read_table, write_table
 from msal_lightning.sweep.verdict import Run, runs
 
 
@@ -26,6 +28,17 @@ def test_the_table_of_the_verdict_is_read_as_it_was_written(tmp_path):
     assert read_table(tmp_path / "none") == []
 
 
+def test_runs_on_another_feature_set_are_refused():
+    lines = [replace(line, correct=(500, *line.correct[1:])) for line in lines_of_a_verdict()]
+    check_same_start(lines)
+    check_same_runs({line.run: line for line in lines[1:]}, lines)
+    other = replace(lines[0], correct=(499, *lines[0].correct[1:]))
+    with pytest.raises(SystemExit, match="correct test images"):
+        check_same_start([other, *lines[1:]])
+    with pytest.raises(SystemExit, match="the feature set or the versions are others"):
+        check_same_runs({line.run: line for line in lines}, [other])
+
+
 def test_an_effect_is_the_mean_difference_at_the_seeds_that_both_have():
     lines = [line for line in lines_of_a_verdict() if (line.run.row, line.run.seed) != ("Random", 3)]
     pair = Pair(*(("clipart", "low", "linear", row, "Random") for row in ("Margin", "Random")))
@@ -44,4 +57,5 @@ def test_the_page_of_the_verdict_is_the_one_of_its_table():
     assert CELLS.read_text() == cells_page(lines, found)
     assert PAGE.read_text() == fill(PAGE, tables(lines, found))
     assert {line.run for line in lines} <= {*runs()}
+    check_same_start(lines)
     assert len({line.run for line in lines}) == len(lines)

@@ -2,15 +2,18 @@
 
     python -m benchmarks.verdict.table runs/verdict
 
-adds the finished runs of a sweep to the table; runs that it has already stay as they are.
+adds the finished runs of a sweep to the table; runs that it has already stay as they are. It refuses a sweep whose runs
+differ from those of the table, and runs with different first models where the protocol has the same one: they come from
+other feature sets, such as those that another processor has computed.
 """
 
 import argparse
 import csv
 import hashlib
 import io
+import itertools
 import lzma
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,6 +95,43 @@ def finished(out: Path, wanted: Iterable[Run]) -> Iterator[Line]:
         yield Line(run, labels, correct, records[0].num_test, seconds, ledger)
 
 
+def check_same_start(lines: Iterable[Line]) -> None:
+    """Check that all strategies have the same first model with the same seed, as a paired comparison needs.
+
+    Raises:
+        SystemExit: two runs differ.
+    """
+
+    def start(line: Line) -> tuple[str, str, str, str, int]:
+        run = line.run
+        return run.feature_set, run.budget, run.head, run.initial, run.seed
+
+    for _, group in itertools.groupby(sorted(lines, key=start), start):
+        first, *others = group
+        for other in others:
+            if other.correct[0] != first.correct[0]:
+                raise SystemExit(
+                    f"expected the same first model in {run_folder(first.run)} and {run_folder(other.run)}, got "
+                    f"{first.correct[0]} and {other.correct[0]} correct test images: run the cells of this seed again, "
+                    "on one feature set"
+                )
+
+
+def check_same_runs(known: Mapping[Run, Line], found: Iterable[Line]) -> None:
+    """Check that runs which are in the table already came out as there.
+
+    Raises:
+        SystemExit: a run differs.
+    """
+    for line in found:
+        other = known.get(line.run)
+        if other and (line.correct, line.ledger) != (other.correct, other.ledger):
+            raise SystemExit(
+                f"expected {run_folder(line.run)} as in the table, got other labels or accuracies: the feature set or "
+                "the versions are others; make the sets again, or begin a new --table"
+            )
+
+
 def main() -> None:
     """Add finished runs to the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -99,11 +139,14 @@ def main() -> None:
     parser.add_argument("--table", type=Path, default=TABLE, help="the table")
     options = parser.parse_args()
     lines = read_table(options.table)
-    known = {line.run for line in lines}
-    wanted = [run for run in runs() if run not in known]
-    new = [*finished(options.out, track(wanted))]
+    known = {line.run: line for line in lines}
+    wanted = [*runs()]
+    found = [*finished(options.out, track(wanted))]
+    check_same_runs(known, found)
+    new = [line for line in found if line.run not in known]
+    check_same_start([*lines, *new])
     write_table([*lines, *new], options.table)
-    print(f"{len(new)} of {len(wanted)} missing runs added; the table has {len(lines) + len(new)}")
+    print(f"{len(new)} of {len(wanted) - len(lines)} missing runs added; the table has {len(lines) + len(new)}")
 
 
 if __name__ == "__main__":
