@@ -15,9 +15,9 @@ Rows = Sequence[tuple[str, str]]
 
 # Uncertainty, with the same diversity on both sides
 UNCERTAINTY: dict[str, tuple[Rows, Sequence[str]]] = {
-    "Margin instead of chance": ([("Margin", "Random")], HEADS),
-    "Entropy instead of chance": ([("Entropy", "Random")], HEADS),
-    "Eq. 2 (MSAL) instead of chance": ([("MSAL", "Random")], HEADS[1:]),
+    "Margin instead of Random": ([("Margin", "Random")], HEADS),
+    "Entropy instead of Random": ([("Entropy", "Random")], HEADS),
+    "Eq. 2 (MSAL) instead of Random": ([("MSAL", "Random")], HEADS[1:]),
     "Eq. 2 instead of Margin": (
         [
             ("MSAL", "Margin"),
@@ -27,22 +27,22 @@ UNCERTAINTY: dict[str, tuple[Rows, Sequence[str]]] = {
         ],
         HEADS[1:],
     ),
-    "Margin as weight of herding": ([("UHerding", "MaxHerding")], HEADS),
-    "Eq. 2 as weight of herding": ([("UHerding(MSAL)", "MaxHerding")], HEADS[1:]),
+    "Margin as weight: UHerding instead of MaxHerding": ([("UHerding", "MaxHerding")], HEADS),
+    "Eq. 2 as weight: UHerding(MSAL) instead of MaxHerding": ([("UHerding(MSAL)", "MaxHerding")], HEADS[1:]),
 }
 # Diversity, with the same uncertainty on both sides
 DIVERSITY: dict[str, tuple[Rows, Sequence[str]]] = {
-    "herding instead of chance": ([("MaxHerding", "Random")], HEADS),
-    "TypiClust instead of chance": ([("TypiClust", "Random")], HEADS),
-    "k-center instead of chance": ([("KCenter", "Random")], HEADS),
-    "Algorithm 1 (MSAL-D) added to Eq. 2": ([("MSAL-D", "MSAL")], HEADS[1:]),
-    "Algorithm 1 added to Margin": ([("Margin(MSAL-D)", "Margin")], HEADS[1:]),
+    "MaxHerding instead of Random": ([("MaxHerding", "Random")], HEADS),
+    "TypiClust instead of Random": ([("TypiClust", "Random")], HEADS),
+    "KCenter instead of Random": ([("KCenter", "Random")], HEADS),
+    "Algorithm 1: MSAL-D instead of MSAL": ([("MSAL-D", "MSAL")], HEADS[1:]),
+    "Algorithm 1: Margin(MSAL-D) instead of Margin": ([("Margin(MSAL-D)", "Margin")], HEADS[1:]),
     "coverage instead of nearest in Algorithm 1": (
         [("MSAL-D, coverage", "MSAL-D"), ("Margin(MSAL-D, coverage)", "Margin(MSAL-D)")],
         HEADS[1:],
     ),
-    "herding added to Eq. 2": ([("UHerding(MSAL)", "MSAL")], HEADS[1:]),
-    "herding added to Margin": ([("UHerding", "Margin")], HEADS),
+    "herding: UHerding(MSAL) instead of MSAL": ([("UHerding(MSAL)", "MSAL")], HEADS[1:]),
+    "herding: UHerding instead of Margin": ([("UHerding", "Margin")], HEADS),
 }
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -24,15 +25,15 @@ from msal_lightning.analysis.figures.ranks import rank_diagram
 from msal_lightning.analysis.stats.standings import score_rows
 from msal_lightning.sweep.verdict import SMALL, Cell
 
-CURVES = {
-    "Margin": "#0072b2",
-    "MSAL": "#56b4e9",
-    "MSAL-D": "#d55e00",
-    "MaxHerding": "#999999",
-    "UHerding": "#009e73",
-    "UHerding(MSAL)": "#cc79a7",
+CURVES: dict[str, tuple[str, Any]] = {
+    "Margin": ("#0072b2", "-"),
+    "MSAL": ("#56b4e9", (0, (4, 1))),
+    "MSAL-D": ("#d55e00", "-"),
+    "MaxHerding": ("#999999", (0, (4, 1))),
+    "UHerding": ("#009e73", "-"),
+    "UHerding(MSAL)": ("#cc79a7", (0, (1, 1))),
 }
-"""Strategies in the figure of curves, all on the prototype head, by colour."""
+"""Strategies in the figure of curves, all on the prototype head, with colour and dashes."""
 _BUDGET_COLOURS = {"low": "#0072b2", "high": "#d55e00"}
 _TITLES = {
     "clipart": "clip art", "stamps": "stamps", "digits": "digits", "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST",
@@ -106,7 +107,7 @@ def draw_curves(lines: Sequence[Line], file: Path) -> None:
     grid[0, 0].set_ylabel("accuracy minus Random")
     grid[1, 0].set_ylabel("accuracy minus Random")
     figure.supxlabel("labels", fontsize="medium")
-    handles = [plt.Line2D([], [], color=colour) for colour in CURVES.values()]
+    handles = [plt.Line2D([], [], color=colour, linestyle=dashes) for colour, dashes in CURVES.values()]
     figure.legend(handles, [*CURVES], loc="outside upper center", ncols=len(CURVES), frameon=False)
     figure.savefig(file, dpi=130)
     plt.close(figure)
@@ -115,7 +116,7 @@ def draw_curves(lines: Sequence[Line], file: Path) -> None:
 def _draw_differences(axes: Axes, lines: Sequence[Line], name: str, budget: str) -> None:
     random = _accuracies(lines, (name, budget, "prototype", "Random", "Random"))
     axes.axhline(0, color="0.6", linewidth=0.8)
-    for row, colour in CURVES.items():
+    for row, (colour, dashes) in CURVES.items():
         own = _accuracies(lines, (name, budget, "prototype", row, "Random"))
         seeds = sorted({*own} & {*random})
         if not seeds:
@@ -123,7 +124,7 @@ def _draw_differences(axes: Axes, lines: Sequence[Line], name: str, budget: str)
         apart = np.array([own[seed][1] - random[seed][1] for seed in seeds])
         labels, mean = own[seeds[0]][0], apart.mean(axis=0)
         error = apart.std(axis=0, ddof=1) / np.sqrt(len(seeds)) if len(seeds) > 1 else np.zeros_like(mean)
-        axes.plot(labels, mean, color=colour, linewidth=1.6)
+        axes.plot(labels, mean, color=colour, linestyle=dashes, linewidth=1.6)
         axes.fill_between(labels, mean - error, mean + error, color=colour, alpha=0.2, linewidth=0)
     axes.spines[["top", "right"]].set_visible(False)
 
