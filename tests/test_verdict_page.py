@@ -7,7 +7,10 @@ import pytest
 from benchmarks.marks import fill
 from benchmarks.verdict.effects import Pair, curves_of, effect, saved, scores
 from benchmarks.verdict.page import CELLS, PAGE, cells_page, tables
-from benchmarks.verdict.table import Line, check_same_runs, check_same_start, read_table, write_table
+from benchmarks.verdict.table import Line, check_same_runs, check_same_start, finished, read_table, write_table
+from msal_lightning.cli.main import main
+from msal_lightning.runs.records import read_records
+from msal_lightning.sweep.grid import run_folder
 from msal_lightning.sweep.verdict import Run, runs
 
 
@@ -37,6 +40,19 @@ def test_runs_on_another_feature_set_are_refused():
         check_same_start([other, *lines[1:]])
     with pytest.raises(SystemExit, match="the feature set or the versions are others"):
         check_same_runs({line.run: line for line in lines}, [other])
+
+
+def test_only_finished_runs_on_the_wanted_feature_set_are_read(tmp_path):
+    run = Run("clipart", "low", "linear", "Random", "Random", 0)
+    options = ["--config", "digits", "--trainer.max_steps", "2", "--model.backbone.width", "4", "--query", "Random"]
+    options += ["--loop.query_size", "10", "--loop.query_budget", "90", "--run_dir", str(tmp_path / run_folder(run))]
+    assert main(["fit", *options]) == 0
+    (line,) = finished(tmp_path, [run, replace(run, seed=1)], {"stamps": "00"})
+    records = read_records(tmp_path / run_folder(run))
+    assert line.accuracy == [record.accuracy for record in records]
+    assert line.labels == tuple(range(40, 131, 10))
+    with pytest.raises(SystemExit, match="expected the feature set 00 in"):
+        [*finished(tmp_path, [run], {"clipart": "00"})]
 
 
 def test_an_effect_is_the_mean_difference_at_the_seeds_that_both_have():

@@ -26,6 +26,17 @@ from msal_lightning.sweep.verdict import Run, runs
 
 _CELL = ("feature_set", "budget", "head", "row", "initial")  # columns of Run.cell
 TABLE = Path(__file__).parents[2] / "docs" / "verdict.csv.xz"
+DIGESTS = {
+    "clipart": "35241a80443d22f1123464e159577197",
+    "stamps": "dab46178d77f3f27f97e9a80b977eae3",
+    "digits": "783b027816cd76688edad1f5f8952f8e",
+    "mnist": "465b9d0fb3ea76d7a3439ed03dff7e96",
+    "fashion_mnist": "d46d7eb6e4c81ca6bcc821ffed229681",
+    "mnist_whole": "8b6859811ec42b49c3742fcac7014992",
+    "fashion_mnist_whole": "31b4fcf5b1bf50acc1622c256d4d246b",
+}
+"""Digest of each feature set of TABLE, as the records of its runs have it. A network's features differ in their last
+digits from processor to processor, and then so do the runs."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +90,17 @@ def write_table(lines: Iterable[Line], file: Path = TABLE) -> None:
     write_atomically(file, lzma.compress(text.getvalue().encode(), preset=9 | lzma.PRESET_EXTREME))
 
 
-def finished(out: Path, wanted: Iterable[Run]) -> Iterator[Line]:
-    """Yield the finished runs below the folder of a sweep."""
+def finished(out: Path, wanted: Iterable[Run], digests: Mapping[str, str]) -> Iterator[Line]:
+    """Yield the finished runs below the folder of a sweep.
+
+    Args:
+        out: the folder.
+        wanted: runs to look for.
+        digests: wanted digest of each feature set; a set that is not in it may be any.
+
+    Raises:
+        SystemExit: a run is on another feature set.
+    """
     for run in wanted:
         folder = out / run_folder(run)
         if not (folder / "ledger.csv").exists():
@@ -88,6 +108,12 @@ def finished(out: Path, wanted: Iterable[Run]) -> Iterator[Line]:
         records = read_records(folder)
         if len(records) < 10:
             continue
+        digest = (records[0].data or {}).get("digest")
+        if digest != digests.get(run.feature_set, digest):
+            raise SystemExit(
+                f"expected the feature set {digests[run.feature_set]} in '{folder}', got {digest}, which another "
+                "machine or version has made: begin a new --table, whose runs are all on yours"
+            )
         correct = tuple(round(record.accuracy * record.num_test) for record in records)
         ledger = hashlib.blake2s((folder / "ledger.csv").read_bytes(), digest_size=6).hexdigest()
         seconds = round(sum(sum(record.seconds.values()) for record in records), 1)
@@ -141,7 +167,7 @@ def main() -> None:
     lines = read_table(options.table)
     known = {line.run: line for line in lines}
     wanted = [*runs()]
-    found = [*finished(options.out, track(wanted))]
+    found = [*finished(options.out, track(wanted), DIGESTS if options.table == TABLE else {})]
     check_same_runs(known, found)
     new = [line for line in found if line.run not in known]
     check_same_start([*lines, *new])
