@@ -55,14 +55,15 @@ def take(data: Path) -> None:
             "--data.image_root", str((data / "pictures" / "clipart").resolve()), "--query", "Margin",
             "--loop.initial_size", "50", "--loop.query_size", "10", "--loop.query_budget", "250", "--loop.lag", "1",
         ]  # fmt: skip
-        log = (folder / "log").open("w+")
-        command = [sys.executable, "-m", "msal_lightning", "serve", "clip-art", *options]
-        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
         chrome = webdriver.ChromeOptions()
         for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
             chrome.add_argument(argument)
         chrome.binary_location = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))))
         browser = webdriver.Chrome(options=chrome, service=Service(shutil.which("chromedriver")))
+
+        log = (folder / "log").open("w+")
+        command = [sys.executable, "-m", "msal_lightning", "serve", "clip-art", *options]
+        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
 
         def current() -> Any:
             return browser.execute_script(PATH)
@@ -76,6 +77,8 @@ def take(data: Path) -> None:
             browser.get(found[0])
             for _ in range(ANSWERS):
                 while not (path := current()):
+                    if server.poll() is not None:
+                        raise RuntimeError((folder / "log").read_text())
                     time.sleep(0.05)
                 key = browser.execute_script(KEY, truth[path])
                 ActionChains(browser, duration=0).send_keys(key).perform()
@@ -92,10 +95,10 @@ def take(data: Path) -> None:
             browser.save_screenshot(str(PICTURES / "serve-map.png"))
         finally:
             print((folder / "log").read_text())
-            browser.quit()
             server.kill()
             server.wait(30)
             log.close()
+            browser.quit()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import io
 import itertools
 import lzma
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.progress import track
@@ -151,10 +151,10 @@ def check_same_runs(known: Mapping[Run, Line], found: Iterable[Line]) -> None:
     """
     for line in found:
         other = known.get(line.run)
-        if other and (line.correct, line.ledger) != (other.correct, other.ledger):
+        if other and replace(line, seconds=other.seconds) != other:
             raise SystemExit(
-                f"expected {run_folder(line.run)} as in the table, got other labels or accuracies: the feature set or "
-                "the versions are others; make the sets again, or begin a new --table"
+                f"expected {run_folder(line.run)} as in the table, got other labels, scores or accuracies: the feature "
+                "set or the versions are others; make the sets again, or begin a new --table"
             )
 
 
@@ -172,7 +172,9 @@ def main() -> None:
     new = [line for line in found if line.run not in known]
     check_same_start([*lines, *new])
     write_table([*lines, *new], options.table)
-    print(f"{len(new)} of {len(wanted) - len(lines)} missing runs added; the table has {len(lines) + len(new)}")
+    print(
+        f"{len(new)} of {sum(run not in known for run in wanted)} missing runs added; the table has {len(lines) + len(new)}"
+    )
 
 
 if __name__ == "__main__":
