@@ -172,9 +172,8 @@ def main() -> None:
     new = [line for line in found if line.run not in known]
     check_same_start([*lines, *new])
     write_table([*lines, *new], options.table)
-    print(
-        f"{len(new)} of {sum(run not in known for run in wanted)} missing runs added; the table has {len(lines) + len(new)}"
-    )
+    missing = sum(run not in known for run in wanted)
+    print(f"{len(new)} of {missing} missing runs added; the table has {len(lines) + len(new)}")
 
 
 if __name__ == "__main__":
