@@ -1,11 +1,14 @@
 """The page of the verdict is what its table says, and the table is read as it was written."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
+from msal_lightning.analysis.stats.estimates import Estimate
 
 from benchmarks.marks import fill
-from benchmarks.verdict.effects import Pair, curves_of, effect, saved, scores
+from benchmarks.verdict.conclusions import gain, loss, tie
+from benchmarks.verdict.effects import Effect, Pair, curves_of, effect, saved, scores
 from benchmarks.verdict.page import CELLS, PAGE, cells_page, tables
 from benchmarks.verdict.table import Line, check_same_runs, check_same_start, finished, read_table, write_table
 from msal_lightning.cli.main import main
@@ -64,6 +67,14 @@ def test_an_effect_is_the_mean_difference_at_the_seeds_that_both_have():
     gained = saved(curves_of(lines), pair)  # mean curves 0.501 + 0.05 k, and 0.04 above: 0.04 / 0.05 of 22 labels less
     assert gained.value == pytest.approx(0.04 / 0.05 * 22)
     assert (found.positive, found.num_blocks, found.num_runs, found.std) == (1, 1, 3, pytest.approx(0.02))
+
+
+def test_a_sentence_that_does_not_hold_stops_the_page():
+    one = Effect("Margin", Estimate(0.01, 0.002, 0.02), 8, 9, 90, 0.1)
+    assert gain(one) == "+0.0100 [+0.0020, +0.0200]"
+    for check in (partial(gain, everywhere=True), loss, tie):
+        with pytest.raises(SystemExit, match="above 0 in 8 of 9 blocks: correct the sentence"):
+            check(one)
 
 
 def test_the_page_of_the_verdict_is_the_one_of_its_table():

@@ -24,6 +24,7 @@ from benchmarks.verdict.choices import (
     pairs_of_rows,
     strategies_of,
 )
+from benchmarks.verdict.conclusions import conclusions
 from benchmarks.verdict.effects import Effect, Pair, Scores, curves_of, effect, saved, scores, values_of
 from benchmarks.verdict.figures import draw_all
 from benchmarks.verdict.table import Line, read_table
@@ -206,6 +207,7 @@ def tables(lines: Sequence[Line], found: Scores) -> Mapping[str, str]:
     whole = [(name, "low") for name in PARTS["whole"].sets]
     return {
         "progress": progress_table(lines),
+        "said": conclusions(found),
         "ranks-linear": ranks_table(found, strategies_of("linear"), "linear", BLOCKS, "Linear head"),
         "ranks-prototype": ranks_table(found, strategies_of("prototype"), "prototype", BLOCKS, "Prototype head"),
         "ranks-others": ranks_table(found, all_rows, "linear", low, "All strategies, linear head, low budget"),
