@@ -4,13 +4,13 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from msal_lightning.analysis.stats.estimates import Estimate
 
 from benchmarks.marks import fill
 from benchmarks.verdict.conclusions import gain, loss, tie
 from benchmarks.verdict.effects import Effect, Pair, curves_of, effect, saved, scores
 from benchmarks.verdict.page import CELLS, PAGE, cells_page, tables
 from benchmarks.verdict.table import Line, check_same_runs, check_same_start, finished, read_table, write_table
+from msal_lightning.analysis.stats.estimates import Estimate
 from msal_lightning.cli.main import main
 from msal_lightning.runs.records import read_records
 from msal_lightning.sweep.grid import run_folder
