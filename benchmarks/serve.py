@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,32 +121,53 @@ def orders(rows: int, steps: int, rounds: int = 12) -> list[float]:
     return seconds[2:-1]  # the first rounds warm up, and the last one chooses nothing
 
 
-def presses() -> tuple[list[float], list[float], float]:
-    """Return milliseconds from each key press to the next image and to *saved*, and the seconds that a round took."""
+@contextlib.contextmanager
+def served(folder: Path, words: Sequence[str], size: tuple[int, int]) -> Iterator[Any]:
+    """Start `serve` with some arguments, open its page in Chromium, and end both afterwards.
+
+    Args:
+        folder: for the log, and the server's working directory.
+        words: arguments of `serve`.
+        size: width and height of the window, in pixels.
+
+    Yields:
+        Selenium's browser.
+
+    Raises:
+        RuntimeError: the server has ended.
+    """
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
+
+    chrome = webdriver.ChromeOptions()
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        chrome.add_argument(argument)
+    chrome.binary_location = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
+    log = folder / "log"
+    with contextlib.ExitStack() as ends, log.open("w") as out:
+        browser = webdriver.Chrome(options=chrome, service=Service(shutil.which("chromedriver")))
+        ends.callback(browser.quit)
+        command = [sys.executable, "-m", "msal_lightning", "serve", *words]
+        server = subprocess.Popen(command, stdout=out, stderr=out, cwd=folder)
+        ends.callback(server.wait, 30)
+        ends.callback(server.kill)
+        while not (found := re.search(r"http://\S+", log.read_text())):
+            if server.poll() is not None:
+                raise RuntimeError(log.read_text())
+            time.sleep(0.1)
+        browser.set_window_size(*size)
+        browser.get(found[0])
+        yield browser
+
+
+def presses() -> tuple[list[float], list[float], float]:
+    """Return milliseconds from each key press to the next image and to *saved*, and the seconds that a round took."""
     from selenium.webdriver.common.action_chains import ActionChains
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         labels = write(folder, 10_000, pictures=True)
-        log = (folder / "log").open("w+")
-        command = [sys.executable, "-m", "msal_lightning", "serve", f"{folder}/run", *options(folder, 1, 2 * ANSWERS)]
-        server = subprocess.Popen(command, stdout=log, stderr=log)
-        chrome = webdriver.ChromeOptions()
-        for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-            chrome.add_argument(argument)
-        chrome.binary_location = next(
-            filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
-        )
-        browser = webdriver.Chrome(options=chrome, service=Service(shutil.which("chromedriver")))
-        try:
-            while not (found := re.search(r"http://\S+", (folder / "log").read_text())):
-                if server.poll() is not None:
-                    raise RuntimeError((folder / "log").read_text())
-                time.sleep(0.1)
-            browser.set_window_size(1280, 800)
-            browser.get(found[0])
+        with served(folder, [f"{folder}/run", *options(folder, 1, 2 * ANSWERS)], (1280, 800)) as browser:
 
             def label(count: int, pace: float) -> None:
                 for _ in range(count):
@@ -165,11 +187,6 @@ def presses() -> tuple[list[float], list[float], float]:
             state: Any = browser.execute_async_script(
                 "const done = arguments[0]; import('/work.js').then((found) => done(found.work.state));"
             )
-        finally:
-            browser.quit()
-            server.kill()
-            server.wait(30)
-            log.close()
     return times, saves, float(state["learned_in"])
 
 

@@ -89,53 +89,47 @@ def sentences(found: Scores) -> Iterator[str]:
     herding, margin = see.of("MaxHerding instead of Random"), see.of("Margin instead of Random")
     nine = herding.num_blocks
     yield (
-        f"**Diversity has the largest effect.** Covering the pool without any model (MaxHerding instead of Random) "
+        "**Diversity has the largest effect.** Covering the pool without any model (MaxHerding instead of Random) "
         f"adds {gain(herding, everywhere=True)} to AUBC, in all {nine} blocks: "
         f"{gain(see.of('MaxHerding instead of Random', 'low'))} at the low budget and "
         f"{gain(see.of('MaxHerding instead of Random', 'high'))} at the high one. Not every diversity does: KCenter "
-        f"instead "
-        f"of Random loses, {loss(see.of('KCenter instead of Random'))}."
+        f"instead of Random loses, {loss(see.of('KCenter instead of Random'))}."
     )
     weight = see.of("Margin as weight: UHerding instead of MaxHerding")
     yield (
-        f"**Uncertainty comes second, by the margin.** Margin instead of Random adds "
-        f"{gain(margin, everywhere=True)}, in all "
-        f"{nine} blocks; Entropy loses, {loss(see.of('Entropy instead of Random'))}. Beside herding, where the "
-        f"margin is only "
-        f"a weight, {gain(weight)} is left of it."
+        "**Uncertainty comes second, by the margin.** Margin instead of Random adds "
+        f"{gain(margin, everywhere=True)}, in all {nine} blocks; Entropy loses, "
+        f"{loss(see.of('Entropy instead of Random'))}. Beside herding, where the margin is only a weight, "
+        f"{gain(weight)} is left of it."
     )
     yield (
-        f"**Eq. 2 is as good an uncertainty as the margin at the low budget** "
-        f"({tie(see.of('Eq. 2 instead of Margin', 'low'))}), **and a worse one at the high budget** "
+        "**Eq. 2 cannot be told from the margin at the low budget** "
+        f"({tie(see.of('Eq. 2 instead of Margin', 'low'))}), **and is worse at the high budget** "
         f"({loss(see.of('Eq. 2 instead of Margin', 'high'))})."
     )
     coverage = see.of("coverage instead of nearest in Algorithm 1")
     yield (
-        f"**Algorithm 1 helps Eq. 2 and harms the margin.** MSAL-D instead of MSAL adds "
+        "**Algorithm 1 helps Eq. 2 and harms the margin.** MSAL-D instead of MSAL adds "
         f"{gain(see.of('Algorithm 1: MSAL-D instead of MSAL'))}; Margin(MSAL-D) instead of Margin loses, "
-        f"{loss(see.of('Algorithm 1: Margin(MSAL-D) instead of Margin'), everywhere=True)}, in all {nine} blocks. The "
-        f"algorithm takes, of the uncertain images, those nearest to a prototype, so the most certain of them. If it "
-        f"covers "
-        f"each class's candidates instead (`--query.diversity coverage`), it gains "
-        f"{gain(coverage, everywhere=True)}, again "
-        f"in all {nine} blocks."
+        f"{loss(see.of('Algorithm 1: Margin(MSAL-D) instead of Margin'), everywhere=True)}, in all {nine} blocks. "
+        "The algorithm takes, of the uncertain images, those nearest to a prototype, so the most certain of them. "
+        "If it covers each class's candidates instead (`--query.diversity coverage`), it gains "
+        f"{gain(coverage, everywhere=True)}, again in all {nine} blocks."
     )
     yield (
-        f"**Prototypes as a head change little**: {loss(see.of_head('low'))} against a linear layer at the low budget, "
-        f"{loss(see.of_head('high'))} at the high one. On frozen features; whether they help a network to learn "
-        f"features is "
-        "another question, which this page cannot answer."
+        f"**Prototypes as a head change little**: {loss(see.of_head('low'))} against a linear layer at the low "
+        f"budget, {loss(see.of_head('high'))} at the high one. On frozen features; whether they help a network to "
+        "learn features is another question, which this page cannot answer."
     )
     yield (
-        f"**An initial set by TypiClust is worth nearly as much as Margin**: "
+        "**An initial set by TypiClust is worth nearly as much as Margin**: "
         f"{gain(see.of_initial('TypiClust', 'Random'), everywhere=True)} on the whole curve before Random, "
         f"{gain(see.of_initial('TypiClust', 'Margin'), everywhere=True)} before Margin, in all five sets."
     )
     best, ours = see.between("UHerding", "Random", HEADS), see.between("MSAL-D", "Random", prototype)
     yield (
         f"**Who wins?** UHerding, on both heads: {gain(best, everywhere=True)} over Random. The paper's MSAL-D is "
-        f"better than "
-        f"Random, too ({gain(ours)}), but UHerding beats it by "
+        f"better than Random, too ({gain(ours)}), but UHerding beats it by "
         f"{gain(see.between('UHerding', 'MSAL-D', prototype), everywhere=True)}, TypiClust by "
         f"{gain(see.between('TypiClust', 'MSAL-D', prototype))}, and Margin by "
         f"{gain(see.between('Margin', 'MSAL-D', prototype))}."

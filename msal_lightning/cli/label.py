@@ -19,7 +19,7 @@ from msal_lightning.oracles.csv_files.csv_file import (
     read_votes,
     write_votes,
 )
-from msal_lightning.oracles.csv_files.decisions import file_of, is_list, take_over
+from msal_lightning.oracles.csv_files.decisions import file_of, is_list, known_names, take_over
 from msal_lightning.oracles.csv_files.shares import Share, find_shares
 from msal_lightning.oracles.disagreement import say_disagreements
 from msal_lightning.oracles.resolve import disagree
@@ -54,12 +54,11 @@ def label(run: Path, file: Path, annotator: str | None = None) -> None:
             raise RunError(f"the run '{run}' waits for no labels: run its `fit` command, which requests the next ones")
         batch = _batch_of(file, batches)
         if is_list(file):
-            _decide(batch, file, bool(config.get("oracle.init_args.allow_new_classes")))
+            _decide(run, batch, file, bool(config.get("oracle.init_args.allow_new_classes")))
             return
         share = _share(batch, file, annotator)
         ours, name = share.file, annotator or share.annotator
-        if not ours.resolve().is_relative_to(run.resolve()):
-            raise RunError(f"expected '{ours}' in the run directory, found a link to another place: remove it")
+        _check_inside(ours, run)
         allow_new = bool(config.get("oracle.init_args.allow_new_classes"))
         given = [_named(votes, name) for votes in read_votes(share.batch, file, allow_new)]
         before = [_named(votes, share.annotator) for votes in read_votes(share.batch, ours, allow_new)]
@@ -77,7 +76,12 @@ def label(run: Path, file: Path, annotator: str | None = None) -> None:
         say(listed)
 
 
-def _decide(batch: LabelingBatch, file: Path, allow_new: bool) -> None:
+def _check_inside(ours: Path, run: Path) -> None:
+    if not ours.resolve().is_relative_to(run.resolve()):
+        raise RunError(f"expected '{ours}' in the run directory, found a link to another place: remove it")
+
+
+def _decide(run: Path, batch: LabelingBatch, file: Path, allow_new: bool) -> None:
     """Copy what a person decided about images on which annotators disagree."""
     ours = file_of(batch)
     if not ours.exists():
@@ -85,15 +89,14 @@ def _decide(batch: LabelingBatch, file: Path, allow_new: bool) -> None:
             f"expected annotators to disagree about images of {batch.name}, found no '{ours}': give `label` a file of "
             "labels"
         )
-    named = {vote.label for share in find_shares(batch) for given in read_votes(share.batch, share.file, allow_new)
-             for vote in given.values() if vote.label is not None}  # fmt: skip
-    classes = KnownClasses([*batch.class_names, *sorted(named - {*batch.class_names})], allow_new)
+    _check_inside(ours, run)
+    votes = [given for share in find_shares(batch) for given in read_votes(share.batch, share.file, allow_new)]
+    classes = KnownClasses(known_names(batch, votes), allow_new)
     try:
         copied, missing = take_over(file, ours, classes)
     except OSError as error:
         raise RunError(f"cannot write '{ours}' ({error.strerror}): make room or give it back to you") from None
-    then = f"{missing} are still missing" if missing else "all are there: the same `fit` command resumes the run"
-    say(f"{counted(copied, 'decision')} copied into {ours}; {then}")
+    say(f"{counted(copied, 'decision')} copied into {ours}; {_then(missing)}")
 
 
 def _batch_of(file: Path, batches: Sequence[LabelingBatch]) -> LabelingBatch:
@@ -139,14 +142,16 @@ def _changed(batch: LabelingBatch, before: Sequence[Votes], given: Sequence[Vote
 def _say(ours: Path, given: Sequence[Votes], votes: Sequence[Votes], changed: dict[str, list[str]]) -> None:
     missing, split = sum(not one for one in votes), sum(map(disagree, votes))
     replaced = f" ({counted(len(changed), 'former label')} replaced)" if changed else ""
-    then = (
-        f"{missing} {'is' if missing == 1 else 'are'} still missing"
-        if missing
-        else "all are there: the same `fit` command resumes the run"
-    )
     disagreed = f"; annotators disagree about {counted(split, 'image')}, which `fit` lists" if split else ""
     count = sum(map(bool, given))
-    say(f"{count} of {counted(len(given), 'label')} copied into {ours}{replaced}; {then}{disagreed}")
+    say(f"{count} of {counted(len(given), 'label')} copied into {ours}{replaced}; {_then(missing)}{disagreed}")
+
+
+def _then(missing: int) -> str:
+    """Say how many labels are missing, or how the run goes on."""
+    if missing:
+        return f"{missing} {'is' if missing == 1 else 'are'} still missing"
+    return "all are there: the same `fit` command resumes the run"
 
 
 def _only_writer(run: Path) -> DirectoryLock:

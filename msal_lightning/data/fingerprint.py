@@ -239,8 +239,8 @@ def _mark_rows(data: ActiveDataModule, part: str, mark: Callable[[slice], str]) 
 def _ungrouped(data: ActiveDataModule, part: str, closely: bool) -> Iterator[Print]:
     is_train = part == "train"
     if (files := data.row_files(part)) is not None:
-        marks = _mark_rows(data, part, data.hidden_labels.mark_of_all if is_train else lambda _: tested)
         tested = mark_of_all(data.test.label)
+        marks = _mark_rows(data, part, data.hidden_labels.mark_of_all if is_train else lambda _: tested)
         files = files or [("", "")]  # a part of the other one's files, with labels of its own
         yield from _look_at_files(part, files, marks, data.verify == "content", closely)
         return

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import torch
 
-from msal_lightning.cli.run_config import protecting, read_for_fit
-from msal_lightning.config.parser import as_user_error, build_parser, instantiate, parse
-from msal_lightning.data.base import ActiveDataModule
+from msal_lightning.cli.amend.new_rows import find_new_rows
+from msal_lightning.cli.amend.present_data import data_of, present_data
 from msal_lightning.data.class_numbers import SPLIT
 from msal_lightning.data.fingerprint import FILE, as_list, look_at_files, mark_group, read_fingerprint
 from msal_lightning.data.group_split import groups_to_test
@@ -39,22 +38,23 @@ def find_new(run: Run, folder: Path, changes: Sequence[str], trusted: Sequence[s
     Raises:
         UserError: the data cannot grow, the folder lies elsewhere, or it has nothing new.
     """
-    data = data_of(run, changes, trusted)
-    if isinstance(data, ImageFolder):
-        return _find_new_images(run, data, folder)
-    from msal_lightning.cli.amend.new_rows import find_new_rows
-
-    if not isinstance(data, Embeddings):
-        raise ConfigError(
-            f"expected a run on data ImageFolder or Embeddings for `add`, got {type(data).__name__}: begin another run "
-            "with all of it"
-        )
-    return find_new_rows(run, data, folder, _names_in_files(run))
+    with data_of(run, changes, trusted) as data:
+        data.check_may_change()
+        if isinstance(data, ImageFolder):
+            data.resume_as(run.records[0].resolved)
+            return _find_new_images(run, data, folder)
+        if not isinstance(data, Embeddings):
+            raise ConfigError(
+                f"expected a run on data ImageFolder or Embeddings for `add`, got {type(data).__name__}: begin another "
+                "run with all of it"
+            )
+    present = present_data(run, changes, trusted)
+    assert isinstance(present, Embeddings)
+    return find_new_rows(run, present, folder, _names_in_files(run))
 
 
 def _find_new_images(run: Run, data: ImageFolder, folder: Path) -> Add:
     """Find new images, in the order of their paths."""
-    data.check_may_change()
     order = image_order(run.folder, run.amendments, run.records[0])
     train, test = (order.train, order.test) if order else paths_at_start(run.folder)
     if not folder.resolve().is_relative_to(Path(data.root).resolve()):
@@ -92,8 +92,9 @@ def _tested_groups(run: Run, data: ImageFolder) -> set[str]:
     """Return the marks of the groups that are tested on only, as the fingerprint has them."""
     if data.group is None:
         return set()
-    first = [image.group for image in read_fingerprint(run.folder / FILE) if image.part == "train"]
-    tested = {image.group for image in read_fingerprint(run.folder / FILE) if image.part == "test"}
+    known = [*read_fingerprint(run.folder / FILE)]
+    first = [image.group for image in known if image.part == "train"]
+    tested = {image.group for image in known if image.part == "test"}
     if tested:
         return tested - {*first}
     groups = torch.from_numpy(number_groups(first))
@@ -118,16 +119,6 @@ def _refuse_split(run: Run, labels: set[str | None]) -> None:
                     "out, or begin another run with all images"
                 )
         names = {old: change.new[change.numbers[change.old.index(now)]] for old, now in names.items()}
-
-
-def data_of(run: Run, changes: Sequence[str], trusted: Sequence[str]) -> ActiveDataModule:
-    """Build the data module of a run, before ``setup``; arguments as for :func:`find_new`."""
-    found = read_for_fit(run.folder, "RUN", trusted, (), ())
-    parser = build_parser()
-    with as_user_error(), protecting(found, changes):
-        data: ActiveDataModule = instantiate(parser, parse(parser, [*changes], base=found.values), "data").data
-    data.resume_as(run.records[0].resolved)
-    return data
 
 
 def _is_below(item: ImageItem, folder: Path) -> bool:

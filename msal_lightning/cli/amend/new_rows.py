@@ -11,11 +11,10 @@ from msal_lightning.data.features.feature_folder import list_files
 from msal_lightning.data.fingerprint import as_list, look_at_files, mark_group
 from msal_lightning.data.labels import UNKNOWN, mark_of_all
 from msal_lightning.datasets.embeddings import Embeddings
-from msal_lightning.errors import ConfigError, DataError, RunError
+from msal_lightning.errors import ConfigError, DataError
 from msal_lightning.io.names import name_some
 from msal_lightning.io.wording import counted
 from msal_lightning.runs.amendments import AddRows
-from msal_lightning.runs.changed_images import changed_images
 from msal_lightning.runs.image_order import row_order
 from msal_lightning.runs.reading import Run
 
@@ -25,7 +24,7 @@ def find_new_rows(run: Run, data: Embeddings, folder: Path, class_names: list[st
 
     Args:
         run: with a finished round.
-        data: of the run, before ``setup``.
+        data: of the run, with all amendments.
         folder: below data.root, with features of the same network.
         class_names: names that classes have in the data.
 
@@ -42,12 +41,6 @@ def find_new_rows(run: Run, data: Embeddings, folder: Path, class_names: list[st
     order = row_order(run.amendments, run.records[0])
     if order and name in {known for known, *_ in order.folders}:
         raise DataError(f"expected a folder that the run does not know, got '{folder}', which was added before")
-    data.check_may_change()
-    if order:
-        data.keep_images(order)
-    data.setup()
-    if change := changed_images(data, run.folder, run.records[0]):
-        raise RunError(f"expected the data of the run '{run.folder}', got others ({change}): restore the former data")
     like = open_features(list_files(root, "data.root")[0])
     added = read_added(folder, root, like, class_names, data.image_folder, data.group)
     old, unknown = data.images.shape[0], int((added.label == UNKNOWN).sum())

@@ -1,6 +1,7 @@
 """The data of a run with all labels and amendments, for a command that changes the run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from msal_lightning.cli.run_config import protecting, read_for_fit
 from msal_lightning.config.parser import as_user_error, build_parser, instantiate, parse
@@ -13,21 +14,33 @@ from msal_lightning.runs.moves import repeat_all
 from msal_lightning.runs.reading import Run
 
 
+@contextmanager
+def data_of(run: Run, changes: Sequence[str], trusted: Sequence[str]) -> Iterator[ActiveDataModule]:
+    """Build the data module of a run, before ``setup``; nothing is written into folders that only a stranger names.
+
+    Args:
+        run: the run.
+        changes: options of ``fit`` about the data.
+        trusted: classes that a stranger's configuration may name.
+    """
+    found = read_for_fit(run.folder, "RUN", trusted, (), ())
+    parser = build_parser()
+    with as_user_error(), protecting(found, changes):
+        yield instantiate(parser, parse(parser, [*changes], base=found.values), "data").data
+
+
 def present_data(run: Run, changes: Sequence[str], trusted: Sequence[str]) -> ActiveDataModule:
     """Build the data of a run, and put each image where the records and amendments say.
 
     Args:
         run: with a finished round.
-        changes: options of ``fit`` about the data.
-        trusted: classes that a stranger's configuration may name.
+        changes: see :func:`data_of`.
+        trusted: see there.
 
     Raises:
         UserError: the data cannot be read, or is not that of the run.
     """
-    found = read_for_fit(run.folder, "RUN", trusted, (), ())
-    parser = build_parser()
-    with as_user_error(), protecting(found, changes):
-        data: ActiveDataModule = instantiate(parser, parse(parser, [*changes], base=found.values), "data").data
+    with data_of(run, changes, trusted) as data:
         read_as_recorded(data, run.folder, run.amendments, run.records[0])
         read_own_data(data)
     change = changed_images(data, run.folder, run.records[0])

@@ -24,6 +24,12 @@ def say_votes(votes: Votes) -> str:
     return "; ".join(f"{name or 'unnamed'}: {vote.word}" for name, vote in votes.items())
 
 
+def known_names(batch: LabelingBatch, votes: Sequence[Votes]) -> tuple[str, ...]:
+    """Return the class names of a batch, and behind them the new ones that annotators named."""
+    named = (vote.label for given in votes for vote in given.values() if vote.label is not None)
+    return (*dict.fromkeys([*batch.class_names, *named]),)
+
+
 def update_decisions(
     file: Path, items: Sequence[LabelingTask], votes: Sequence[Votes], labels: Sequence[Annotation | None]
 ) -> list[str]:

@@ -11,7 +11,7 @@ from msal_lightning.io.wording import counted
 from msal_lightning.oracles.base import Annotation, AwaitingLabels, LabelingBatch, LabelingTask, Oracle
 from msal_lightning.oracles.csv_files.contact_sheet import SheetTable, write_sheet
 from msal_lightning.oracles.csv_files.csv_file import KnownClasses, Votes, read_votes, write_csv
-from msal_lightning.oracles.csv_files.decisions import decisions, file_of, say_votes, update_decisions
+from msal_lightning.oracles.csv_files.decisions import decisions, file_of, known_names, say_votes, update_decisions
 from msal_lightning.oracles.csv_files.decisions_page import write_page
 from msal_lightning.oracles.csv_files.shares import Share, check_annotators, check_same_split, split
 from msal_lightning.oracles.resolve import Resolve, decide, disagree, with_votes
@@ -132,7 +132,7 @@ class Files(Oracle):
         labels: Sequence[Annotation | None],
     ) -> list[Annotation]:
         """Return the labels of the images on which annotators disagree, and list these images."""
-        file, names = file_of(batch), (*batch.class_names, *_new_names(batch, votes))
+        file, names = file_of(batch), known_names(batch, votes)
         classes = KnownClasses(names, self.allow_new_classes)
         found, wrong = decisions(items, update_decisions(file, items, votes, labels), classes)
         if wrong:
@@ -161,9 +161,3 @@ class Files(Oracle):
 
 def _counts(label: Annotation | None) -> str:
     return "" if label is None else f"; counts: {label.word}"
-
-
-def _new_names(batch: LabelingBatch, votes: Sequence[Votes]) -> list[str]:
-    """Return the new classes that annotators named."""
-    named = dict.fromkeys(vote.label for given in votes for vote in given.values() if vote.label is not None)
-    return [name for name in named if name not in batch.class_names]
